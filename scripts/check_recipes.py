@@ -1,0 +1,70 @@
+"""Check recipes without loading, downloading or importing anything heavy: all of recipes/, or the named files.
+
+    scripts/check_recipes.py
+    scripts/check_recipes.py recipes/smollm2-135m/rare_disease/qlora-v1.yaml --override train.learning_rate=1e-4
+
+Exit status: 0 all fine, 1 a recipe was changed after its results were published, 2 a recipe is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from osler import recipe
+from osler.errors import InputError, exit_status
+
+
+def published_sha256(path: Path) -> str | None:
+    """The hash of the recipe that the results in ``<recipe>.expected.json`` came from; None if there are none yet."""
+    expected = path.with_name(f"{path.stem}.expected.json")
+    if not expected.exists():
+        return None
+    try:
+        return str(json.loads(expected.read_text(encoding="utf-8"))["recipe_sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{expected}: no recipe_sha256 in it ({type(error).__name__})") from None
+
+
+def check_recipe(path: Path, overrides: list[str], seen: dict[str, Path]) -> int:
+    """Print one line about a recipe; its exit status."""
+    loaded = recipe.load(path, overrides)
+    title = f"{loaded.name}@{loaded.version}"
+    if path != seen.setdefault(title, path):
+        raise InputError(f"{path}: version: {title} is taken by {seen[title]}")
+    published = None if overrides else published_sha256(path)
+    if published not in (None, loaded.sha256):
+        print(
+            f"changed: {path}: was published with hash {published[:12]}, is {loaded.sha256[:12]}; make -v2",
+            file=sys.stderr,
+        )
+        return 1
+    state = "overridden" if overrides else "published" if published else "not run yet"
+    print(f"ok  {path}  {title}  {loaded.sha256[:12]}  {state}")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "recipes", nargs="*", type=Path, metavar="FILE", help="recipes; all of recipes/ if none is named"
+    )
+    parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="check with this value")
+    arguments = parser.parse_args()
+    paths = arguments.recipes or sorted(Path("recipes").glob("**/*.yaml"))
+    if not paths:
+        raise InputError("recipes/: no recipe here; name a file, or start from the root of the repository")
+    status, seen = 0, dict[str, Path]()
+    for path in paths:
+        try:
+            status = max(status, check_recipe(path, arguments.override, seen))
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Train a recipe: accelerate launch --config_file accelerate_configs/cpu.yaml scripts/train.py RECIPE [KEY=VALUE…]"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from osler import recipe as recipes
+from osler.errors import InputError, exit_status
+from osler.run import Run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", type=Path, help="a YAML file under recipes/")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as train.learning_rate=1e-4")
+    parser.add_argument("--output", type=Path, help="the run directory (default: runs/<name>/<version>)")
+    parser.add_argument("--plan", action="store_true", help="show what would be trained, and stop")
+    arguments = parser.parse_args()
+
+    recipe = recipes.load(arguments.recipe, arguments.overrides)
+    if recipe.overridden and arguments.output is None and not arguments.plan:
+        raise InputError("an overridden recipe is another recipe: give its run a folder of its own with --output")
+    run = Run(arguments.output or Path("runs") / recipe.name / recipe.version)
+    if not arguments.plan:
+        run.open(recipe)
+        if run.finished:
+            print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")
+            return 0
+    from osler import training  # imports torch: not for --help, not for a recipe that is refused
+
+    training.train(recipe, run, plan_only=arguments.plan)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_status(main))

@@ -1,0 +1,89 @@
+"""What a model has to beat: the most frequent label, and linear classifiers on TF-IDF."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from osler.errors import InputError
+from osler.prediction_file import Prediction
+
+Rows = Sequence[Mapping[str, Any]]
+"""Cases with the keys ``case_id``, ``text``, ``label`` (strings) and ``subgroups`` (a dict of strings)."""
+
+
+def majority(train_rows: Rows, test_rows: Rows, *, task: str, split: str) -> list[Prediction]:
+    """Rank the labels of ``train_rows`` by how often they occur there, the same for every case; ties by label id.
+
+    Probabilities are the frequencies. Raises :class:`~osler.errors.InputError` where ``train_rows`` is empty.
+    """
+    if not train_rows:
+        raise InputError(f"{task}: the majority baseline needs at least one training row")
+    frequencies = Counter(row["label"] for row in train_rows)
+    ranked = tuple(sorted(frequencies, key=lambda label: (-frequencies[label], label)))
+    probabilities = tuple(frequencies[label] / len(train_rows) for label in ranked)
+    return [_prediction(row, "majority", ranked, probabilities, task, split) for row in test_rows]
+
+
+def tfidf_svm(train_rows: Rows, test_rows: Rows, *, task: str, split: str) -> list[Prediction]:
+    """The linear classifier everybody would try first: word 1- and 2-grams, sublinear TF-IDF, ``LinearSVC``.
+
+    ``ranked`` follows the decision function over the labels of ``train_rows``; its values are distances, not
+    probabilities, which stay None. Source: Joachims (1998), ECML, doi:10.1007/BFb0026683.
+    Raises :class:`~osler.errors.InputError` where ``train_rows`` has fewer than two labels.
+    """
+    return _linear_svm("tfidf_svm", {"ngram_range": (1, 2)}, train_rows, test_rows, task, split)
+
+
+def tfidf_char_svm(train_rows: Rows, test_rows: Rows, *, task: str, split: str) -> list[Prediction]:
+    """:func:`tfidf_svm` on character 2- to 5-grams inside words, which inflected and misspelt words still share."""
+    return _linear_svm(
+        "tfidf_char_svm", {"analyzer": "char_wb", "ngram_range": (2, 5)}, train_rows, test_rows, task, split
+    )
+
+
+def _linear_svm(
+    system: str, features: dict[str, Any], train_rows: Rows, test_rows: Rows, task: str, split: str
+) -> list[Prediction]:
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    labels = [row["label"] for row in train_rows]
+    if len(set(labels)) < 2:
+        raise InputError(f"{task}: the {system} baseline needs training rows of two labels or more")
+    if not test_rows:
+        return []
+    classifier = make_pipeline(TfidfVectorizer(sublinear_tf=True, **features), LinearSVC(random_state=0))
+    classifier.fit([row["text"] for row in train_rows], labels)
+    scores = classifier.decision_function([row["text"] for row in test_rows])
+    if scores.ndim == 1:  # two labels: scikit-learn gives one distance, positive for the second
+        scores = np.stack([-scores, scores], axis=1)
+    # classes_ is sorted and the sort is stable, so ties go to the smaller label id.
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return [
+        _prediction(row, system, tuple(str(label) for label in classifier.classes_[best_first]), None, task, split)
+        for row, best_first in zip(test_rows, order, strict=True)
+    ]
+
+
+def _prediction(
+    row: Mapping[str, Any],
+    system: str,
+    ranked: tuple[str, ...],
+    probabilities: tuple[float, ...] | None,
+    task: str,
+    split: str,
+) -> Prediction:
+    return Prediction(
+        case_id=row["case_id"],
+        task=task,
+        split=split,
+        system=system,
+        label=row["label"],
+        ranked=ranked,
+        probabilities=probabilities,
+        subgroups=dict(row["subgroups"]),
+    )

@@ -1,0 +1,181 @@
+"""The Human Phenotype Ontology as released: its terms (``hp.obo``) and its disease annotations (``phenotype.hpoa``).
+
+Both files are read as they are, streaming; nothing here depends on a package's own object model.
+Formats: https://obophenotype.github.io/human-phenotype-ontology/annotations/phenotype_hpoa/
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from osler.errors import InputError
+
+PHENOTYPIC_ABNORMALITY = "HP:0000118"
+ONSET = "HP:0003674"
+
+# The midpoints of HPO's frequency classes (HP:0040279 and below), as shares of patients.
+FREQUENCY_CLASSES = {
+    "HP:0040280": 1.0,
+    "HP:0040281": 0.9,
+    "HP:0040282": 0.55,
+    "HP:0040283": 0.17,
+    "HP:0040284": 0.025,
+    "HP:0040285": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Term:
+    """One class of the ontology; ``wordings`` are its exact synonyms and layperson terms, without the name."""
+
+    id: str
+    name: str
+    parents: tuple[str, ...]
+    wordings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ontology:
+    """All current terms by id, with alternative (merged) ids resolved by :meth:`current`."""
+
+    release: str
+    terms: dict[str, Term]
+    merged: dict[str, str]
+    _ancestors: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+
+    def current(self, hpo_id: str) -> str | None:
+        """The id in use today for ``hpo_id``, or None where this release does not know it."""
+        return hpo_id if hpo_id in self.terms else self.merged.get(hpo_id)
+
+    def ancestors(self, hpo_id: str) -> frozenset[str]:
+        """Every term above ``hpo_id``, itself included."""
+        if hpo_id not in self._ancestors:
+            above = {hpo_id}
+            for parent in self.terms[hpo_id].parents:
+                above |= self.ancestors(parent)
+            self._ancestors[hpo_id] = frozenset(above)
+        return self._ancestors[hpo_id]
+
+    @cached_property
+    def phenotypes(self) -> frozenset[str]:
+        """The ids of phenotypic abnormalities: what a patient can have (no onset, inheritance or frequency terms)."""
+        return frozenset(i for i in self.terms if PHENOTYPIC_ABNORMALITY in self.ancestors(i))
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One row of ``phenotype.hpoa`` about a phenotype or an onset. ``frequency`` is (n, m) counts, a share, or None."""
+
+    disease: str
+    hpo_id: str
+    reference: str
+    aspect: str
+    negated: bool
+    counts: tuple[int, int] | None
+    share: float | None
+    sex: str | None
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The phenotype (``P``) and onset (``C``) rows of a release, by disease, with each disease's name."""
+
+    release: str
+    names: dict[str, str]
+    rows: dict[str, tuple[Annotation, ...]]
+
+
+_SYNONYM = re.compile(r'^synonym: "((?:[^"\\]|\\.)*)" (\w+)(.*)$')
+
+
+def read_ontology(path: Path) -> Ontology:
+    """Read ``hp.obo``. Raises :class:`InputError` where the file is not one."""
+    terms: dict[str, Term] = {}
+    merged: dict[str, str] = {}
+    release = ""
+    for stanza in _stanzas(path):
+        if not release:
+            release = next((line[14:].rsplit("/", 1)[-1] for line in stanza if line.startswith("data-version: ")), "")
+            if not release:
+                raise InputError(f"{path}: no data-version in its first stanza; expected HPO's hp.obo")
+            continue
+        if stanza[0] != "[Term]" or "is_obsolete: true" in stanza:
+            continue
+        tags = [line.split(": ", 1) for line in stanza[1:] if ": " in line]
+        hpo_id = next(value for tag, value in tags if tag == "id")
+        name = next(value for tag, value in tags if tag == "name")
+        merged.update((value, hpo_id) for tag, value in tags if tag == "alt_id")
+        terms[hpo_id] = Term(
+            id=hpo_id,
+            name=name,
+            parents=tuple(value.split(" ", 1)[0] for tag, value in tags if tag == "is_a"),
+            wordings=tuple(dict.fromkeys(w for w in _wordings(stanza) if w.lower() != name.lower())),
+        )
+    return Ontology(release, terms, merged)
+
+
+def _stanzas(path: Path) -> Iterator[list[str]]:
+    stanza: list[str] = []
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.strip():
+                stanza.append(line.rstrip("\n"))
+            elif stanza:
+                yield stanza
+                stanza = []
+    if stanza:
+        yield stanza
+
+
+def _wordings(stanza: list[str]) -> Iterator[str]:
+    """Exact synonyms and layperson terms: what somebody could say for this very term. Abbreviations and obsolete
+    synonyms are left out (``ASD`` is three different terms), and so are broader, narrower and related ones."""
+    for line in stanza:
+        if match := _SYNONYM.match(line):
+            text, scope, kind = match.groups()
+            spoken = scope == "EXACT" or " layperson" in kind
+            if spoken and " abbreviation" not in kind and " obsolete_synonym" not in kind and len(text) > 3:
+                yield text.replace('\\"', '"')
+
+
+def read_annotations(path: Path, ontology: Ontology) -> Annotations:
+    """Read ``phenotype.hpoa``. Terms the ontology no longer has are dropped, merged ids become current ones.
+
+    Raises :class:`InputError` naming the line where a row does not have its twelve columns.
+    """
+    names: dict[str, str] = {}
+    rows: defaultdict[str, list[Annotation]] = defaultdict(list)
+    release = ""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.startswith("#version:"):
+                release = line.split(":", 1)[1].strip()
+            if line.startswith("#") or line.startswith("database_id"):
+                continue
+            columns = line.rstrip("\n").split("\t")
+            if len(columns) != 12:
+                raise InputError(f"{path}:{number}: {len(columns)} columns where phenotype.hpoa has 12")
+            disease, name, qualifier, hpo_id, reference, _, _, frequency, sex, _, aspect, _ = columns
+            current = ontology.current(hpo_id)
+            if aspect not in ("P", "C") or current is None:
+                continue
+            names.setdefault(disease, name)
+            counts, share = _frequency(frequency)
+            rows[disease].append(
+                Annotation(disease, current, reference, aspect, qualifier == "NOT", counts, share, sex.lower() or None)
+            )
+    return Annotations(release, names, {disease: tuple(r) for disease, r in rows.items()})
+
+
+def _frequency(text: str) -> tuple[tuple[int, int] | None, float | None]:
+    if "/" in text:
+        n, m = text.split("/")
+        return (int(n), int(m)), None
+    if text.endswith("%"):
+        return None, float(text[:-1]) / 100
+    return None, FREQUENCY_CLASSES.get(text)

@@ -1,0 +1,35 @@
+"""Macro F1: the harmonic mean of precision and recall, averaged over labels."""
+
+import datasets
+import evaluate
+from sklearn.metrics import f1_score
+
+
+class MacroF1(evaluate.Metric):
+    """scikit-learn's ``f1_score(average="macro")`` over the labels present in ``references``.
+
+    A label that is never predicted has F1 0. Predictions outside those labels count as wrong for the case they were
+    given to, and add no label to the average.
+
+    Args:
+        predictions: the label given to each case, strings; an empty string where no answer could be parsed (wrong).
+        references: the label each case has, strings, in the same order.
+
+    Returns:
+        ``{"macro_f1": float}`` in [0, 1].
+    """
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="https://scikit-learn.org/stable/modules/generated/sklearn.metrics.f1_score.html",
+            inputs_description=self.__doc__,
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
+        )
+
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
+        present = sorted(set(references))
+        value = f1_score(references, predictions, labels=present, average="macro", zero_division=0)
+        return {"macro_f1": float(value)}

@@ -1,0 +1,34 @@
+"""Macro recall: of the cases that have a label, the share given it, averaged over labels."""
+
+import datasets
+import evaluate
+from sklearn.metrics import recall_score
+
+
+class Recall(evaluate.Metric):
+    """scikit-learn's ``recall_score(average="macro")`` over the labels present in ``references``.
+
+    Predictions outside those labels count as wrong. Over these labels it equals ``balanced_accuracy``.
+
+    Args:
+        predictions: the label given to each case, strings; an empty string where no answer could be parsed (wrong).
+        references: the label each case has, strings, in the same order.
+
+    Returns:
+        ``{"recall": float}`` in [0, 1].
+    """
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="https://scikit-learn.org/stable/modules/generated/sklearn.metrics.recall_score.html",
+            inputs_description=self.__doc__,
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
+        )
+
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
+        present = sorted(set(references))
+        value = recall_score(references, predictions, labels=present, average="macro", zero_division=0)
+        return {"recall": float(value)}

@@ -1,0 +1,34 @@
+"""F1 averaged over labels, each weighted by the number of cases that have it."""
+
+import datasets
+import evaluate
+from sklearn.metrics import f1_score
+
+
+class WeightedF1(evaluate.Metric):
+    """scikit-learn's ``f1_score(average="weighted")`` over the labels present in ``references``.
+
+    A label that is never predicted has F1 0. Predictions outside those labels count as wrong.
+
+    Args:
+        predictions: the label given to each case, strings; an empty string where no answer could be parsed (wrong).
+        references: the label each case has, strings, in the same order.
+
+    Returns:
+        ``{"weighted_f1": float}`` in [0, 1].
+    """
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="https://scikit-learn.org/stable/modules/generated/sklearn.metrics.f1_score.html",
+            inputs_description=self.__doc__,
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
+        )
+
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
+        present = sorted(set(references))
+        value = f1_score(references, predictions, labels=present, average="weighted", zero_division=0)
+        return {"weighted_f1": float(value)}

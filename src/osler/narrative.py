@@ -1,0 +1,163 @@
+"""Patients into words: which wording of a finding may be used where, and the clinical sentences around it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from osler.hpo import Ontology
+from osler.patient import Patient
+
+HELD_OUT_SHARE = 0.4  # of each term's synonyms and layperson terms
+MAX_PRESENT = 20  # findings a description names; published case tables can list sixty
+MAX_ABSENT = 4
+
+ONSETS = {
+    "HP:0030674": "before birth",
+    "HP:0011460": "before birth",
+    "HP:0011461": "before birth",
+    "HP:0003577": "at birth",
+    "HP:0003623": "in the first weeks of life",
+    "HP:0003593": "in the first year of life",
+    "HP:0011463": "in childhood",
+    "HP:0003621": "in adolescence",
+    "HP:0003581": "in adult life",
+    "HP:0011462": "in early adult life",
+    "HP:0025708": "in early adult life",
+    "HP:0025709": "in early adult life",
+    "HP:0025710": "in early adult life",
+    "HP:0003596": "in middle age",
+    "HP:0003584": "late in life",
+}
+
+
+def stable_unit(text: str) -> float:
+    """A number in [0, 1) that depends on ``text`` only, on every machine and in every Python."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
+class Vocabulary:
+    """The wordings of every phenotype, divided once and for all into those training may use and those it may not.
+
+    Of each term's wordings about ``HELD_OUT_SHARE`` are held out, chosen by a hash of the wording itself, so the
+    division survives new releases. A term's own name is never held out, nor is a wording that is also some term's name.
+    A wording held out for one term is not used in training for any other.
+    """
+
+    def __init__(self, ontology: Ontology) -> None:
+        phenotypes = [ontology.terms[i] for i in sorted(ontology.phenotypes)]
+        names = {_key(term.name) for term in phenotypes}
+        proper = _proper_words(w for term in phenotypes for w in (term.name, *term.wordings))
+        self.name = {term.id: _lower_first(term.name, proper) for term in phenotypes}
+        spoken = {
+            term.id: [_lower_first(w, proper) for w in term.wordings if _key(w) not in names] for term in phenotypes
+        }
+        self.held_out = {i: _held_out(wordings) for i, wordings in spoken.items()}
+        forbidden = {_key(w) for wordings in self.held_out.values() for w in wordings}
+        self.trainable = {
+            i: [self.name[i], *(w for w in wordings if _key(w) not in forbidden)] for i, wordings in spoken.items()
+        }
+
+    def unseen(self, hpo_id: str) -> str | None:
+        """The wording of this term that training never sees, or None where it has none."""
+        wordings = self.held_out[hpo_id]
+        return wordings[0] if wordings else None
+
+
+def _held_out(wordings: Sequence[str]) -> list[str]:
+    """About ``HELD_OUT_SHARE`` of the wordings: of several, the first in hash order; a single one, by its hash."""
+    if len(wordings) == 1:
+        return [w for w in wordings if stable_unit(_key(w)) < HELD_OUT_SHARE]
+    ranked = sorted(wordings, key=lambda w: stable_unit(_key(w)))
+    return ranked[: max(1, round(HELD_OUT_SHARE * len(ranked)))] if ranked else []
+
+
+def _key(wording: str) -> str:
+    return " ".join(wording.lower().replace("-", " ").split())
+
+
+def _proper_words(phrases) -> frozenset[str]:
+    """Words written with a capital inside a phrase (Babinski, Achilles): the ones to leave alone at its start."""
+    capital: Counter[str] = Counter()
+    small: Counter[str] = Counter()
+    for phrase in phrases:
+        for word in phrase.split()[1:]:
+            (capital if word[:1].isupper() else small)[word.lower()] += 1
+    return frozenset(word for word, n in capital.items() if n > small[word])
+
+
+def _lower_first(phrase: str, proper: frozenset[str]) -> str:
+    first = phrase.split(" ", 1)[0]
+    plain = first[:1].isupper() and first[1:].islower() and first.lower() not in proper
+    return phrase[0].lower() + phrase[1:] if plain else phrase
+
+
+def describe(
+    patient: Patient, vocabulary: Vocabulary, rng: random.Random, unseen: bool = False, varied: bool = False
+) -> str:
+    """The patient as a clinician might write it, in one to four sentences.
+
+    With ``varied`` every finding is worded at random among its *trainable* wordings (training); otherwise by its name,
+    or, with ``unseen``, by a wording that training never used where the term has one.
+    """
+    present, absent = list(patient.present), list(patient.absent)
+    rng.shuffle(present)
+    rng.shuffle(absent)
+
+    def word(hpo_id: str) -> str:
+        if varied:
+            wordings = vocabulary.trainable[hpo_id]
+            # HPO's own name half of the time: it is what a case table uses.
+            return wordings[0] if len(wordings) == 1 or rng.random() < 0.5 else rng.choice(wordings[1:])
+        return (vocabulary.unseen(hpo_id) if unseen else None) or vocabulary.name[hpo_id]
+
+    findings = list(dict.fromkeys(word(i) for i in present[:MAX_PRESENT]))
+    missing = list(dict.fromkeys(word(i) for i in absent[:MAX_ABSENT]))
+    who = subject(patient.sex, patient.age)
+    sentences = [_presentation(who, findings, rng)]
+    if patient.onset in ONSETS:
+        sentences.append(
+            rng.choice(("Onset {}.", "First signs {}.", "Symptoms began {}.")).format(ONSETS[patient.onset])
+        )
+    if missing:
+        sentences.append(
+            rng.choice(("There was no {}.", "No {}.", "No evidence of {}.", "Absent: {}.")).format(_list(missing, "or"))
+        )
+    return " ".join(sentences)
+
+
+def _presentation(who: str, findings: list[str], rng: random.Random) -> str:
+    opening = rng.choice(
+        ("{} with {}.", "{} presents with {}.", "{} has {}.", "{}. Findings: {}.", "{}: two sentences")
+    )
+    half = len(findings) // 2
+    if opening != "{}: two sentences":
+        return opening.format(who, _list(findings, "and"))
+    if half < 3:
+        return f"{who} with {_list(findings, 'and')}."
+    first, rest = _list(findings[:half], "and"), _list(findings[half:], "and")
+    return f"{who} presents with {first}. Examination also shows {rest}."
+
+
+def _list(items: list[str], conjunction: str) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {conjunction} {items[-1]}"
+
+
+def subject(sex: str | None, age: float | None) -> str:
+    """``A 6-year-old girl``, ``A newborn boy``, ``A woman``… from sex and age in years, either of them unknown."""
+    adult = {"female": "woman", "male": "man"}.get(sex or "", "patient")
+    child = {"female": "girl", "male": "boy"}.get(sex or "", "child")
+    if age is None:
+        return {"female": "A female patient", "male": "A male patient"}.get(sex or "", "A patient")
+    if age < 1 / 12:
+        return f"A newborn {child}" if sex else "A newborn"
+    if age < 2:
+        months = round(age * 12)
+        return f"{_article(months)} {months}-month-old {child}"
+    return f"{_article(int(age))} {int(age)}-year-old {adult if age >= 18 else child}"
+
+
+def _article(number: int) -> str:
+    return "An" if number in (8, 11, 18) or 80 <= number <= 89 else "A"

@@ -1,0 +1,107 @@
+"""What a training run is about to do, shown before it does it: rows, lengths, one example, parameters, memory, time."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import SFTConfig
+
+from osler.data import IGNORED, TrainingData
+
+# Of a matrix product's speed, what a whole training step reaches: attention, norms and LoRA's small products take the
+# rest. Measured on two CPU cores with SmolLM2-135M; a GPU run replaces this estimate by its progress bar soon enough.
+STEP_EFFICIENCY = 0.55
+
+
+def describe(
+    data: TrainingData, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, config: SFTConfig, processes: int
+) -> str:
+    """The plan as text, a dozen lines. ``model`` is the one the trainer holds (adapter in place)."""
+    report, tokens = data.report, data.report["tokens"]
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = parameters(model)
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
+    steps = config.max_steps if config.max_steps > 0 else round(len(data.examples) / batch * config.num_train_epochs)
+    seen = min(tokens["total"] * config.num_train_epochs, steps * batch * tokens["total"] / len(data.examples))
+    lines = [
+        f"rows        {report['rows_in']:,} in, {report['rows_out']:,} out"
+        + "".join(f", {n:,} dropped ({reason})" for reason, n in report["dropped"].items() if n)
+        + f"; {len(report['labels'])} labels; {', '.join(f'{n:,} {source}' for source, n in report['sources'].items())}",
+        f"tokens      {tokens['total']:,} a pass, {tokens['completion']:,} of them answers;"
+        f" a row: {tokens['min']} to {tokens['max']}, median {tokens['median']}; {report['truncated']} rows truncated",
+        *_histogram([len(example["input_ids"]) for example in data.examples]),
+        f"steps       {steps:,} of {batch} rows ({config.num_train_epochs:g} passes)",
+        f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
+        f"memory      about {memory_bytes(model, config, tokens['p95']) / 1e9:.1f} GB",
+        f"time        about {_minutes(total, seen, model):.0f} minutes (from a matrix product timed just now)",
+        "example     the loss is taken on what stands between ⟦ and ⟧",
+        *(f"            {line}" for line in masked(data.examples[0], tokenizer).splitlines()),
+    ]
+    return "\n".join(lines)
+
+
+def masked(example: dict[str, list[int]], tokenizer: PreTrainedTokenizerBase) -> str:
+    """One example decoded, special tokens included, with the tokens the loss is taken on between ``⟦`` and ``⟧``."""
+    text, inside = "", False
+    for token, label in zip(example["input_ids"], example["labels"]):
+        if (label != IGNORED) != inside:
+            text += "⟧" if inside else "⟦"
+            inside = not inside
+        text += tokenizer.decode([token])
+    return text + ("⟧" if inside else "")
+
+
+def parameters(model: torch.nn.Module) -> int:
+    """The number of parameters, with packed 4-bit weights counted as what they stand for."""
+    return sum(
+        parameter.quant_state.shape.numel() if hasattr(parameter, "quant_state") else parameter.numel()
+        for parameter in model.parameters()
+    )
+
+
+def memory_bytes(model: torch.nn.Module, config: SFTConfig, length: int) -> float:
+    """An estimate of a step's peak: weights, AdamW's two moments and gradients of what trains, and activations.
+
+    A decoder layer keeps about 34 hidden-size and 6 MLP-size values a token for its backward pass, attention one
+    length × length matrix a head (Korthikanti et al. 2022, arXiv:2205.05198, with the MLP's gate added); activation
+    checkpointing keeps one hidden state a layer.
+    """
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    training = sum(12 * p.numel() for p in model.parameters() if p.requires_grad)
+    shape = model.config
+    tokens = config.per_device_train_batch_size * length
+    width = 4 if model.get_input_embeddings().weight.dtype == torch.float32 else 2
+    layer = tokens * (16 * shape.hidden_size + 6 * shape.intermediate_size + 2 * shape.num_attention_heads * length)
+    if config.gradient_checkpointing:
+        activations = shape.num_hidden_layers * tokens * shape.hidden_size + layer
+    else:
+        activations = shape.num_hidden_layers * layer
+    runtime = 0.7e9  # Python, torch and its kernels
+    return runtime + weights + training + activations * width
+
+
+def _histogram(lengths: list[int], bins: int = 8, width: int = 40) -> list[str]:
+    low, high = min(lengths), max(lengths) + 1
+    edges = [low + (high - low) * i // bins for i in range(bins + 1)]
+    counts = [sum(a <= n < b for n in lengths) for a, b in zip(edges, edges[1:])]
+    return [
+        f"            {a:>5}–{b - 1:<5} {'█' * round(width * n / max(counts)):<{width}} {n:,}"
+        for a, b, n in zip(edges, edges[1:], counts)
+        if b > a
+    ]
+
+
+def _minutes(total: int, tokens: float, model: PreTrainedModel | torch.nn.Module) -> float:
+    """Forward and backward through frozen weights cost about 4 FLOPs a parameter and token."""
+    weight = model.get_input_embeddings().weight
+    a = torch.randn(1024, 1024, device=weight.device, dtype=weight.dtype)
+    for _ in range(3):
+        a @ a
+    started, n = time.monotonic(), 0
+    while time.monotonic() - started < 0.3:
+        (a @ a).sum().item()
+        n += 1
+    flops = n * 2 * 1024**3 / (time.monotonic() - started)
+    return 4 * total * tokens / (flops * STEP_EFFICIENCY) / 60

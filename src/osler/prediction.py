@@ -1,0 +1,122 @@
+"""Systems side by side on the same held-out cases: the tuned model, its untuned base, and the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from osler import baseline
+from osler.data import build
+from osler.prediction_file import Prediction, write_predictions
+from osler.prompt import completion
+from osler.recipe import Recipe
+from osler.run import Run
+from osler.scoring import TrieScorer
+from osler.task import Row, Task
+from osler.trie import LabelTrie
+
+BATCH = 16  # cases scored at once
+
+
+def tuned_name(recipe: Recipe) -> str:
+    """How the tuned model is called in predictions and results."""
+    return f"{recipe.name}@{recipe.version}"
+
+
+def predict(
+    rows: Sequence[Row],
+    system: str,
+    split: str,
+    task: Task,
+    scorer: TrieScorer,
+    tokenizer: PreTrainedTokenizerBase,
+) -> list[Prediction]:
+    """Score every label of the panel for every row; one prediction a row, in the order of ``rows``.
+
+    With the scorer ``label_trie`` probabilities sum to one; with ``label_likelihood`` they are the model's own
+    probabilities of writing exactly that label, and need not.
+    """
+    prompts = [task.prompt.encode(tokenizer, row["text"]) for row in rows]
+    predictions: dict[int, Prediction] = {}
+    with tqdm(total=len(rows), desc=f"{split}: {system}", unit=" cases") as bar:
+        for indices, logp in scorer.batches(prompts, BATCH):
+            for index, values in zip(indices, logp):
+                predictions[index] = _prediction(rows[index], values, scorer.trie.labels, system, split, task)
+            bar.update(len(indices))
+    return [predictions[index] for index in range(len(rows))]
+
+
+def _prediction(row: Row, logp: torch.Tensor, labels: Sequence[str], system: str, split: str, task: Task) -> Prediction:
+    order = logp.argsort(descending=True, stable=True)
+    return Prediction(
+        case_id=row["case_id"],
+        task=task.name,
+        split=split,
+        system=system,
+        label=row["label"],
+        ranked=tuple(labels[i] for i in order),
+        probabilities=tuple(round(float(p), 8) for p in logp[order].double().exp()),
+        subgroups=dict(row["subgroups"]),
+    )
+
+
+def label_trie(task: Task, tokenizer: PreTrainedTokenizerBase) -> LabelTrie:
+    """The trie of the task's label set in the tokens of one model."""
+    return LabelTrie({label: completion(tokenizer, text) for label, text in task.labels.items()})
+
+
+def run(
+    run: Run,
+    recipe: Recipe,
+    task: Task,
+    splits: Sequence[str],
+    limit: int | None,
+    tuned: Callable[[], PreTrainedModel],
+    base: Callable[[], PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+) -> list[Path]:
+    """Write ``predictions/<task>-<split>-<system>.jsonl`` for every split and system; what is there already is kept.
+
+    ``tuned`` and ``base`` load the models, and are called only where their predictions are missing. Splits without
+    data on this machine are skipped. With ``limit`` only the first cases of each split are scored, into files of
+    their own. Returns the files, the tuned model's first.
+    """
+    rows = {split: task.source.split(split)[:limit] for split in splits}
+    for split in [split for split, cases in rows.items() if not cases]:
+        print(f"{split}: skipped, its data is not on this machine (see tasks/{task.name}/README.md)")
+        del rows[split]
+    systems = [tuned_name(recipe), *recipe.evaluation.baselines]
+    folder = run.predictions if limit is None else run.folder / f"predictions-first-{limit}"
+    files = {(split, system): folder / f"{task.name}-{split}-{system}.jsonl" for system in systems for split in rows}
+    trie = label_trie(task, tokenizer)
+    for system in systems:
+        missing = [split for split in rows if not files[split, system].is_file()]
+        if not missing:
+            continue
+        answer = _system(system, recipe, task, tuned, base, tokenizer, trie)
+        for split in missing:
+            write_predictions(files[split, system], answer(rows[split], split))
+    return list(files.values())
+
+
+def _system(
+    system: str,
+    recipe: Recipe,
+    task: Task,
+    tuned: Callable[[], PreTrainedModel],
+    base: Callable[[], PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    trie: LabelTrie,
+) -> Callable[[list[Row], str], list[Prediction]]:
+    """A function from rows and a split's name to predictions, its model loaded or its classifier's data at hand."""
+    if system in ("majority", "tfidf_svm", "tfidf_char_svm"):
+        training = build(recipe, task, tokenizer).rows
+        fit = getattr(baseline, system)
+        return lambda rows, split: fit(training, rows, task=task.name, split=split)
+    model = (base if system == "base_model" else tuned)().eval()
+    scorer = TrieScorer(model, trie, normalised=recipe.evaluation.scorer == "label_trie")
+    return lambda rows, split: predict(rows, system, split, task, scorer, tokenizer)

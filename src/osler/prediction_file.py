@@ -1,0 +1,165 @@
+"""``predictions/*.jsonl``: one line a case, the same for every system (LLM, baseline, peer)."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from osler.errors import InputError
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one system answered to one case. Raises ``ValueError`` for what no prediction can be.
+
+    Attributes:
+        case_id, task, split, system: which answer this is; not empty.
+        label: the label the case has.
+        ranked: labels, best first, each once; empty only where the answer could not be parsed.
+        probabilities: of the ranked labels, parallel to ``ranked``, in [0, 1], falling; None where a system gives none.
+        text: what a free-text system wrote; None for the others.
+        parsed: False where no label could be read from the answer. The case then counts as wrong.
+        subgroups: name to value, for example ``{"sex": "female"}``.
+    """
+
+    case_id: str
+    task: str
+    split: str
+    system: str
+    label: str
+    ranked: tuple[str, ...]
+    probabilities: tuple[float, ...] | None = None
+    text: str | None = None
+    parsed: bool = True
+    subgroups: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("case_id", "task", "split", "system", "label"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a string that is not empty")
+        if not isinstance(self.ranked, tuple) or not all(isinstance(label, str) and label for label in self.ranked):
+            raise ValueError(f"ranked is {self.ranked!r}; it must list labels (strings that are not empty)")
+        if len(set(self.ranked)) < len(self.ranked):
+            twice = next(label for position, label in enumerate(self.ranked) if label in self.ranked[:position])
+            raise ValueError(f"ranked names {twice!r} twice; every label has one rank")
+        if not isinstance(self.parsed, bool):
+            raise ValueError(f"parsed is {self.parsed!r}; it must be true or false")
+        if self.parsed and not self.ranked:
+            raise ValueError("ranked is empty but parsed is true; an answer without a label has parsed: false")
+        if self.probabilities is not None:
+            self._check_probabilities(self.probabilities)
+        if not (self.text is None or isinstance(self.text, str)):
+            raise ValueError(f"text is {self.text!r}; it must be a string or null")
+        if not isinstance(self.subgroups, dict) or not all(
+            isinstance(name, str) and isinstance(value, str) for name, value in self.subgroups.items()
+        ):
+            raise ValueError(f"subgroups is {self.subgroups!r}; it must map names to strings")
+
+    def _check_probabilities(self, probabilities: tuple[float, ...]) -> None:
+        if not isinstance(probabilities, tuple):
+            raise ValueError(f"probabilities is {probabilities!r}; it must be a list of numbers or null")
+        if len(probabilities) != len(self.ranked):
+            raise ValueError(
+                f"ranked has {len(self.ranked)} labels and probabilities {len(probabilities)}; one belongs to each"
+            )
+        for label, value in zip(self.ranked, probabilities, strict=True):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or not 0 <= value <= 1:
+                raise ValueError(f"the probability of {label!r} is {value!r}; it must be a number from 0 to 1")
+        # Probabilities in the order of the panel beside a sorted ranking are the mistake these two catch. The
+        # tolerances leave room for bf16 and for files rounded to a few digits.
+        if any(after > before + 1e-6 for before, after in pairwise(probabilities)):
+            raise ValueError("probabilities rise along ranked; both must be best first")
+        if sum(probabilities) > 1.01:
+            raise ValueError(f"probabilities sum to {sum(probabilities):.4f}; more than 1")
+
+    @property
+    def answer(self) -> str:
+        """The label given to the case; the empty string, equal to no label, where none could be parsed."""
+        return self.ranked[0] if self.parsed else ""
+
+    @property
+    def correct(self) -> bool:
+        """Whether the answer is the label of the case; what could not be parsed is wrong."""
+        return self.answer == self.label
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read and check a prediction file.
+
+    Raises :class:`~osler.errors.InputError`, naming file, line and fault, for a file that cannot be read, holds no
+    line, or has a line that is not JSON, misses a field or has an unknown one, holds a value :class:`Prediction`
+    refuses, or repeats a case of a system.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a prediction file: {error}") from None
+    if lines[-1] == "":
+        lines.pop()
+    if not lines:
+        raise InputError(f"{path}: holds no predictions; one JSON object a line is needed")
+    predictions = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            predictions.append(_parse(line))
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: {error}") from None
+    try:
+        _check_unique(predictions)
+    except ValueError as error:
+        raise InputError(f"{path}:{error}") from None
+    return predictions
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write one line a prediction, all or nothing. Raises ``ValueError`` for a case repeated for a system."""
+    rows = list(predictions)
+    _check_unique(rows)
+    write_atomically(path, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` beside ``path`` and move it there: readers see the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # Bytes, so that the file and its sha256 are the same on every platform.
+        temporary.write_bytes(text.encode("utf-8"))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _parse(line: str) -> Prediction:
+    try:
+        row: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"holds a {type(row).__name__}; a JSON object is needed")
+    names = [column.name for column in fields(Prediction)]
+    for name in names:
+        if name not in row:
+            raise ValueError(f"the field {name!r} is missing; needed are {', '.join(names)}")
+    for name in row:
+        if name not in names:
+            raise ValueError(f"the field {name!r} is unknown; allowed are {', '.join(names)}")
+    for name in ("ranked", "probabilities"):
+        if isinstance(row[name], list):
+            row[name] = tuple(row[name])
+    return Prediction(**row)
+
+
+def _check_unique(predictions: list[Prediction]) -> None:
+    seen: dict[tuple[str, str, str, str], int] = {}
+    for number, row in enumerate(predictions, start=1):
+        first = seen.setdefault((row.task, row.split, row.system, row.case_id), number)
+        if first != number:
+            raise ValueError(f"{number}: case_id {row.case_id!r} of system {row.system!r} is on line {first} already")

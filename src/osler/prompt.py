@@ -1,0 +1,76 @@
+"""The one place where a case becomes tokens: the same for training, evaluation and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jinja2
+from transformers import PreTrainedTokenizerBase
+
+from osler.errors import InputError
+from osler.manifest import sha256_text
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A task's user turn (a jinja ``template`` of ``text``) and its ``system`` turn (None for no such turn)."""
+
+    template: str
+    system: str | None
+
+    @property
+    def sha256(self) -> str:
+        """Hash of both turns: two runs with the same hash asked the same question."""
+        return sha256_text(f"{self.system!r}\n{self.template}")
+
+    def messages(self, text: str) -> list[dict[str, str]]:
+        """The conversation up to the answer."""
+        user = jinja2.Template(self.template, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+        turns = [{"role": "user", "content": user.render(text=text)}]
+        return turns if self.system is None else [{"role": "system", "content": self.system}, *turns]
+
+    def encode(self, tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+        """Token ids of the prompt, up to and including the opening of the assistant's turn.
+
+        Raises :class:`InputError` where the tokenizer has no chat template.
+        """
+        if tokenizer.chat_template is None:
+            raise InputError(f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct model")
+        messages = self.messages(text)
+        try:
+            rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        except jinja2.TemplateError:  # Gemma and others have no system turn and refuse one
+            rendered = tokenizer.apply_chat_template(messages[-1:], add_generation_prompt=True, tokenize=False)
+        return tokenizer(rendered, add_special_tokens=False)["input_ids"]
+
+    def encode_within(
+        self, tokenizer: PreTrainedTokenizerBase, text: str, max_tokens: int | None
+    ) -> tuple[list[int], bool]:
+        """As :meth:`encode`, with the end of ``text`` cut off where the prompt would be longer than ``max_tokens``.
+
+        Returns the token ids and whether anything was cut. Never cuts the question or the answer's opening: that would
+        train on nothing. Raises :class:`InputError` where even the empty text is too long.
+        """
+        tokens = self.encode(tokenizer, text)
+        if max_tokens is None or len(tokens) <= max_tokens:
+            return tokens, False
+        words = tokenizer(text, add_special_tokens=False)["input_ids"]
+        while len(tokens) > max_tokens:
+            if not words:
+                raise InputError(
+                    f"max_length leaves {max_tokens} tokens for the prompt; without text it has {len(tokens)}"
+                )
+            words = words[: len(words) - max(1, len(tokens) - max_tokens)] if len(words) > 1 else []
+            tokens = self.encode(tokenizer, tokenizer.decode(words))
+        return tokens, True
+
+
+def completion(tokenizer: PreTrainedTokenizerBase, label: str) -> list[int]:
+    """Token ids of an answer, with the EOS that ends it."""
+    return [*tokenizer(label, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+
+
+def completions(tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]) -> dict[str, list[int]]:
+    """Label text → token ids, for every label of a panel."""
+    return {label: completion(tokenizer, label) for label in labels}

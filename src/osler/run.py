@@ -1,0 +1,102 @@
+"""The run directory, the contract between stages: ``runs/<name>/<version>/``."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from osler import recipe as recipes
+from osler.errors import InputError
+from osler.manifest import read_json, write_json
+from osler.prediction_file import write_atomically
+from osler.recipe import Recipe
+
+COMPLETE = "complete.json"  # written last into a checkpoint: without it, the checkpoint was cut off while being saved
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one recipe, and everything that was made of it."""
+
+    folder: Path
+
+    @property
+    def adapter(self) -> Path:
+        """What training produced: the adapter, or the whole model where the recipe has no ``lora:``."""
+        return self.folder / "adapter"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.json"
+
+    @property
+    def data_report(self) -> Path:
+        return self.folder / "data_report.json"
+
+    @property
+    def train_log(self) -> Path:
+        return self.folder / "train_log.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results.json"
+
+    def recipe(self) -> Recipe:
+        """The resolved recipe the run was made with. Raises :class:`InputError` where the folder is no run."""
+        path = self.folder / "recipe.yaml"
+        if not path.is_file():
+            raise InputError(f"{self.folder}: no recipe.yaml in it; a run directory is what scripts/train.py writes")
+        return recipes.load(path)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end: the manifest is written last."""
+        return self.manifest.is_file()
+
+    def open(self, recipe: Recipe) -> None:
+        """Make the directory, or take it up again. Raises :class:`InputError` where it belongs to another recipe."""
+        path = self.folder / "recipe.yaml"
+        if path.is_file():
+            if (found := recipes.load(path).sha256) != recipe.sha256:
+                raise InputError(
+                    f"{self.folder}: holds a run of another recipe (sha256 {found[:12]}, this one is"
+                    f" {recipe.sha256[:12]}); name another folder with --output, or move that one away"
+                )
+        elif self.folder.is_dir() and any(self.folder.iterdir()):
+            raise InputError(f"{self.folder}: is not empty and holds no recipe.yaml; name another folder with --output")
+        else:
+            write_atomically(path, recipe.to_yaml())
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint that was saved to its end; what a kill or a full disk left half-saved is deleted."""
+        whole = []
+        for path in self.checkpoints.glob("checkpoint-*"):
+            if _is_whole(path):
+                whole.append(path)
+            else:
+                shutil.rmtree(path)
+        return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Record that ``checkpoint`` is whole: the sizes of all its files, written last and atomically."""
+    sizes: dict[str, Any] = {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir()) if p.is_file()}
+    write_json(checkpoint / COMPLETE, sizes)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    marker = checkpoint / COMPLETE
+    if not marker.is_file():
+        return False
+    files = read_json(marker).items()
+    return all((checkpoint / name).is_file() and (checkpoint / name).stat().st_size == size for name, size in files)

@@ -1,0 +1,184 @@
+"""Patients that were never born: drawn from the frequencies in HPO's annotations, so that a model can learn from them.
+
+What a patient *has* comes from the disease's annotation rows; what a description *mentions* is a part of that, said
+more or less specifically, among findings that have nothing to do with the disease. The rates below were fitted on
+published patients of diseases outside every panel (``docs/decisions.md``).
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from osler.hpo import PHENOTYPIC_ABNORMALITY, Annotation, Annotations, Ontology
+from osler.narrative import ONSETS
+from osler.patient import Patient, published_patients, training_rows
+
+PRIOR = (0.5, 1.0)  # added to n and to m of every pooled count: 1/1 is not certainty
+SHARE_WEIGHT = 10  # patients that a percentage or a frequency class without counts stands for
+UNKNOWN_SHARE = 0.4  # of patients, for a finding annotated without any frequency
+
+# Years of age at onset, as (low, high), for the onset terms a description can name.
+ONSET_YEARS = {
+    "before birth": (0.0, 0.0),
+    "at birth": (0.0, 0.0),
+    "in the first weeks of life": (0.0, 0.08),
+    "in the first year of life": (0.08, 1.0),
+    "in childhood": (1.0, 5.0),
+    "in adolescence": (5.0, 15.0),
+    "in adult life": (16.0, 60.0),
+    "in early adult life": (16.0, 40.0),
+    "in middle age": (40.0, 60.0),
+    "late in life": (60.0, 80.0),
+}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How a description departs from the disease's annotated findings; shares of the findings it mentions."""
+
+    background: float = 0.2  # unrelated findings, as common as they are over all diseases
+    general: float = 0.1  # an ancestor instead of the annotated term
+    specific: float = 0.1  # a child instead
+    sibling: float = 0.1  # another child of the same parent
+    with_absent: float = 0.4  # descriptions that name absent findings at all
+    with_age: float = 0.5  # descriptions that give an age
+    with_onset: float = 0.2  # descriptions that give an onset, where the disease has one
+    with_sex: float = 0.8
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A disease as the simulator sees it: P(finding) per sex, onsets seen, and the only sex affected, if one."""
+
+    findings: dict[str, float]
+    female_only: frozenset[str]
+    male_only: frozenset[str]
+    onsets: tuple[str, ...]
+    sex: str | None
+
+
+class Simulator:
+    """Draws patients of the diseases in ``panel`` from annotation rows of publications that are not held out.
+
+    The number of findings a description mentions is drawn from published patients of diseases outside the panel.
+    ``rows`` are the rows learnt from, by disease. The same seed gives the same patients.
+    """
+
+    def __init__(
+        self,
+        ontology: Ontology,
+        annotations: Annotations,
+        panel: Iterable[str],
+        held_out: Collection[str],
+        rates: Rates = Rates(),
+    ) -> None:
+        self.ontology, self.rates = ontology, rates
+        rows = {d: training_rows(annotations, d, held_out) for d in annotations.rows}
+        self.rows = {d: rows[d] for d in sorted(panel)}
+        self.profiles = {d: profile(rows, ontology) for d, rows in self.rows.items()}
+        others = published_patients(annotations)
+        self.mentions = sorted(len(p.present) for d, g in others.items() if d not in self.rows for p in g.values())
+        common = Counter(i for group in rows.values() for i in {r.hpo_id for r in group if _is_finding(r, ontology)})
+        self._background = sorted(common)
+        self._cumulative = list(accumulate(common[i] for i in self._background))
+        self._children: defaultdict[str, list[str]] = defaultdict(list)
+        for hpo_id in sorted(ontology.phenotypes):
+            for parent in ontology.terms[hpo_id].parents:
+                self._children[parent].append(hpo_id)
+
+    def patient(self, disease: str, rng: random.Random, case_id: str) -> Patient:
+        """One patient of ``disease`` with at least one present finding."""
+        profile, rates = self.profiles[disease], self.rates
+        sex = profile.sex or rng.choice(("female", "male"))
+        other_sex = profile.male_only if sex == "female" else profile.female_only
+        has = [i for i, p in profile.findings.items() if i not in other_sex and rng.random() < p]
+        rng.shuffle(has)
+        k = rng.choice(self.mentions)
+        unrelated = sum(rng.random() < rates.background for _ in range(k))
+        mentioned = [self._said(i, rng) for i in has[: max(1, k - unrelated)]]
+        present = list(dict.fromkeys(mentioned + [self._unrelated(rng) for _ in range(unrelated if has else k)]))
+        absent = self._absent(profile, set(present), has, rng) if rng.random() < rates.with_absent else []
+        onset = rng.choice(profile.onsets) if profile.onsets else None
+        return Patient(
+            case_id=case_id,
+            disease=disease,
+            present=tuple(present),
+            absent=tuple(absent),
+            sex=sex if rng.random() < rates.with_sex else None,
+            age=self._age(onset, rng) if rng.random() < rates.with_age else None,
+            onset=onset if rng.random() < rates.with_onset else None,
+        )
+
+    def _said(self, hpo_id: str, rng: random.Random) -> str:
+        """The term a description uses for an annotated finding: mostly itself, sometimes a near one."""
+        u, rates = rng.random(), self.rates
+        parents = [p for p in self.ontology.terms[hpo_id].parents if p != PHENOTYPIC_ABNORMALITY]
+        if u < rates.general:
+            return rng.choice(parents) if parents else hpo_id
+        if u < rates.general + rates.specific:
+            return rng.choice(self._children[hpo_id]) if hpo_id in self._children else hpo_id
+        if u < rates.general + rates.specific + rates.sibling and parents:
+            return rng.choice(self._children[rng.choice(parents)])
+        return hpo_id
+
+    def _unrelated(self, rng: random.Random) -> str:
+        return self._background[bisect(self._cumulative, rng.random() * self._cumulative[-1])]
+
+    def _absent(self, profile: Profile, present: set[str], has: list[str], rng: random.Random) -> list[str]:
+        """One to four absent findings, half of them expected in the disease, none above a present one."""
+        implied = {above for i in (*present, *has) for above in self.ontology.ancestors(i)}
+        expected = [i for i in profile.findings if i not in implied]
+        drawn = (
+            rng.choice(expected) if expected and rng.random() < 0.5 else self._unrelated(rng)
+            for _ in range(rng.randint(1, 4))
+        )
+        return [i for i in dict.fromkeys(drawn) if i not in implied]
+
+    def _age(self, onset: str | None, rng: random.Random) -> float:
+        low, high = ONSET_YEARS[ONSETS[onset]] if onset in ONSETS else (0.0, 10.0)
+        return rng.uniform(low, high) + rng.expovariate(1 / 8)
+
+    def patients(self, per_disease: int, seed: int, name: str = "simulated") -> list[Patient]:
+        """``per_disease`` patients of every disease, in an order that does not group the diseases."""
+        drawn = []
+        for disease in self.profiles:
+            for n in range(per_disease):
+                # A generator of its own for each patient: adding a disease or a patient changes no other one.
+                rng = random.Random(f"{name}/{seed}/{disease}/{n}")
+                drawn.append(self.patient(disease, rng, f"{name}/{seed}/{disease}/{n}"))
+        random.Random(f"{name}/{seed}").shuffle(drawn)
+        return drawn
+
+
+def _is_finding(row: Annotation, ontology: Ontology) -> bool:
+    return row.aspect == "P" and not row.negated and row.hpo_id in ontology.phenotypes
+
+
+def profile(rows: Sequence[Annotation], ontology: Ontology) -> Profile:
+    """Pool a disease's rows into P(finding): counts add up, a share stands for ``SHARE_WEIGHT`` patients, ``NOT`` rows
+    for as many patients without the finding, and a row without frequency for ``UNKNOWN_SHARE``."""
+    pooled: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    sexes: defaultdict[str, set[str | None]] = defaultdict(set)
+    for row in rows:
+        if row.aspect != "P" or row.hpo_id not in ontology.phenotypes:
+            continue
+        n, m = row.counts or ((row.share if row.share is not None else UNKNOWN_SHARE) * SHARE_WEIGHT, SHARE_WEIGHT)
+        pooled[row.hpo_id][0] += 0 if row.negated else n
+        pooled[row.hpo_id][1] += m
+        sexes[row.hpo_id].add(row.sex)
+    findings = {i: (n + PRIOR[0]) / (m + PRIOR[1]) if n else 0.0 for i, (n, m) in sorted(pooled.items())}
+    female = frozenset(i for i, s in sexes.items() if s == {"female"})
+    male = frozenset(i for i, s in sexes.items() if s == {"male"})
+    only = "female" if female and len(female) == len(sexes) else "male" if male and len(male) == len(sexes) else None
+    onsets = tuple(
+        row.hpo_id
+        for row in rows
+        if row.aspect == "C" and row.hpo_id in ONSETS and not row.negated
+        for _ in range(min(row.counts[0], 10) if row.counts else 3)
+    )
+    return Profile(findings, female, male, onsets, only)

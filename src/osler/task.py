@@ -1,0 +1,172 @@
+"""A task: what is to be learnt. One object feeds training, evaluation and serving."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+from osler.errors import InputError
+from osler.prompt import Prompt
+from osler.recipe import DataSection
+from osler.schema import read_yaml
+
+
+class Row(TypedDict):
+    """One case. ``label`` is a label id; ``source`` says where the case comes from."""
+
+    case_id: str
+    text: str
+    label: str
+    subgroups: dict[str, str]
+    source: str
+
+
+@dataclass
+class Rows:
+    """Training rows, and what was left out of them and why."""
+
+    rows: list[Row]
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Where a task's cases come from."""
+
+    labels: Mapping[str, str]
+    """Label id → the text a model answers with, in the panel's order."""
+
+    def training(self, data: DataSection | None, seed: int) -> Rows:
+        """The training rows."""
+
+    def split(self, name: str) -> list[Row]:
+        """The held-out rows of one split; empty where its data is not on this machine."""
+
+    def provenance(self) -> dict[str, Any]:
+        """What a reviewer needs to check that training and held-out cases have nothing in common."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A loaded task, its panel chosen."""
+
+    name: str
+    version: int
+    panel: str | None
+    splits: Mapping[str, str]
+    prompt: Prompt
+    source: Source
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Label id → label text."""
+        return self.source.labels
+
+
+def data_folder() -> Path | None:
+    """``$OSLER_DATA_DIR``, the folder of local dataset copies; None where it is not set.
+
+    Raises :class:`InputError` where it is set to something that is not a folder.
+    """
+    value = os.environ.get("OSLER_DATA_DIR")
+    if not value:
+        return None
+    if not Path(value).is_dir():
+        raise InputError(f"OSLER_DATA_DIR={value}: no such folder; unset it or name the folder of your local datasets")
+    return Path(value)
+
+
+def load(folder: Path, panel: str | None = None) -> Task:
+    """Load ``folder/task.yaml`` and the data it names. Raises :class:`InputError` for whatever is wrong with it."""
+    content = read_yaml(folder / "task.yaml")
+    source: Source
+    if content["source"]["kind"] == "simulated":
+        from osler.cohort import Cohort
+
+        source = Cohort(content["source"], content["panels"][panel]["min_patients"], data_folder())
+    else:
+        source = Published(content["source"], content["labels"], data_folder())
+    prompt = Prompt((folder / content["prompt"]).read_text(encoding="utf-8"), content.get("system"))
+    return Task(content["name"], content["version"], panel, content["splits"], prompt, source)
+
+
+class Published:
+    """A dataset with its own train and test files: JSONL on the Hub at a pinned revision, or a local copy of it."""
+
+    def __init__(self, spec: Mapping[str, Any], labels: list[str], folder: Path | None) -> None:
+        self.labels = {label: label for label in labels}
+        self._spec = spec
+        self._folder = folder / spec["local"] if folder and (folder / spec["local"]).is_dir() else None
+
+    def training(self, data: DataSection | None, seed: int) -> Rows:
+        """The published training rows, less those whose text stands in a test split or earlier in training."""
+        held_out = {_key(row["text"]) for name in self._spec["files"] if name != "train" for row in self.split(name)}
+        seen: set[str] = set()
+        kept = Rows([], {"text is in a held-out split": 0, "text stands in training already": 0})
+        for row in self.split("train"):
+            key = _key(row["text"])
+            if key in held_out:
+                kept.dropped["text is in a held-out split"] += 1
+            elif key in seen:
+                kept.dropped["text stands in training already"] += 1
+            else:
+                kept.rows.append(row)
+            seen.add(key)
+        return kept
+
+    def split(self, name: str) -> list[Row]:
+        """Every row of the file behind ``name``, checked. Raises :class:`InputError` naming the row that is wrong."""
+        path = self._path(self._spec["files"][name])
+        rows = []
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    rows.append(self._row(line, f"{path}:{number}", f"{name}/{number:05d}"))
+        return rows
+
+    def _row(self, line: str, where: str, case_id: str) -> Row:
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{where}: not JSON ({error})") from error
+        columns = self._spec["columns"]
+        for column in columns.values():
+            if not isinstance(record, dict) or not isinstance(record.get(column), str) or not record[column].strip():
+                raise InputError(f"{where}: no text in the column {column!r}, which the task reads")
+        label = record[columns["label"]].strip()
+        if label not in self.labels:
+            raise InputError(
+                f"{where}: the label {label!r} is not among the {len(self.labels)} of the task: {list(self.labels)}"
+            )
+        text = record[columns["text"]].strip()
+        return Row(case_id=case_id, text=text, label=label, subgroups={}, source=self._spec["dataset"])
+
+    def _path(self, name: str) -> Path:
+        if self._folder:
+            return self._folder / name
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+        dataset, revision = self._spec["dataset"], self._spec["revision"]
+        try:
+            return Path(hf_hub_download(dataset, name, repo_type="dataset", revision=revision))
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            raise InputError(
+                f"{dataset}@{revision}: {name} is not in the local cache and the Hub did not give it"
+                f" ({type(error).__name__}); go online, or set OSLER_DATA_DIR to a folder with {self._spec['local']}/{name}"
+            ) from error
+
+    def provenance(self) -> dict[str, Any]:
+        """The dataset, its revision and the local folder read instead, if one was."""
+        return {
+            "dataset": self._spec["dataset"],
+            "revision": self._spec["revision"],
+            "local": str(self._folder) if self._folder else None,
+        }
+
+
+def _key(text: str) -> str:
+    return " ".join(text.lower().split())

@@ -1,0 +1,220 @@
+"""Fine-tuning with TRL's ``SFTTrainer``: a recipe and its data in, a run directory out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
+from trl import SFTConfig, SFTTrainer
+
+from osler import model as models
+from osler import plan, task
+from osler import recipe as recipes
+from osler.data import IGNORED, TrainingData, build
+from osler.manifest import environment, peak_memory_bytes, write_json
+from osler.recipe import Recipe
+from osler.run import Run, mark_complete
+from osler.trie import LabelTrie
+
+
+class LabelTrieTrainer(SFTTrainer):
+    """``SFTTrainer`` with the loss normalised over the label trie.
+
+    For each example: minus the log-probability of its label, where the model only chooses among the trie's children at
+    the nodes the label branches at, plus ``completion_weight`` times the ordinary mean token loss of the completion.
+    The mean over labels' tokens, most of which decide nothing, would drown the decisions (``docs/decisions.md``).
+    """
+
+    def __init__(self, *args: Any, completions: Mapping[str, Sequence[int]], completion_weight: float, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        trie = LabelTrie(completions)
+        self._decisions = {tuple(tokens): trie.decisions(label) for label, tokens in completions.items()}
+        self._completion_weight = completion_weight
+        # Ours is a mean over the examples of a micro-batch: Trainer has to divide it by the accumulation steps.
+        self.loss_is_scaled_for_ga = False
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The mean loss over the examples of ``inputs`` (``input_ids``, ``attention_mask``, ``labels``; batch × length)."""
+        labels = inputs["labels"]
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            use_cache=False,
+            output_hidden_states=True,
+            logits_to_keep=1,  # the vocabulary's logits are wanted at few positions, and computed below
+        )
+        states, weight = outputs.hidden_states[-1], self._head()
+        trie_loss = states.new_zeros((), dtype=torch.float32)
+        correct = decided = 0
+        for row in range(len(labels)):
+            positions = (labels[row] != IGNORED).nonzero().flatten()
+            first = int(positions[0]) - 1  # the prompt's last token predicts the completion's first
+            for depth, children, right in self._decisions[tuple(labels[row, positions].tolist())]:
+                logits = torch.nn.functional.linear(states[row, first + depth], weight[children]).float()
+                trie_loss = trie_loss + torch.nn.functional.cross_entropy(
+                    logits, torch.tensor(right, device=logits.device)
+                )
+                correct += int(logits.argmax()) == right
+                decided += 1
+        loss = trie_loss / len(labels)
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["trie_loss"].append(loss.item())
+        self._metrics[mode]["decision_accuracy"].append(correct / max(1, decided))
+        if self._completion_weight:
+            target = labels[:, 1:].flatten()
+            asked = target != IGNORED
+            logits = torch.nn.functional.linear(states[:, :-1].flatten(0, 1)[asked], weight).float()
+            loss = loss + self._completion_weight * torch.nn.functional.cross_entropy(logits, target[asked])
+        return (loss, outputs) if return_outputs else loss
+
+    def _head(self) -> torch.Tensor:
+        weight = self.accelerator.unwrap_model(self.model).get_output_embeddings().weight
+        return weight.full_tensor() if isinstance(weight, DTensor) else weight
+
+
+class Progress(TrainerCallback):
+    """Writes ``train_log.jsonl`` and marks checkpoints as whole once they are."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
+        """Append one line a log event. A resumed run's lines follow those of the first: the step orders them."""
+        if state.is_world_process_zero:
+            with self._run.train_log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Called after everything of a checkpoint is on disk."""
+        if state.is_world_process_zero:
+            mark_complete(self._run.checkpoints / f"checkpoint-{state.global_step}")
+
+
+def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
+    """The recipe's ``train:`` as TRL's configuration, with what Osler decides itself added.
+
+    TRL switches mixed precision and activation checkpointing on by default; here both are off unless the recipe says
+    otherwise, so that what is not written does not happen.
+    """
+    names = {field.name for field in dataclasses.fields(SFTConfig)}
+    # transformers renamed it in 5.21; Python 3.10 stops at 5.20. Delete the old name with Python 3.10.
+    checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+    settings = {
+        "bf16": False,
+        checkpointing: False,
+        "report_to": "none",
+        "save_total_limit": 2,
+        "logging_steps": 10,
+        **recipe.train,
+    }
+    return SFTConfig(output_dir=str(run.checkpoints), dataset_kwargs={"skip_prepare_dataset": True}, **settings)
+
+
+def trainer(
+    recipe: Recipe, run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: TrainingData
+) -> SFTTrainer:
+    """The trainer of a recipe, ready to ``train()``: data is tokenised already, so TRL must not touch it."""
+    arguments: dict[str, Any] = {
+        "model": model,
+        "args": sft_config(recipe, run),
+        "train_dataset": Dataset.from_list(data.examples),
+        "processing_class": tokenizer,
+        "peft_config": LoraConfig(task_type="CAUSAL_LM", **recipe.lora) if recipe.lora is not None else None,
+        "callbacks": [Progress(run)],
+    }
+    if recipe.loss.name == "label_trie":
+        weight = recipe.loss.completion_weight or 0.0
+        made: SFTTrainer = LabelTrieTrainer(**arguments, completions=data.completions, completion_weight=weight)
+    else:
+        made = SFTTrainer(**arguments)
+    if recipe.lora is not None:
+        # TRL trains a quantised base's adapter in bf16, and PEFT loads it back as float32: the resumed run diverges
+        # from the straight one, and at these learning rates bf16 loses small updates. float32 is right for both.
+        for parameter in made.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    return made
+
+
+def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
+    """Everything ``scripts/train.py`` does once the recipe is read and the run directory is its own.
+
+    Writes ``data_report.json`` before training and ``manifest.json`` last: a run with a manifest is a finished run.
+    """
+    tokenizer = models.load_tokenizer(recipe.base)
+    chosen = task.load(recipes.find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
+    data = build(recipe, chosen, tokenizer)
+    made = trainer(recipe, run, models.load_base(recipe.base), tokenizer, data)
+    leading = made.is_world_process_zero()
+    if leading:
+        print(plan.describe(data, made.model, tokenizer, made.args, made.accelerator.num_processes), flush=True)
+    if plan_only:
+        return
+    if leading:
+        write_json(run.data_report, data.report)
+    figures = _fit(made, run)
+    if leading:
+        write_json(run.manifest, _manifest(recipe, data, figures))
+        print(
+            f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
+            f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter}"
+        )
+
+
+def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
+    """Train from the last whole checkpoint, if there is one, to the end; save the adapter and its tokenizer."""
+    checkpoint = run.last_checkpoint()
+    started = time.monotonic()
+    made.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = time.monotonic() - started
+    staging = run.folder / ".adapter"
+    made.save_model(str(staging))  # a collective call under FSDP: on every rank
+    if made.is_world_process_zero():
+        for leftover in ("training_args.bin", "README.md"):  # a pickle; and a card that says little, some of it wrong
+            (staging / leftover).unlink(missing_ok=True)
+        shutil.rmtree(run.adapter, ignore_errors=True)
+        staging.rename(run.adapter)
+    return {
+        "train_seconds": round(seconds, 1),
+        "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
+        "steps": made.state.global_step,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def _manifest(recipe: Recipe, data: TrainingData, figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "recipe": {"name": recipe.name, "version": recipe.version, "sha256": recipe.sha256},
+        "environment": environment(),
+        "base": {
+            "model": recipe.base.model,
+            "revision": recipe.base.revision,
+            "weights": recipe.base.weights,
+            "fingerprint": models.fingerprint(models.base_folder(recipe.base)),
+        },
+        "task": {"name": recipe.task.name, "version": recipe.task.version, "panel": recipe.task.panel},
+        "prompt_sha256": data.report["prompt_sha256"],
+        "seed": recipe.train.get("seed", 42),
+        "rows_in": data.report["rows_in"],
+        "dropped": data.report["dropped"],
+        "rows_out": data.report["rows_out"],
+        "truncated_rows": data.report["truncated"],
+        "tokens_a_pass": data.report["tokens"]["total"],
+        **figures,
+    }

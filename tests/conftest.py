@@ -1,0 +1,87 @@
+"""The tiny base model that the tests train, load and publish instead of a real one. No test uses the network."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch is imported: two test workers with two OpenMP threads each wait for one another at every small operation.
+os.environ["OMP_NUM_THREADS"] = "1"
+# Before huggingface_hub is imported, which reads it once: a test that asks the Hub by mistake fails here and now.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from pathlib import Path
+
+import pytest
+
+from osler.recipe import BaseSection
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+SENTENCES = [
+    "A 72-year-old woman presents with crushing chest pain that radiates to the left arm, sweating and nausea.",
+    "A 4-year-old boy has progressive muscle weakness, calf enlargement and a waddling gait.",
+    "The patient reports a burning feeling when passing water and pain in the lower back. No fever.",
+    "A newborn girl with low muscle tone, feeding difficulties and a small jaw; hearing is normal.",
+    "Blurred vision, thirst and weight loss over three weeks; the blood sugar is 21 mmol/l.",
+    "Short stature, a heart murmur and widely spaced eyes were noted. Seizures were not observed.",
+    "The most likely diagnosis is Duchenne muscular dystrophy.",
+    "The most likely diagnosis is Noonan syndrome.",
+    "The most likely diagnosis is a urinary tract infection.",
+    "The most likely diagnosis is type 1 diabetes mellitus.",
+    "system user assistant: list the findings and name one diagnosis from the panel.",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> BaseSection:
+    """A random two-layer Llama with a small ChatML tokenizer, in a local folder; the same weights in every session."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    bpe.train_from_iterator(
+        SENTENCES,
+        trainers.BpeTrainer(
+            vocab_size=512,
+            special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        unk_token="<|endoftext|>",
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=64,
+                intermediate_size=128,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=1024,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+                tie_word_embeddings=True,
+            )
+        )
+    folder: Path = tmp_path_factory.mktemp("tiny-base")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return BaseSection(model=str(folder), attn_implementation="eager")

@@ -1,0 +1,142 @@
+"""Prediction files are the contract between stages: written whole, and a bad line is named, not guessed around."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from osler.errors import InputError
+from osler.prediction_file import Prediction, read_predictions, write_atomically, write_predictions
+
+LINE: dict[str, Any] = {
+    "case_id": "c1",
+    "task": "rare_disease",
+    "split": "test",
+    "system": "svm",
+    "label": "OMIM:1",
+    "ranked": ["OMIM:1", "OMIM:2"],
+    "probabilities": [0.7, 0.3],
+    "text": None,
+    "parsed": True,
+    "subgroups": {"sex": "female"},
+}
+ROW = Prediction(
+    case_id="c1",
+    task="rare_disease",
+    split="test",
+    system="svm",
+    label="OMIM:1",
+    ranked=("OMIM:1", "OMIM:2"),
+    probabilities=(0.7, 0.3),
+    subgroups={"sex": "female"},
+)
+UNPARSED = replace(
+    ROW, case_id="c2", ranked=(), probabilities=None, text="«Je ne sais pas»\u2028\n", parsed=False, subgroups={}
+)
+
+
+def test_a_file_holds_one_line_a_case_with_the_fields_of_the_contract(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "predictions" / "svm.jsonl", [ROW, UNPARSED])
+    lines = (tmp_path / "predictions" / "svm.jsonl").read_bytes().split(b"\n")
+    assert len(lines) == 3
+    assert lines[2] == b""
+    assert json.loads(lines[0]) == LINE
+    assert read_predictions(tmp_path / "predictions" / "svm.jsonl") == [ROW, UNPARSED]
+
+
+def test_what_could_not_be_parsed_is_wrong() -> None:
+    assert (ROW.answer, ROW.correct) == ("OMIM:1", True)
+    assert (UNPARSED.answer, UNPARSED.correct) == ("", False)
+    # A system may still rank something it fell back on: it does not count.
+    assert not replace(ROW, parsed=False).correct
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"case_id": ""}, "case_id is ''"),
+        ({"label": 7}, "label is 7"),
+        ({"ranked": []}, "ranked is empty but parsed is true"),
+        ({"ranked": "OMIM:1"}, "ranked is 'OMIM:1'"),
+        ({"ranked": ["OMIM:1", "OMIM:1"]}, "ranked names 'OMIM:1' twice"),
+        ({"probabilities": [0.7]}, "ranked has 2 labels and probabilities 1"),
+        ({"probabilities": [0.7, float("nan")]}, "the probability of 'OMIM:2' is nan"),
+        ({"probabilities": [1.2, 0.0]}, "the probability of 'OMIM:1' is 1.2"),
+        ({"probabilities": [0.7, -0.1]}, "the probability of 'OMIM:2' is -0.1"),
+        ({"probabilities": [True, 0.0]}, "the probability of 'OMIM:1' is True"),
+        ({"probabilities": [0.3, 0.7]}, "probabilities rise along ranked"),
+        ({"probabilities": [0.9, 0.9]}, "probabilities sum to 1.8"),
+        ({"probabilities": 0.7}, "probabilities is 0.7"),
+        ({"parsed": "yes"}, "parsed is 'yes'"),
+        ({"text": 3}, "text is 3"),
+        ({"subgroups": {"age": 3}}, "subgroups is {'age': 3}"),
+        ({"probabilites": None}, "the field 'probabilites' is unknown"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_line(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
+    message = refusal(tmp_path, json.dumps({**LINE, "case_id": "c0"}) + "\n" + json.dumps({**LINE, **change}) + "\n")
+    assert message.startswith(f"{tmp_path / 'svm.jsonl'}:2: ")
+    assert complaint in message
+
+
+@pytest.mark.parametrize("name", LINE)
+def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
+    line = {key: value for key, value in LINE.items() if key != name}
+    assert f"svm.jsonl:1: the field '{name}' is missing" in refusal(tmp_path, json.dumps(line))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"case_id": ', "svm.jsonl:1: not JSON"),
+        (json.dumps(LINE) + "\n\n", "svm.jsonl:2: not JSON"),
+        ("[1, 2]", "svm.jsonl:1: holds a list"),
+        ("", "svm.jsonl: holds no predictions"),
+        (2 * (json.dumps(LINE) + "\n"), "svm.jsonl:2: case_id 'c1' of system 'svm' is on line 1 already"),
+    ],
+)
+def test_a_file_that_is_not_one_prediction_a_line_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    assert complaint in refusal(tmp_path, text)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.jsonl: cannot be read"):
+        read_predictions(tmp_path / "nowhere.jsonl")
+    (tmp_path / "latin.jsonl").write_bytes(b'{"case_id": "M\xe9ni\xe8re"}')
+    with pytest.raises(InputError, match=r"latin\.jsonl: cannot be read"):
+        read_predictions(tmp_path / "latin.jsonl")
+
+
+def test_a_case_may_recur_in_another_split_or_system(tmp_path: Path) -> None:
+    rows = [ROW, replace(ROW, split="validation"), replace(ROW, system="llm")]
+    write_predictions(tmp_path / "all.jsonl", rows)
+    assert read_predictions(tmp_path / "all.jsonl") == rows
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "svm.jsonl"
+    write_predictions(path, [ROW])
+    with pytest.raises(ValueError, match="is on line 1 already"):
+        write_predictions(path, [UNPARSED, UNPARSED])
+
+    def full_disk(temporary: Path, data: bytes) -> int:
+        with temporary.open("wb") as file:
+            file.write(data[:4])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, "half of it")
+    assert read_predictions(path) == [ROW]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["svm.jsonl"]
+
+
+def refusal(folder: Path, text: str) -> str:
+    (folder / "svm.jsonl").write_text(text)
+    with pytest.raises(InputError) as refused:
+        read_predictions(folder / "svm.jsonl")
+    return str(refused.value)

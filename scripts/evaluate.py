@@ -22,9 +22,7 @@ def main() -> int:
     parser.add_argument("run", nargs="?", type=Path, help="a run directory, such as runs/<name>/<version>")
     parser.add_argument("--split", action="append", help="only this split (may be repeated; default: the recipe's)")
     parser.add_argument("--limit", type=int, help="only the first N cases of each split; no results.json of the run")
-    parser.add_argument(
-        "--predictions", nargs="+", type=Path, metavar="FILE", help="score these files instead of a run"
-    )
+    parser.add_argument("--predictions", nargs="+", type=Path, metavar="FILE", help="score files instead of a run")
     parser.add_argument("--output", type=Path, help="where --predictions writes its results")
     arguments = parser.parse_args()
     if (arguments.run is None) == (arguments.predictions is None):

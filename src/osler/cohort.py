@@ -1,4 +1,4 @@
-"""The patients of ``rare_disease``: a panel of diseases, simulated patients to learn from, real ones to be tested on."""
+"""The patients of ``rare_disease``: a panel of diseases, simulated patients to learn from, real ones as the test."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from osler.hpo import Ontology
 from osler.patient import Patient
@@ -78,7 +78,7 @@ def _key(wording: str) -> str:
     return " ".join(wording.lower().replace("-", " ").split())
 
 
-def _proper_words(phrases) -> frozenset[str]:
+def _proper_words(phrases: Iterable[str]) -> frozenset[str]:
     """Words written with a capital inside a phrase (Babinski, Achilles): the ones to leave alone at its start."""
     capital: Counter[str] = Counter()
     small: Counter[str] = Counter()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from trl import SFTConfig
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from osler.data import IGNORED, TrainingData
 
@@ -16,7 +17,7 @@ STEP_EFFICIENCY = 0.55
 
 
 def describe(
-    data: TrainingData, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, config: SFTConfig, processes: int
+    data: TrainingData, model: Any, tokenizer: PreTrainedTokenizerBase, config: TrainingArguments, processes: int
 ) -> str:
     """The plan as text, a dozen lines. ``model`` is the one the trainer holds (adapter in place)."""
     report, tokens = data.report, data.report["tokens"]
@@ -28,7 +29,8 @@ def describe(
     lines = [
         f"rows        {report['rows_in']:,} in, {report['rows_out']:,} out"
         + "".join(f", {n:,} dropped ({reason})" for reason, n in report["dropped"].items() if n)
-        + f"; {len(report['labels'])} labels; {', '.join(f'{n:,} {source}' for source, n in report['sources'].items())}",
+        + f"; {len(report['labels'])} labels; "
+        + ", ".join(f"{n:,} {source}" for source, n in report["sources"].items()),
         f"tokens      {tokens['total']:,} a pass, {tokens['completion']:,} of them answers;"
         f" a row: {tokens['min']} to {tokens['max']}, median {tokens['median']}; {report['truncated']} rows truncated",
         *_histogram([len(example["input_ids"]) for example in data.examples]),
@@ -45,15 +47,15 @@ def describe(
 def masked(example: dict[str, list[int]], tokenizer: PreTrainedTokenizerBase) -> str:
     """One example decoded, special tokens included, with the tokens the loss is taken on between ``⟦`` and ``⟧``."""
     text, inside = "", False
-    for token, label in zip(example["input_ids"], example["labels"]):
+    for token, label in zip(example["input_ids"], example["labels"], strict=True):
         if (label != IGNORED) != inside:
             text += "⟧" if inside else "⟦"
             inside = not inside
-        text += tokenizer.decode([token])
+        text += str(tokenizer.decode([token]))
     return text + ("⟧" if inside else "")
 
 
-def parameters(model: torch.nn.Module) -> int:
+def parameters(model: Any) -> int:
     """The number of parameters, with packed 4-bit weights counted as what they stand for."""
     return sum(
         parameter.quant_state.shape.numel() if hasattr(parameter, "quant_state") else parameter.numel()
@@ -61,7 +63,7 @@ def parameters(model: torch.nn.Module) -> int:
     )
 
 
-def memory_bytes(model: torch.nn.Module, config: SFTConfig, length: int) -> float:
+def memory_bytes(model: Any, config: TrainingArguments, length: int) -> float:
     """An estimate of a step's peak: weights, AdamW's two moments and gradients of what trains, and activations.
 
     A decoder layer keeps about 34 hidden-size and 6 MLP-size values a token for its backward pass, attention one
@@ -85,15 +87,15 @@ def memory_bytes(model: torch.nn.Module, config: SFTConfig, length: int) -> floa
 def _histogram(lengths: list[int], bins: int = 8, width: int = 40) -> list[str]:
     low, high = min(lengths), max(lengths) + 1
     edges = [low + (high - low) * i // bins for i in range(bins + 1)]
-    counts = [sum(a <= n < b for n in lengths) for a, b in zip(edges, edges[1:])]
+    counts = [sum(a <= n < b for n in lengths) for a, b in pairwise(edges)]
     return [
         f"            {a:>5}–{b - 1:<5} {'█' * round(width * n / max(counts)):<{width}} {n:,}"
-        for a, b, n in zip(edges, edges[1:], counts)
+        for (a, b), n in zip(pairwise(edges), counts, strict=True)
         if b > a
     ]
 
 
-def _minutes(total: int, tokens: float, model: PreTrainedModel | torch.nn.Module) -> float:
+def _minutes(total: int, tokens: float, model: Any) -> float:
     """Forward and backward through frozen weights cost about 4 FLOPs a parameter and token."""
     weight = model.get_input_embeddings().weight
     a = torch.randn(1024, 1024, device=weight.device, dtype=weight.dtype)

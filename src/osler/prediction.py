@@ -44,7 +44,7 @@ def predict(
     predictions: dict[int, Prediction] = {}
     with tqdm(total=len(rows), desc=f"{split}: {system}", unit=" cases") as bar:
         for indices, logp in scorer.batches(prompts, BATCH):
-            for index, values in zip(indices, logp):
+            for index, values in zip(indices, logp, strict=True):
                 predictions[index] = _prediction(rows[index], values, scorer.trie.labels, system, split, task)
             bar.update(len(indices))
     return [predictions[index] for index in range(len(rows))]

@@ -62,7 +62,7 @@ class Prompt:
                     f"max_length leaves {max_tokens} tokens for the prompt; without text it has {len(tokens)}"
                 )
             words = words[: len(words) - max(1, len(tokens) - max_tokens)] if len(words) > 1 else []
-            tokens = self.encode(tokenizer, tokenizer.decode(words))
+            tokens = self.encode(tokenizer, str(tokenizer.decode(words)))
         return tokens, True
 
 

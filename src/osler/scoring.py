@@ -73,7 +73,7 @@ class TrieScorer:
             allowed[row, :start, :start] |= torch.eye(start, dtype=torch.bool)  # a padded row must attend to something
         ids[:, width:] = self.tokens
         allowed[:, width:, width:] = self.sees
-        dtype = self.model.get_input_embeddings().weight.dtype
+        dtype = self.model.dtype
         mask = torch.zeros(allowed.shape, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
         states = _backbone(self.model)(
             input_ids=ids.to(device),

@@ -36,8 +36,9 @@ class Rows:
 class Source(Protocol):
     """Where a task's cases come from."""
 
-    labels: Mapping[str, str]
-    """Label id → the text a model answers with, in the panel's order."""
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Label id → the text a model answers with, in the panel's order."""
 
     def training(self, data: DataSection | None, seed: int) -> Rows:
         """The training rows."""
@@ -156,7 +157,8 @@ class Published:
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
             raise InputError(
                 f"{dataset}@{revision}: {name} is not in the local cache and the Hub did not give it"
-                f" ({type(error).__name__}); go online, or set OSLER_DATA_DIR to a folder with {self._spec['local']}/{name}"
+                f" ({type(error).__name__}); go online, or set OSLER_DATA_DIR to a folder"
+                f" that has {self._spec['local']}/{name}"
             ) from error
 
     def provenance(self) -> dict[str, Any]:

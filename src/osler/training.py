@@ -13,7 +13,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from torch.distributed.tensor import DTensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
+from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
 from trl import SFTConfig, SFTTrainer
 
 from osler import model as models
@@ -40,7 +40,7 @@ class LabelTrieTrainer(SFTTrainer):
         self._decisions = {tuple(tokens): trie.decisions(label) for label, tokens in completions.items()}
         self._completion_weight = completion_weight
         # Ours is a mean over the examples of a micro-batch: Trainer has to divide it by the accumulation steps.
-        self.loss_is_scaled_for_ga = False
+        self.loss_is_scaled_for_ga = False  # type: ignore[assignment]
 
     def compute_loss(
         self,
@@ -49,7 +49,7 @@ class LabelTrieTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The mean loss over the examples of ``inputs`` (``input_ids``, ``attention_mask``, ``labels``; batch × length)."""
+        """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each batch × length."""
         labels = inputs["labels"]
         outputs = model(
             input_ids=inputs["input_ids"],
@@ -66,20 +66,19 @@ class LabelTrieTrainer(SFTTrainer):
             first = int(positions[0]) - 1  # the prompt's last token predicts the completion's first
             for depth, children, right in self._decisions[tuple(labels[row, positions].tolist())]:
                 logits = torch.nn.functional.linear(states[row, first + depth], weight[children]).float()
-                trie_loss = trie_loss + torch.nn.functional.cross_entropy(
-                    logits, torch.tensor(right, device=logits.device)
-                )
+                target = torch.tensor(right, device=logits.device)
+                trie_loss = trie_loss + torch.nn.functional.cross_entropy(logits, target)
                 correct += int(logits.argmax()) == right
                 decided += 1
         loss = trie_loss / len(labels)
-        mode = "train" if self.model.training else "eval"
+        mode = "train" if model.training else "eval"
         self._metrics[mode]["trie_loss"].append(loss.item())
         self._metrics[mode]["decision_accuracy"].append(correct / max(1, decided))
         if self._completion_weight:
-            target = labels[:, 1:].flatten()
-            asked = target != IGNORED
+            following = labels[:, 1:].flatten()
+            asked = following != IGNORED
             logits = torch.nn.functional.linear(states[:, :-1].flatten(0, 1)[asked], weight).float()
-            loss = loss + self._completion_weight * torch.nn.functional.cross_entropy(logits, target[asked])
+            loss = loss + self._completion_weight * torch.nn.functional.cross_entropy(logits, following[asked])
         return (loss, outputs) if return_outputs else loss
 
     def _head(self) -> torch.Tensor:
@@ -125,9 +124,7 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
     return SFTConfig(output_dir=str(run.checkpoints), dataset_kwargs={"skip_prepare_dataset": True}, **settings)
 
 
-def trainer(
-    recipe: Recipe, run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: TrainingData
-) -> SFTTrainer:
+def trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData) -> SFTTrainer:
     """The trainer of a recipe, ready to ``train()``: data is tokenised already, so TRL must not touch it."""
     arguments: dict[str, Any] = {
         "model": model,
@@ -145,7 +142,7 @@ def trainer(
     if recipe.lora is not None:
         # TRL trains a quantised base's adapter in bf16, and PEFT loads it back as float32: the resumed run diverges
         # from the straight one, and at these learning rates bf16 loses small updates. float32 is right for both.
-        for parameter in made.model.parameters():
+        for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
     return made

@@ -41,7 +41,7 @@ class LabelTrie:
                 if depth < len(tokens):
                     self._grow(label, tokens[depth], depth)
         ends = [path[-1] for path in self.paths.values()]
-        for label, end in zip(self.labels, ends):
+        for label, end in zip(self.labels, ends, strict=True):
             if ends.count(end) > 1 or self.children[end]:
                 raise ValueError(
                     f"label {label!r} has the tokens of another label, or begins one: {self.sequences[label]}"
@@ -62,7 +62,7 @@ class LabelTrie:
         The logits that decide depth ``d`` are those at the label's token ``d - 1`` (the prompt's last one for 0).
         """
         found = []
-        for depth, (node, token) in enumerate(zip([ROOT, *self.paths[label]], self.sequences[label])):
+        for depth, (node, token) in enumerate(zip([ROOT, *self.paths[label]], self.sequences[label], strict=False)):
             tokens = list(self.children[node])
             if len(tokens) > 1:
                 found.append((depth, tokens, tokens.index(token)))

@@ -39,6 +39,11 @@ SENTENCES = [
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> BaseSection:
     """A random two-layer Llama with a small ChatML tokenizer, in a local folder; the same weights in every session."""
+    return save_tiny_base(tmp_path_factory.mktemp("tiny-base"))
+
+
+def save_tiny_base(folder: Path) -> BaseSection:
+    """Write the tiny base model into ``folder``."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -81,7 +86,6 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> BaseSection:
                 tie_word_embeddings=True,
             )
         )
-    folder: Path = tmp_path_factory.mktemp("tiny-base")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return BaseSection(model=str(folder), attn_implementation="eager")

@@ -72,6 +72,10 @@ class LabelTrieTrainer(SFTTrainer):
                 decided += 1
         loss = trie_loss / len(labels)
         mode = "train" if model.training else "eval"
+        if mode == "train":
+            seen = self.accelerator.gather_for_metrics(inputs["attention_mask"].sum()).sum().item()
+            self._total_train_tokens += int(seen)
+        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
         self._metrics[mode]["trie_loss"].append(loss.item())
         self._metrics[mode]["decision_accuracy"].append(correct / max(1, decided))
         if self._completion_weight:

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Tokens a second of a CPU recipe beside `trl sft` on the same model, adapter and rows; prints the ratio.
+
+python benchmarks/training_speed.py [--steps 6]     about ten minutes on two cores; run it with nothing else running
+
+`trl sft` runs as its help describes it: LoRA on all linear layers, batch 16, on the CPU, its own defaults for the rest
+(float32 weights; bf16 autocast unless switched off, so both are measured; activation checkpointing on). Padding is not
+counted as tokens on either side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = ROOT / "recipes/smollm2-135m/rare_disease/lora-v1.yaml"
+BATCH = 16
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=6, help="training steps to time, after two that are not")
+    steps = parser.parse_args().steps
+
+    from osler import model, recipe, task
+
+    lora = recipe.load(RECIPE)
+    chosen = task.load(ROOT / "tasks" / lora.task.name, lora.task.panel)
+    rows = chosen.source.training(lora.data, seed=0).rows[: BATCH * (steps + 2)]
+    folder = model.base_folder(lora.base)
+    speeds = {}
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        with (work / "train.jsonl").open("w") as file:
+            for row in rows:
+                prompt = [{"role": "user", "content": f"{row['text']}\nDiagnosis?"}]
+                completion = [{"role": "assistant", "content": chosen.labels[row["label"]]}]
+                file.write(json.dumps({"prompt": prompt, "completion": completion}) + "\n")
+        for precision in ("false", "true"):
+            speeds[f"trl sft, bf16={precision}"] = timed(
+                [sys.executable, "-m", "trl.cli", "sft", "--model_name_or_path", str(folder)]
+                + ["--dataset_name", str(work)]
+                + ["--use_peft", "--lora_r", "16", "--lora_alpha", "32", "--lora_target_modules", "all-linear"]
+                + ["--per_device_train_batch_size", str(BATCH), "--max_steps", str(steps + 2), "--use_cpu"]
+                + ["--bf16", precision, "--logging_steps", "1", "--save_strategy", "no", "--report_to", "none"]
+                + ["--output_dir", str(work / precision)],
+            )
+        for quantization in ("null", "nf4"):
+            speeds[f"osler, quantization={quantization}"] = timed(
+                [sys.executable, str(ROOT / "scripts/train.py"), str(RECIPE), f"base.quantization={quantization}"]
+                + [f"train.max_steps={steps + 2}", "train.logging_steps=1", "train.save_strategy=no"]
+                + [f"train.per_device_train_batch_size={BATCH}", "--output", str(work / quantization)],
+            )
+    fastest_peer = max(speed for system, speed in speeds.items() if system.startswith("trl"))
+    for system, speed in speeds.items():
+        print(f"{system:28s} {speed:6.0f} tokens/s   {speed / fastest_peer:.2f} × the faster trl sft")
+    return 0
+
+
+def timed(command: list[str]) -> float:
+    """Tokens a second between the second and the last logged step of a training command."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    assert process.stdout is not None
+    seen: list[tuple[float, float]] = []
+    output = []
+    for line in process.stdout:
+        output.append(line)
+        if match := re.search(r"'num_tokens': '?([\d.e+]+)", line):
+            seen.append((time.monotonic(), float(match.group(1))))
+    if process.wait() or len(seen) < 3:
+        raise SystemExit("".join(output[-20:]) + f"\nfailed: {' '.join(command)}")
+    (started, before), (ended, after) = seen[1], seen[-1]
+    return (after - before) / (ended - started)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Record what a run of a recipe produced beside the recipe, and bring the tables in the READMEs up to date.
+
+scripts/record_expected.py RUN RECIPE     writes RECIPE's expected file, then the tables
+scripts/record_expected.py                only the tables
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from osler import expected
+from osler.errors import InputError, exit_status
+from osler.run import Run
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path, help="an evaluated run directory")
+    parser.add_argument("recipe", nargs="?", type=Path, help="the recipe it is a run of")
+    arguments = parser.parse_args()
+    if (arguments.run is None) != (arguments.recipe is None):
+        raise InputError("name a run and its recipe, or neither")
+    if arguments.run:
+        print(f"wrote {expected.record(Run(arguments.run), arguments.recipe)}")
+    expected.fill(ROOT / "recipes" / "README.md", expected.overview(ROOT))
+    if expected.path_of(DEMO).is_file():
+        expected.fill(ROOT / "README.md", expected.details(DEMO))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_status(main))

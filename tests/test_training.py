@@ -1,0 +1,174 @@
+"""Training as users run it: from the command line, killed in the middle, taken up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from project import ROOT, environment, losses, make, script
+from record_losses import LOSSES
+from safetensors.torch import load_file
+
+from osler import recipe as recipes
+from osler import task
+from osler.data import build
+from osler.model import load_base, load_tokenizer
+from osler.recipe import BaseSection
+from osler.run import Run
+from osler.training import LabelTrieTrainer, trainer
+from osler.trie import LabelTrie
+
+QUANTIZED = {"base": {"quantization": "nf4"}}
+GOLDEN = Path(__file__).parent / "golden" / "losses.json"
+
+
+def adapter(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "adapter" / "adapter_model.safetensors")
+
+
+def made(folder: Path, tiny: BaseSection, monkeypatch: pytest.MonkeyPatch, **sections: dict) -> LabelTrieTrainer:
+    """The trainer of a small project's recipe, not yet run."""
+    path = make(folder, tiny, **sections)
+    monkeypatch.setenv("OSLER_DATA_DIR", str(folder / "data"))
+    recipe = recipes.load(path)
+    tokenizer = load_tokenizer(recipe.base)
+    data = build(recipe, task.load(folder / "tasks" / "made_up"), tokenizer)
+    return trainer(recipe, Run(folder / "run"), load_base(recipe.base), tokenizer, data)
+
+
+@pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
+def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base: BaseSection, sections: dict) -> None:
+    path = make(tmp_path, tiny_base, **sections)
+    done = script(tmp_path, "train", path)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "tiny-made-up" / "1.0.0"
+    assert {p.name for p in run.iterdir()} == {
+        "recipe.yaml",
+        "manifest.json",
+        "data_report.json",
+        "train_log.jsonl",
+        "checkpoints",
+        "adapter",
+    }
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["recipe"]["sha256"] == recipes.load(run / "recipe.yaml").sha256
+    assert manifest["steps"] == 6
+    assert manifest["rows_in"] == manifest["rows_out"] == 24
+    assert not [p for p in run.rglob("*") if p.suffix in (".bin", ".pkl") and p.parent.name == "adapter"]
+    # The plan shows where the loss is taken: on the answer and the token that ends it, nowhere else.
+    assert "⟦Duchenne muscular dystrophy<|im_end|>⟧" in done.stdout
+    assert "24 in, 24 out" in done.stdout
+
+    again = script(tmp_path, "train", path)
+    assert again.returncode == 0
+    assert "trained already" in again.stdout
+
+
+def test_an_overridden_recipe_needs_a_folder_of_its_own(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    refused = script(tmp_path, "train", path, "train.learning_rate=0.5")
+    assert refused.returncode == 2
+    assert "--output" in refused.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_run_directory_of_another_recipe_is_refused_and_left_alone(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.yaml").write_text(recipes.load(path, ["train.seed=7"]).to_yaml())
+    before = (run / "recipe.yaml").read_text()
+    refused = script(tmp_path, "train", path, "--output", run)
+    assert refused.returncode == 2
+    assert "another recipe" in refused.stderr and len(refused.stderr.splitlines()) == 1
+    assert (run / "recipe.yaml").read_text() == before and len(list(run.iterdir())) == 1
+
+
+@pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, tiny_base: BaseSection, sections: dict
+) -> None:
+    path = make(tmp_path, tiny_base, train={"max_steps": 40, "save_steps": 5}, **sections)
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    assert script(tmp_path, "train", path, "--output", straight).returncode == 0
+
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), str(path), "--output", str(killed)]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(killed.glob("checkpoints/checkpoint-*/complete.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "manifest.json").exists(), "the run ended before it could be killed"
+    # What a kill during saving leaves behind: a folder that looks like a checkpoint and is not whole.
+    (killed / "checkpoints" / "checkpoint-39").mkdir()
+    (killed / "checkpoints" / "checkpoint-39" / "adapter_model.safetensors").write_bytes(b"cut off")
+
+    resumed = script(tmp_path, "train", path, "--output", killed)
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads((killed / "manifest.json").read_text())["resumed_from_step"] in range(5, 40, 5)
+    assert losses(killed) == losses(straight)
+    for name, weight in adapter(straight).items():
+        assert torch.equal(weight, adapter(killed)[name]), name
+
+
+@pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
+def test_the_loss_is_minus_the_log_probability_the_scorer_gives_the_label(
+    tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch, sections: dict
+) -> None:
+    from osler.scoring import TrieScorer
+
+    made_up = made(tmp_path, tiny_base, monkeypatch, loss={"name": "label_trie", "completion_weight": 0.0}, **sections)
+    batch = next(iter(made_up.get_train_dataloader()))
+    made_up.model.eval()
+    loss = made_up.compute_loss(made_up.model, dict(batch))
+    chosen = task.load(tmp_path / "tasks" / "made_up")
+    tokenizer = made_up.processing_class
+    trie = LabelTrie({text: [*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in chosen.labels})
+    gold = [tuple(row[row != -100].tolist()) for row in batch["labels"]]
+    labels = [trie.labels[list(trie.sequences.values()).index(tokens)] for tokens in gold]
+    prompts = [
+        ids[: int((row != -100).nonzero()[0])].tolist()
+        for ids, row in zip(batch["input_ids"], batch["labels"], strict=True)
+    ]
+    logp = TrieScorer(made_up.model, trie).score(prompts)
+    expected = -sum(float(logp[i, trie.labels.index(label)]) for i, label in enumerate(labels)) / len(labels)
+    assert loss.item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_four_small_batches_accumulated_train_like_a_large_one(
+    tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trajectories = []
+    for size, steps in ((8, 1), (2, 4)):
+        train = {
+            "per_device_train_batch_size": size,
+            "gradient_accumulation_steps": steps,
+            "max_steps": 4,
+            "save_strategy": "no",
+            "train_sampling_strategy": "sequential",
+        }
+        loss = {"name": "label_trie", "completion_weight": 0.0}
+        one = made(tmp_path / str(size), tiny_base, monkeypatch, train=train, loss=loss)
+        (tmp_path / str(size) / "run").mkdir(exist_ok=True)
+        one.train()
+        trajectories.append([line["loss"] for line in one.state.log_history if "loss" in line])
+    assert trajectories[0] == pytest.approx(trajectories[1], abs=2e-3)
+
+
+@pytest.mark.parametrize("loss", ["label_trie", "completion"])
+def test_losses_follow_the_stored_trajectory(tmp_path: Path, tiny_base: BaseSection, loss: str) -> None:
+    path = make(tmp_path, tiny_base, train={"max_steps": 20, "save_strategy": "no"}, loss=LOSSES[loss])
+    assert script(tmp_path, "train", path, "--output", tmp_path / "run").returncode == 0
+    found = list(losses(tmp_path / "run").values())
+    stored = json.loads(GOLDEN.read_text())[loss]
+    assert len(found) == len(stored)
+    assert max(abs(a - b) for a, b in zip(found, stored, strict=True)) < 5e-3
+    assert found[-1] < found[0] / 2, "nothing was learnt"

@@ -1,4 +1,4 @@
-"""What a description says: the patient's findings, in words that training may use or, for a test, in words it may not."""
+"""A description names the patient's findings: in words that training may use or, for a test, in words it may not."""
 
 from __future__ import annotations
 

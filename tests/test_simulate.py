@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,7 @@ def test_a_disease_with_published_patients_changes_nobody_already_drawn(ontology
 def test_diseases_are_mixed_and_evenly_many(ontology: Ontology) -> None:
     drawn = [p.disease for p in simulator(ontology, SEVERAL, [DISEASE, OTHER]).patients(100, 0)]
     assert drawn.count(DISEASE) == drawn.count(OTHER) == 100
-    assert 60 < sum(a != b for a, b in zip(drawn, drawn[1:], strict=False)) < 140
+    assert 60 < sum(a != b for a, b in pairwise(drawn)) < 140
 
 
 # ── frequencies ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -149,7 +150,7 @@ def test_findings_are_as_frequent_as_annotated(ontology: Ontology, rows: list[An
 
 
 def test_a_common_finding_is_had_far_more_often_than_a_rare_one(ontology: Ontology) -> None:
-    drawn = simulator(ontology, SEVERAL + [row(sign(8), 9, 10), row(sign(9), 1, 10)], rates=Rates()).patients(1000, 0)
+    drawn = simulator(ontology, [*SEVERAL, row(sign(8), 9, 10), row(sign(9), 1, 10)], rates=Rates()).patients(1000, 0)
     assert share(drawn, sign(8)) > 4 * share(drawn, sign(9)) > 0
 
 

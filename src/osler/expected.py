@@ -44,6 +44,7 @@ def record(run: Run, recipe_path: Path) -> Path:
             "git_dirty": environment["git_dirty"],
             "packages": environment["packages"],
             "hardware": {key: environment[key] for key in ("cpu", "cores", "memory_bytes", "gpus")},
+            "threads": manifest["threads"],
             "train_minutes": round(manifest["train_seconds"] / 60, 1),
             "peak_memory_gb": round(manifest["peak_memory_bytes"]["host"] / 1e9, 1),
             # From the measured spread over training seeds; null until it has been measured (docs/decisions.md).

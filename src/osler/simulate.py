@@ -39,8 +39,9 @@ ONSET_YEARS = {
 
 @dataclass(frozen=True)
 class Rates:
-    """How a description departs from the disease's annotated findings; shares of the findings it mentions."""
+    """How a description departs from the disease's annotated findings: shares of descriptions, or of their findings."""
 
+    few: float = 0.3  # descriptions of one to four findings, as many case tables hold; and short rows train fast
     background: float = 0.2  # unrelated findings, as common as they are over all diseases
     general: float = 0.1  # an ancestor instead of the annotated term
     specific: float = 0.1  # a child instead
@@ -98,7 +99,7 @@ class Simulator:
         other_sex = profile.male_only if sex == "female" else profile.female_only
         has = [i for i, p in profile.findings.items() if i not in other_sex and rng.random() < p]
         rng.shuffle(has)
-        k = rng.choice(self.mentions)
+        k = rng.randint(1, 4) if rng.random() < rates.few else rng.choice(self.mentions)
         unrelated = sum(rng.random() < rates.background for _ in range(k))
         mentioned = [self._said(i, rng) for i in has[: max(1, k - unrelated)]]
         present = list(dict.fromkeys(mentioned + [self._unrelated(rng) for _ in range(unrelated if has else k)]))

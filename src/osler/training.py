@@ -194,6 +194,7 @@ def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
         "train_seconds": round(seconds, 1),
         "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
         "steps": made.state.global_step,
+        "threads": torch.get_num_threads(),
         "peak_memory_bytes": peak_memory_bytes(),
     }
 

@@ -45,18 +45,16 @@ def main() -> int:
                 file.write(json.dumps({"prompt": prompt, "completion": completion}) + "\n")
         for precision in ("false", "true"):
             speeds[f"trl sft, bf16={precision}"] = timed(
-                [sys.executable, "-m", "trl.cli", "sft", "--model_name_or_path", str(folder)]
-                + ["--dataset_name", str(work)]
-                + ["--use_peft", "--lora_r", "16", "--lora_alpha", "32", "--lora_target_modules", "all-linear"]
-                + ["--per_device_train_batch_size", str(BATCH), "--max_steps", str(steps + 2), "--use_cpu"]
-                + ["--bf16", precision, "--logging_steps", "1", "--save_strategy", "no", "--report_to", "none"]
-                + ["--output_dir", str(work / precision)],
+                f"trl.cli sft --model_name_or_path {folder} --dataset_name {work} --use_peft --lora_r 16"
+                f" --lora_alpha 32 --lora_target_modules all-linear --per_device_train_batch_size {BATCH}"
+                f" --max_steps {steps + 2} --use_cpu --bf16 {precision} --logging_steps 1 --save_strategy no"
+                f" --report_to none --output_dir {work / precision}"
             )
         for quantization in ("null", "nf4"):
             speeds[f"osler, quantization={quantization}"] = timed(
-                [sys.executable, str(ROOT / "scripts/train.py"), str(RECIPE), f"base.quantization={quantization}"]
-                + [f"train.max_steps={steps + 2}", "train.logging_steps=1", "train.save_strategy=no"]
-                + [f"train.per_device_train_batch_size={BATCH}", "--output", str(work / quantization)],
+                f"{ROOT / 'scripts/train.py'} {RECIPE} base.quantization={quantization} train.max_steps={steps + 2}"
+                f" train.logging_steps=1 train.save_strategy=no train.per_device_train_batch_size={BATCH}"
+                f" --output {work / quantization}"
             )
     fastest_peer = max(speed for system, speed in speeds.items() if system.startswith("trl"))
     for system, speed in speeds.items():
@@ -64,8 +62,10 @@ def main() -> int:
     return 0
 
 
-def timed(command: list[str]) -> float:
-    """Tokens a second between the second and the last logged step of a training command."""
+def timed(arguments: str) -> float:
+    """Tokens a second between the second and the last logged step of ``python ARGUMENTS``, a training command."""
+    module, *rest = arguments.split()
+    command = [sys.executable, *(["-m", module] if module == "trl.cli" else [module]), *rest]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     assert process.stdout is not None
     seen: list[tuple[float, float]] = []

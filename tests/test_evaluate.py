@@ -99,8 +99,9 @@ def test_wrong_input_is_one_line_and_status_2(project: Path, arguments: list[str
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "check_recipes", "record_expected"])
 def test_help_does_not_wait_for_torch(name: str) -> None:
-    code = f"import sys, runpy; sys.argv = ['{name}', '--help']\ntry: runpy.run_path('scripts/{name}.py', run_name='__main__')"
-    code += "\nexcept SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules"
+    code = f"import sys, runpy; sys.argv = ['{name}', '--help']\n"
+    code += f"try: runpy.run_path('scripts/{name}.py', run_name='__main__')\n"
+    code += "except SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment(ROOT), capture_output=True, text=True, timeout=60
     )

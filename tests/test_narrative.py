@@ -93,11 +93,12 @@ def with_terms(*terms: Term) -> Ontology:
 
 
 def test_a_wording_held_out_for_one_term_is_trained_on_for_no_other() -> None:
-    # Alone it would be trainable for the new term (a single wording, and its hash is above the share).
-    alone = with_terms(Term("HP:9000050", "Lurid mane", (PHENOTYPIC_ABNORMALITY,), ("Night Bright  feet", "Box feet")))
-    trainable = Vocabulary(alone).trainable["HP:9000050"]
-    assert [words(w) for w in trainable if "right" in w] == [], "however it is written"
-    assert "box feet" in trainable
+    # mini.obo holds "Singing hands" out for HP:9000022. As a single wording its hash would make it a trainable one.
+    new = Term("HP:9000050", "Musical limb", (PHENOTYPIC_ABNORMALITY,), ("Singing-Hands",))
+    vocabulary = Vocabulary(with_terms(new))
+    assert vocabulary.trainable[new.id] == ["musical limb"], "however it is written"
+    other = replace(new, wordings=("Ringing hands",))
+    assert Vocabulary(with_terms(other)).trainable[new.id] == ["musical limb", "ringing hands"]
 
 
 def test_new_terms_do_not_move_the_division_of_old_ones(mini: Vocabulary) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
@@ -22,7 +23,9 @@ from osler.simulate import ONSET_YEARS, Rates, Simulator
 
 ROOT = Path(__file__).parents[1]
 DISEASE, OTHER, ELSEWHERE = "OMIM:900001", "OMIM:900002", "OMIM:900009"
-EXACT = Rates(background=0, general=0, specific=0, sibling=0, with_absent=0, with_age=1, with_onset=1, with_sex=1)
+EXACT = Rates(
+    few=0, background=0, general=0, specific=0, sibling=0, with_absent=0, with_age=1, with_onset=1, with_sex=1
+)
 AT_BIRTH = "HP:0003577"
 
 
@@ -229,6 +232,15 @@ def test_a_patient_has_no_finding_twice_and_none_both_present_and_absent(ontolog
         assert len(set(patient.present)) == len(patient.present)
         assert len(set(patient.absent)) == len(patient.absent) <= 4
         assert not set(patient.present) & set(patient.absent)
+
+
+def test_descriptions_of_a_few_findings_are_as_many_as_asked(ontology: Ontology) -> None:
+    rows = [row(sign(n), 999, 999) for n in range(14)]
+    for few in (0, 0.3, 1):
+        drawn = simulator(ontology, rows, rates=replace(EXACT, few=few)).patients(1000, 0)
+        sizes = Counter(len(patient.present) for patient in drawn)
+        assert sum(sizes[k] for k in (1, 2, 3, 4)) / 1000 == pytest.approx(few, abs=binomial(few, 1000)), sizes
+        assert sizes.keys() <= {1, 2, 3, 4, 12}, "a few, or as many as a published patient elsewhere has"
 
 
 def test_a_text_can_say_less_or_more_than_the_annotation(ontology: Ontology) -> None:

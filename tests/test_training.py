@@ -87,8 +87,10 @@ def test_the_run_directory_of_another_recipe_is_refused_and_left_alone(tmp_path:
     before = (run / "recipe.yaml").read_text()
     refused = script(tmp_path, "train", path, "--output", run)
     assert refused.returncode == 2
-    assert "another recipe" in refused.stderr and len(refused.stderr.splitlines()) == 1
-    assert (run / "recipe.yaml").read_text() == before and len(list(run.iterdir())) == 1
+    assert "another recipe" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert (run / "recipe.yaml").read_text() == before
+    assert len(list(run.iterdir())) == 1
 
 
 @pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])

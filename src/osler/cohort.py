@@ -32,7 +32,10 @@ class Cohort:
         self._annotations = read_annotations(annotations_file, self._ontology)
         self._vocabulary = Vocabulary(self._ontology)
         self._test = panel(self._annotations, min_patients)
-        self._held_out = {publication for patients in self._test.values() for publication in patients}
+        # Those of the largest panel, whichever panel is learnt: a disease's simulated patients are the same in all.
+        self._held_out = frozenset(
+            publication for patients in panel(self._annotations, 1).values() for publication in patients
+        )
         self.labels = {d: _title(self._annotations.names[d]) for d in self._test}
         self._simulator = Simulator(self._ontology, self._annotations, self._test, self._held_out)
         store = data_folder / spec["phenopackets"] if data_folder else None
@@ -96,11 +99,13 @@ class Cohort:
 
     def provenance(self) -> dict[str, Any]:
         """Releases, the held-out publications, and the publications that training frequencies were computed from."""
-        used = {row.reference for rows in self._simulator.rows.values() for row in rows}
+        used = frozenset(r for rows in self._simulator.rows.values() for row in rows for r in row.references)
         return {
             "hpo_release": self._ontology.release,
             "annotations_release": self._annotations.release,
-            "held_out_publications": sorted(self._held_out),
+            "held_out_publications": sorted(
+                publication for patients in self._test.values() for publication in patients
+            ),
             "training_publications": sorted(used),
             "held_out_and_training": sorted(used & self._held_out),
             "unseen_wording": {

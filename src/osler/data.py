@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from osler.errors import InputError
 from osler.prompt import completion
 from osler.recipe import Recipe
 from osler.task import Row, Task
@@ -39,6 +40,8 @@ def build(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> Tra
     completions = {label: completion(tokenizer, text) for label, text in task.labels.items()}
     _check_eos(completions, tokenizer)
     training = task.source.training(recipe.data, recipe.train.get("seed", 42))
+    if not training.rows:
+        raise InputError(f"{task.name}: no training rows are left; dropped: {training.dropped}")
     examples, truncated = [], 0
     for row in training.rows:
         answer = completions[row["label"]]

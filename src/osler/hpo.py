@@ -37,6 +37,7 @@ class Term:
     name: str
     parents: tuple[str, ...]
     wordings: tuple[str, ...]
+    definition: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,15 @@ class Ontology:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One row of ``phenotype.hpoa`` about a phenotype or an onset. ``frequency`` is (n, m) counts, a share, or None."""
+    """One row of ``phenotype.hpoa`` about a phenotype or an onset.
+
+    ``counts`` (n of m patients) or ``share`` is its frequency, or neither. ``references`` are the publications it was
+    counted over, one or several: whoever holds out one of them must hold out the row.
+    """
 
     disease: str
     hpo_id: str
-    reference: str
+    references: frozenset[str]
     aspect: str
     negated: bool
     counts: tuple[int, int] | None
@@ -107,14 +112,21 @@ def read_ontology(path: Path) -> Ontology:
         if stanza[0] != "[Term]" or "is_obsolete: true" in stanza:
             continue
         tags = [line.split(": ", 1) for line in stanza[1:] if ": " in line]
-        hpo_id = next(value for tag, value in tags if tag == "id")
-        name = next(value for tag, value in tags if tag == "name")
+        hpo_id = next((value for tag, value in tags if tag == "id"), "")
+        name = next((value for tag, value in tags if tag == "name"), "")
+        if not hpo_id or not name:
+            raise InputError(f"{path}: a [Term] without id or name ({' | '.join(stanza[:3])}); is the file cut off?")
         merged.update((value, hpo_id) for tag, value in tags if tag == "alt_id")
         terms[hpo_id] = Term(
             id=hpo_id,
             name=name,
             parents=tuple(value.split(" ", 1)[0] for tag, value in tags if tag == "is_a"),
+            definition=next((value for tag, value in tags if tag == "def"), ""),
             wordings=tuple(dict.fromkeys(w for w in _wordings(stanza) if w.lower() != name.lower())),
+        )
+    if PHENOTYPIC_ABNORMALITY not in terms:
+        raise InputError(
+            f"{path}: {PHENOTYPIC_ABNORMALITY} (phenotypic abnormality) is not in it; expected HPO's hp.obo"
         )
     return Ontology(release, terms, merged)
 
@@ -165,9 +177,15 @@ def read_annotations(path: Path, ontology: Ontology) -> Annotations:
             if aspect not in ("P", "C") or current is None:
                 continue
             names.setdefault(disease, name)
-            counts, share = _frequency(frequency)
+            try:
+                counts, share = _frequency(frequency)
+            except ValueError:
+                raise InputError(
+                    f"{path}:{number}: the frequency {frequency!r} is neither n/m, n% nor an HPO id"
+                ) from None
+            references = frozenset(reference.split(";"))
             rows[disease].append(
-                Annotation(disease, current, reference, aspect, qualifier == "NOT", counts, share, sex.lower() or None)
+                Annotation(disease, current, references, aspect, qualifier == "NOT", counts, share, sex.lower() or None)
             )
     return Annotations(release, names, {disease: tuple(r) for disease, r in rows.items()})
 

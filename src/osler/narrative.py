@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from osler.hpo import Ontology
 from osler.patient import Patient
@@ -32,6 +33,33 @@ ONSETS = {
     "HP:0003584": "late in life",
 }
 
+# A word in front of one of these is a person's name more often than not.
+NAMED_AFTER = frozenset(
+    [
+        "anomaly",
+        "bodies",
+        "body",
+        "contracture",
+        "cyst",
+        "deformity",
+        "disease",
+        "gyrus",
+        "lymphoma",
+        "membrane",
+        "nodule",
+        "nodules",
+        "phenomenon",
+        "ring",
+        "rings",
+        "sign",
+        "spots",
+        "spur",
+        "spurs",
+        "syndrome",
+        "triad",
+    ]
+)
+
 
 def stable_unit(text: str) -> float:
     """A number in [0, 1) that depends on ``text`` only, on every machine and in every Python."""
@@ -41,23 +69,22 @@ def stable_unit(text: str) -> float:
 class Vocabulary:
     """The wordings of every phenotype, divided once and for all into those training may use and those it may not.
 
-    Of each term's wordings about ``HELD_OUT_SHARE`` are held out, chosen by a hash of the wording itself, so the
-    division survives new releases. A term's own name is never held out, nor is a wording that is also some term's name.
-    A wording held out for one term is not used in training for any other.
+    Of each term's wordings about ``HELD_OUT_SHARE`` are held out, chosen by a hash of the wording. A term's own name is
+    never held out, nor is a wording that is, or stands inside, some term's name. A wording held out for one term is
+    used in training for no other, and neither is any wording that contains it.
     """
 
     def __init__(self, ontology: Ontology) -> None:
         phenotypes = [ontology.terms[i] for i in sorted(ontology.phenotypes)]
-        names = {_key(term.name) for term in phenotypes}
-        proper = _proper_words(w for term in phenotypes for w in (term.name, *term.wordings))
+        named = {part for term in phenotypes for part in _parts(term.name)}
+        proper = _proper_words(w for term in phenotypes for w in (term.name, *term.wordings, term.definition))
         self.name = {term.id: _lower_first(term.name, proper) for term in phenotypes}
-        spoken = {
-            term.id: [_lower_first(w, proper) for w in term.wordings if _key(w) not in names] for term in phenotypes
-        }
-        self.held_out = {i: _held_out(wordings) for i, wordings in spoken.items()}
+        spoken = {term.id: [_lower_first(w, proper) for w in term.wordings] for term in phenotypes}
+        self.held_out = {i: _held_out([w for w in ws if _key(w) not in named]) for i, ws in spoken.items()}
         forbidden = {_key(w) for wordings in self.held_out.values() for w in wordings}
         self.trainable = {
-            i: [self.name[i], *(w for w in wordings if _key(w) not in forbidden)] for i, wordings in spoken.items()
+            i: [self.name[i], *(w for w in wordings if forbidden.isdisjoint(_parts(w)))]
+            for i, wordings in spoken.items()
         }
 
     def unseen(self, hpo_id: str) -> str | None:
@@ -75,22 +102,30 @@ def _held_out(wordings: Sequence[str]) -> list[str]:
 
 
 def _key(wording: str) -> str:
-    return " ".join(wording.lower().replace("-", " ").split())
+    return " ".join(re.findall(r"[^\W_]+", wording.lower()))
+
+
+def _parts(wording: str) -> Iterator[str]:
+    """Every run of words inside ``wording``, itself included, as keys."""
+    words = _key(wording).split()
+    return (" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
 
 
 def _proper_words(phrases: Iterable[str]) -> frozenset[str]:
-    """Words written with a capital inside a phrase (Babinski, Achilles): the ones to leave alone at its start."""
-    capital: Counter[str] = Counter()
-    small: Counter[str] = Counter()
+    """Words never written small that stand large inside a phrase (Babinski) or name a sign (Raynaud phenomenon)."""
+    small: set[str] = set()
+    large: set[str] = set()
     for phrase in phrases:
-        for word in phrase.split()[1:]:
-            (capital if word[:1].isupper() else small)[word.lower()] += 1
-    return frozenset(word for word, n in capital.items() if n > small[word])
+        words = re.findall(r"[^\s,.;:()\[\]]+", phrase)
+        small.update(word for word in words if word.islower())
+        large.update(word.lower() for word in words[1:] if word[0].isupper())
+        large.update(word.lower() for word, following in pairwise(words) if following in NAMED_AFTER)
+    return frozenset(large - small)
 
 
 def _lower_first(phrase: str, proper: frozenset[str]) -> str:
-    first = phrase.split(" ", 1)[0]
-    plain = first[:1].isupper() and first[1:].islower() and first.lower() not in proper
+    first = re.split(r"[ ,/]", phrase, maxsplit=1)[0]
+    plain = first[1:].islower() and not re.match(r"[A-Z]-", first) and first.lower() not in proper
     return phrase[0].lower() + phrase[1:] if plain else phrase
 
 

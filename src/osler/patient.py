@@ -14,7 +14,7 @@ from osler.errors import InputError
 from osler.hpo import PHENOTYPIC_ABNORMALITY, Annotation, Annotations, Ontology
 
 MIN_FEATURES = 4  # a published patient with fewer present findings says too little to be a test case
-MIN_TRAINING_ROWS = 15  # a disease needs this much left to learn from once its test publications are gone
+MIN_TRAINING_ROWS = 10  # a disease needs this much left to learn from once its test publications are gone
 MIN_COHORT = 3  # patients in a publication for its rows to count as frequencies
 
 
@@ -40,7 +40,7 @@ def published_patients(annotations: Annotations) -> dict[str, dict[str, Patient]
     """
     patients: dict[str, dict[str, Patient]] = {}
     for disease, rows in annotations.rows.items():
-        for publication, group in _by_publication(rows).items():
+        for publication, group in _single(rows).items():
             phenotypes = [row for row in group if row.aspect == "P" and (row.counts or row.share is not None)]
             if not phenotypes or any(row.counts not in ((1, 1), (0, 1)) for row in phenotypes):
                 continue
@@ -66,7 +66,7 @@ def small_publications(annotations: Annotations, diseases: Iterable[str], held_o
     has is absent. Held-out publications, and those with fewer than ``MIN_FEATURES`` findings, are left out."""
     patients = []
     for disease in diseases:
-        for publication, group in _by_publication(annotations.rows[disease]).items():
+        for publication, group in _single(annotations.rows[disease]).items():
             counted = [row for row in group if row.aspect == "P" and row.counts]
             if publication in held_out or not counted or max(r.counts[1] for r in counted if r.counts) >= MIN_COHORT:
                 continue
@@ -86,8 +86,8 @@ def small_publications(annotations: Annotations, diseases: Iterable[str], held_o
 
 
 def training_rows(annotations: Annotations, disease: str, held_out: Collection[str]) -> list[Annotation]:
-    """The disease's annotation rows that come from no held-out publication."""
-    return [row for row in annotations.rows[disease] if row.reference not in held_out]
+    """The disease's annotation rows no held-out publication contributed to, not even as one of several."""
+    return [row for row in annotations.rows[disease] if row.references.isdisjoint(held_out)]
 
 
 def panel(annotations: Annotations, min_patients: int) -> dict[str, dict[str, Patient]]:
@@ -104,19 +104,21 @@ def panel(annotations: Annotations, min_patients: int) -> dict[str, dict[str, Pa
 
 
 def _cohort_rows(annotations: Annotations, disease: str, held_out: Collection[str]) -> list[Annotation]:
-    rows = []
-    for publication, group in _by_publication(training_rows(annotations, disease, held_out)).items():
-        counted = [row for row in group if row.aspect == "P" and row.counts]
-        if publication.startswith("PMID:") and max((r.counts[1] for r in counted if r.counts), default=0) >= MIN_COHORT:
-            rows += counted
-    return rows
+    groups: defaultdict[frozenset[str], list[Annotation]] = defaultdict(list)
+    for row in training_rows(annotations, disease, held_out):
+        if row.aspect == "P" and row.counts and all(reference.startswith("PMID:") for reference in row.references):
+            groups[row.references].append(row)
+    cohorts = [group for group in groups.values() if max(r.counts[1] for r in group if r.counts) >= MIN_COHORT]
+    return [row for group in cohorts for row in group]
 
 
-def _by_publication(rows: Iterable[Annotation]) -> dict[str, list[Annotation]]:
+def _single(rows: Iterable[Annotation]) -> dict[str, list[Annotation]]:
+    """The rows that cite one publication and nothing else, by that publication."""
     groups: defaultdict[str, list[Annotation]] = defaultdict(list)
     for row in rows:
-        groups[row.reference].append(row)
-    return {reference: group for reference, group in groups.items() if reference.startswith("PMID:")}
+        if len(row.references) == 1 and next(iter(row.references)).startswith("PMID:"):
+            groups[next(iter(row.references))].append(row)
+    return dict(groups)
 
 
 def phenopackets(path: Path, ontology: Ontology) -> list[Patient]:
@@ -126,16 +128,20 @@ def phenopackets(path: Path, ontology: Ontology) -> list[Patient]:
     so are individuals left without a present finding. Raises :class:`InputError` naming the bad line.
     """
     patients = []
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                case = json.loads(line)
-                present = _known(case["observed"], ontology)
-                absent = [i for i in _known(case["excluded"], ontology) if i not in present]
-                if present:
-                    patients.append(_phenopacket(case, present, absent))
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path}:{number}: not a condensed phenopacket ({error!r})") from error
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            lines = file.readlines()
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as gzip ({error}); copy it again") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            case = json.loads(line)
+            present = _known(case["observed"], ontology)
+            absent = [i for i in _known(case["excluded"], ontology) if i not in present]
+            if present:
+                patients.append(_phenopacket(case, present, absent))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}:{number}: not a condensed phenopacket ({error!r})") from error
     return patients
 
 
@@ -171,5 +177,5 @@ def years(duration: str | None) -> float | None:
 def clean(patients: Iterable[Patient], annotations: Annotations) -> list[Patient]:
     """The patients that no publication known to the annotations *of their disease* describes: only these are a test
     for anything that was trained on the annotations."""
-    known = {disease: {row.reference for row in rows} for disease, rows in annotations.rows.items()}
+    known = {d: frozenset[str]().union(*(row.references for row in rows)) for d, rows in annotations.rows.items()}
     return [p for p in patients if p.disease in known and not known[p.disease].intersection(p.publications)]

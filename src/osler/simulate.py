@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from bisect import bisect
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -21,6 +21,9 @@ from osler.patient import Patient, published_patients, training_rows
 PRIOR = (0.5, 1.0)  # added to n and to m of every pooled count: 1/1 is not certainty
 SHARE_WEIGHT = 10  # patients that a percentage or a frequency class without counts stands for
 UNKNOWN_SHARE = 0.4  # of patients, for a finding annotated without any frequency
+
+# Abnormality of the female, of the male genitalia: what a patient of the other sex cannot have.
+OTHER_SEX = {"male": "HP:0010460", "female": "HP:0010461"}
 
 # Years of age at onset, as (low, high), for the onset terms a description can name.
 ONSET_YEARS = {
@@ -64,26 +67,26 @@ class Profile:
 
 
 class Simulator:
-    """Draws patients of the diseases in ``panel`` from annotation rows of publications that are not held out.
+    """Draws patients of ``diseases`` from annotation rows that no publication in ``held_out`` contributed to.
 
-    The number of findings a description mentions is drawn from published patients of diseases outside the panel.
-    ``rows`` are the rows learnt from, by disease. The same seed gives the same patients.
+    The number of findings a description mentions is drawn from the published patients that are *not* held out. ``rows``
+    are the rows learnt from, by disease. The same seed gives the same patients, whatever other diseases are drawn from.
     """
 
     def __init__(
         self,
         ontology: Ontology,
         annotations: Annotations,
-        panel: Iterable[str],
-        held_out: Collection[str],
+        diseases: Iterable[str],
+        held_out: frozenset[str],
         rates: Rates = Rates(),
     ) -> None:
         self.ontology, self.rates = ontology, rates
         rows = {d: training_rows(annotations, d, held_out) for d in annotations.rows}
-        self.rows = {d: rows[d] for d in sorted(panel)}
+        self.rows = {d: rows[d] for d in sorted(diseases)}
         self.profiles = {d: profile(rows, ontology) for d, rows in self.rows.items()}
-        others = published_patients(annotations)
-        self.mentions = sorted(len(p.present) for d, g in others.items() if d not in self.rows for p in g.values())
+        others = [p for group in published_patients(annotations).values() for p in group.values()]
+        self.mentions = sorted(len(p.present) for p in others if held_out.isdisjoint(p.publications))
         common = Counter(i for group in rows.values() for i in {r.hpo_id for r in group if _is_finding(r, ontology)})
         self._background = sorted(common)
         self._cumulative = list(accumulate(common[i] for i in self._background))
@@ -102,7 +105,10 @@ class Simulator:
         k = rng.randint(1, 4) if rng.random() < rates.few else rng.choice(self.mentions)
         unrelated = sum(rng.random() < rates.background for _ in range(k))
         mentioned = [self._said(i, rng) for i in has[: max(1, k - unrelated)]]
-        present = list(dict.fromkeys(mentioned + [self._unrelated(rng) for _ in range(unrelated if has else k)]))
+        mentioned += [self._unrelated(rng) for _ in range(unrelated if has else k)]
+        present = [i for i in dict.fromkeys(mentioned) if not self._of_other_sex(i, sex)]
+        while not present:
+            present = [i for i in (self._unrelated(rng),) if not self._of_other_sex(i, sex)]
         absent = self._absent(profile, set(present), has, rng) if rng.random() < rates.with_absent else []
         onset = rng.choice(profile.onsets) if profile.onsets else None
         return Patient(
@@ -114,6 +120,9 @@ class Simulator:
             age=self._age(onset, rng) if rng.random() < rates.with_age else None,
             onset=onset if rng.random() < rates.with_onset else None,
         )
+
+    def _of_other_sex(self, hpo_id: str, sex: str) -> bool:
+        return OTHER_SEX[sex] in self.ontology.ancestors(hpo_id)
 
     def _said(self, hpo_id: str, rng: random.Random) -> str:
         """The term a description uses for an annotated finding: mostly itself, sometimes a near one."""

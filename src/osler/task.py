@@ -147,6 +147,10 @@ class Published:
 
     def _path(self, name: str) -> Path:
         if self._folder:
+            if not (self._folder / name).is_file():
+                raise InputError(
+                    f"{self._folder / name}: no such file; the local copy of {self._spec['dataset']} needs it"
+                )
             return self._folder / name
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

@@ -35,29 +35,8 @@ ONSETS = {
 
 # A word in front of one of these is a person's name more often than not.
 NAMED_AFTER = frozenset(
-    [
-        "anomaly",
-        "bodies",
-        "body",
-        "contracture",
-        "cyst",
-        "deformity",
-        "disease",
-        "gyrus",
-        "lymphoma",
-        "membrane",
-        "nodule",
-        "nodules",
-        "phenomenon",
-        "ring",
-        "rings",
-        "sign",
-        "spots",
-        "spur",
-        "spurs",
-        "syndrome",
-        "triad",
-    ]
+    ("anomaly", "bodies", "body", "contracture", "cyst", "deformity", "disease", "gyrus", "lymphoma", "membrane")
+    + ("nodule", "nodules", "phenomenon", "ring", "rings", "sign", "spots", "spur", "spurs", "syndrome", "triad")
 )
 
 
@@ -112,7 +91,7 @@ def _parts(wording: str) -> Iterator[str]:
 
 
 def _proper_words(phrases: Iterable[str]) -> frozenset[str]:
-    """Words never written small that stand large inside a phrase (Babinski) or name a sign (Raynaud phenomenon)."""
+    """Words never written small that are large inside a phrase (Babinski) or name a sign (Raynaud phenomenon)."""
     small: set[str] = set()
     large: set[str] = set()
     for phrase in phrases:

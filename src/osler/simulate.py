@@ -44,7 +44,7 @@ ONSET_YEARS = {
 class Rates:
     """How a description departs from the disease's annotated findings: shares of descriptions, or of their findings."""
 
-    few: float = 0.3  # descriptions of one to four findings, as many case tables hold; and short rows train fast
+    few: float = 0.4  # descriptions of one to four findings, as many case tables hold; and short rows train fast
     background: float = 0.2  # unrelated findings, as common as they are over all diseases
     general: float = 0.1  # an ancestor instead of the annotated term
     specific: float = 0.1  # a child instead

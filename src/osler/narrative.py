@@ -34,10 +34,8 @@ ONSETS = {
 }
 
 # A word in front of one of these is a person's name more often than not.
-NAMED_AFTER = frozenset(
-    ("anomaly", "bodies", "body", "contracture", "cyst", "deformity", "disease", "gyrus", "lymphoma", "membrane")
-    + ("nodule", "nodules", "phenomenon", "ring", "rings", "sign", "spots", "spur", "spurs", "syndrome", "triad")
-)
+NAMED_AFTER = {"anomaly", "bodies", "body", "contracture", "cyst", "deformity", "disease", "gyrus", "lymphoma"}
+NAMED_AFTER |= {"membrane", "nodule", "nodules", "phenomenon", "ring", "rings", "sign", "spots", "spur", "syndrome"}
 
 
 def stable_unit(text: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -20,10 +21,14 @@ from osler import model as models
 from osler import plan, task
 from osler import recipe as recipes
 from osler.data import IGNORED, TrainingData, build
+from osler.errors import InputError
 from osler.manifest import environment, peak_memory_bytes, write_json
 from osler.recipe import Recipe
 from osler.run import Run, mark_complete
 from osler.trie import LabelTrie
+
+# A full disk by the words of the three who write: Python (OSError), safetensors' Rust and torch's zip writer.
+DISK_FULL = re.compile(r"No space left|File too large|Disk quota|StorageFull|code: 2[78]\b|failed writing file")
 
 
 class LabelTrieTrainer(SFTTrainer):
@@ -157,6 +162,7 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
 
     Writes ``data_report.json`` before training and ``manifest.json`` last: a run with a manifest is a finished run.
     """
+    started_in = environment()  # before hours pass in which somebody commits or upgrades
     tokenizer = models.load_tokenizer(recipe.base)
     chosen = task.load(recipes.find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
     data = build(recipe, chosen, tokenizer)
@@ -168,9 +174,17 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
         return
     if leading:
         write_json(run.data_report, data.report)
-    figures = _fit(made, run)
+    try:
+        figures = _fit(made, run)
+    except Exception as error:
+        if not DISK_FULL.search(f"{error!r} {error}"):
+            raise
+        raise InputError(
+            f"{run.folder}: the disk has no room for what had to be saved ({error}); the last whole checkpoint is"
+            f" {run.last_checkpoint() or 'none'}: free some space and start the same command again"
+        ) from error
     if leading:
-        write_json(run.manifest, _manifest(recipe, data, figures))
+        write_json(run.manifest, _manifest(recipe, data, started_in, figures))
         print(
             f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
             f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter}"
@@ -199,11 +213,13 @@ def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
     }
 
 
-def _manifest(recipe: Recipe, data: TrainingData, figures: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(
+    recipe: Recipe, data: TrainingData, started_in: Mapping[str, Any], figures: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "schema": 1,
         "recipe": {"name": recipe.name, "version": recipe.version, "sha256": recipe.sha256},
-        "environment": environment(),
+        "environment": started_in,
         "base": {
             "model": recipe.base.model,
             "revision": recipe.base.revision,

@@ -14,7 +14,7 @@ from osler import recipe as recipes
 from osler import results
 from osler.errors import InputError, exit_status
 from osler.manifest import read_json
-from osler.run import Run
+from osler.run import Run, tuned_name
 
 
 def main() -> int:
@@ -71,7 +71,7 @@ def evaluate(run: Run, splits: list[str] | None, limit: int | None) -> dict:
         files,
         run.folder / "results-partial.json" if partial else run.results,
         recipe.evaluation.resamples,
-        compared=prediction.tuned_name(recipe),
+        compared=tuned_name(recipe),
         task_version=chosen.version,
         prompt_sha256=chosen.prompt.sha256,
     )

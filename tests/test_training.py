@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -119,6 +120,25 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     assert losses(killed) == losses(straight)
     for name, weight in adapter(straight).items():
         assert torch.equal(weight, adapter(killed)[name]), name
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_can_be_taken_up(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path, run = make(tmp_path, tiny_base), tmp_path / "run"
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), str(path), "--output", str(run)]
+    full = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        # No file may grow beyond 30 kB: the adapter and the optimizer's state do.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+    )
+    assert full.returncode == 2, full.stderr[-2000:]
+    assert "no room" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not (run / "manifest.json").exists()
+    assert script(tmp_path, "train", path, "--output", run).returncode == 0
 
 
 @pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from itertools import pairwise
 from typing import Any
@@ -24,7 +25,9 @@ def describe(
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = parameters(model)
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
-    steps = config.max_steps if config.max_steps > 0 else round(len(data.examples) / batch * config.num_train_epochs)
+    steps = (
+        config.max_steps if config.max_steps > 0 else math.ceil(len(data.examples) / batch) * config.num_train_epochs
+    )
     seen = min(tokens["total"] * config.num_train_epochs, steps * batch * tokens["total"] / len(data.examples))
     lines = [
         f"rows        {report['rows_in']:,} in, {report['rows_out']:,} out"
@@ -34,9 +37,9 @@ def describe(
         f"tokens      {tokens['total']:,} a pass, {tokens['completion']:,} of them answers;"
         f" a row: {tokens['min']} to {tokens['max']}, median {tokens['median']}; {report['truncated']} rows truncated",
         *_histogram([len(example["input_ids"]) for example in data.examples]),
-        f"steps       {steps:,} of {batch} rows ({config.num_train_epochs:g} passes)",
+        f"steps       {math.ceil(steps):,} of {batch} rows ({config.num_train_epochs:g} passes)",
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
-        f"memory      about {memory_bytes(model, config, tokens['p95']) / 1e9:.1f} GB",
+        f"memory      about {memory_bytes(model, config, tokens['max']) / 1e9:.1f} GB",
         f"time        about {_minutes(total, seen, model):.0f} minutes (from a matrix product timed just now)",
         "example     the loss is taken on what stands between ⟦ and ⟧",
         *(f"            {line}" for line in masked(data.examples[0], tokenizer).splitlines()),

@@ -14,17 +14,12 @@ from osler.data import build
 from osler.prediction_file import Prediction, write_predictions
 from osler.prompt import completion
 from osler.recipe import Recipe
-from osler.run import Run
+from osler.run import Run, tuned_name
 from osler.scoring import TrieScorer
 from osler.task import Row, Task
 from osler.trie import LabelTrie
 
 BATCH = 16  # cases scored at once
-
-
-def tuned_name(recipe: Recipe) -> str:
-    """How the tuned model is called in predictions and results."""
-    return f"{recipe.name}@{recipe.version}"
 
 
 def predict(

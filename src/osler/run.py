@@ -88,6 +88,11 @@ class Run:
         return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
+def tuned_name(recipe: Recipe) -> str:
+    """How the tuned model is called in predictions and results."""
+    return f"{recipe.name}@{recipe.version}"
+
+
 def mark_complete(checkpoint: Path) -> None:
     """Record that ``checkpoint`` is whole: the sizes of all its files, written last and atomically."""
     sizes: dict[str, Any] = {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir()) if p.is_file()}

@@ -196,4 +196,6 @@ def _frequency(text: str) -> tuple[tuple[int, int] | None, float | None]:
         return (int(n), int(m)), None
     if text.endswith("%"):
         return None, float(text[:-1]) / 100
+    if text and text not in FREQUENCY_CLASSES:
+        raise ValueError(text)
     return None, FREQUENCY_CLASSES.get(text)

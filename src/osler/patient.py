@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -131,7 +132,7 @@ def phenopackets(path: Path, ontology: Ontology) -> list[Patient]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             lines = file.readlines()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as gzip ({error}); copy it again") from error
     for number, line in enumerate(lines, 1):
         try:

@@ -85,9 +85,10 @@ def make(folder: Path, tiny: BaseSection, rows: int = 24, **sections: dict[str, 
 
 def environment(folder: Path) -> dict[str, str]:
     """The environment for scripts: the project's data, one thread, no network."""
+    data = {"OSLER_DATA_DIR": str(folder / "data")} if (folder / "data").is_dir() else {}
     return {
         **os.environ,
-        "OSLER_DATA_DIR": str(folder / "data"),
+        **data,
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(ROOT / "src"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import parse_flag_from_env
+from bitsandbytes.nn import Linear4bit
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from peft import PeftModel
@@ -94,6 +95,11 @@ def load_base(base: BaseSection, device_map: str | dict[str, Any] | None = None)
         pad_token_id=tokenizer.pad_token_id,
     )
     model.generation_config.pad_token_id = tokenizer.pad_token_id
+    for module in model.modules():
+        if isinstance(module, Linear4bit) and dtype == torch.float32:
+            # In evaluation on a CPU with AVX512-BF16, bitsandbytes 0.50 repacks the weights for a bf16 kernel whatever
+            # the compute dtype: log-probabilities of labels move by 0.02, and differ from one CPU to the next.
+            module.support_avx512bf16_for_cpu = False
     return model
 
 

@@ -56,8 +56,7 @@ class Vocabulary:
         named = {part for term in phenotypes for part in _parts(term.name)}
         proper = _proper_words(w for term in phenotypes for w in (term.name, *term.wordings, term.definition))
         self.name = {term.id: _lower_first(term.name, proper) for term in phenotypes}
-        names = {_key(term.name) for term in phenotypes}
-        spoken = {t.id: [_lower_first(w, proper) for w in t.wordings if _key(w) not in names] for t in phenotypes}
+        spoken = {term.id: [_lower_first(w, proper) for w in term.wordings] for term in phenotypes}
         self.held_out = {i: _held_out([w for w in ws if _key(w) not in named]) for i, ws in spoken.items()}
         forbidden = {_key(w) for wordings in self.held_out.values() for w in wordings}
         self.trainable = {

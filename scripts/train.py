@@ -24,7 +24,7 @@ def main() -> int:
         raise InputError("an overridden recipe is another recipe: give its run a folder of its own with --output")
     run = Run(arguments.output or Path("runs") / recipe.name / recipe.version)
     if not arguments.plan:
-        run.open(recipe)
+        run.check(recipe)
         if run.finished:
             print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")
             return 0

@@ -72,6 +72,25 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
     assert "trained already" in again.stdout
 
 
+def test_showing_the_plan_writes_nothing(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    planned = script(tmp_path, "train", path, "--plan")
+    assert planned.returncode == 0, planned.stderr
+    assert "⟦" in planned.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_wrong_row_ends_in_one_line_and_leaves_nothing_behind(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    with (tmp_path / "data" / "made_up" / "train.jsonl").open("a") as file:
+        file.write('{"complaint": "Cough.", "diagnosis": "lumbago"}\n')
+    refused = script(tmp_path, "train", path)
+    assert refused.returncode == 2
+    assert "train.jsonl:25: the label 'lumbago' is not among" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def test_an_overridden_recipe_needs_a_folder_of_its_own(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make(tmp_path, tiny_base)
     refused = script(tmp_path, "train", path, "train.learning_rate=0.5")

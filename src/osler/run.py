@@ -64,7 +64,12 @@ class Run:
         return self.manifest.is_file()
 
     def open(self, recipe: Recipe) -> None:
-        """Make the directory, or take it up again. Raises :class:`InputError` where it belongs to another recipe."""
+        """Make the directory, or take it up again. Raises :class:`InputError` as :meth:`check` does."""
+        self.check(recipe)
+        write_atomically(self.folder / "recipe.yaml", recipe.to_yaml())
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise :class:`InputError` where the directory belongs to another recipe or to something else altogether."""
         path = self.folder / "recipe.yaml"
         if path.is_file():
             if (found := recipes.load(path).sha256) != recipe.sha256:
@@ -74,8 +79,6 @@ class Run:
                 )
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise InputError(f"{self.folder}: is not empty and holds no recipe.yaml; name another folder with --output")
-        else:
-            write_atomically(path, recipe.to_yaml())
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint that was saved to its end; what a kill or a full disk left half-saved is deleted."""

@@ -6,8 +6,10 @@ import dataclasses
 import json
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -166,13 +168,16 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
     tokenizer = models.load_tokenizer(recipe.base)
     chosen = task.load(recipes.find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
     data = build(recipe, chosen, tokenizer)
+    if plan_only:
+        with tempfile.TemporaryDirectory() as folder:  # the trainer makes its output folder when it is made
+            made = trainer(recipe, Run(Path(folder)), models.load_base(recipe.base), tokenizer, data)
+            print(plan.describe(data, made.model, tokenizer, made.args, made.accelerator.num_processes), flush=True)
+        return
+    run.open(recipe)  # nothing is written before the data has been read and found right
     made = trainer(recipe, run, models.load_base(recipe.base), tokenizer, data)
     leading = made.is_world_process_zero()
     if leading:
         print(plan.describe(data, made.model, tokenizer, made.args, made.accelerator.num_processes), flush=True)
-    if plan_only:
-        return
-    if leading:
         write_json(run.data_report, data.report)
     try:
         figures = _fit(made, run)

@@ -89,7 +89,13 @@ def test_the_table_shows_the_tuned_model_and_not_another_system(tmp_path: Path, 
         for name, value in (("base_model", 0.1), ("majority", 0.2), ("tfidf_svm", 0.3), ("tiny-made-up@1.0.0", 0.4))
     }
     split = {"n": 24, "systems": systems, "comparisons": []}
-    content = {"recipe_sha256": recipe.sha256, "train_minutes": 1, "peak_memory_gb": 1, "splits": {"test": split}}
+    content = {
+        "recipe_sha256": recipe.sha256,
+        "threads": 2,
+        "train_minutes": 1,
+        "peak_memory_gb": 1,
+        "splits": {"test": split},
+    }
     write_json(expected.path_of(path), content)
     row = expected.overview(tmp_path).splitlines()[-1]
     assert "| 0.400 [0.400, 0.400] | 0.300 [0.300, 0.300] |" in row

@@ -70,7 +70,7 @@ def _split(record: Mapping[str, Any]) -> dict[str, Any]:
 def overview(root: Path) -> str:
     """Markdown: one row a recipe under ``root/recipes``, with the first split's numbers or "not run yet"."""
     lines = [
-        "| recipe | base, method | minutes, GB | split | n | accuracy [95%] | TF-IDF + SVM | top-3 | top-5 |",
+        "| recipe | base, method | training | split | n | accuracy [95%] | TF-IDF + SVM | top-3 | top-5 |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for path in sorted((root / "recipes").rglob("*.yaml")):
@@ -84,7 +84,8 @@ def _rows(recipe: Recipe, shown: Path, path: Path) -> list[str]:
     if not path_of(path).is_file():
         return [f"{head} {NOT_RUN} | {NOT_RUN} | | | | | |"]
     expected = read_json(path_of(path))
-    cost = f"{expected['train_minutes']:g}, {expected['peak_memory_gb']:g}"
+    threads = f"{expected['threads']} thread{'s' if expected['threads'] > 1 else ''}"
+    cost = f"{expected['train_minutes']:g} min on {threads}, {expected['peak_memory_gb']:g} GB"
     rows = []
     for split in (split for split in recipe.evaluation.splits if split in expected["splits"]):
         values = expected["splits"][split]

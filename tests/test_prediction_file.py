@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from osler.errors import InputError
-from osler.prediction_file import Prediction, read_predictions, write_atomically, write_predictions
+from osler.manifest import write_atomically
+from osler.prediction_file import Prediction, read_predictions, write_predictions
 
 LINE: dict[str, Any] = {
     "case_id": "c1",
@@ -123,12 +125,11 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ValueError, match="is on line 1 already"):
         write_predictions(path, [UNPARSED, UNPARSED])
 
-    def full_disk(temporary: Path, data: bytes) -> int:
-        with temporary.open("wb") as file:
-            file.write(data[:4])
+    def full_disk(handle: int) -> None:
+        os.ftruncate(handle, 4)
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, "half of it")
     assert read_predictions(path) == [ROW]

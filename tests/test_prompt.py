@@ -125,5 +125,5 @@ def test_an_answer_is_the_label_and_its_end(tokenizer: PreTrainedTokenizerBase) 
     assert tokenizer.decode(label) == "Noonan syndrome"
     assert end == tokenizer.eos_token_id
     assert end not in label
-    both = completions(tokenizer, ["Noonan syndrome", "gout"])
+    both = completions(tokenizer, {"Noonan syndrome": "Noonan syndrome", "gout": "gout"})
     assert both == {"Noonan syndrome": [*label, end], "gout": completion(tokenizer, "gout")}

@@ -50,7 +50,7 @@ class Cohort:
         """
         data = data or DataSection()
         drawn = self._simulator.patients(data.simulated_per_label, seed)
-        rows = [self._told(patient, f"{patient.case_id}", "simulated") for patient in drawn]
+        rows = [self._told(patient, patient.case_id, "simulated") for patient in drawn]
         dropped: dict[str, int] = {}
         if data.real_repeats:
             if not self._stored:
@@ -79,7 +79,7 @@ class Cohort:
         family, _, wording = name.partition("_")
         if family == "simulated":
             return [self._told(p, p.case_id, "simulated", wording="varied") for p in self._new_patients()]
-        patients = [p for group in self._test.values() for p in group.values()] if family == "test" else self._clean
+        patients = _all(self._test) if family == "test" else self._clean
         source = "phenotype.hpoa" if family == "test" else "phenopacket_store"
         return [self._told(p, p.case_id, source, wording or "terms") for p in patients]
 

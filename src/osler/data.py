@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from osler.errors import InputError
-from osler.prompt import completion
+from osler.prompt import completions
 from osler.recipe import Recipe
 from osler.task import Row, Task
 
@@ -37,20 +37,20 @@ def build(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> Tra
     Raises :class:`~osler.errors.InputError` where ``train.max_length`` leaves no room for a prompt.
     """
     max_length = recipe.train.get("max_length", 1024)  # SFTConfig's own default
-    completions = {label: completion(tokenizer, text) for label, text in task.labels.items()}
-    _check_eos(completions, tokenizer)
-    training = task.source.training(recipe.data, recipe.train.get("seed", 42))
+    answers = completions(tokenizer, task.labels)
+    _check_eos(answers, tokenizer)
+    training = task.source.training(recipe.data, recipe.seed)
     if not training.rows:
         raise InputError(f"{task.name}: no training rows are left; dropped: {training.dropped}")
     examples, truncated = [], 0
     for row in training.rows:
-        answer = completions[row["label"]]
+        answer = answers[row["label"]]
         room = None if max_length is None else max_length - len(answer)
         prompt, cut = task.prompt.encode_within(tokenizer, row["text"], room)
         truncated += cut
         examples.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
     return TrainingData(
-        training.rows, examples, completions, _report(task, training.rows, training.dropped, examples, truncated)
+        training.rows, examples, answers, _report(task, training.rows, training.dropped, examples, truncated)
     )
 
 

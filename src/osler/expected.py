@@ -9,8 +9,7 @@ from typing import Any
 
 from osler import recipe as recipes
 from osler.errors import InputError
-from osler.manifest import read_json, write_json
-from osler.prediction_file import write_atomically
+from osler.manifest import read_json, write_atomically, write_json
 from osler.recipe import Recipe
 from osler.run import Run, tuned_name
 

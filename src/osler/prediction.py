@@ -10,9 +10,8 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler import baseline
-from osler.data import build
 from osler.prediction_file import Prediction, write_predictions
-from osler.prompt import completion
+from osler.prompt import completions
 from osler.recipe import Recipe
 from osler.run import Run, tuned_name
 from osler.scoring import TrieScorer
@@ -59,11 +58,6 @@ def _prediction(row: Row, logp: torch.Tensor, labels: Sequence[str], system: str
     )
 
 
-def label_trie(task: Task, tokenizer: PreTrainedTokenizerBase) -> LabelTrie:
-    """The trie of the task's label set in the tokens of one model."""
-    return LabelTrie({label: completion(tokenizer, text) for label, text in task.labels.items()})
-
-
 def run(
     run: Run,
     recipe: Recipe,
@@ -87,7 +81,7 @@ def run(
     systems = [tuned_name(recipe), *recipe.evaluation.baselines]
     folder = run.predictions if limit is None else run.folder / f"predictions-first-{limit}"
     files = {(split, system): folder / f"{task.name}-{split}-{system}.jsonl" for system in systems for split in rows}
-    trie = label_trie(task, tokenizer)
+    trie = LabelTrie(completions(tokenizer, task.labels))
     for system in systems:
         missing = [split for split in rows if not files[split, system].is_file()]
         if not missing:
@@ -109,7 +103,7 @@ def _system(
 ) -> Callable[[list[Row], str], list[Prediction]]:
     """A function from rows and a split's name to predictions, its model loaded or its classifier's data at hand."""
     if system in ("majority", "tfidf_svm", "tfidf_char_svm"):
-        training = build(recipe, task, tokenizer).rows
+        training = task.source.training(recipe.data, recipe.seed).rows
         fit = getattr(baseline, system)
         return lambda rows, split: fit(training, rows, task=task.name, split=split)
     model = (base if system == "base_model" else tuned)().eval()

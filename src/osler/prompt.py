@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jinja2
@@ -71,6 +71,6 @@ def completion(tokenizer: PreTrainedTokenizerBase, label: str) -> list[int]:
     return [*tokenizer(label, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
 
 
-def completions(tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]) -> dict[str, list[int]]:
-    """Label text → token ids, for every label of a panel."""
-    return {label: completion(tokenizer, label) for label in labels}
+def completions(tokenizer: PreTrainedTokenizerBase, labels: Mapping[str, str]) -> dict[str, list[int]]:
+    """Label id → token ids of its answer, for a panel's label ids and texts."""
+    return {label: completion(tokenizer, text) for label, text in labels.items()}

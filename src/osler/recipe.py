@@ -136,6 +136,11 @@ class Recipe:
         return dump_yaml(self.to_dict())
 
     @property
+    def seed(self) -> int:
+        """The seed of data and training; 42 is the trainer's own where the recipe names none."""
+        return int(self.train.get("seed", 42))
+
+    @property
     def sha256(self) -> str:
         """Hash of the canonical JSON of the content: comments, key order and ``3`` for ``3.0`` do not change it."""
         canonical = json.dumps(_canonical(self.to_dict()), sort_keys=True, separators=(",", ":"), allow_nan=False)

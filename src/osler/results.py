@@ -11,7 +11,8 @@ from typing import Any
 
 from osler import statistics
 from osler.errors import InputError
-from osler.prediction_file import Prediction, read_predictions, write_atomically
+from osler.manifest import write_atomically
+from osler.prediction_file import Prediction, read_predictions
 
 METRICS = Path(__file__).parent / "metrics"
 PROPORTIONS = ("accuracy", "top_k_accuracy")  # metric modules whose values are shares of cases: Wilson intervals

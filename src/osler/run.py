@@ -9,8 +9,7 @@ from typing import Any
 
 from osler import recipe as recipes
 from osler.errors import InputError
-from osler.manifest import read_json, write_json
-from osler.prediction_file import write_atomically
+from osler.manifest import read_json, write_atomically, write_json
 from osler.recipe import Recipe
 
 COMPLETE = "complete.json"  # written last into a checkpoint: without it, the checkpoint was cut off while being saved

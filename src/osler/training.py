@@ -233,7 +233,7 @@ def _manifest(
         },
         "task": {"name": recipe.task.name, "version": recipe.task.version, "panel": recipe.task.panel},
         "prompt_sha256": data.report["prompt_sha256"],
-        "seed": recipe.train.get("seed", 42),
+        "seed": recipe.seed,
         "rows_in": data.report["rows_in"],
         "dropped": data.report["dropped"],
         "rows_out": data.report["rows_out"],

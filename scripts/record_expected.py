@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Record what a run of a recipe produced beside the recipe, and bring the tables in the READMEs up to date.
 
-scripts/record_expected.py RUN RECIPE     writes RECIPE's expected file, then the tables
-scripts/record_expected.py                only the tables
+scripts/record_expected.py RECIPE RUN [RUN…]   writes RECIPE's expected file, then the tables
+scripts/record_expected.py                     only the tables
+
+The first RUN is of RECIPE as it stands; the others differ from it in train.seed only, and give the spread over seeds.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ DEMO = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", nargs="?", type=Path, help="an evaluated run directory")
-    parser.add_argument("recipe", nargs="?", type=Path, help="the recipe it is a run of")
+    parser.add_argument("recipe", nargs="?", type=Path, help="a recipe")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="evaluated run directories of it")
     arguments = parser.parse_args()
-    if (arguments.run is None) != (arguments.recipe is None):
-        raise InputError("name a run and its recipe, or neither")
-    if arguments.run:
-        print(f"wrote {expected.record(Run(arguments.run), arguments.recipe)}")
+    if arguments.recipe and not arguments.runs:
+        raise InputError(f"{arguments.recipe}: name the run directories to record, too")
+    if arguments.runs:
+        print(f"wrote {expected.record([Run(run) for run in arguments.runs], arguments.recipe)}")
     expected.fill(ROOT / "recipes" / "README.md", expected.overview(ROOT))
     if expected.path_of(DEMO).is_file():
         expected.fill(ROOT / "README.md", expected.details(DEMO))

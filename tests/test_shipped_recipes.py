@@ -6,13 +6,12 @@ import math
 from pathlib import Path
 
 import pytest
-from project import ROOT, make
+from project import ROOT
 
 from osler import expected, pypi, task
 from osler import recipe as recipes
 from osler.data import build
 from osler.errors import InputError
-from osler.manifest import write_json
 from osler.model import load_base, load_tokenizer
 from osler.recipe import BaseSection
 from osler.run import Run
@@ -79,32 +78,6 @@ def test_the_results_in_the_readme_are_those_of_the_demo() -> None:
     assert page.read_text(encoding="utf-8") == expected.filled(page, expected.details(demo)), (
         "README.md is out of date: run scripts/record_expected.py"
     )
-
-
-def test_the_table_shows_the_tuned_model_and_not_another_system(tmp_path: Path, tiny_base: BaseSection) -> None:
-    path = make(tmp_path, tiny_base)
-    recipe = recipes.load(path)
-    systems = {
-        name: {metric: {"value": value, "low": value, "high": value} for metric in expected.METRICS}
-        for name, value in (("base_model", 0.1), ("majority", 0.2), ("tfidf_svm", 0.3), ("tiny-made-up@1.0.0", 0.4))
-    }
-    split = {"n": 24, "systems": systems, "comparisons": []}
-    content = {
-        "recipe_sha256": recipe.sha256,
-        "threads": 2,
-        "train_minutes": 1,
-        "peak_memory_gb": 1,
-        "splits": {"test": split},
-    }
-    write_json(expected.path_of(path), content)
-    row = expected.overview(tmp_path).splitlines()[-1]
-    assert "| 0.400 [0.400, 0.400] | 0.300 [0.300, 0.300] |" in row
-    assert expected.details(path).splitlines()[4].startswith("| tiny-made-up@1.0.0 | 0.400")
-
-
-def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
-    make(tmp_path, tiny_base)
-    assert expected.NOT_RUN in expected.overview(tmp_path)
 
 
 def test_the_paths_in_a_recipe_header_exist() -> None:

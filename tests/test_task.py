@@ -305,9 +305,6 @@ def test_no_training_text_is_a_test_text(large: Task) -> None:
             assert not learnt & set(texts(held_out)), split
 
 
-@pytest.mark.xfail(
-    strict=True, reason="'A patient. Findings: eyelid ptosis.' is drawn for one disease here, another there"
-)
 def test_no_training_text_is_a_new_simulated_patients(large: Task) -> None:
     training = large.source.training(DataSection(simulated_per_label=40, real_repeats=2), seed=0).rows
     both = set(texts(training)) & set(texts(large.source.split("simulated")))

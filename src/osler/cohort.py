@@ -65,7 +65,10 @@ class Cohort:
                 for n in range(data.real_repeats)
             ]
             random.Random(f"mixed/{seed}").shuffle(rows)
-        return Rows(rows, dropped)
+        # Two patients with one or two findings each can read the same, by chance and even with different diseases.
+        held_out = {row["text"] for row in self.split("simulated")}
+        kept = [row for row in rows if row["text"] not in held_out]
+        return Rows(kept, {**dropped, "text is in a held-out split": len(rows) - len(kept)})
 
     def _real_training_patients(self) -> tuple[list[Patient], dict[str, int]]:
         """Published patients of the panel's diseases, publication-disjoint from every held-out patient."""

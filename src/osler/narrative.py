@@ -47,12 +47,14 @@ class Vocabulary:
     """The wordings of every phenotype, divided once and for all into those training may use and those it may not.
 
     Of each term's wordings about ``HELD_OUT_SHARE`` are held out, chosen by a hash of the wording. A term's own name is
-    never held out, nor is a wording that is, or stands inside, some term's name. A wording held out for one term is
-    used in training for no other, and neither is any wording that contains it.
+    never held out, nor is a wording that stands inside some term's name; a wording that *is* another term's name means
+    that term and is not used at all. A wording held out for one term is used in training for no other, and neither is
+    any wording that contains it.
     """
 
     def __init__(self, ontology: Ontology) -> None:
         phenotypes = [ontology.terms[i] for i in sorted(ontology.phenotypes)]
+        names = {_key(term.name) for term in phenotypes}
         named = {part for term in phenotypes for part in _parts(term.name)}
         proper = _proper_words(w for term in phenotypes for w in (term.name, *term.wordings, term.definition))
         self.name = {term.id: _lower_first(term.name, proper) for term in phenotypes}
@@ -60,7 +62,7 @@ class Vocabulary:
         self.held_out = {i: _held_out([w for w in ws if _key(w) not in named]) for i, ws in spoken.items()}
         forbidden = {_key(w) for wordings in self.held_out.values() for w in wordings}
         self.trainable = {
-            i: [self.name[i], *(w for w in wordings if forbidden.isdisjoint(_parts(w)))]
+            i: [self.name[i], *(w for w in wordings if _key(w) not in names and forbidden.isdisjoint(_parts(w)))]
             for i, wordings in spoken.items()
         }
 
@@ -92,7 +94,7 @@ def _proper_words(phrases: Iterable[str]) -> frozenset[str]:
     """Words never written small that are large inside a phrase (Babinski) or name a sign (Raynaud phenomenon)."""
     small: set[str] = set()
     large: set[str] = set()
-    for phrase in phrases:
+    for phrase in (sentence for text in phrases for sentence in re.split(r"[.:;!?]\s+", text)):
         words = re.findall(r"[^\s,.;:()\[\]]+", phrase)
         small.update(word for word in words if word.islower())
         large.update(word.lower() for word in words[1:] if word[0].isupper())

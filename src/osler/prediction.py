@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -82,11 +83,12 @@ def run(
     folder = run.predictions if limit is None else run.folder / f"predictions-first-{limit}"
     files = {(split, system): folder / f"{task.name}-{split}-{system}.jsonl" for system in systems for split in rows}
     trie = LabelTrie(completions(tokenizer, task.labels))
+    training = cache(lambda: task.source.training(recipe.data, recipe.seed).rows)
     for system in systems:
         missing = [split for split in rows if not files[split, system].is_file()]
         if not missing:
             continue
-        answer = _system(system, recipe, task, tuned, base, tokenizer, trie)
+        answer = _system(system, recipe, task, training, tuned, base, tokenizer, trie)
         for split in missing:
             write_predictions(files[split, system], answer(rows[split], split))
     return list(files.values())
@@ -96,6 +98,7 @@ def _system(
     system: str,
     recipe: Recipe,
     task: Task,
+    training: Callable[[], list[Row]],
     tuned: Callable[[], PreTrainedModel],
     base: Callable[[], PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
@@ -103,9 +106,8 @@ def _system(
 ) -> Callable[[list[Row], str], list[Prediction]]:
     """A function from rows and a split's name to predictions, its model loaded or its classifier's data at hand."""
     if system in ("majority", "tfidf_svm", "tfidf_char_svm"):
-        training = task.source.training(recipe.data, recipe.seed).rows
         fit = getattr(baseline, system)
-        return lambda rows, split: fit(training, rows, task=task.name, split=split)
+        return lambda rows, split: fit(training(), rows, task=task.name, split=split)
     model = (base if system == "base_model" else tuned)().eval()
     scorer = TrieScorer(model, trie, normalised=recipe.evaluation.scorer == "label_trie")
     return lambda rows, split: predict(rows, system, split, task, scorer, tokenizer)

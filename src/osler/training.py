@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -168,16 +169,18 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
     tokenizer = models.load_tokenizer(recipe.base)
     chosen = task.load(recipes.find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
     data = build(recipe, chosen, tokenizer)
-    if plan_only:
-        with tempfile.TemporaryDirectory() as folder:  # the trainer makes its output folder when it is made
-            made = trainer(recipe, Run(Path(folder)), models.load_base(recipe.base), tokenizer, data)
+    with ExitStack() as stack:
+        if plan_only:  # the trainer makes its output folder when it is made
+            run = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        else:
+            run.open(recipe)  # nothing is written before the data has been read and found right
+        made = trainer(recipe, run, models.load_base(recipe.base), tokenizer, data)
+        leading = made.is_world_process_zero()
+        if leading:
             print(plan.describe(data, made.model, tokenizer, made.args, made.accelerator.num_processes), flush=True)
-        return
-    run.open(recipe)  # nothing is written before the data has been read and found right
-    made = trainer(recipe, run, models.load_base(recipe.base), tokenizer, data)
-    leading = made.is_world_process_zero()
+        if plan_only:
+            return
     if leading:
-        print(plan.describe(data, made.model, tokenizer, made.args, made.accelerator.num_processes), flush=True)
         write_json(run.data_report, data.report)
     try:
         figures = _fit(made, run)

@@ -1,0 +1,103 @@
+"""What is recorded beside a recipe, and the tables made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from project import make
+from scipy.stats import norm
+
+from osler import expected
+from osler import recipe as recipes
+from osler.errors import InputError
+from osler.manifest import read_json, write_json
+from osler.recipe import BaseSection
+from osler.run import Run
+
+ENVIRONMENT = {"git_commit": "0" * 40, "git_dirty": False, "packages": {}, "cpu": "a CPU", "cores": 2}
+ENVIRONMENT |= {"memory_bytes": 1, "gpus": []}
+
+
+def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: str) -> Run:
+    """A run directory as training and evaluation leave it, with made-up figures."""
+    run = Run(folder / f"run-{seed}-{accuracy}")
+    recipe = recipes.load(path, [f"train.seed={seed}", *overrides])
+    write_json(
+        run.manifest,
+        {
+            "recipe": {"sha256": recipe.sha256},
+            "seed": seed,
+            "environment": ENVIRONMENT,
+            "threads": 2,
+            "train_seconds": 90.0,
+            "peak_memory_bytes": {"host": 2_340_000_000},
+        },
+    )
+    values = {"base_model": 0.1, "majority": 0.2, "tfidf_svm": 0.3, "tiny-made-up@1.0.0": accuracy}
+    systems = {
+        name: {"metrics": {metric: {"value": v, "low": v, "high": v} for metric in expected.METRICS}}
+        for name, v in values.items()
+    }
+    write_json(run.results, {"records": [{"split": "test", "n": 24, "systems": systems, "comparisons": []}]})
+    return run
+
+
+def test_the_table_shows_the_tuned_model_and_not_another_system(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    expected.record([evaluated(tmp_path, path, 0, 0.4)], path)
+    row = expected.overview(tmp_path).splitlines()[-1]
+    assert "| 1.5 min on 2 threads, 2.3 GB | test | 24 | 0.400 [0.400, 0.400] |  | 0.300 [0.300, 0.300] |" in row
+    assert expected.details(path).splitlines()[4].startswith("| tiny-made-up@1.0.0 | 0.400")
+
+
+def test_one_seed_gives_no_tolerance(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    written = read_json(expected.record([evaluated(tmp_path, path, 0, 0.4), evaluated(tmp_path, path, 1, 0.5)], path))
+    assert written["tolerance"] is None, "two seeds are no spread either"
+
+
+def test_three_seeds_give_the_spread_and_the_tolerance(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    runs = [evaluated(tmp_path, path, seed, accuracy) for seed, accuracy in ((0, 0.40), (1, 0.44), (2, 0.48))]
+    written = read_json(expected.record(runs, path))
+    assert {seed: splits["test"]["accuracy"] for seed, splits in written["seeds"].items()} == {
+        "0": 0.40,
+        "1": 0.44,
+        "2": 0.48,
+    }
+    # By hand: t(0.975, 2 degrees) = 4.3027, s = 0.04, √(4/3) = 1.1547.
+    assert written["tolerance"]["test"]["accuracy"] == pytest.approx(4.3027 * 0.04 * 1.1547, abs=1e-4)
+    assert "| 0.440 (0.400–0.480, 3) |" in expected.overview(tmp_path)
+
+
+def test_a_new_seed_is_within_tolerance_95_times_in_100() -> None:
+    figures = norm.rvs(0.6, 0.03, size=(4000, 4), random_state=0)
+    within = 0
+    for *recorded, new in figures.tolist():
+        tolerance = expected._tolerance([{"test": {"accuracy": value}} for value in recorded])["test"]["accuracy"]
+        within += abs(new - sum(recorded) / 3) <= tolerance
+    assert 0.94 < within / len(figures) < 0.96
+
+
+@pytest.mark.parametrize(
+    ("seeds", "override", "says"),
+    [
+        ((1,), [], "is not a run of"),  # the first run is the recipe's own
+        ((0, 0), [], "seed 0 is there already"),
+        ((0, 1), ["train.learning_rate=0.5"], "is not a run of"),
+    ],
+)
+def test_runs_of_anything_else_are_refused(
+    tmp_path: Path, tiny_base: BaseSection, seeds: tuple[int, ...], override: list[str], says: str
+) -> None:
+    path = make(tmp_path, tiny_base)
+    runs = [evaluated(tmp_path, path, seed, 0.1 * n, *(override if n else [])) for n, seed in enumerate(seeds)]
+    with pytest.raises(InputError, match=says):
+        expected.record(runs, path)
+    assert not expected.path_of(path).exists()
+
+
+def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
+    make(tmp_path, tiny_base)
+    assert expected.NOT_RUN in expected.overview(tmp_path)

@@ -97,7 +97,7 @@ def test_wrong_input_is_one_line_and_status_2(project: Path, arguments: list[str
     assert not (project / "out.json").exists()
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "check_recipes", "record_expected"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "check_recipes", "record_expected", "fetch_phenopackets"])
 def test_help_does_not_wait_for_torch(name: str) -> None:
     code = f"import sys, runpy; sys.argv = ['{name}', '--help']\n"
     code += f"try: runpy.run_path('scripts/{name}.py', run_name='__main__')\n"

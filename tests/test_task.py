@@ -156,6 +156,19 @@ def test_the_test_split_is_kept_whole_and_in_its_order(folder: Path) -> None:
     assert texts(task.load(folder / "task").source.split("test")) == ["B.", "A.", "B."]
 
 
+def test_validation_is_a_share_of_training_that_growing_data_does_not_move(folder: Path) -> None:
+    spec = {**CONTENT, "source": {**CONTENT["source"], "validation_share": 0.25}}
+    (folder / "task" / "task.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    write(copy_of(folder, "train"), *(case(f"Complaint {n}.") for n in range(400)), case(" complaint  7."))
+    source = task.load(folder / "task").source
+    validation, training = set(texts(source.split("validation"))), set(texts(source.training(None, seed=0).rows))
+    assert 70 < len(validation) < 130
+    assert {" ".join(text.lower().split()) for text in validation}.isdisjoint(text.lower() for text in training)
+    assert len(validation | training) == 400 + ({"complaint  7.", "Complaint 7."} <= validation)
+    write(copy_of(folder, "train"), *(case(f"Complaint {n}.") for n in range(-50, 500)))
+    assert validation <= set(texts(source.split("validation"))) | {"complaint  7."}
+
+
 def test_a_data_folder_that_is_not_there_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OSLER_DATA_DIR", str(folder / "daat"))
     with pytest.raises(InputError) as error:
@@ -192,6 +205,7 @@ def test_no_text_of_symptom_to_diagnosis_is_trained_on_and_tested(monkeypatch: p
     monkeypatch.setenv("OSLER_DATA_DIR", str(SHARED))
     source = task.load(ROOT / "tasks" / "symptom_to_diagnosis").source
     test, training = source.split("test"), source.training(None, seed=0)
+    assert len(training.rows) + sum(training.dropped.values()) + len(source.split("validation")) == 853
     assert len(test) == 212
     assert {row["label"] for row in test} == {row["label"] for row in training.rows} == set(source.labels)
     assert not {text.lower() for text in texts(test)} & {text.lower() for text in texts(training.rows)}
@@ -301,14 +315,7 @@ def test_no_training_text_is_a_test_text(large: Task) -> None:
         held_out = large.source.split(split)
         assert len(held_out) > 100, split
         assert not ids & {row["case_id"] for row in held_out}, split
-        if split != "simulated":
-            assert not learnt & set(texts(held_out)), split
-
-
-def test_no_training_text_is_a_new_simulated_patients(large: Task) -> None:
-    training = large.source.training(DataSection(simulated_per_label=40, real_repeats=2), seed=0).rows
-    both = set(texts(training)) & set(texts(large.source.split("simulated")))
-    assert not both, f"{len(both)}, such as {sorted(both)[:3]}"
+        assert not learnt & set(texts(held_out)), split
 
 
 @pytest.mark.parametrize("family", ["test", "phenopackets"])

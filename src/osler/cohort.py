@@ -16,7 +16,8 @@ from osler.recipe import DataSection
 from osler.simulate import Simulator
 from osler.task import Row, Rows
 
-SIMULATED_SPLIT = (10, 20_000)  # patients a disease and seed of the split `simulated`; no recipe trains on this seed
+# Patients a disease, seed and name of the splits of new simulated patients.
+SIMULATED_SPLITS = {"simulated": (10, 20_000, "held-out"), "validation": (5, 30_000, "validation")}
 
 
 class Cohort:
@@ -55,8 +56,9 @@ class Cohort:
         if data.real_repeats:
             if not self._stored:
                 raise InputError(
-                    "data.real_repeats: real training patients come from Phenopacket Store, which is not here; set"
-                    " OSLER_DATA_DIR to a folder with phenopacket_store/cases.jsonl.gz, or data.real_repeats=0"
+                    "data.real_repeats: real training patients come from Phenopacket Store, which is not here; get"
+                    " phenopacket_store/cases.jsonl.gz with scripts/fetch_phenopackets.py and set OSLER_DATA_DIR to its"
+                    " folder, or data.real_repeats=0"
                 )
             real, dropped = self._real_training_patients()
             rows += [
@@ -66,7 +68,7 @@ class Cohort:
             ]
             random.Random(f"mixed/{seed}").shuffle(rows)
         # Two patients with one or two findings each can read the same, by chance and even with different diseases.
-        held_out = {row["text"] for row in self.split("simulated")}
+        held_out = {row["text"] for split in SIMULATED_SPLITS for row in self.split(split)}
         kept = [row for row in rows if row["text"] not in held_out]
         return Rows(kept, {**dropped, "text is in a held-out split": len(rows) - len(kept)})
 
@@ -79,16 +81,13 @@ class Cohort:
 
     def split(self, name: str) -> list[Row]:
         """The rows of a split; see ``task.yaml``."""
+        if name in SIMULATED_SPLITS:
+            drawn = self._simulator.patients(*SIMULATED_SPLITS[name])
+            return [self._told(patient, patient.case_id, "simulated") for patient in drawn]
         family, _, wording = name.partition("_")
-        if family == "simulated":
-            return [self._told(p, p.case_id, "simulated", wording="varied") for p in self._new_patients()]
         patients = _all(self._test) if family == "test" else self._clean
         source = "phenotype.hpoa" if family == "test" else "phenopacket_store"
         return [self._told(p, p.case_id, source, wording or "terms") for p in patients]
-
-    def _new_patients(self) -> list[Patient]:
-        per_disease, seed = SIMULATED_SPLIT
-        return self._simulator.patients(per_disease, seed, "held-out")
 
     def _told(self, patient: Patient, case_id: str, source: str, wording: str = "varied") -> Row:
         text = describe(

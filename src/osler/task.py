@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from osler.errors import InputError
+from osler.narrative import stable_unit
 from osler.prompt import Prompt
 from osler.recipe import DataSection
 from osler.schema import read_yaml
@@ -95,7 +96,10 @@ def load(folder: Path, panel: str | None = None) -> Task:
 
 
 class Published:
-    """A dataset with its own train and test files: JSONL on the Hub at a pinned revision, or a local copy of it."""
+    """A dataset with its own train and test files: JSONL on the Hub at a pinned revision, or a local copy of it.
+
+    ``validation_share`` of the rows of its training file, chosen by a hash of their text, are the split ``validation``.
+    """
 
     def __init__(self, spec: Mapping[str, Any], labels: list[str], folder: Path | None) -> None:
         self.labels = {label: label for label in labels}
@@ -107,7 +111,9 @@ class Published:
         held_out = {_key(row["text"]) for name in self._spec["files"] if name != "train" for row in self.split(name)}
         seen: set[str] = set()
         kept = Rows([], {"text is in a held-out split": 0, "text stands in training already": 0})
-        for row in self.split("train"):
+        for row in self._rows("train"):
+            if self._is_validation(row):
+                continue
             key = _key(row["text"])
             if key in held_out:
                 kept.dropped["text is in a held-out split"] += 1
@@ -119,7 +125,16 @@ class Published:
         return kept
 
     def split(self, name: str) -> list[Row]:
-        """Every row of the file behind ``name``, checked. Raises :class:`InputError` naming the row that is wrong."""
+        """The held-out rows of ``name``. Raises :class:`InputError` naming the row that is wrong."""
+        if name == "validation":
+            return [row for row in self._rows("train") if self._is_validation(row)]
+        return self._rows(name)
+
+    def _is_validation(self, row: Row) -> bool:
+        return stable_unit(_key(row["text"])) < self._spec.get("validation_share", 0)
+
+    def _rows(self, name: str) -> list[Row]:
+        """Every row of the file behind ``name``, checked."""
         path = self._path(self._spec["files"][name])
         rows = []
         with path.open(encoding="utf-8") as lines:

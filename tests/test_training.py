@@ -23,7 +23,7 @@ from osler.data import build
 from osler.model import load_base, load_tokenizer
 from osler.recipe import BaseSection
 from osler.run import Run
-from osler.training import LabelTrieTrainer, trainer
+from osler.training import LabelTrieTrainer, ShuffledBatches, trainer
 from osler.trie import LabelTrie
 
 QUANTIZED = {"base": {"quantization": "nf4"}}
@@ -213,3 +213,16 @@ def test_losses_follow_the_stored_trajectory(tmp_path: Path, tiny_base: BaseSect
     assert len(found) == len(stored)
     assert max(abs(a - b) for a, b in zip(found, stored, strict=True)) < 5e-3
     assert sum(found[-5:]) < 0.95 * sum(found[:5]), "nothing was learnt"
+
+
+def test_batches_of_similar_rows_come_in_random_order() -> None:
+    lengths = [10 + (37 * n) % 90 for n in range(403)]
+    torch.manual_seed(0)
+    order = list(ShuffledBatches(4, lengths=lengths))
+    assert sorted(order) == list(range(403)), "every row once"
+    batches = [[lengths[i] for i in order[n : n + 4]] for n in range(0, 400, 4)]
+    padding = sum(4 * max(batch) - sum(batch) for batch in batches) / sum(4 * max(batch) for batch in batches)
+    assert padding < 0.1
+    longest = torch.tensor([float(max(batch)) for batch in batches])
+    neighbours = torch.corrcoef(torch.stack([longest[:-1], longest[1:]]))[0, 1]
+    assert abs(neighbours) < 0.3, "in the library's order they are all but the same"

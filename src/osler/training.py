@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTConfig, SFTTrainer
 
 from osler import model as models
@@ -32,6 +33,21 @@ from osler.trie import LabelTrie
 
 # A full disk by the words of the three who write: Python (OSError), safetensors' Rust and torch's zip writer.
 DISK_FULL = re.compile(r"No space left|File too large|Disk quota|StorageFull|code: 2[78]\b|failed writing file")
+
+
+class ShuffledBatches(LengthGroupedSampler):
+    """Batches of rows of similar length, in random order.
+
+    The library's order runs from the longest to the shortest rows of every fifty batches: what a row is about goes with
+    its length, so the gradient drifts with it, and the same tokens teach less (``docs/decisions.md``).
+    """
+
+    def __iter__(self) -> Iterator[int]:
+        indices = list(super().__iter__())
+        batches = [indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size)]
+        whole = len(indices) // self.batch_size  # a last batch that is not full stays last, or all others would shift
+        order = [*torch.randperm(whole, generator=self.generator).tolist(), *range(whole, len(batches))]
+        return (index for batch in order for index in batches[batch])
 
 
 class LabelTrieTrainer(SFTTrainer):
@@ -92,6 +108,12 @@ class LabelTrieTrainer(SFTTrainer):
             logits = torch.nn.functional.linear(states[:, :-1].flatten(0, 1)[asked], weight).float()
             loss = loss + self._completion_weight * torch.nn.functional.cross_entropy(logits, following[asked])
         return (loss, outputs) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        sampler = super()._get_train_sampler(train_dataset)
+        if isinstance(sampler, LengthGroupedSampler):
+            return ShuffledBatches(sampler.batch_size, lengths=sampler.lengths)
+        return sampler
 
     def _head(self) -> torch.Tensor:
         weight = self.accelerator.unwrap_model(self.model).get_output_embeddings().weight

@@ -3,6 +3,8 @@
 
 scripts/evaluate.py RUN [--split S]… [--limit N]
 scripts/evaluate.py --predictions FILE… --output results.json
+
+`accelerate launch scripts/evaluate.py RUN` shares the cases out over several GPUs.
 """
 
 from __future__ import annotations
@@ -37,12 +39,13 @@ def main() -> int:
         return 0
     run = Run(arguments.run)
     scored = evaluate(run, arguments.split, arguments.limit)
-    print(results.render_table(scored))
+    if scored:
+        print(results.render_table(scored))
     return 0
 
 
-def evaluate(run: Run, splits: list[str] | None, limit: int | None) -> dict:
-    """Predictions for every system, then ``results.json`` from the prediction files alone."""
+def evaluate(run: Run, splits: list[str] | None, limit: int | None) -> dict | None:
+    """Predictions for every system, then ``results.json`` from the prediction files alone, by the main process."""
     recipe = run.recipe()
     if not run.finished:
         raise InputError(f"{run.folder}: no manifest.json: training is not finished; run scripts/train.py again")
@@ -50,22 +53,28 @@ def evaluate(run: Run, splits: list[str] | None, limit: int | None) -> dict:
     for split in splits or []:
         if split not in known:
             raise InputError(f"--split {split}: the recipe evaluates {', '.join(known)}")
-    from osler import model, prediction, task  # imports torch
+    from accelerate import PartialState  # imports torch, as do the next
+
+    from osler import model, prediction, task
 
     chosen = task.load(recipes.find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
     manifest = read_json(run.manifest)
     if manifest["prompt_sha256"] != chosen.prompt.sha256:
         raise InputError(f"{run.folder}: trained with another prompt than tasks/{chosen.name} has now; train again")
+    state = PartialState()
+    device_map = None if state.device.type == "cpu" else {"": state.device}
     files = prediction.run(
         run,
         recipe,
         chosen,
         splits or known,
         limit,
-        tuned=lambda: model.load_tuned(recipe.base, run.adapter),
-        base=lambda: model.load_base(recipe.base),
+        tuned=lambda: model.load_tuned(recipe.base, run.adapter, device_map),
+        base=lambda: model.load_base(recipe.base, device_map),
         tokenizer=model.load_tokenizer(recipe.base),
     )
+    if not state.is_main_process:
+        return None
     partial = splits is not None or limit is not None
     return results.score(
         files,

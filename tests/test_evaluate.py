@@ -71,6 +71,35 @@ def test_evaluating_twice_scores_nothing_twice(project: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in (project / RUN / "predictions").iterdir()} == before
 
 
+def test_two_processes_predict_what_one_does(project: Path) -> None:
+    file = project / RUN / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
+    alone = file.read_bytes()
+    file.unlink()
+    # `accelerate launch` starts several processes for several GPUs only; this is what it calls then.
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += [str(ROOT / "scripts" / "evaluate.py"), str(RUN)]
+    done = subprocess.run(command, cwd=project, env=environment(project), capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert file.read_bytes() == alone
+    assert done.stdout.count("balanced") == 1, "one process prints the table"
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(project: Path) -> None:
+    file = project / RUN / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
+    whole = file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    marked = [line.replace(b'"text": null', b'"text": "scored before the kill"') for line in lines]
+    file.unlink()
+    # 24 cases are two batches, of 16 and of 8. The process died in the middle of the last line of one of them.
+    file.with_name(f".{file.name}.part-0").write_bytes(b"".join(marked[:-1]) + marked[-1][:40])
+    assert script(project, "evaluate", RUN).returncode == 0
+    again = file.read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["case_id"] for line in again] == [json.loads(line)["case_id"] for line in lines]
+    assert sum(b"scored before the kill" in line for line in again) in (8, 16), "the whole batch is not scored again"
+    assert not list(file.parent.glob(".*")), "nothing is left lying about"
+    file.write_bytes(whole)
+
+
 def test_a_limited_evaluation_leaves_the_real_one_alone(project: Path) -> None:
     before = (project / RUN / "results.json").read_bytes()
     done = script(project, "evaluate", RUN, "--limit", "3")

@@ -14,7 +14,7 @@ from osler import recipe as recipes
 from osler.errors import InputError
 from osler.prompt import Prompt, completion
 from osler.recipe import BaseSection
-from osler.scoring import TrieScorer
+from osler.scoring import Layout, score
 from osler.trie import LabelTrie
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def test_one_pass_over_the_trie_equals_a_pass_for_each_label(base: BaseSection, 
     tokenizer = model.load_tokenizer(base)
     trie = LabelTrie({label: completion(tokenizer, label) for label in LABELS})
     prompt = Prompt("{{ text }}\nDiagnosis?", "").encode(tokenizer, "A girl with arched eyebrows and short stature.")
-    scores = TrieScorer(loaded, trie, normalised=False).score([prompt])[0]
+    scores = score(loaded, [prompt], [Layout(trie, False)])[0]
     for label, score in zip(LABELS, scores, strict=True):
         tokens = list(trie.sequences[label])
         with torch.inference_mode():

@@ -6,9 +6,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from osler.model import load_base
+from osler.model import load_base, load_tokenizer
+from osler.prompt import Prompt, completion
 from osler.recipe import BaseSection
-from osler.scoring import TrieScorer
+from osler.scoring import ChoiceScorer, Layout, batches, score
+from osler.task import Row
 from osler.trie import LabelTrie
 
 EOS = 2
@@ -41,18 +43,48 @@ def one_by_one(model: PreTrainedModel, prompt: list[int], trie: LabelTrie, norma
 def test_scores_equal_those_of_a_pass_for_each_label(model: PreTrainedModel, normalised: bool, attention: str) -> None:
     model.set_attn_implementation(attention)
     trie = LabelTrie(SEQUENCES)
-    scores = TrieScorer(model, trie, normalised).score(PROMPTS)  # prompts of different lengths in one batch
+    # Prompts of different lengths in one batch.
+    scores = torch.stack(score(model, PROMPTS, [Layout(trie, normalised)] * 3))
     expected = torch.tensor([one_by_one(model, prompt, trie, normalised) for prompt in PROMPTS])
     assert (scores - expected).abs().max() < 1e-4
 
 
 def test_normalised_probabilities_sum_to_one(model: PreTrainedModel) -> None:
-    scores = TrieScorer(model, LabelTrie(SEQUENCES)).score(PROMPTS)
+    scores = torch.stack(score(model, PROMPTS, [Layout(LabelTrie(SEQUENCES), True)] * 3))
     assert torch.allclose(scores.exp().sum(-1), torch.ones(len(PROMPTS)), atol=1e-5)
 
 
 def test_the_batch_a_case_is_scored_in_does_not_matter(model: PreTrainedModel) -> None:
-    scorer = TrieScorer(model, LabelTrie(SEQUENCES))
-    together = scorer.score(PROMPTS)
-    for indices, scores in scorer.batches(PROMPTS, size=2):
-        assert (together[indices] - scores).abs().max() < 1e-5
+    layout = Layout(LabelTrie(SEQUENCES), True)
+    together = score(model, PROMPTS, [layout] * 3)
+    for indices in batches(PROMPTS, size=2):
+        for i, alone in zip(indices, score(model, [PROMPTS[i] for i in indices], [layout] * len(indices)), strict=True):
+            assert (together[i] - alone).abs().max() < 1e-5
+
+
+def test_cases_of_one_batch_may_have_answers_of_their_own(model: PreTrainedModel) -> None:
+    tries = [LabelTrie(SEQUENCES), LabelTrie({"x": [10, EOS], "y": [11, 12, EOS]}), LabelTrie({"only": [10, EOS]})]
+    for normalised in (True, False):
+        scores = score(model, PROMPTS, [Layout(trie, normalised) for trie in tries])
+        for prompt, trie, found in zip(PROMPTS, tries, scores, strict=True):
+            assert found.tolist() == pytest.approx(one_by_one(model, prompt, trie, normalised), abs=1e-4)
+
+
+def test_an_option_is_scored_by_its_letter_or_by_its_text(model: PreTrainedModel, tiny_base: BaseSection) -> None:
+    tokenizer = load_tokenizer(tiny_base)
+    prompt = Prompt("{{ text }}{% for o in options %}\n{{ o }}. {{ options[o] }}{% endfor %}", "")
+    rows = [
+        Row(case_id="1", text="Red toe?", label="A", subgroups={}, source="", options={"A": "gout", "B": "migraine"}),
+        Row(case_id="2", text="Thirst?", label="C", subgroups={}, source="", options={"A": "x", "B": "y y", "C": "x"}),
+    ]
+    for letters in (True, False):
+        scorer = ChoiceScorer(model, tokenizer, prompt, letters)
+        for row, answer in zip(rows, scorer.answer([scorer.encode(row) for row in rows], rows), strict=True):
+            texts = {o: o if letters else text for o, text in row["options"].items()}
+            trie = LabelTrie({text: completion(tokenizer, text) for text in texts.values()})
+            by_text = dict(zip(trie.labels, one_by_one(model, scorer.encode(row), trie, letters), strict=True))
+            expected = torch.tensor([by_text[text] for text in texts.values()]).softmax(-1)
+            assert set(answer.ranked) == set(row["options"])
+            assert dict(zip(answer.ranked, answer.probabilities or (), strict=True)) == pytest.approx(
+                dict(zip(texts, expected.tolist(), strict=True)), abs=1e-4
+            )

@@ -164,7 +164,7 @@ def test_a_full_disk_ends_in_one_line_and_the_run_can_be_taken_up(tmp_path: Path
 def test_the_loss_is_minus_the_log_probability_the_scorer_gives_the_label(
     tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch, sections: dict
 ) -> None:
-    from osler.scoring import TrieScorer
+    from osler.scoring import Layout, score
 
     made_up = made(tmp_path, tiny_base, monkeypatch, loss={"name": "label_trie", "completion_weight": 0.0}, **sections)
     batch = next(iter(made_up.get_train_dataloader()))
@@ -179,7 +179,7 @@ def test_the_loss_is_minus_the_log_probability_the_scorer_gives_the_label(
         ids[: int((row != -100).nonzero()[0])].tolist()
         for ids, row in zip(batch["input_ids"], batch["labels"], strict=True)
     ]
-    logp = TrieScorer(made_up.model, trie).score(prompts)
+    logp = torch.stack(score(made_up.model, prompts, [Layout(trie, True)] * len(prompts)))
     expected = -sum(float(logp[i, trie.labels.index(label)]) for i, label in enumerate(labels)) / len(labels)
     assert loss.item() == pytest.approx(expected, abs=1e-4)
 

@@ -6,55 +6,68 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-import torch
+from accelerate import PartialState
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from osler import baseline
-from osler.prediction_file import Prediction, write_predictions
-from osler.prompt import completions
+from osler import baseline, scoring
+from osler.prediction_file import (
+    Prediction,
+    append_predictions,
+    join_parts,
+    open_part,
+    read_parts,
+    write_predictions,
+)
 from osler.recipe import Recipe
 from osler.run import Run, tuned_name
-from osler.scoring import TrieScorer
+from osler.scoring import Answer, LabelScorer, Scorer
 from osler.task import Row, Task
-from osler.trie import LabelTrie
 
 BATCH = 16  # cases scored at once
 
 
-def predict(
-    rows: Sequence[Row],
-    system: str,
-    split: str,
-    task: Task,
-    scorer: TrieScorer,
-    tokenizer: PreTrainedTokenizerBase,
-) -> list[Prediction]:
-    """Score every label of the panel for every row; one prediction a row, in the order of ``rows``.
+def predict(rows: Sequence[Row], system: str, split: str, task: Task, scorer: Scorer, path: Path) -> None:
+    """Have ``scorer`` answer every row and write ``path``, one prediction a row, in the order of ``rows``.
 
-    With the scorer ``label_trie`` probabilities sum to one; with ``label_likelihood`` they are the model's own
-    probabilities of writing exactly that label, and need not.
+    Batches are shared out over the processes of ``accelerate launch`` whole, so any number of them gives the same
+    predictions, bit for bit. What a killed run had scored is not scored again.
     """
-    prompts = [task.prompt.encode(tokenizer, row["text"]) for row in rows]
-    predictions: dict[int, Prediction] = {}
-    with tqdm(total=len(rows), desc=f"{split}: {system}", unit=" cases") as bar:
-        for indices, logp in scorer.batches(prompts, BATCH):
-            for index, values in zip(indices, logp, strict=True):
-                predictions[index] = _prediction(rows[index], values, scorer.trie.labels, system, split, task)
-            bar.update(len(indices))
-    return [predictions[index] for index in range(len(rows))]
+    state = PartialState()
+    prompts = [scorer.encode(row) for row in rows]
+    batches = scoring.batches(prompts, BATCH)[state.process_index :: state.num_processes]
+    known = read_parts(path)
+    state.wait_for_everyone()  # nobody may write before everybody has read: all must know the same cases
+    with (
+        open_part(path, state.process_index) as file,
+        tqdm(total=len(rows), desc=f"{split}: {system}", unit=" cases", disable=not state.is_main_process) as bar,
+    ):
+        for batch in batches:
+            if not all(rows[i]["case_id"] in known for i in batch):
+                cases = [rows[i] for i in batch]
+                answers = scorer.answer([prompts[i] for i in batch], cases)
+                append_predictions(
+                    file,
+                    (_prediction(*pair, system, split, task) for pair in zip(cases, answers, strict=True)),
+                )
+            bar.update(len(batch) * state.num_processes)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        join_parts(path, [row["case_id"] for row in rows])
+    state.wait_for_everyone()
 
 
-def _prediction(row: Row, logp: torch.Tensor, labels: Sequence[str], system: str, split: str, task: Task) -> Prediction:
-    order = logp.argsort(descending=True, stable=True)
+def _prediction(row: Row, answer: Answer, system: str, split: str, task: Task) -> Prediction:
     return Prediction(
         case_id=row["case_id"],
         task=task.name,
         split=split,
         system=system,
         label=row["label"],
-        ranked=tuple(labels[i] for i in order),
-        probabilities=tuple(round(float(p), 8) for p in logp[order].double().exp()),
+        ranked=answer.ranked,
+        probabilities=answer.probabilities,
+        text=answer.text,
+        parsed=answer.parsed,
         subgroups=dict(row["subgroups"]),
     )
 
@@ -82,15 +95,15 @@ def run(
     systems = [tuned_name(recipe), *recipe.evaluation.baselines]
     folder = run.predictions if limit is None else run.folder / f"predictions-first-{limit}"
     files = {(split, system): folder / f"{task.name}-{split}-{system}.jsonl" for system in systems for split in rows}
-    trie = LabelTrie(completions(tokenizer, task.labels))
     training = cache(lambda: task.source.training(recipe.data, recipe.seed).rows)
     for system in systems:
         missing = [split for split in rows if not files[split, system].is_file()]
+        PartialState().wait_for_everyone()  # before the first of us writes one of them
         if not missing:
             continue
-        answer = _system(system, recipe, task, training, tuned, base, tokenizer, trie)
+        answer = _system(system, recipe, task, training, tuned, base, tokenizer)
         for split in missing:
-            write_predictions(files[split, system], answer(rows[split], split))
+            answer(rows[split], split, files[split, system])
     return list(files.values())
 
 
@@ -102,12 +115,19 @@ def _system(
     tuned: Callable[[], PreTrainedModel],
     base: Callable[[], PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
-    trie: LabelTrie,
-) -> Callable[[list[Row], str], list[Prediction]]:
-    """A function from rows and a split's name to predictions, its model loaded or its classifier's data at hand."""
+) -> Callable[[list[Row], str, Path], None]:
+    """What writes the predictions for rows of a split to a path, its model loaded or its classifier's data at hand."""
     if system in ("majority", "tfidf_svm", "tfidf_char_svm"):
         fit = getattr(baseline, system)
-        return lambda rows, split: fit(training(), rows, task=task.name, split=split)
+
+        def answer(rows: list[Row], split: str, path: Path) -> None:
+            state = PartialState()
+            if state.is_main_process:
+                write_predictions(path, fit(training(), rows, task=task.name, split=split))
+            state.wait_for_everyone()
+
+        return answer
     model = (base if system == "base_model" else tuned)().eval()
-    scorer = TrieScorer(model, trie, normalised=recipe.evaluation.scorer == "label_trie")
-    return lambda rows, split: predict(rows, system, split, task, scorer, tokenizer)
+    normalised = recipe.evaluation.scorer == "label_trie"
+    scorer = LabelScorer(model, tokenizer, task.prompt, task.labels, normalised)
+    return lambda rows, split, path: predict(rows, system, split, task, scorer, path)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from osler.errors import InputError
 from osler.manifest import write_atomically
@@ -122,7 +122,47 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     """Write one line a prediction, all or nothing. Raises ``ValueError`` for a case repeated for a system."""
     rows = list(predictions)
     _check_unique(rows)
-    write_atomically(path, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows))
+    write_atomically(path, "".join(map(_line, rows)))
+
+
+def open_part(path: Path, process: int) -> BinaryIO:
+    """Open, to append lines to, where one process collects its share of ``path`` until all of it is there.
+
+    A line that a kill cut short is taken off first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.with_name(f".{path.name}.part-{process}").open("ab+")
+    file.seek(0)
+    file.truncate(file.read().rfind(b"\n") + 1)
+    return file
+
+
+def append_predictions(file: BinaryIO, predictions: Iterable[Prediction]) -> None:
+    """Add lines to an open part, at once."""
+    file.write("".join(map(_line, predictions)).encode("utf-8"))
+    file.flush()
+
+
+def read_parts(path: Path) -> dict[str, Prediction]:
+    """Case id → prediction, of everything the processes of this run, or of one that was killed, have collected."""
+    found = {}
+    for part in sorted(path.parent.glob(f".{path.name}.part-*")):
+        for line in part.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:  # the last one ended in no \n
+            row = _parse(line)
+            found[row.case_id] = row
+    return found
+
+
+def join_parts(path: Path, case_ids: Iterable[str]) -> None:
+    """Write ``path`` from its parts, in the order of ``case_ids``, and remove them."""
+    found = read_parts(path)
+    write_predictions(path, [found[case_id] for case_id in case_ids])
+    for part in path.parent.glob(f".{path.name}.part-*"):
+        part.unlink()
+
+
+def _line(row: Prediction) -> str:
+    return json.dumps(asdict(row), ensure_ascii=False) + "\n"
 
 
 def _parse(line: str) -> Prediction:

@@ -1,94 +1,211 @@
-"""Every label of a closed set scored exactly, in one forward pass over prompt + label trie.
+"""What a model answers to a case, as a ranking of the answers it may give. One interface, whatever the task.
 
-Each trie node attends to the prompt and to its own ancestors only (a 4-D mask; position ids by depth), so its hidden
-state is what a separate forward pass over that label's prefix would give.
+Answers that are known beforehand, a panel of labels or the options of a question, are scored exactly, in one forward
+pass over prompt + the trie of the answers: each trie node attends to the prompt and to its own ancestors only (a 4-D
+mask; position ids by depth), so its hidden state is what a separate forward pass over that answer's prefix would give.
+Free text is in :mod:`osler.generation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from osler.prompt import Prompt, completions
+from osler.task import Row
 from osler.trie import ROOT, LabelTrie
 
+VOCABULARY_ROWS = 1024  # positions whose whole vocabulary is looked at at once: 0.2 GB for 49,152 tokens in float32
 
-class TrieScorer:
-    """Log-probabilities of every label of ``trie`` after a prompt.
 
-    ``normalised`` (the scorer ``label_trie``): softmax over the children at each branching node; the labels'
-    probabilities sum to one. Otherwise (``label_likelihood``): the joint log-likelihood of the whole label, EOS
-    included, under the model's full vocabulary.
+@dataclass(frozen=True)
+class Answer:
+    """``ranked`` is best first, ``probabilities`` parallel to it; see :class:`osler.prediction_file.Prediction`."""
+
+    ranked: tuple[str, ...]
+    probabilities: tuple[float, ...] | None
+    text: str | None = None
+    parsed: bool = True
+
+
+class Scorer(Protocol):
+    """Turns cases into answers."""
+
+    def encode(self, row: Row) -> list[int]:
+        """The token ids of a case's prompt."""
+
+    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Row]) -> list[Answer]:
+        """The answers to one batch of cases; ``prompts`` are their :meth:`encode`."""
+
+
+class LabelScorer:
+    """The scorers ``label_trie`` (``normalised``) and ``label_likelihood``: every label of the task's panel.
+
+    With ``label_trie`` a softmax is taken over the children at each branching node of the label trie, and the labels'
+    probabilities sum to one. With ``label_likelihood`` they are the model's own probabilities of writing exactly that
+    label, EOS included, under its full vocabulary, and need not.
     """
 
-    def __init__(self, model: PreTrainedModel, trie: LabelTrie, normalised: bool = True) -> None:
-        self.model, self.trie, self.normalised = model, trie, normalised
-        self.nodes = trie.kept(whole=not normalised)
-        column = {node: i for i, node in enumerate(self.nodes)}
-        n = len(self.nodes)
-        self.tokens = torch.tensor([trie.nodes[i].token for i in self.nodes], dtype=torch.long)
-        self.depths = torch.tensor([trie.nodes[i].depth for i in self.nodes], dtype=torch.long)
-        self.sees = torch.zeros(n, n, dtype=torch.bool)  # node × the nodes it attends to: itself and its ancestors
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: Prompt,
+        labels: Mapping[str, str],
+        normalised: bool,
+    ) -> None:
+        self._model, self._tokenizer, self._prompt = model, tokenizer, prompt
+        self.trie = LabelTrie(completions(tokenizer, labels))
+        self._layout = Layout(self.trie, normalised)
+
+    def encode(self, row: Row) -> list[int]:
+        """See :class:`Scorer`."""
+        return self._prompt.encode(self._tokenizer, row["text"])
+
+    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Row]) -> list[Answer]:
+        """See :class:`Scorer`."""
+        scores = score(self._model, prompts, [self._layout] * len(prompts))
+        return [_ranking(self.trie.labels, logp.double().exp()) for logp in scores]
+
+
+class ChoiceScorer:
+    """The scorers ``multiple_choice`` (option letters) and ``multiple_choice_text`` (option texts) of the case's options.
+
+    Letters are scored by their own tokens against each other; texts by the joint log-likelihood of the whole text, EOS
+    included and not divided by its length, then normalised over the options.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, letters: bool
+    ) -> None:
+        self._model, self._tokenizer, self._prompt, self._letters = model, tokenizer, prompt, letters
+        self._layout_of = cache(self._layout)
+
+    def encode(self, row: Row) -> list[int]:
+        """See :class:`Scorer`."""
+        return self._prompt.encode(self._tokenizer, row["text"], row["options"])
+
+    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Row]) -> list[Answer]:
+        """See :class:`Scorer`."""
+        answers = []
+        texts = [tuple(row["options"] if self._letters else row["options"].values()) for row in rows]
+        # Two options may read the same: a trie has each text once.
+        layouts = [self._layout_of(tuple(dict.fromkeys(options))) for options in texts]
+        for row, options, logp in zip(rows, texts, score(self._model, prompts, layouts), strict=True):
+            unique = list(dict.fromkeys(options))
+            chosen = logp[[unique.index(text) for text in options]]
+            answers.append(_ranking(list(row["options"]), chosen.double().softmax(-1)))
+        return answers
+
+    def _layout(self, texts: tuple[str, ...]) -> Layout:
+        return Layout(LabelTrie(completions(self._tokenizer, {text: text for text in texts})), self._letters)
+
+
+def _ranking(labels: Sequence[str], probabilities: torch.Tensor) -> Answer:
+    order = probabilities.argsort(descending=True, stable=True).tolist()
+    return Answer(tuple(labels[i] for i in order), tuple(round(float(probabilities[i]), 8) for i in order))
+
+
+class Layout:
+    """A trie as tensors: the nodes to run, and how to add up labels from what they predict.
+
+    Attributes:
+        tokens, depths: (nodes,) of the nodes that are run, parents first.
+        sees: (nodes, nodes), True where a node attends to another: itself and its ancestors.
+        decided: (tokens,) the tokens whose log-probability is asked for, by id.
+        source: (tokens,) whose hidden state predicts each: 0 is the prompt's last token, ``i + 1`` the node ``i``.
+        paths: (labels, longest) which of ``decided`` make up each label, padded with ``len(decided)``.
+    """
+
+    def __init__(self, trie: LabelTrie, normalised: bool) -> None:
+        self.normalised = normalised
+        nodes = trie.kept(whole=not normalised)
+        column = {node: i for i, node in enumerate(nodes)}
+        self.tokens = torch.tensor([trie.nodes[i].token for i in nodes], dtype=torch.long)
+        self.depths = torch.tensor([trie.nodes[i].depth for i in nodes], dtype=torch.long)
+        self.sees = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
         for node, i in column.items():
             while node != ROOT:
                 self.sees[i, column[node]] = True
                 node = trie.nodes[node].parent
-        # The hidden state that predicts a node's children sits at column 0 (prompt end) for ROOT, else 1 + its column.
-        self.sources = [node for node in ([ROOT, *self.nodes]) if len(trie.children[node]) > (1 if normalised else 0)]
-        self.rows = torch.tensor([0 if node == ROOT else 1 + column[node] for node in self.sources])
+        sources = [node for node in [ROOT, *nodes] if len(trie.children[node]) > (1 if normalised else 0)]
+        decided = [(child, source) for source in sources for child in trie.children[source].values()]
+        self.decided = torch.tensor([trie.nodes[child].token for child, _ in decided], dtype=torch.long)
+        self.source = torch.tensor([0 if s == ROOT else 1 + column[s] for _, s in decided], dtype=torch.long)
+        place = {child: i for i, (child, _) in enumerate(decided)}
+        paths = [torch.tensor([place[n] for n in path if n in place], dtype=torch.long) for path in trie.paths.values()]
+        self.paths = torch.nn.utils.rnn.pad_sequence(paths, batch_first=True, padding_value=len(decided))
 
-    @torch.inference_mode()
-    def score(self, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
-        """(cases, labels) float32 log-probabilities, labels in the order of ``trie.labels``, for tokenised prompts."""
-        hidden = self._hidden(prompts)
-        head = self.model.get_output_embeddings()
-        logp = torch.full((len(prompts), len(self.trie.nodes)), 0.0)
-        for i, node in enumerate(self.sources):
-            children = self.trie.children[node]
-            weight = head.weight[list(children)]
-            logits = torch.nn.functional.linear(hidden[:, i], weight).float()
-            if self.normalised:
-                total = logits.logsumexp(-1, keepdim=True)
-            else:
-                total = torch.nn.functional.linear(hidden[:, i], head.weight).float().logsumexp(-1, keepdim=True)
-            logp[:, list(children.values())] = (logits - total).cpu()
-        return torch.stack([logp[:, path].sum(-1) for path in self.trie.paths.values()], dim=-1)
 
-    def _hidden(self, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
-        """(cases, sources, hidden size): prompts are padded on the left so that the trie starts in one column."""
-        device, n = self.model.device, len(self.nodes)
-        width = max(len(p) for p in prompts)
-        ids = torch.zeros(len(prompts), width + n, dtype=torch.long)
-        positions = torch.zeros_like(ids)
-        allowed = torch.zeros(len(prompts), width + n, width + n, dtype=torch.bool)
-        causal = torch.ones(width, width, dtype=torch.bool).tril()
-        for row, prompt in enumerate(prompts):
-            start = width - len(prompt)
-            ids[row, start:width] = torch.tensor(prompt)
-            positions[row, start:width] = torch.arange(len(prompt))
-            allowed[row, :width, start:width] = causal[:, start:]
-            allowed[row, width:, start:width] = True
-            positions[row, width:] = len(prompt) + self.depths
-            allowed[row, :start, :start] |= torch.eye(start, dtype=torch.bool)  # a padded row must attend to something
-        ids[:, width:] = self.tokens
-        allowed[:, width:, width:] = self.sees
-        dtype = self.model.dtype
-        mask = torch.zeros(allowed.shape, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
-        states = _backbone(self.model)(
-            input_ids=ids.to(device),
-            attention_mask=mask[:, None].to(device),
-            position_ids=positions.to(device),
-            use_cache=False,
-        ).last_hidden_state
-        return states[:, (width - 1 + self.rows).to(device)]
+@torch.inference_mode()
+def score(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layouts: Sequence[Layout]) -> list[torch.Tensor]:
+    """For each case, float32 log-probabilities of its labels, shape (labels,), on the CPU.
 
-    def batches(self, prompts: Sequence[Sequence[int]], size: int) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Score in batches of similar length: yields (indices into ``prompts``, their log-probabilities)."""
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        for start in range(0, len(order), size):
-            indices = order[start : start + size]
-            yield indices, self.score([prompts[i] for i in indices])
+    ``layouts`` runs parallel to ``prompts``; several cases may share one.
+    """
+    states, weight = _states(model, prompts, layouts), model.get_output_embeddings().weight
+    scores = []
+    for hidden, layout in zip(states, layouts, strict=True):
+        source = layout.source.to(hidden.device)
+        logits = (hidden[source] * weight[layout.decided.to(weight.device)]).sum(-1).float()
+        totals = _among_siblings(logits, source, len(hidden)) if layout.normalised else _over_vocabulary(hidden, weight)
+        logp = torch.cat([logits - totals[source], logits.new_zeros(1)]).cpu()
+        scores.append(logp[layout.paths].sum(-1))
+    return scores
+
+
+def _among_siblings(logits: torch.Tensor, source: torch.Tensor, n: int) -> torch.Tensor:
+    """(n,) logsumexp of the logits that each of ``n`` hidden states predicts; -inf where it predicts none."""
+    largest = logits.new_full((n,), -torch.inf).scatter_reduce(0, source, logits, "amax")
+    return largest + logits.new_zeros(n).index_add(0, source, (logits - largest[source]).exp()).log()
+
+
+def _over_vocabulary(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """(sources,) logsumexp of the logits of all tokens."""
+    return torch.cat([(rows @ weight.T).float().logsumexp(-1) for rows in hidden.split(VOCABULARY_ROWS)])
+
+
+def _states(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layouts: Sequence[Layout]) -> list[torch.Tensor]:
+    """For each case (1 + nodes, hidden size): the state of the prompt's last token, then those of the trie's nodes.
+
+    Prompts are padded on the left so that all tries start in one column, tries on the right.
+    """
+    width, n = max(len(p) for p in prompts), max(len(layout.tokens) for layout in layouts)
+    ids = torch.zeros(len(prompts), width + n, dtype=torch.long)
+    positions = torch.zeros_like(ids)
+    # Padding attends to itself: a row that attends to nothing would be NaN.
+    allowed = torch.eye(width + n, dtype=torch.bool).repeat(len(prompts), 1, 1)
+    causal = torch.ones(width, width, dtype=torch.bool).tril()
+    for row, (prompt, layout) in enumerate(zip(prompts, layouts, strict=True)):
+        start, end = width - len(prompt), width + len(layout.tokens)
+        ids[row, start:width] = torch.tensor(prompt)
+        ids[row, width:end] = layout.tokens
+        positions[row, start:width] = torch.arange(len(prompt))
+        positions[row, width:end] = len(prompt) + layout.depths
+        allowed[row, start:width, start:width] = causal[start:, start:]
+        allowed[row, width:end, start:width] = True
+        allowed[row, width:end, width:end] = layout.sees
+    mask = torch.zeros(allowed.shape, dtype=model.dtype).masked_fill(~allowed, torch.finfo(model.dtype).min)
+    states = _backbone(model)(
+        input_ids=ids.to(model.device),
+        attention_mask=mask[:, None].to(model.device),
+        position_ids=positions.to(model.device),
+        use_cache=False,
+    ).last_hidden_state
+    return [
+        hidden[width - 1 : width + len(layout.tokens)] for hidden, layout in zip(states, layouts, strict=True)
+    ]
+
+
+def batches(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """Indices into ``prompts`` in batches of similar length, the same on every process."""
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def _backbone(model: PreTrainedModel) -> torch.nn.Module:

@@ -211,6 +211,8 @@ def test_the_hash_is_of_the_content(path: Path) -> None:
     assert recipe.load(path, ["train.seed=0"]).sha256 == sha256
     assert recipe.load(path, ["train.seed=1"]).sha256 != sha256
     assert recipe.load(path, ["publish.private=false"]).sha256 != sha256
+    assert recipe.load(path, ["allow_overlap={}"]).sha256 == sha256
+    assert recipe.load(path, ["allow_overlap.test=on purpose"]).sha256 != sha256
 
 
 def test_the_hash_of_a_published_recipe_never_changes(path: Path) -> None:
@@ -318,6 +320,12 @@ BAD_VALUES = [
     ("evaluation.splits=[test, tset]", ["evaluation.splits", '"tset"', "did you mean test?"]),
     ("evaluation.splits=[]", ["evaluation.splits", "one or more"]),
     ("evaluation.splits=[test, test]", ["evaluation.splits", "each once"]),
+    # overlap that nobody can mean
+    ("allow_overlap={tset: on purpose}", ["allow_overlap.tset", "did you mean test?"]),
+    ("allow_overlap={simulated: on purpose}", ["allow_overlap.simulated", "expected test"]),
+    ("allow_overlap={test: ' '}", ["allow_overlap.test", "says no reason"]),
+    ("allow_overlap={test: true}", ["allow_overlap", "a mapping"]),
+    ("allow_overlap=[test]", ["allow_overlap", "a mapping"]),
     # impossible together
     ("lora=null", ["base.quantization", "nf4", "lora:"]),
     ("train.packing=true", ["train.packing", "label_trie"]),

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from osler import pypi
 from osler.errors import InputError
 from osler.hpo import read_annotations, read_ontology
-from osler.narrative import Vocabulary, describe
+from osler.narrative import Vocabulary, describe, mentioned, sentences, worded
 from osler.patient import Patient, clean, panel, phenopackets, small_publications
+from osler.perturbation import OF_PATIENTS, Perturbation
 from osler.recipe import DataSection
-from osler.simulate import Simulator
-from osler.task import Row, Rows
+from osler.simulate import OTHER_SEX, Simulator
+from osler.task import Row, Rows, changed
 
 # Patients a disease, seed and name of the splits of new simulated patients.
 SIMULATED_SPLITS = {"simulated": (10, 20_000, "held-out"), "validation": (5, 30_000, "validation")}
+STORED_SPLITS = ("phenopackets", "phenopackets_unseen_wording")
 
 
 class Cohort:
@@ -26,6 +28,8 @@ class Cohort:
     ``labels`` maps the panel's OMIM ids to disease names. Test publications are removed from the annotations before
     the simulator sees them; :meth:`provenance` proves it.
     """
+
+    perturbations = OF_PATIENTS
 
     def __init__(self, spec: Mapping[str, Any], min_patients: int, data_folder: Path | None) -> None:
         ontology_file, annotations_file = pypi.fetch_many([spec["ontology"], spec["annotations"]])
@@ -68,7 +72,8 @@ class Cohort:
             ]
             random.Random(f"mixed/{seed}").shuffle(rows)
         # Two patients with one or two findings each can read the same, by chance and even with different diseases.
-        held_out = {row["text"] for split in SIMULATED_SPLITS for row in self.split(split)}
+        # A stored patient may have one, too. Cases of `test` have four and more.
+        held_out = {row["text"] for split in (*SIMULATED_SPLITS, *STORED_SPLITS) for row in self.split(split)}
         kept = [row for row in rows if row["text"] not in held_out]
         return Rows(kept, {**dropped, "text is in a held-out split": len(rows) - len(kept)})
 
@@ -81,13 +86,53 @@ class Cohort:
 
     def split(self, name: str) -> list[Row]:
         """The rows of a split; see ``task.yaml``."""
-        if name in SIMULATED_SPLITS:
-            drawn = self._simulator.patients(*SIMULATED_SPLITS[name])
-            return [self._told(patient, patient.case_id, "simulated") for patient in drawn]
-        family, _, wording = name.partition("_")
-        patients = _all(self._test) if family == "test" else self._clean
-        source = "phenotype.hpoa" if family == "test" else "phenopacket_store"
-        return [self._told(p, p.case_id, source, wording or "terms") for p in patients]
+        patients, source, wording = self._patients(name)
+        return [self._told(patient, patient.case_id, source, wording) for patient in patients]
+
+    def _patients(self, split: str) -> tuple[list[Patient], str, str]:
+        """The patients of a split, their source and their wording."""
+        if split in SIMULATED_SPLITS:
+            return self._simulator.patients(*SIMULATED_SPLITS[split]), "simulated", "varied"
+        family, _, wording = split.partition("_")
+        if family == "test":
+            return _all(self._test), "phenotype.hpoa", wording or "terms"
+        return self._clean, "phenopacket_store", wording or "terms"
+
+    def perturbed(self, split: str, perturbation: Perturbation) -> Rows:
+        """The rows of ``split``, told of other findings, another sex or age, or in other words; all else as it was."""
+        perturbation.check(self.perturbations)
+        patients, _, wording = self._patients(split)
+        return changed(self.split(split), [self._perturbed(patient, wording, perturbation) for patient in patients])
+
+    def _perturbed(self, patient: Patient, wording: str, perturbation: Perturbation) -> str:
+        rng = random.Random(patient.case_id)  # as in _told: order, wording and sentences are those of the original
+        said = mentioned(patient, rng)
+        words = worded(said, self._vocabulary, rng, wording == "unseen_wording", wording == "varied")
+        others = {i: [w for w in self._vocabulary.wordings(i) if w != words[i]] for i in words}
+        words = perturbation.words(patient.case_id, words, others)
+        if perturbation.name != "sex_swap" or not any(map(self._of_one_sex, (*said.present, *said.absent))):
+            said = perturbation.patient(said, self._irrelevant(patient, perturbation.seed))
+        words = {i: words.get(i, self._vocabulary.name[i]) for i in (*said.present, *said.absent)}
+        text = sentences(said, words, rng)
+        if perturbation.name == "typos":
+            return perturbation.text(patient.case_id, text, self.labels[patient.disease])
+        return text
+
+    def _irrelevant(self, patient: Patient, seed: int) -> Iterator[str]:
+        """Findings without end, as common as over all diseases, unrelated to the patient's disease and findings."""
+        annotated = {row.hpo_id for row in self._annotations.rows[patient.disease]}
+        related = {i for i in annotated.union(patient.present, patient.absent) if i in self._ontology.phenotypes}
+        implied = {above for i in related for above in self._ontology.ancestors(i)}
+        rng = random.Random(f"irrelevant/{seed}/{patient.case_id}")
+        while True:
+            finding = self._simulator.unrelated(rng)
+            above = self._ontology.ancestors(finding)
+            if finding not in implied and related.isdisjoint(above) and not self._of_one_sex(finding):
+                related.add(finding)
+                yield finding
+
+    def _of_one_sex(self, hpo_id: str) -> bool:
+        return not self._ontology.ancestors(hpo_id).isdisjoint(OTHER_SEX.values())
 
     def _told(self, patient: Patient, case_id: str, source: str, wording: str = "varied") -> Row:
         text = describe(
@@ -99,9 +144,23 @@ class Cohort:
         )
         return Row(case_id=case_id, text=text, label=patient.disease, subgroups=_subgroups(patient), source=source)
 
+    def publications(self, split: str) -> dict[str, tuple[str, ...]]:
+        """Case id → publications of the real patients of ``split``."""
+        return {patient.case_id: patient.publications for patient in self._patients(split)[0] if patient.publications}
+
+    def training_publications(self, data: DataSection | None) -> frozenset[str]:
+        """The publications that training frequencies were computed from, and those of the real training patients."""
+        data = data or DataSection()
+        real = self._real_training_patients()[0] if data.real_repeats else []
+        return self._counted().union(*(patient.publications for patient in real))
+
+    def _counted(self) -> frozenset[str]:
+        """The publications in the annotation rows that patients are simulated from."""
+        return frozenset(r for rows in self._simulator.rows.values() for row in rows for r in row.references)
+
     def provenance(self) -> dict[str, Any]:
         """Releases, the held-out publications, and the publications that training frequencies were computed from."""
-        used = frozenset(r for rows in self._simulator.rows.values() for row in rows for r in row.references)
+        used = self._counted()
         return {
             "hpo_release": self._ontology.release,
             "annotations_release": self._annotations.release,

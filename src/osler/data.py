@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from osler import contamination
 from osler.errors import InputError
 from osler.prompt import completions
 from osler.recipe import Recipe
@@ -34,7 +35,8 @@ class TrainingData:
 def build(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> TrainingData:
     """The training data of ``recipe``. The same recipe and task give the same examples in the same order.
 
-    Raises :class:`~osler.errors.InputError` where ``train.max_length`` leaves no room for a prompt.
+    Raises :class:`~osler.errors.InputError` where ``train.max_length`` leaves no room for a prompt, and where cases
+    of a split the recipe evaluates stand in the training data without a reason in ``allow_overlap``.
     """
     max_length = recipe.train.get("max_length", 1024)  # SFTConfig's own default
     answers = completions(tokenizer, task.labels)
@@ -42,6 +44,8 @@ def build(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> Tra
     training = task.source.training(recipe.data, recipe.seed)
     if not training.rows:
         raise InputError(f"{task.name}: no training rows are left; dropped: {training.dropped}")
+    overlap = _overlap(recipe, task, training.rows)
+    contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
     examples, truncated = [], 0
     for row in training.rows:
         answer = answers[row["label"]]
@@ -49,9 +53,17 @@ def build(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> Tra
         prompt, cut = task.prompt.encode_within(tokenizer, row["text"], room)
         truncated += cut
         examples.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
-    return TrainingData(
-        training.rows, examples, answers, _report(task, training.rows, training.dropped, examples, truncated)
-    )
+    report = _report(task, training.rows, training.dropped, examples, truncated)
+    return TrainingData(training.rows, examples, answers, {**report, "contamination": overlap})
+
+
+def _overlap(recipe: Recipe, task: Task, rows: Sequence[Row]) -> dict[str, Any]:
+    """The overlap of the training rows with every split of the task, and the reasons given for it."""
+    splits = {name: task.source.split(name) for name in task.splits}
+    cited = {name: task.source.publications(name) for name in task.splits}
+    learnt = task.source.training_publications(recipe.data)
+    report = contamination.contamination(rows, splits, learnt, {name: of for name, of in cited.items() if of})
+    return {**report, "allowed": dict(recipe.allow_overlap or {})}
 
 
 def _check_eos(completions: Mapping[str, Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> None:

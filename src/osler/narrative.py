@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from osler.hpo import Ontology
@@ -66,6 +67,10 @@ class Vocabulary:
             for i, wordings in spoken.items()
         }
 
+    def wordings(self, hpo_id: str) -> list[str]:
+        """Every wording of this term, trainable or held out."""
+        return [*self.trainable[hpo_id], *self.held_out[hpo_id]]
+
     def unseen(self, hpo_id: str) -> str | None:
         """The wording of this term that training never sees, or None where it has none."""
         wordings = self.held_out[hpo_id]
@@ -115,10 +120,25 @@ def describe(
 
     With ``varied`` every finding is worded at random among its *trainable* wordings (training); otherwise by its name,
     or, with ``unseen``, by a wording that training never used where the term has one.
+
+    Its three steps are public, because a perturbation changes the outcome of one and leaves the others alone.
     """
+    patient = mentioned(patient, rng)
+    return sentences(patient, worded(patient, vocabulary, rng, unseen, varied), rng)
+
+
+def mentioned(patient: Patient, rng: random.Random) -> Patient:
+    """The patient reduced to the findings a description names, in the order in which it names them."""
     present, absent = list(patient.present), list(patient.absent)
     rng.shuffle(present)
     rng.shuffle(absent)
+    return replace(patient, present=tuple(present[:MAX_PRESENT]), absent=tuple(absent[:MAX_ABSENT]))
+
+
+def worded(
+    patient: Patient, vocabulary: Vocabulary, rng: random.Random, unseen: bool = False, varied: bool = False
+) -> dict[str, str]:
+    """HPO id → wording of every finding of ``patient``; ``unseen`` and ``varied`` as in :func:`describe`."""
 
     def word(hpo_id: str) -> str:
         if varied:
@@ -127,19 +147,22 @@ def describe(
             return wordings[0] if len(wordings) == 1 or rng.random() < 0.5 else rng.choice(wordings[1:])
         return (vocabulary.unseen(hpo_id) if unseen else None) or vocabulary.name[hpo_id]
 
-    findings = list(dict.fromkeys(word(i) for i in present[:MAX_PRESENT]))
-    missing = list(dict.fromkeys(word(i) for i in absent[:MAX_ABSENT]))
+    return {hpo_id: word(hpo_id) for hpo_id in (*patient.present, *patient.absent)}
+
+
+def sentences(patient: Patient, words: Mapping[str, str], rng: random.Random) -> str:
+    """All findings of ``patient``, in their order and in ``words``, with sex, age and onset around them."""
+    findings = list(dict.fromkeys(words[i] for i in patient.present))
+    missing = list(dict.fromkeys(words[i] for i in patient.absent))
     who = subject(patient.sex, patient.age)
-    sentences = [_presentation(who, findings, rng)]
+    told = [_presentation(who, findings, rng)]
     if patient.onset in ONSETS:
-        sentences.append(
-            rng.choice(("Onset {}.", "First signs {}.", "Symptoms began {}.")).format(ONSETS[patient.onset])
-        )
+        told.append(rng.choice(("Onset {}.", "First signs {}.", "Symptoms began {}.")).format(ONSETS[patient.onset]))
     if missing:
-        sentences.append(
+        told.append(
             rng.choice(("There was no {}.", "No {}.", "No evidence of {}.", "Absent: {}.")).format(_list(missing, "or"))
         )
-    return " ".join(sentences)
+    return " ".join(told)
 
 
 def _presentation(who: str, findings: list[str], rng: random.Random) -> str:
@@ -169,9 +192,10 @@ def subject(sex: str | None, age: float | None) -> str:
         return f"A newborn {child}" if sex else "A newborn"
     if age < 2:
         months = round(age * 12)
-        return f"{_article(months)} {months}-month-old {child}"
-    return f"{_article(int(age))} {int(age)}-year-old {adult if age >= 18 else child}"
+        return f"{article(months)} {months}-month-old {child}"
+    return f"{article(int(age))} {int(age)}-year-old {adult if age >= 18 else child}"
 
 
-def _article(number: int) -> str:
+def article(number: int) -> str:
+    """``An`` where the number begins with a vowel when spoken, else ``A``."""
     return "An" if number in (8, 11, 18) or 80 <= number <= 89 else "A"

@@ -43,6 +43,7 @@ from osler.schema import (
 
 # ── sections ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 # The hash of a recipe covers defaults, too. A new key here changes the hash of every published recipe: raise `schema`.
+# Only a top-level key that is null where nobody writes it does not, such as `allow_overlap`.
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ class PublishSection:
 class Recipe:
     """A resolved recipe. ``lora`` and ``train`` are read-only and hold only what the recipe sets.
 
+    ``allow_overlap`` maps an evaluated split to the reason why cases of it may stand in the training data.
+
     Equality and ``sha256`` are about the content; where it was read from does not matter.
     """
 
@@ -117,6 +120,7 @@ class Recipe:
     loss: LossSection
     train: Mapping[str, Any]
     evaluation: EvaluationSection
+    allow_overlap: Mapping[str, str] | None
     publish: PublishSection
     path: Path = field(compare=False)
     overridden: tuple[str, ...] = field(compare=False)
@@ -266,6 +270,7 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
         loss=loss,
         train=MappingProxyType(document.get("train", {})),
         evaluation=evaluation,
+        allow_overlap=MappingProxyType(document["allow_overlap"]) if document.get("allow_overlap") else None,
         publish=section(PublishSection, "publish"),
         path=path,
         overridden=overrides,
@@ -279,6 +284,7 @@ def _document_types() -> dict[str, Any]:
     """The types of a recipe's top-level keys."""
     types = typing.get_type_hints(Recipe)
     types.update(schema=Literal[1], data=DataSection, train=settings("train"), lora=settings("lora") | None)
+    types["allow_overlap"] = dict[str, str]
     del types["path"], types["overridden"]
     return types
 
@@ -395,6 +401,9 @@ def _check_combinations(recipe: Recipe) -> None:
     evaluated, saved, scheduler = train["eval_strategy"], train["save_strategy"], train["lr_scheduler_type"]
     refuse("base.quantization", recipe.base.quantization and recipe.lora is None, "nf4 needs a lora: section to train")
     refuse("loss.completion_weight", loss.completion_weight is not None and not trie, "only with loss.name: label_trie")
+    for split, reason in (recipe.allow_overlap or {}).items():
+        check(split, Literal[recipe.evaluation.splits], join("allow_overlap", split))
+        refuse(join("allow_overlap", split), not reason.strip(), "says no reason; why may its cases stay in training?")
     refuse("data", recipe.data == DataSection(0, 0), "neither simulated nor real patients to train on")
     for key in ("packing", "eval_packing", "padding_free"):
         refuse(f"train.{key}", trie and train[key], "not with loss.name: label_trie, which needs one case a row")

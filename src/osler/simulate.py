@@ -105,10 +105,10 @@ class Simulator:
         k = rng.randint(1, 4) if rng.random() < rates.few else rng.choice(self.mentions)
         unrelated = sum(rng.random() < rates.background for _ in range(k))
         mentioned = [self._said(i, rng) for i in has[: max(1, k - unrelated)]]
-        mentioned += [self._unrelated(rng) for _ in range(unrelated if has else k)]
+        mentioned += [self.unrelated(rng) for _ in range(unrelated if has else k)]
         present = [i for i in dict.fromkeys(mentioned) if not self._of_other_sex(i, sex)]
         while not present:
-            present = [i for i in (self._unrelated(rng),) if not self._of_other_sex(i, sex)]
+            present = [i for i in (self.unrelated(rng),) if not self._of_other_sex(i, sex)]
         absent = self._absent(profile, set(present), has, rng) if rng.random() < rates.with_absent else []
         onset = rng.choice(profile.onsets) if profile.onsets else None
         return Patient(
@@ -136,7 +136,8 @@ class Simulator:
             return rng.choice(self._children[rng.choice(parents)])
         return hpo_id
 
-    def _unrelated(self, rng: random.Random) -> str:
+    def unrelated(self, rng: random.Random) -> str:
+        """A finding as common as it is over all diseases."""
         return self._background[bisect(self._cumulative, rng.random() * self._cumulative[-1])]
 
     def _absent(self, profile: Profile, present: set[str], has: list[str], rng: random.Random) -> list[str]:
@@ -144,7 +145,7 @@ class Simulator:
         implied = {above for i in (*present, *has) for above in self.ontology.ancestors(i)}
         expected = [i for i in profile.findings if i not in implied]
         drawn = (
-            rng.choice(expected) if expected and rng.random() < 0.5 else self._unrelated(rng)
+            rng.choice(expected) if expected and rng.random() < 0.5 else self.unrelated(rng)
             for _ in range(rng.randint(1, 4))
         )
         return [i for i in dict.fromkeys(drawn) if i not in implied]

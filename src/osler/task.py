@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from osler.errors import InputError
 from osler.narrative import stable_unit
+from osler.perturbation import OF_TEXTS, Perturbation
 from osler.prompt import Prompt
 from osler.recipe import DataSection
 from osler.schema import read_yaml
@@ -34,8 +35,20 @@ class Rows:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
+def changed(rows: Sequence[Row], texts: Sequence[str]) -> Rows:
+    """``rows`` with ``texts`` in place of theirs; those whose words are the same are left out and counted."""
+    kept = [
+        Row(**{**row, "text": text})
+        for row, text in zip(rows, texts, strict=True)
+        if text.split() != row["text"].split()
+    ]
+    return Rows(kept, {"nothing to change": len(rows) - len(kept)})
+
+
 class Source(Protocol):
     """Where a task's cases come from."""
+
+    perturbations: tuple[str, ...]  # names of what :meth:`perturbed` can do
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -46,6 +59,16 @@ class Source(Protocol):
 
     def split(self, name: str) -> list[Row]:
         """The held-out rows of one split; empty where its data is not on this machine."""
+
+    def perturbed(self, split: str, perturbation: Perturbation) -> Rows:
+        """The rows of a split, changed; the same case ids and labels, in the same order. Where nothing can be changed,
+        the case is left out and counted. Raises :class:`InputError` for what is not in ``perturbations``."""
+
+    def publications(self, split: str) -> Mapping[str, Collection[str]]:
+        """Case id → the publications a held-out case was taken from; empty where the source knows none."""
+
+    def training_publications(self, data: DataSection | None) -> Collection[str]:
+        """Every publication something in the training rows was taken from."""
 
     def provenance(self) -> dict[str, Any]:
         """What a reviewer needs to check that training and held-out cases have nothing in common."""
@@ -100,6 +123,8 @@ class Published:
 
     ``validation_share`` of the rows of its training file, chosen by a hash of their text, are the split ``validation``.
     """
+
+    perturbations = OF_TEXTS
 
     def __init__(self, spec: Mapping[str, Any], labels: list[str], folder: Path | None) -> None:
         self.labels = {label: label for label in labels}
@@ -179,6 +204,20 @@ class Published:
                 f" ({type(error).__name__}); go online, or set OSLER_DATA_DIR to a folder"
                 f" that has {self._spec['local']}/{name}"
             ) from error
+
+    def perturbed(self, split: str, perturbation: Perturbation) -> Rows:
+        """The rows of ``split``, their sentences and words changed."""
+        perturbation.check(self.perturbations)
+        rows = self.split(split)
+        return changed(rows, [perturbation.text(r["case_id"], r["text"], self.labels[r["label"]]) for r in rows])
+
+    def publications(self, split: str) -> Mapping[str, Collection[str]]:
+        """None: its rows do not say where they were taken from."""
+        return {}
+
+    def training_publications(self, data: DataSection | None) -> Collection[str]:
+        """None known, as of :meth:`publications`."""
+        return ()
 
     def provenance(self) -> dict[str, Any]:
         """The dataset, its revision and the local folder read instead, if one was."""

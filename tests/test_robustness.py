@@ -1,0 +1,104 @@
+"""How often a perturbed case gets another answer, with intervals, on exactly the cases that were perturbed."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import project
+import pytest
+
+from osler import statistics
+from osler.perturbation import Perturbation
+from osler.prediction_file import Prediction
+from osler.robustness import robustness
+
+TYPOS = Perturbation("typos", 0.1)
+
+
+def answer(case: int, label: str, given: str) -> Prediction:
+    return Prediction(
+        case_id=f"case/{case}",
+        task="complaints",
+        split="test",
+        system="tuned",
+        label=label,
+        ranked=(given, *({"gout", "flu", "mumps"} - {given})) if given else (),
+        parsed=bool(given),
+    )
+
+
+# Right, right, wrong, right, wrong; the last case is the one the typos could not change.
+ORIGINAL = [answer(n, "gout", given) for n, given in enumerate(["gout", "gout", "flu", "gout", "flu"])]
+# Still right; now wrong; wrong in another way; no answer at all.
+PERTURBED = [answer(n, "gout", given) for n, given in enumerate(["gout", "flu", "mumps", ""])]
+
+
+def test_the_figures_are_those_one_counts_by_hand() -> None:
+    (record,) = robustness(ORIGINAL, {TYPOS: PERTURBED})
+    assert (record["perturbation"], record["strength"], record["seed"]) == ("typos", 0.1, 0)
+    assert (record["n"], record["unchanged"]) == (4, 1)
+    for name, count in (("original_accuracy", 3), ("accuracy", 1), ("top_1_flip_rate", 3)):
+        low, high = statistics.wilson_interval(count, 4)
+        assert record[name] == {"value": count / 4, "low": low, "high": high, "method": "wilson"}
+    change = record["change"]
+    assert change["difference"] == -0.5
+    assert -1 <= change["low"] < -0.5 < change["high"] <= 0
+    assert change["method"] == "paired_bootstrap_percentile"
+
+
+def test_a_system_that_does_not_care_changes_by_nothing_and_its_flip_rate_still_has_an_upper_bound() -> None:
+    (record,) = robustness(ORIGINAL, {TYPOS: ORIGINAL})
+    assert (record["change"]["difference"], record["change"]["low"], record["change"]["high"]) == (0, 0, 0)
+    assert record["top_1_flip_rate"]["value"] == record["top_1_flip_rate"]["low"] == 0
+    assert record["top_1_flip_rate"]["high"] > 0.3
+
+
+def test_the_interval_of_the_change_is_that_of_paired_cases() -> None:
+    """The same 40 of 400 cases become wrong: a change of 0.1, far better known than either accuracy."""
+    rng = random.Random(0)
+    before = [answer(n, "gout", "gout" if rng.random() < 0.5 else "flu") for n in range(400)]
+    right = [row for row in before if row.correct]
+    worse = {row.case_id for row in right[:40]}
+    after = [answer(n, "gout", "mumps") if row.case_id in worse else row for n, row in enumerate(before)]
+    (record,) = robustness(before, {TYPOS: after})
+    assert record["change"]["difference"] == pytest.approx(-0.1)
+    assert -0.14 < record["change"]["low"] < -0.1 < record["change"]["high"] < -0.06
+    assert record["top_1_flip_rate"]["value"] == 0.1
+
+
+def test_neither_the_order_of_the_lines_nor_that_of_the_perturbations_matters() -> None:
+    strengths = [Perturbation("typos", 0.3), Perturbation("dropped", 0.5), TYPOS]
+    records = robustness(ORIGINAL, dict.fromkeys(strengths, PERTURBED))
+    assert [(r["perturbation"], r["strength"]) for r in records] == [("dropped", 0.5), ("typos", 0.1), ("typos", 0.3)]
+    assert robustness(ORIGINAL[::-1], dict.fromkeys(strengths[::-1], PERTURBED[::-1])) == records
+    assert json.loads(json.dumps(records)) == records
+
+
+def test_a_perturbation_that_changed_no_case_has_no_figures() -> None:
+    (record,) = robustness(ORIGINAL, {Perturbation("sex_swap", 1): []})
+    assert (record["n"], record["unchanged"]) == (0, 5)
+    assert record["accuracy"] is record["change"] is record["top_1_flip_rate"] is None
+
+
+@pytest.mark.parametrize(
+    ("perturbed", "words"),
+    [
+        ([*PERTURBED, answer(1, "gout", "mumps")], "case 'case/1' comes twice"),
+        ([answer(7, "gout", "gout")], "case 'case/7' is perturbed, but not among the 5 originals"),
+        ([answer(1, "flu", "gout")], "case 'case/1': label 'flu' perturbed, 'gout' before"),
+        ([replace(PERTURBED[1], system="tfidf_svm")], "case 'case/1': system 'tfidf_svm' perturbed, 'tuned' before"),
+    ],
+)
+def test_predictions_that_do_not_belong_together_are_refused(perturbed: list[Prediction], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        robustness(ORIGINAL, {TYPOS: perturbed})
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import sys, osler.robustness; assert not {'torch', 'transformers'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], env=project.environment(Path()), check=True)

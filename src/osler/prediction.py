@@ -35,7 +35,7 @@ def predict(
     With the scorer ``label_trie`` probabilities sum to one; with ``label_likelihood`` they are the model's own
     probabilities of writing exactly that label, and need not.
     """
-    prompts = [task.prompt.encode(tokenizer, row["text"]) for row in rows]
+    prompts = [task.prompt.encode(tokenizer, row["text"], row.get("options")) for row in rows]
     predictions: dict[int, Prediction] = {}
     with tqdm(total=len(rows), desc=f"{split}: {system}", unit=" cases") as bar:
         for indices, logp in scorer.batches(prompts, BATCH):

@@ -21,6 +21,10 @@ ASK = Prompt("{{ text }}\nDiagnosis?", system="")
 
 # Every published number was measured with these questions. To ask another one, make a new version of the task.
 SHIPPED = {
+    "agentclinic_medqa": "bdc8540dfa491e8dfe71c6964f51a5d49568fa4c5cc58fd4f15e9fd1f1cd8c0d",
+    "medqa": "6ace7d2ab04e7309f534dab0f0b258d7ab311449d580b6fc218ee42e22684ebc",
+    "mmlu_medical": "6ace7d2ab04e7309f534dab0f0b258d7ab311449d580b6fc218ee42e22684ebc",
+    "pubmedqa": "6ace7d2ab04e7309f534dab0f0b258d7ab311449d580b6fc218ee42e22684ebc",
     "rare_disease": "f4d81bf424e8a18071346dbee068f1f83f827460f019cfd6ed3dff57e1c647ab",
     "symptom_to_diagnosis": "f4d81bf424e8a18071346dbee068f1f83f827460f019cfd6ed3dff57e1c647ab",
 }
@@ -83,6 +87,25 @@ def test_what_a_patient_says_is_no_template(tokenizer: PreTrainedTokenizerBase) 
 
 def test_the_last_newline_of_a_template_is_part_of_the_question() -> None:
     assert Prompt("{{ text }}\n\n", None).messages(TEXT) == [{"role": "user", "content": f"{TEXT}\n\n"}]
+
+
+def test_options_are_shown_one_a_line_in_their_order() -> None:
+    choice = Prompt("{{ text }}\n{{ options }}\nWhich?", None)
+    options = {"A": "Gout", "B": "{{ Frostbite }} & <pain>"}
+    assert choice.messages("A red toe.", options) == [
+        {"role": "user", "content": "A red toe.\nA. Gout\nB. {{ Frostbite }} & <pain>\nWhich?"}
+    ]
+    with pytest.raises(jinja2.UndefinedError, match="options"):
+        choice.messages("A red toe.")
+
+
+def test_options_are_never_cut(tokenizer: PreTrainedTokenizerBase) -> None:
+    choice = Prompt("{{ text }}\n{{ options }}\nWhich?", "")
+    options = {"A": "Noonan syndrome", "B": "gout"}
+    whole = len(choice.encode(tokenizer, TEXT, options))
+    tokens, cut = choice.encode_within(tokenizer, TEXT, whole - 5, options)
+    assert cut
+    assert "\nA. Noonan syndrome\nB. gout\nWhich?" in tokenizer.decode(tokens)
 
 
 def test_a_text_that_fits_is_left_alone(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -72,7 +72,7 @@ def test_cases_of_one_batch_may_have_answers_of_their_own(model: PreTrainedModel
 
 def test_an_option_is_scored_by_its_letter_or_by_its_text(model: PreTrainedModel, tiny_base: BaseSection) -> None:
     tokenizer = load_tokenizer(tiny_base)
-    prompt = Prompt("{{ text }}{% for o in options %}\n{{ o }}. {{ options[o] }}{% endfor %}", "")
+    prompt = Prompt("{{ text }}\n{{ options }}", "")
     rows = [
         Row(case_id="1", text="Red toe?", label="A", subgroups={}, source="", options={"A": "gout", "B": "migraine"}),
         Row(case_id="2", text="Thirst?", label="C", subgroups={}, source="", options={"A": "x", "B": "y y", "C": "x"}),

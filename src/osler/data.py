@@ -50,7 +50,7 @@ def build(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> Tra
     for row in training.rows:
         answer = answers[row["label"]]
         room = None if max_length is None else max_length - len(answer)
-        prompt, cut = task.prompt.encode_within(tokenizer, row["text"], room)
+        prompt, cut = task.prompt.encode_within(tokenizer, row["text"], room, row.get("options"))
         truncated += cut
         examples.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
     report = _report(task, training.rows, training.dropped, examples, truncated)

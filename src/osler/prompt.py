@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,11 @@ from osler.manifest import sha256_text
 
 @dataclass(frozen=True)
 class Prompt:
-    """A task's user turn (a jinja ``template`` of ``text``) and its ``system`` turn (None for no such turn)."""
+    """A task's user turn and its ``system`` turn (None for no such turn).
+
+    ``template`` is the user turn, a jinja template of ``text`` and, for multiple choice, of ``options``: one line
+    ``A. …`` an option.
+    """
 
     template: str
     system: str | None
@@ -24,20 +29,24 @@ class Prompt:
         """Hash of both turns: two runs with the same hash asked the same question."""
         return sha256_text(f"{self.system!r}\n{self.template}")
 
-    def messages(self, text: str) -> list[dict[str, str]]:
-        """The conversation up to the answer."""
-        user = jinja2.Template(self.template, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-        turns = [{"role": "user", "content": user.render(text=text)}]
+    def messages(self, text: str, options: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+        """The conversation up to the answer; ``options`` are option ids and texts, in the order to show them."""
+        case = {"text": text}
+        if options is not None:
+            case["options"] = "\n".join(f"{option}. {answer}" for option, answer in options.items())
+        turns = [{"role": "user", "content": _compiled(self.template).render(case)}]
         return turns if self.system is None else [{"role": "system", "content": self.system}, *turns]
 
-    def encode(self, tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    def encode(
+        self, tokenizer: PreTrainedTokenizerBase, text: str, options: Mapping[str, str] | None = None
+    ) -> list[int]:
         """Token ids of the prompt, up to and including the opening of the assistant's turn.
 
         Raises :class:`InputError` where the tokenizer has no chat template.
         """
         if tokenizer.chat_template is None:
             raise InputError(f"{tokenizer.name_or_path}: the tokenizer has no chat template; use an instruct model")
-        messages = self.messages(text)
+        messages = self.messages(text, options)
         try:
             rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         except jinja2.TemplateError:  # Gemma and others have no system turn and refuse one
@@ -45,14 +54,18 @@ class Prompt:
         return tokenizer(rendered, add_special_tokens=False)["input_ids"]
 
     def encode_within(
-        self, tokenizer: PreTrainedTokenizerBase, text: str, max_tokens: int | None
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        text: str,
+        max_tokens: int | None,
+        options: Mapping[str, str] | None = None,
     ) -> tuple[list[int], bool]:
         """As :meth:`encode`, with the end of ``text`` cut off where the prompt would be longer than ``max_tokens``.
 
-        Returns the token ids and whether anything was cut. Never cuts the question or the answer's opening: that would
-        train on nothing. Raises :class:`InputError` where even the empty text is too long.
+        Returns the token ids and whether anything was cut. Never cuts the question, the options or the answer's
+        opening: that would train on nothing. Raises :class:`InputError` where even the empty text is too long.
         """
-        tokens = self.encode(tokenizer, text)
+        tokens = self.encode(tokenizer, text, options)
         if max_tokens is None or len(tokens) <= max_tokens:
             return tokens, False
         words = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -62,8 +75,13 @@ class Prompt:
                     f"max_length leaves {max_tokens} tokens for the prompt; without text it has {len(tokens)}"
                 )
             words = words[: len(words) - max(1, len(tokens) - max_tokens)] if len(words) > 1 else []
-            tokens = self.encode(tokenizer, str(tokenizer.decode(words)))
+            tokens = self.encode(tokenizer, str(tokenizer.decode(words)), options)
         return tokens, True
+
+
+@functools.cache
+def _compiled(template: str) -> jinja2.Template:
+    return jinja2.Template(template, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
 
 def completion(tokenizer: PreTrainedTokenizerBase, label: str) -> list[int]:

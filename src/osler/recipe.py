@@ -373,6 +373,9 @@ def _check_task(task: TaskSection, evaluation: EvaluationSection, tasks: Path) -
         check(splits, list[str] | dict[str, Any], "splits")
     except Problem as problem:
         raise InputError(f"{path}: {problem.key}: {problem.text}") from None
+    kind = source.get("kind") if isinstance(source, dict) else None
+    if kind == "benchmark":
+        raise Problem("task.name", f"{show(task.name)} is a benchmark, for evaluation only; train on another task")
     if task.version != facts["version"]:
         raise Problem("task.version", f"{task.version} is not the version in {path}; expected {facts['version']}")
     if panels and task.panel is None:
@@ -385,7 +388,7 @@ def _check_task(task: TaskSection, evaluation: EvaluationSection, tasks: Path) -
         raise Problem("evaluation.splits", f"{show(evaluation.splits)} is not allowed; expected one or more, each once")
     for split in evaluation.splits:
         check(split, Literal[tuple(splits)], "evaluation.splits")
-    return isinstance(source, dict) and source.get("kind") == "simulated"
+    return kind == "simulated"
 
 
 def _check_combinations(recipe: Recipe) -> None:

@@ -197,9 +197,7 @@ def _states(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layouts: S
         position_ids=positions.to(model.device),
         use_cache=False,
     ).last_hidden_state
-    return [
-        hidden[width - 1 : width + len(layout.tokens)] for hidden, layout in zip(states, layouts, strict=True)
-    ]
+    return [hidden[width - 1 : width + len(layout.tokens)] for hidden, layout in zip(states, layouts, strict=True)]
 
 
 def batches(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:

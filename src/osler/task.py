@@ -7,24 +7,32 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 from osler.errors import InputError
 from osler.narrative import stable_unit
 from osler.perturbation import OF_TEXTS, Perturbation
 from osler.prompt import Prompt
 from osler.recipe import DataSection
-from osler.schema import read_yaml
+from osler.schema import Problem, read_yaml
+
+if TYPE_CHECKING:
+    from typing_extensions import NotRequired  # in typing from Python 3.11
 
 
 class Row(TypedDict):
-    """One case. ``label`` is a label id; ``source`` says where the case comes from."""
+    """One case. ``label`` is a label id; ``source`` says where the case comes from.
+
+    A multiple choice question has ``options``, option id (a letter) → text in the order shown, and ``label`` is one of
+    these ids. A question that is answered in free text has none, and ``label`` is the reference answer itself.
+    """
 
     case_id: str
     text: str
     label: str
     subgroups: dict[str, str]
     source: str
+    options: NotRequired[dict[str, str]]
 
 
 @dataclass
@@ -52,10 +60,10 @@ class Source(Protocol):
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Label id → the text a model answers with, in the panel's order."""
+        """Label id → the text a model answers with, in the panel's order; empty where answers are free text."""
 
     def training(self, data: DataSection | None, seed: int) -> Rows:
-        """The training rows."""
+        """The training rows. Raises :class:`InputError` where the source is for evaluation only."""
 
     def split(self, name: str) -> list[Row]:
         """The held-out rows of one split; empty where its data is not on this machine."""
@@ -76,7 +84,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A loaded task, its panel chosen."""
+    """A loaded task, its panel chosen. ``scorer`` is the one its cases need; None where the recipe chooses."""
 
     name: str
     version: int
@@ -84,6 +92,7 @@ class Task:
     splits: Mapping[str, str]
     prompt: Prompt
     source: Source
+    scorer: Literal["multiple_choice", "generate"] | None = None
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -112,10 +121,34 @@ def load(folder: Path, panel: str | None = None) -> Task:
         from osler.cohort import Cohort
 
         source = Cohort(content["source"], content["panels"][panel]["min_patients"], data_folder())
+    elif content["source"]["kind"] == "benchmark":
+        from osler.benchmark import Benchmark
+
+        try:
+            source = Benchmark(content, data_folder())
+        except Problem as problem:
+            raise InputError(f"{folder / 'task.yaml'}: {problem.key}: {problem.text}") from None
     else:
         source = Published(content["source"], content["labels"], data_folder())
     prompt = Prompt((folder / content["prompt"]).read_text(encoding="utf-8"), content.get("system"))
-    return Task(content["name"], content["version"], panel, content["splits"], prompt, source)
+    return Task(content["name"], content["version"], panel, content["splits"], prompt, source, content.get("scorer"))
+
+
+def hub_file(dataset: str, revision: str, name: str, local: str) -> Path:
+    """A file of a dataset on the Hub at a pinned revision, from the local cache or downloaded.
+
+    Raises :class:`InputError`, which names the ``local`` copy below ``$OSLER_DATA_DIR`` as a way out.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(dataset, name, repo_type="dataset", revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"{dataset}@{revision}: {name} is not in the local cache and the Hub did not give it"
+            f" ({type(error).__name__}); go online, or set OSLER_DATA_DIR to a folder that has {local}"
+        ) from error
 
 
 class Published:
@@ -192,18 +225,7 @@ class Published:
                     f"{self._folder / name}: no such file; the local copy of {self._spec['dataset']} needs it"
                 )
             return self._folder / name
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-        dataset, revision = self._spec["dataset"], self._spec["revision"]
-        try:
-            return Path(hf_hub_download(dataset, name, repo_type="dataset", revision=revision))
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            raise InputError(
-                f"{dataset}@{revision}: {name} is not in the local cache and the Hub did not give it"
-                f" ({type(error).__name__}); go online, or set OSLER_DATA_DIR to a folder"
-                f" that has {self._spec['local']}/{name}"
-            ) from error
+        return hub_file(self._spec["dataset"], self._spec["revision"], name, f"{self._spec['local']}/{name}")
 
     def perturbed(self, split: str, perturbation: Perturbation) -> Rows:
         """The rows of ``split``, their sentences and words changed."""

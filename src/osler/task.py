@@ -84,7 +84,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A loaded task, its panel chosen. ``scorer`` is the one its cases need; None where the recipe chooses."""
+    """A loaded task, its panel chosen.
+
+    ``scorer`` is the one its cases need; None where the recipe chooses. ``terminology`` names the files that free-text
+    answers are read with (:func:`osler.terminology.load`).
+    """
 
     name: str
     version: int
@@ -93,6 +97,7 @@ class Task:
     prompt: Prompt
     source: Source
     scorer: Literal["multiple_choice", "generate"] | None = None
+    terminology: Mapping[str, str] | None = None
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -131,7 +136,16 @@ def load(folder: Path, panel: str | None = None) -> Task:
     else:
         source = Published(content["source"], content["labels"], data_folder())
     prompt = Prompt((folder / content["prompt"]).read_text(encoding="utf-8"), content.get("system"))
-    return Task(content["name"], content["version"], panel, content["splits"], prompt, source, content.get("scorer"))
+    return Task(
+        name=content["name"],
+        version=content["version"],
+        panel=panel,
+        splits=content["splits"],
+        prompt=prompt,
+        source=source,
+        scorer=content.get("scorer"),
+        terminology=content.get("terminology"),
+    )
 
 
 def hub_file(dataset: str, revision: str, name: str, local: str) -> Path:

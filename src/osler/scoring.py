@@ -108,7 +108,8 @@ class ChoiceScorer:
 
 def _ranking(labels: Sequence[str], probabilities: torch.Tensor) -> Answer:
     order = probabilities.argsort(descending=True, stable=True).tolist()
-    return Answer(tuple(labels[i] for i in order), tuple(round(float(probabilities[i]), 8) for i in order))
+    # Significant digits and not decimals: a whole label's likelihood can be 1e-20.
+    return Answer(tuple(labels[i] for i in order), tuple(float(f"{float(probabilities[i]):.7g}") for i in order))
 
 
 class Layout:

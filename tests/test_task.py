@@ -82,8 +82,17 @@ def texts(rows: Iterable[Row]) -> list[str]:
 def test_a_case_is_read_with_its_label_and_where_it_stands(folder: Path) -> None:
     write(copy_of(folder, "test"), case(" A hot toe.\n"), "", case("Half a headache.", " migraine "))
     assert task.load(folder / "task").source.split("test") == [
-        Row(case_id="test/00001", text="A hot toe.", label="gout", subgroups={}, source="made-up/complaints"),
-        Row(case_id="test/00003", text="Half a headache.", label="migraine", subgroups={}, source="made-up/complaints"),
+        Row(
+            case_id="test/00001", text="A hot toe.", label="gout", subgroups={}, group=None, source="made-up/complaints"
+        ),
+        Row(
+            case_id="test/00003",
+            text="Half a headache.",
+            label="migraine",
+            subgroups={},
+            group=None,
+            source="made-up/complaints",
+        ),
     ]
 
 

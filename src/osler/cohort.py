@@ -97,7 +97,14 @@ class Cohort:
             unseen=wording == "unseen_wording",
             varied=wording == "varied",
         )
-        return Row(case_id=case_id, text=text, label=patient.disease, subgroups=_subgroups(patient), source=source)
+        return Row(
+            case_id=case_id,
+            text=text,
+            label=patient.disease,
+            subgroups=_subgroups(patient),
+            group=next(iter(patient.publications), None),
+            source=source,
+        )
 
     def provenance(self) -> dict[str, Any]:
         """Releases, the held-out publications, and the publications that training frequencies were computed from."""

@@ -32,8 +32,8 @@ def predict(
 ) -> list[Prediction]:
     """Score every label of the panel for every row; one prediction a row, in the order of ``rows``.
 
-    With the scorer ``label_trie`` probabilities sum to one; with ``label_likelihood`` they are the model's own
-    probabilities of writing exactly that label, and need not.
+    Probabilities are those of the panel's labels, given that the answer is one of them: they sum to one. The scorer
+    ``label_trie`` gives them so; those of ``label_likelihood``, of writing just that label, are divided by their sum.
     """
     prompts = [task.prompt.encode(tokenizer, row["text"]) for row in rows]
     predictions: dict[int, Prediction] = {}
@@ -47,6 +47,7 @@ def predict(
 
 def _prediction(row: Row, logp: torch.Tensor, labels: Sequence[str], system: str, split: str, task: Task) -> Prediction:
     order = logp.argsort(descending=True, stable=True)
+    probabilities = logp[order].double().softmax(-1)
     return Prediction(
         case_id=row["case_id"],
         task=task.name,
@@ -54,8 +55,11 @@ def _prediction(row: Row, logp: torch.Tensor, labels: Sequence[str], system: str
         system=system,
         label=row["label"],
         ranked=tuple(labels[i] for i in order),
-        probabilities=tuple(round(float(p), 8) for p in logp[order].double().exp()),
+        # Eight significant digits, not decimals: a small probability is not 0, and what differs does not tie.
+        probabilities=tuple(float(f"{p:.8g}") for p in probabilities.tolist()),
         subgroups=dict(row["subgroups"]),
+        group=row["group"],
+        prompt_sha256=task.prompt.sha256,
     )
 
 

@@ -17,12 +17,14 @@ from osler.schema import read_yaml
 
 
 class Row(TypedDict):
-    """One case. ``label`` is a label id; ``source`` says where the case comes from."""
+    """One case. ``label`` is a label id; ``source`` says where the case comes from; ``group``, where it is not None, is
+    shared by cases that are not independent (the publication they are from)."""
 
     case_id: str
     text: str
     label: str
     subgroups: dict[str, str]
+    group: str | None
     source: str
 
 
@@ -158,7 +160,7 @@ class Published:
                 f"{where}: the label {label!r} is not among the {len(self.labels)} of the task: {list(self.labels)}"
             )
         text = record[columns["text"]].strip()
-        return Row(case_id=case_id, text=text, label=label, subgroups={}, source=self._spec["dataset"])
+        return Row(case_id=case_id, text=text, label=label, subgroups={}, group=None, source=self._spec["dataset"])
 
     def _path(self, name: str) -> Path:
         if self._folder:

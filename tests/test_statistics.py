@@ -135,9 +135,9 @@ def test_percentiles_cover_areas_under_curves() -> None:
         risk = resampling.resampled_selective(*answers, counts)["aurc"]
         return {"macro_roc_auc": areas["macro_roc_auc"], "micro_roc_auc": areas["micro_roc_auc"], "aurc": risk}
 
-    counts, many = resampling.resample_counts(200, 400, seed=1), 40_000
+    counts, many = resampling.resample_counts(200, 300, seed=1), 40_000
     intervals: dict[str, list[tuple[float, float]]] = {}
-    for sample in simulated_probabilities(200, samples=400, skill=1.5):
+    for sample in simulated_probabilities(200, samples=300, skill=1.5):
         for name, replicates in areas_and_risk(*sample, counts).items():
             intervals.setdefault(name, []).append(statistics.percentile_interval(replicates, 200))
     truths = areas_and_risk(*simulated_probabilities(many, samples=1, skill=1.5)[0], np.ones((1, many)))

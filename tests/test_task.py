@@ -327,6 +327,14 @@ def test_no_training_text_is_a_test_text(large: Task) -> None:
         assert not learnt & set(texts(held_out)), split
 
 
+def test_the_group_of_a_case_is_the_publication_it_is_from(large: Task, publications: dict[str, set[str]]) -> None:
+    stored = large.source.split("phenopackets")
+    assert all(row["group"] in publications[row["case_id"]] for row in stored)
+    assert len({row["group"] for row in stored}) < len(stored), "several patients of one publication"
+    assert all(row["case_id"].endswith(f"/{row['group']}") for row in large.source.split("test"))
+    assert {row["group"] for row in large.source.split("simulated")} == {None}
+
+
 @pytest.mark.parametrize("family", ["test", "phenopackets"])
 def test_unseen_wording_is_the_same_patients_in_other_words(large: Task, family: str) -> None:
     plain, unseen = large.source.split(family), large.source.split(f"{family}_unseen_wording")

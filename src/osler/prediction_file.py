@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
@@ -51,7 +50,7 @@ class Prediction:
         for name in ("case_id", "task", "split", "system", "label"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a string that is not empty")
-        if not isinstance(self.ranked, tuple) or not all(isinstance(label, str) and label for label in self.ranked):
+        if not isinstance(self.ranked, tuple) or not set(map(type, self.ranked)) <= {str} or "" in self.ranked:
             raise ValueError(f"ranked is {self.ranked!r}; it must list labels (strings that are not empty)")
         if len(set(self.ranked)) < len(self.ranked):
             twice = next(label for position, label in enumerate(self.ranked) if label in self.ranked[:position])
@@ -81,12 +80,13 @@ class Prediction:
                 f"ranked has {len(self.ranked)} labels and probabilities {len(probabilities)}; one belongs to each"
             )
         for label, value in zip(self.ranked, probabilities, strict=True):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or not 0 <= value <= 1:
+            if type(value) not in (float, int) or not 0 <= value <= 1:
                 raise ValueError(f"the probability of {label!r} is {value!r}; it must be a number from 0 to 1")
         # Probabilities in the order of the panel beside a sorted ranking are the mistake these two catch. The
         # tolerances leave room for bf16 and for files rounded to a few digits.
-        if any(after > before + 1e-6 for before, after in pairwise(probabilities)):
+        if list(probabilities) != sorted(probabilities, reverse=True) and any(
+            after > before + 1e-6 for before, after in pairwise(probabilities)
+        ):
             raise ValueError("probabilities rise along ranked; both must be best first")
         if probabilities and abs(sum(probabilities) - 1) > 0.01:
             raise ValueError(
@@ -103,6 +103,9 @@ class Prediction:
     def correct(self) -> bool:
         """Whether the answer is the label of the case; what could not be parsed is wrong."""
         return self.answer == self.label
+
+
+FIELDS = tuple(column.name for column in fields(Prediction))
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -151,13 +154,12 @@ def _parse(line: str) -> Prediction:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(row, dict):
         raise ValueError(f"holds a {type(row).__name__}; a JSON object is needed")
-    names = [column.name for column in fields(Prediction)]
-    for name in names:
+    for name in FIELDS:
         if name not in row and name not in LATER:
-            raise ValueError(f"the field {name!r} is missing; needed are {', '.join(names)}")
+            raise ValueError(f"the field {name!r} is missing; needed are {', '.join(FIELDS)}")
     for name in row:
-        if name not in names:
-            raise ValueError(f"the field {name!r} is unknown; allowed are {', '.join(names)}")
+        if name not in FIELDS:
+            raise ValueError(f"the field {name!r} is unknown; allowed are {', '.join(FIELDS)}")
     for name in ("ranked", "probabilities"):
         if isinstance(row[name], list):
             row[name] = tuple(row[name])

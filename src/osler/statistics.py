@@ -90,12 +90,12 @@ def selective_interval(value: float, replicates: Floats, answered: float, groups
         n = min(answered, value * (1 - value) / variance)
     elif groups is not None:
         n = answered / len(groups) * effective_groups(groups)
-    return wilson_interval(value * n, n) if groups is None else _wilson_over_groups(value, n, groups)
+    return wilson_interval(min(n, value * n), n) if groups is None else _wilson_over_groups(value, n, groups)
 
 
 def _wilson_over_groups(share: float, n: float, groups: Ints) -> Interval:
     n *= float(norm.ppf(0.975) / _t(effective_groups(groups))) ** 2
-    return wilson_interval(share * n, n) if n > 0 else (0.0, 1.0)
+    return wilson_interval(min(n, share * n), n) if n > 0 else (0.0, 1.0)
 
 
 def _t(units: float) -> float:

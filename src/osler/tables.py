@@ -101,5 +101,5 @@ def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def _shorten(name: str, width: int = 32) -> str:
+def _shorten(name: str, width: int = 36) -> str:
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"

@@ -35,10 +35,7 @@ class AveragePrecision(evaluate.Metric):
         )
 
     def _compute(self, probabilities: list[list[float]], references: list[str], labels: list[str]) -> dict[str, float]:
-        scores, actual = np.asarray(probabilities), np.asarray(references)
-        areas = [
-            average_precision_score(actual == label, scores[:, column])
-            for column, label in enumerate(labels)
-            if (actual == label).any()
-        ]
-        return {"average_precision": float(np.mean(areas))}
+        has_label = np.asarray(references)[:, None] == np.asarray(labels)
+        present = has_label.any(axis=0)
+        value = average_precision_score(has_label[:, present], np.asarray(probabilities)[:, present], average="macro")
+        return {"average_precision": float(value)}

@@ -35,10 +35,9 @@ class MacroRocAuc(evaluate.Metric):
         )
 
     def _compute(self, probabilities: list[list[float]], references: list[str], labels: list[str]) -> dict[str, float]:
-        scores, actual = np.asarray(probabilities), np.asarray(references)
-        areas = [
-            roc_auc_score(actual == label, scores[:, column])
-            for column, label in enumerate(labels)
-            if 0 < (actual == label).sum() < len(actual)
-        ]
-        return {"macro_roc_auc": float(np.mean(areas)) if areas else float("nan")}
+        has_label = np.asarray(references)[:, None] == np.asarray(labels)
+        curved = has_label.any(axis=0) & ~has_label.all(axis=0)
+        if not curved.any():
+            return {"macro_roc_auc": float("nan")}
+        value = roc_auc_score(has_label[:, curved], np.asarray(probabilities)[:, curved], average="macro")
+        return {"macro_roc_auc": float(value)}

@@ -44,15 +44,18 @@ class SelectiveAccuracy(evaluate.Metric):
         ties: dict[float, list[bool]] = {}
         for confidence, prediction, reference in zip(confidences, predictions, references, strict=True):
             ties.setdefault(confidence, []).append(prediction == reference)
+        most_confident_first = [correct for _, correct in sorted(ties.items(), reverse=True)]
         values = {}
         for coverage in coverages:
             if not 0 < coverage <= 100:
                 raise ValueError(f"a coverage is {coverage!r}; it must be above 0 and at most 100 per cent")
             wanted = left = len(references) * coverage / 100
             right = 0.0
-            for _, correct in sorted(ties.items(), reverse=True):
+            for correct in most_confident_first:
                 answered = min(left, len(correct))
                 right += answered * sum(correct) / len(correct)
                 left -= answered
-            values[f"selective_accuracy_{coverage}"] = right / wanted
+            values[f"selective_accuracy_{coverage}"] = min(
+                1.0, right / wanted
+            )  # parts of cases add up to a rounding error
         return values

@@ -10,7 +10,7 @@ from osler.errors import InputError
 from osler.prediction_file import Prediction
 
 Rows = Sequence[Mapping[str, Any]]
-"""Cases with the keys ``case_id``, ``text``, ``label`` (strings) and ``subgroups`` (a dict of strings)."""
+"""Cases with the keys ``case_id``, ``text``, ``label`` (strings), ``subgroups`` (a dict of strings) and ``group``."""
 
 
 def majority(train_rows: Rows, test_rows: Rows, *, task: str, split: str) -> list[Prediction]:
@@ -86,4 +86,5 @@ def _prediction(
         ranked=ranked,
         probabilities=probabilities,
         subgroups=dict(row["subgroups"]),
+        group=row["group"],
     )

@@ -190,6 +190,7 @@ class Benchmark:
             text=case.text,
             label=case.label,
             subgroups=case.subgroups,
+            group=None,
             source=self._source.dataset or self._source.local,
         )
         if not self.labels:

@@ -27,8 +27,8 @@ class Generator:
 
     Where the task has labels, an answer is looked for among all of them; where every case has a diagnosis in words of
     its own, it is compared with that. Sampled answers are ranked by how many samples put them first, then by their mean
-    reciprocal rank; a probability is the share of samples that put the answer first (Wang et al. 2023, Self-Consistency
-    Improves Chain of Thought Reasoning). A case is parsed if one sample is.
+    reciprocal rank; a probability is the share of them among the samples that could be read (Wang et al. 2023,
+    Self-Consistency Improves Chain of Thought Reasoning). A case is parsed if one sample is.
     """
 
     def __init__(
@@ -100,5 +100,5 @@ def read(texts: Sequence[str], normaliser: Normaliser) -> Answer:
         for rank, label in enumerate(ranking, 1):
             reciprocal[label] += 1 / rank
     ranked = tuple(sorted(reciprocal, key=lambda label: (-firsts[label], -reciprocal[label], label)))
-    probabilities = tuple(firsts[label] / len(texts) for label in ranked)
+    probabilities = tuple(firsts[label] / firsts.total() for label in ranked) if ranked else None
     return Answer(ranked, probabilities, "\n\n".join(texts), bool(ranked))

@@ -92,7 +92,7 @@ def test_a_bad_value_is_named_with_its_line(tmp_path: Path, change: dict[str, An
     assert complaint in message
 
 
-@pytest.mark.parametrize("name", LINE.keys() - {"group", "prompt_sha256"})
+@pytest.mark.parametrize("name", sorted(LINE.keys() - {"group", "prompt_sha256"}))
 def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
     line = {key: value for key, value in LINE.items() if key != name}
     assert f"svm.jsonl:1: the field '{name}' is missing" in refusal(tmp_path, json.dumps(line))

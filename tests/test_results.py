@@ -425,6 +425,16 @@ def test_extremes_have_defined_answers_and_no_warnings(
                         assert metric["low"] - 1e-9 <= metric["value"] <= metric["high"] + 1e-9, name
 
 
+def test_a_metric_that_no_resample_has_gets_no_interval(tmp_path: Path) -> None:
+    """Two cases of two labels, drawn once: half of the time one case twice, which has no ROC curve."""
+    write_predictions(tmp_path / "p.jsonl", predictions(LLM, 0.5, n=2, sharpness=1.0))
+    found = set()
+    for seed in range(8):
+        record = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=1, seed=seed)["records"][0]
+        found.add(record["systems"][LLM]["metrics"]["macro_roc_auc"]["method"])
+    assert found == {"bootstrap_percentile", "undefined_on_all_resamples"}
+
+
 def test_predictions_made_with_another_prompt_than_the_tasks_are_refused(tmp_path: Path) -> None:
     rows = [replace(row, prompt_sha256="ab" * 32) for row in predictions(LLM, 0.5)]
     write_predictions(tmp_path / "p.jsonl", rows)
@@ -435,6 +445,15 @@ def test_predictions_made_with_another_prompt_than_the_tasks_are_refused(tmp_pat
     assert not (tmp_path / "results.json").exists()
     record = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20)["records"][0]
     assert record["prompt_sha256"] == "ab" * 32
+
+
+def test_splits_predicted_with_different_prompts_are_refused(tmp_path: Path) -> None:
+    for split, prompt in (("test", "ab"), ("validation", "cd"), ("old", None)):
+        rows = [replace(row, prompt_sha256=prompt) for row in predictions(LLM, 0.5, split=split)]
+        write_predictions(tmp_path / split, rows)
+    with pytest.raises(InputError, match=r"validation:1: prompt_sha256 of system .* is 'cd', in .*test 'ab'"):
+        results.score([tmp_path / "test", tmp_path / "validation"], tmp_path / "results.json", resamples=20)
+    results.score([tmp_path / "test", tmp_path / "old"], tmp_path / "results.json", resamples=20)
 
 
 def test_systems_that_disagree_about_a_group_are_refused_and_one_that_knows_none_is_not(tmp_path: Path) -> None:

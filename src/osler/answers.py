@@ -26,15 +26,21 @@ class Answers:
         return f"{self.file}:{self.lines[case_id]}"
 
 
-def read_splits(files: Sequence[Path]) -> dict[tuple[str, str], dict[str, Answers]]:
-    """(task, split) to system to its answers, in the order of ``files``.
+Splits = dict[tuple[str, str], dict[str, Answers]]
+"""(task, split) to system to its answers."""
+
+
+def read_splits(files: Sequence[Path]) -> Splits:
+    """The answers in ``files``, in their order.
 
     Raises :class:`~osler.errors.InputError` where there is no file, one is refused by
-    :func:`~osler.prediction_file.read_predictions`, or a system's predictions for a split are in two.
+    :func:`~osler.prediction_file.read_predictions`, a system's predictions for a split are in two, or those for its
+    splits were made with different prompts.
     """
     if not files:
         raise InputError("no prediction files given")
-    splits: dict[tuple[str, str], dict[str, Answers]] = {}
+    splits: Splits = {}
+    prompts: dict[tuple[str, str], tuple[Path, str]] = {}
     for file in dict.fromkeys(files):
         for number, row in enumerate(read_predictions(file), start=1):
             answers = splits.setdefault((row.task, row.split), {}).setdefault(row.system, Answers(file))
@@ -42,6 +48,13 @@ def read_splits(files: Sequence[Path]) -> dict[tuple[str, str], dict[str, Answer
                 raise InputError(
                     f"{file}:{number}: system {row.system!r} ({row.task}, {row.split}) is in {answers.file} already"
                 )
+            if row.prompt_sha256:  # files from before there was the field do not say
+                other, prompt = prompts.setdefault((row.task, row.system), (file, row.prompt_sha256))
+                if row.prompt_sha256 != prompt:
+                    raise InputError(
+                        f"{file}:{number}: prompt_sha256 of system {row.system!r} is {row.prompt_sha256!r}, in {other} "
+                        f"{prompt!r}; predict all splits with one prompt"
+                    )
             answers.rows.append(row)
             answers.lines[row.case_id] = number
     for systems in splits.values():

@@ -92,9 +92,9 @@ class Measurement:
     def values(self, metrics: Sequence[Any]) -> dict[str, Any]:
         """Metric name to ``{value, low, high, method}``, of the modules whose columns the system has.
 
-        ``low`` and ``high`` are null where cases come in too few groups for an interval (``method`` says so).
-        Left out are metrics that are not defined on these cases (NaN), and those of rankings shorter than they ask for:
-        they would be read as poor rankings.
+        ``low`` and ``high`` are null where cases come in too few groups for an interval, or no resample has one
+        (``method`` says which). Left out are metrics that are not defined on these cases (NaN), and those of rankings
+        shorter than they ask for: they would be read as poor rankings.
         """
         values = {}
         for metric in metrics:
@@ -144,6 +144,8 @@ class Measurement:
         if metric.name == "ece":
             return *self._calibration_error[name], self.resamples.method("bootstrap_bounds")
         replicates = self._replicates(metric, name, inputs)
+        if np.isnan(replicates).all():
+            return None, None, "undefined_on_all_resamples"
         if metric.name == "selective_accuracy":
             answered = len(self.correct) * int(name.rpartition("_")[2]) / 100
             interval = statistics.selective_interval(value, replicates, answered, groups)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from osler import calibration, statistics
-from osler.answers import Answers, check_same_cases, groups_of, read_splits
+from osler.answers import Splits, check_same_cases, groups_of, read_splits
 from osler.errors import InputError
 from osler.manifest import write_atomically
 from osler.measurement import Measurement, Resamples, columns_of, label_columns
@@ -59,17 +59,7 @@ def score(
     if resamples < 1:
         raise InputError(f"resamples is {resamples}; it must be 1 or more")
     splits = read_splits(files)
-    for (task, split), systems in splits.items():
-        check_same_cases(systems)
-        first = compared or next(iter(systems))
-        if first not in systems:
-            raise InputError(f"{task}, {split}: no predictions of system {first!r}; there are {', '.join(systems)}")
-        asked = systems[first].rows[0].prompt_sha256
-        if asked and prompt_sha256 and asked != prompt_sha256:
-            raise InputError(
-                f"{systems[first].file}: {first!r} was asked with the prompt {asked[:12]}…, but the task's is "
-                f"{prompt_sha256[:12]}… now; move the file away and predict again"
-            )
+    check(splits, compared, prompt_sha256)
     metrics = load_metrics()
     fits = fitted(splits)
     records = []
@@ -106,6 +96,21 @@ def score(
     return results
 
 
+def check(splits: Splits, compared: str | None, prompt_sha256: str | None) -> None:
+    """Raise :class:`~osler.errors.InputError` for what :func:`score` says it refuses once the files are read."""
+    for (task, split), systems in splits.items():
+        check_same_cases(systems)
+        first = compared or next(iter(systems))
+        if first not in systems:
+            raise InputError(f"{task}, {split}: no predictions of system {first!r}; there are {', '.join(systems)}")
+        asked = systems[first].rows[0].prompt_sha256
+        if asked and prompt_sha256 and asked != prompt_sha256:
+            raise InputError(
+                f"{systems[first].file}: {first!r} was asked with the prompt {asked[:12]}…, but the task's is "
+                f"{prompt_sha256[:12]}… now; move the file away and predict again"
+            )
+
+
 def load_metrics() -> list[Any]:
     """Every ``evaluate.Metric`` in ``osler/metrics``, by local path: a metric is added by adding its file."""
     # `python scripts/evaluate.py` puts scripts/ first on the path, where `import evaluate` would find that script.
@@ -118,7 +123,7 @@ def load_metrics() -> list[Any]:
     return [evaluate.load(str(file), keep_in_memory=True) for file in sorted(METRICS.glob("*/*.py"))]
 
 
-def fitted(splits: Mapping[tuple[str, str], Mapping[str, Answers]]) -> dict[tuple[str, str], calibration.Fit]:
+def fitted(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:
     """(task, system) to what its answers to the validation split say; only systems with probabilities are there."""
     fits = {}
     for (task, split), systems in splits.items():

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from osler import recipe as recipes
-from osler import results
+from osler import results, tables
 from osler.errors import InputError, exit_status
 from osler.manifest import read_json
 from osler.run import Run, tuned_name
@@ -38,12 +38,12 @@ def main() -> int:
         if arguments.output is None:
             raise InputError("--predictions needs --output results.json")
         scored = results.score(arguments.predictions, arguments.output)
-        print(results.render_table(scored))
+        print(tables.render_table(scored))
         return 0
     run = Run(arguments.run)
     scored = evaluate(run, arguments.benchmark, arguments.split, arguments.limit)
     if scored:
-        print(results.render_table(scored))
+        print(tables.render_table(scored))
     return 0
 
 

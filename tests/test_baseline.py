@@ -15,14 +15,26 @@ COMPLAINTS = {
     "asthma": ["wheezing and short of breath at night", "tight chest and wheezing in cold air"],
 }
 TRAIN = [
-    {"case_id": f"{label}-{number}", "text": text, "label": label, "subgroups": {}}
+    {"case_id": f"{label}-{number}", "text": text, "label": label, "subgroups": {}, "group": None}
     for label, texts in COMPLAINTS.items()
     for number, text in enumerate(texts)
 ]
 TEST = [
-    {"case_id": "t1", "text": "my toe is swollen", "label": "gout", "subgroups": {"sex": "male"}},
-    {"case_id": "t2", "text": "a throbbing headache", "label": "migraine", "subgroups": {"sex": "female"}},
-    {"case_id": "t3", "text": "I was wheezing at night", "label": "asthma", "subgroups": {"sex": "female"}},
+    {"case_id": "t1", "text": "my toe is swollen", "label": "gout", "subgroups": {"sex": "male"}, "group": None},
+    {
+        "case_id": "t2",
+        "text": "a throbbing headache",
+        "label": "migraine",
+        "subgroups": {"sex": "female"},
+        "group": None,
+    },
+    {
+        "case_id": "t3",
+        "text": "I was wheezing at night",
+        "label": "asthma",
+        "subgroups": {"sex": "female"},
+        "group": None,
+    },
 ]
 
 
@@ -51,8 +63,10 @@ def test_a_prediction_says_whose_it_is(system: Any) -> None:
 
 
 def test_characters_meet_a_misspelt_word() -> None:
-    misspelt = [{"case_id": "t", "text": "migrainous hedache", "label": "migraine", "subgroups": {}}]
-    assert baseline.tfidf_char_svm(TRAIN, misspelt, task="complaints", split="test")[0].correct
+    misspelt = [{"case_id": "t", "text": "migrainous hedache", "label": "migraine", "subgroups": {}, "group": "PMID:1"}]
+    (prediction,) = baseline.tfidf_char_svm(TRAIN, misspelt, task="complaints", split="test")
+    assert prediction.correct
+    assert prediction.group == "PMID:1"
 
 
 def test_two_labels_are_ranked_too() -> None:

@@ -101,6 +101,7 @@ def test_a_question_is_read_with_its_options_in_order_and_the_right_letter(make:
         text="A red toe. What is it?",
         label="A",
         subgroups={"step": "step1"},
+        group=None,
         source="made-up/quiz",
         options=options,
     )

@@ -5,21 +5,20 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import jinja2
 import project
 import pytest
-import torch
 from transformers import PreTrainedTokenizerBase
 
-from osler import prediction, recipe, task
+from osler import recipe, task
 from osler.data import IGNORED, TrainingData, build
 from osler.errors import InputError
 from osler.model import load_tokenizer
 from osler.recipe import BaseSection, Recipe
+from osler.scoring import LabelScorer
 from osler.task import Task
 
 Loaded = tuple[Recipe, Task, PreTrainedTokenizerBase]
@@ -61,24 +60,11 @@ def test_the_loss_is_on_the_answer_and_its_end_only(load: Callable[..., Loaded])
         assert row["text"] in tokenizer.decode(prompt)
 
 
-class Recorder:
-    """A scorer that finds all labels equally unlikely and keeps the prompts it was asked to score."""
-
-    def __init__(self, labels: list[str]) -> None:
-        self.trie = SimpleNamespace(labels=labels)
-        self.prompts: list[list[int]] = []
-
-    def batches(self, prompts: list[list[int]], size: int) -> Iterator[tuple[list[int], torch.Tensor]]:
-        self.prompts = prompts
-        yield list(range(len(prompts))), torch.full((len(prompts), len(self.trie.labels)), -10.0)
-
-
 def test_a_model_is_evaluated_with_the_tokens_it_was_trained_with(load: Callable[..., Loaded]) -> None:
     chosen, complaints, tokenizer = load()
     data = build(chosen, complaints, tokenizer)
-    scorer = Recorder(list(complaints.labels))
-    prediction.predict(data.rows, "tuned", "train", complaints, scorer, tokenizer)  # type: ignore[arg-type]
-    assert scorer.prompts == [prompt_of(example) for example in data.examples]
+    scorer = LabelScorer(None, tokenizer, complaints.prompt, complaints.labels, normalised=True)  # type: ignore[arg-type]
+    assert [scorer.encode(row) for row in data.rows] == [prompt_of(example) for example in data.examples]
 
 
 def test_the_same_recipe_gives_the_same_examples_in_the_same_order(load: Callable[..., Loaded]) -> None:

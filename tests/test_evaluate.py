@@ -54,6 +54,33 @@ def test_the_tuned_models_probabilities_sum_to_one(project: Path) -> None:
     assert all(abs(sum(row["probabilities"]) - 1) < 1e-4 for row in rows)
 
 
+def test_predictions_say_which_prompt_they_were_made_with_and_baselines_have_none(project: Path) -> None:
+    prompt = json.loads((project / RUN / "manifest.json").read_text())["prompt_sha256"]
+    for system, expected in (("tiny-made-up@1.0.0", prompt), ("base_model", prompt), ("tfidf_svm", None)):
+        lines = (project / RUN / "predictions" / f"made_up-test-{system}.jsonl").read_text().splitlines()
+        assert {json.loads(line)["prompt_sha256"] for line in lines} == {expected}
+
+
+def test_predictions_made_with_an_older_prompt_are_not_scored_as_the_new_ones(project: Path) -> None:
+    path = project / RUN / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
+    text = path.read_text()
+    prompt = json.loads(text.splitlines()[0])["prompt_sha256"]
+    path.write_text(text.replace(prompt, "0" * 64))
+    try:
+        refused = script(project, "evaluate", RUN)
+    finally:
+        path.write_text(text)
+    assert refused.returncode == 2
+    assert "was asked with the prompt 000000000000…" in refused.stderr
+
+
+def test_systems_with_probabilities_are_checked_for_calibration(project: Path) -> None:
+    (record,) = json.loads((project / RUN / "results.json").read_text())["records"]
+    tuned = record["systems"]["tiny-made-up@1.0.0"]
+    assert tuned["calibration"]["before"]["ece"] == tuned["metrics"]["ece"]
+    assert record["systems"]["tfidf_svm"]["calibration"] == {}
+
+
 def test_results_can_be_computed_again_from_the_predictions_alone(project: Path) -> None:
     files = sorted((project / RUN / "predictions").glob("*.jsonl"))
     files.sort(key=lambda file: "tiny-made-up" not in file.name)  # the system the others are compared with comes first

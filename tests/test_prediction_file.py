@@ -25,6 +25,8 @@ LINE: dict[str, Any] = {
     "text": None,
     "parsed": True,
     "subgroups": {"sex": "female"},
+    "group": "PMID:1",
+    "prompt_sha256": None,
 }
 ROW = Prediction(
     case_id="c1",
@@ -35,6 +37,7 @@ ROW = Prediction(
     ranked=("OMIM:1", "OMIM:2"),
     probabilities=(0.7, 0.3),
     subgroups={"sex": "female"},
+    group="PMID:1",
 )
 UNPARSED = replace(
     ROW, case_id="c2", ranked=(), probabilities=None, text="«Je ne sais pas»\u2028\n", parsed=False, subgroups={}
@@ -72,10 +75,14 @@ def test_what_could_not_be_parsed_is_wrong() -> None:
         ({"probabilities": [True, 0.0]}, "the probability of 'OMIM:1' is True"),
         ({"probabilities": [0.3, 0.7]}, "probabilities rise along ranked"),
         ({"probabilities": [0.9, 0.9]}, "probabilities sum to 1.8"),
+        # Likelihoods of whole labels, or a ranking cut short: what is left for the labels that are not there?
+        ({"probabilities": [0.2, 0.1]}, "probabilities sum to 0.3000; they must sum to one over the ranked labels"),
         ({"probabilities": 0.7}, "probabilities is 0.7"),
         ({"parsed": "yes"}, "parsed is 'yes'"),
         ({"text": 3}, "text is 3"),
         ({"subgroups": {"age": 3}}, "subgroups is {'age': 3}"),
+        ({"group": ""}, "group is ''"),
+        ({"prompt_sha256": 3}, "prompt_sha256 is 3"),
         ({"probabilites": None}, "the field 'probabilites' is unknown"),
     ],
 )
@@ -85,10 +92,41 @@ def test_a_bad_value_is_named_with_its_line(tmp_path: Path, change: dict[str, An
     assert complaint in message
 
 
-@pytest.mark.parametrize("name", LINE)
+@pytest.mark.parametrize("name", sorted(LINE.keys() - {"group", "prompt_sha256"}))
 def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
     line = {key: value for key, value in LINE.items() if key != name}
     assert f"svm.jsonl:1: the field '{name}' is missing" in refusal(tmp_path, json.dumps(line))
+
+
+def test_files_from_before_there_were_groups_and_prompt_hashes_are_read(tmp_path: Path) -> None:
+    old = {name: value for name, value in LINE.items() if name not in ("group", "prompt_sha256")}
+    (tmp_path / "old.jsonl").write_text(json.dumps(old) + "\n")
+    assert read_predictions(tmp_path / "old.jsonl") == [replace(ROW, group=None)]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"task": "other"}, "svm.jsonl:2: task is 'other', on line 1 'rare_disease'; one file, one task"),
+        ({"prompt_sha256": "ab"}, "svm.jsonl:2: prompt_sha256 of system 'svm' is 'ab', on line 1 None"),
+        ({"probabilities": None}, "svm.jsonl:2: system 'svm' gives no probabilities here and some on line 1"),
+    ],
+)
+def test_a_file_of_unlike_predictions_is_refused(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
+    assert complaint in refusal(tmp_path, json.dumps(LINE) + "\n" + json.dumps({**LINE, "case_id": "c2", **change}))
+
+
+def test_two_systems_may_have_two_prompts_and_an_unparsed_answer_no_probabilities(tmp_path: Path) -> None:
+    rows = [ROW, UNPARSED, replace(ROW, system="llm", prompt_sha256="ab")]
+    write_predictions(tmp_path / "all.jsonl", rows)
+    assert read_predictions(tmp_path / "all.jsonl") == rows
+
+
+def test_a_file_cut_off_in_its_last_line_is_refused(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "svm.jsonl", [ROW, replace(ROW, case_id="c2")])
+    message = refusal(tmp_path, (tmp_path / "svm.jsonl").read_text()[:-30])
+    assert "svm.jsonl:2: not JSON" in message
+    assert message.endswith("the file ends within this line: write it again")
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,17 @@ def texts(rows: Iterable[Row]) -> list[str]:
 def test_a_case_is_read_with_its_label_and_where_it_stands(folder: Path) -> None:
     write(copy_of(folder, "test"), case(" A hot toe.\n"), "", case("Half a headache.", " migraine "))
     assert task.load(folder / "task").source.split("test") == [
-        Row(case_id="test/00001", text="A hot toe.", label="gout", subgroups={}, source="made-up/complaints"),
-        Row(case_id="test/00003", text="Half a headache.", label="migraine", subgroups={}, source="made-up/complaints"),
+        Row(
+            case_id="test/00001", text="A hot toe.", label="gout", subgroups={}, group=None, source="made-up/complaints"
+        ),
+        Row(
+            case_id="test/00003",
+            text="Half a headache.",
+            label="migraine",
+            subgroups={},
+            group=None,
+            source="made-up/complaints",
+        ),
     ]
 
 
@@ -316,6 +325,14 @@ def test_no_training_text_is_a_test_text(large: Task) -> None:
         assert len(held_out) > 100, split
         assert not ids & {row["case_id"] for row in held_out}, split
         assert not learnt & set(texts(held_out)), split
+
+
+def test_the_group_of_a_case_is_the_publication_it_is_from(large: Task, publications: dict[str, set[str]]) -> None:
+    stored = large.source.split("phenopackets")
+    assert all(row["group"] in publications[row["case_id"]] for row in stored)
+    assert len({row["group"] for row in stored}) < len(stored), "several patients of one publication"
+    assert all(row["case_id"].endswith(f"/{row['group']}") for row in large.source.split("test"))
+    assert {row["group"] for row in large.source.split("simulated")} == {None}
 
 
 @pytest.mark.parametrize("family", ["test", "phenopackets"])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the encoder imports torch
     from osler.similarity import Similarity
 
 Rows = Sequence[Mapping[str, Any]]
-"""Cases with the keys ``case_id``, ``text``, ``label`` (strings) and ``subgroups`` (a dict of strings)."""
+"""Cases with the keys ``case_id``, ``text``, ``label`` (strings), ``subgroups`` (a dict of strings) and ``group``."""
 
 
 LONGEST_RANKING = 100
@@ -165,4 +165,5 @@ def _prediction(
         ranked=ranked,
         probabilities=probabilities,
         subgroups=dict(row["subgroups"]),
+        group=row["group"],
     )

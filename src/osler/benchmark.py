@@ -188,6 +188,7 @@ class Benchmark(Texts):
             text=case.text,
             label=case.label,
             subgroups=case.subgroups,
+            group=None,
             source=self._source.dataset or self._source.local,
         )
         if not self.labels:

@@ -151,7 +151,14 @@ class Cohort:
             unseen=wording == "unseen_wording",
             varied=wording == "varied",
         )
-        return Row(case_id=case_id, text=text, label=patient.disease, subgroups=_subgroups(patient), source=source)
+        return Row(
+            case_id=case_id,
+            text=text,
+            label=patient.disease,
+            subgroups=_subgroups(patient),
+            group=next(iter(patient.publications), None),
+            source=source,
+        )
 
     def publications(self, split: str) -> dict[str, tuple[str, ...]]:
         """Case id → publications of the real patients of ``split``."""

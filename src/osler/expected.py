@@ -163,9 +163,10 @@ def details(recipe_path: Path) -> str:
     return "\n".join(lines).strip()
 
 
-def with_interval(metric: Mapping[str, float]) -> str:
-    """``0.610 [0.500, 0.710]``."""
-    return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
+def with_interval(metric: Mapping[str, Any]) -> str:
+    """``0.610 [0.500, 0.710]``; without the interval where cases come in too few groups for one."""
+    interval = "" if metric["low"] is None else f" [{metric['low']:.3f}, {metric['high']:.3f}]"
+    return f"{metric['value']:.3f}{interval}"
 
 
 def fill(page: Path, table: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,8 +27,8 @@ class Generator:
 
     Where the task has labels, an answer is looked for among all of them; where every case has a diagnosis in words of
     its own, it is compared with that. Sampled answers are ranked by how many samples put them first, then by their mean
-    reciprocal rank; a probability is the share of samples that put the answer first (Wang et al. 2023, Self-Consistency
-    Improves Chain of Thought Reasoning). A case is parsed if one sample is.
+    reciprocal rank; a probability is the share of them among the samples that could be read (Wang et al. 2023,
+    Self-Consistency Improves Chain of Thought Reasoning). A case is parsed if one sample is.
     """
 
     def __init__(
@@ -75,7 +76,8 @@ class Generator:
         )
         with torch.random.fork_rng():
             torch.manual_seed(zlib.crc32(repr(prompts).encode()))  # what is drawn depends on the batch alone
-            written = self._model.generate(
+            generate: Any = self._model.generate  # a mixin's method, whose type torch's Module hides
+            written = generate(
                 input_ids=ids.to(self._model.device),
                 attention_mask=mask.to(self._model.device),
                 max_new_tokens=MAX_NEW_TOKENS,
@@ -92,11 +94,11 @@ def read(texts: Sequence[str], normaliser: Normaliser) -> Answer:
     rankings = [read_answer(text, normaliser).ranked for text in texts]
     if len(texts) == 1:
         return Answer(rankings[0], None, texts[0], bool(rankings[0]))
-    firsts = Counter(ranked[0] for ranked in rankings if ranked)
-    reciprocal: Counter[str] = Counter()
-    for ranked in rankings:
-        for rank, label in enumerate(ranked, 1):
-            reciprocal[label] += 1 / rank  # type: ignore[assignment]  # a Counter of floats
-    ranked = sorted(reciprocal, key=lambda label: (-firsts[label], -reciprocal[label], label))
-    probabilities = tuple(firsts[label] / len(texts) for label in ranked)
-    return Answer(tuple(ranked), probabilities, "\n\n".join(texts), bool(ranked))
+    firsts = Counter(ranking[0] for ranking in rankings if ranking)
+    reciprocal: defaultdict[str, float] = defaultdict(float)
+    for ranking in rankings:
+        for rank, label in enumerate(ranking, 1):
+            reciprocal[label] += 1 / rank
+    ranked = tuple(sorted(reciprocal, key=lambda label: (-firsts[label], -reciprocal[label], label)))
+    probabilities = tuple(firsts[label] / firsts.total() for label in ranked) if ranked else None
+    return Answer(ranked, probabilities, "\n\n".join(texts), bool(ranked))

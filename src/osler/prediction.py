@@ -76,6 +76,8 @@ def _prediction(row: Row, answer: Answer, system: str, split: str, task: Task) -
         text=answer.text,
         parsed=answer.parsed,
         subgroups=dict(row["subgroups"]),
+        group=row["group"],
+        prompt_sha256=task.prompt.sha256,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
@@ -12,6 +11,8 @@ from typing import Any, BinaryIO
 
 from osler.errors import InputError
 from osler.manifest import write_atomically
+
+LATER = ("group", "prompt_sha256")  # fields that files written before they existed lack
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,14 @@ class Prediction:
         case_id, task, split, system: which answer this is; not empty.
         label: the label the case has.
         ranked: labels, best first, each once; empty only where the answer could not be parsed.
-        probabilities: of the ranked labels, parallel to ``ranked``, in [0, 1], falling; None where a system gives none.
+        probabilities: of the ranked labels, parallel to ``ranked``, in [0, 1], falling, summing to one (a label that is
+            not ranked has none); None where a system gives none.
         text: what a free-text system wrote; None for the others.
         parsed: False where no label could be read from the answer. The case then counts as wrong.
         subgroups: name to value, for example ``{"sex": "female"}``.
+        group: what the case shares with others that are not independent of it (its publication, its family); None
+            where it stands alone.
+        prompt_sha256: of the prompt template the system was asked with; None where it has none.
     """
 
     case_id: str
@@ -38,12 +43,14 @@ class Prediction:
     text: str | None = None
     parsed: bool = True
     subgroups: dict[str, str] = field(default_factory=dict)
+    group: str | None = None
+    prompt_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("case_id", "task", "split", "system", "label"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a string that is not empty")
-        if not isinstance(self.ranked, tuple) or not all(isinstance(label, str) and label for label in self.ranked):
+        if not isinstance(self.ranked, tuple) or not set(map(type, self.ranked)) <= {str} or "" in self.ranked:
             raise ValueError(f"ranked is {self.ranked!r}; it must list labels (strings that are not empty)")
         if len(set(self.ranked)) < len(self.ranked):
             twice = next(label for position, label in enumerate(self.ranked) if label in self.ranked[:position])
@@ -60,6 +67,10 @@ class Prediction:
             isinstance(name, str) and isinstance(value, str) for name, value in self.subgroups.items()
         ):
             raise ValueError(f"subgroups is {self.subgroups!r}; it must map names to strings")
+        for name in ("group", "prompt_sha256"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise ValueError(f"{name} is {value!r}; it must be a string that is not empty, or null")
 
     def _check_probabilities(self, probabilities: tuple[float, ...]) -> None:
         if not isinstance(probabilities, tuple):
@@ -69,15 +80,19 @@ class Prediction:
                 f"ranked has {len(self.ranked)} labels and probabilities {len(probabilities)}; one belongs to each"
             )
         for label, value in zip(self.ranked, probabilities, strict=True):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or not 0 <= value <= 1:
+            if type(value) not in (float, int) or not 0 <= value <= 1:
                 raise ValueError(f"the probability of {label!r} is {value!r}; it must be a number from 0 to 1")
         # Probabilities in the order of the panel beside a sorted ranking are the mistake these two catch. The
         # tolerances leave room for bf16 and for files rounded to a few digits.
-        if any(after > before + 1e-6 for before, after in pairwise(probabilities)):
+        if list(probabilities) != sorted(probabilities, reverse=True) and any(
+            after > before + 1e-6 for before, after in pairwise(probabilities)
+        ):
             raise ValueError("probabilities rise along ranked; both must be best first")
-        if sum(probabilities) > 1.01:
-            raise ValueError(f"probabilities sum to {sum(probabilities):.4f}; more than 1")
+        if probabilities and abs(sum(probabilities) - 1) > 0.01:
+            raise ValueError(
+                f"probabilities sum to {sum(probabilities):.4f}; they must sum to one over the ranked labels (divide"
+                " likelihoods by their sum, rank all labels), or be null"
+            )
 
     @property
     def answer(self) -> str:
@@ -90,18 +105,23 @@ class Prediction:
         return self.answer == self.label
 
 
+FIELDS = tuple(column.name for column in fields(Prediction))
+
+
 def read_predictions(path: Path) -> list[Prediction]:
     """Read and check a prediction file.
 
     Raises :class:`~osler.errors.InputError`, naming file, line and fault, for a file that cannot be read, holds no
     line, or has a line that is not JSON, misses a field or has an unknown one, holds a value :class:`Prediction`
-    refuses, or repeats a case of a system.
+    refuses, or repeats a case of a system; where the file is of several tasks, or a system of several prompts or with
+    probabilities for a part of its answers only.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a prediction file: {error}") from None
-    if lines[-1] == "":
+    cut_off = lines[-1] != ""  # every line we write ends with a newline, and a file is written whole
+    if not cut_off:
         lines.pop()
     if not lines:
         raise InputError(f"{path}: holds no predictions; one JSON object a line is needed")
@@ -110,9 +130,11 @@ def read_predictions(path: Path) -> list[Prediction]:
         try:
             predictions.append(_parse(line))
         except ValueError as error:
-            raise InputError(f"{path}:{number}: {error}") from None
+            cut = "; the file ends within this line: write it again" if cut_off and number == len(lines) else ""
+            raise InputError(f"{path}:{number}: {error}{cut}") from None
     try:
         _check_unique(predictions)
+        _check_alike(predictions)
     except ValueError as error:
         raise InputError(f"{path}:{error}") from None
     return predictions
@@ -172,13 +194,12 @@ def _parse(line: str) -> Prediction:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(row, dict):
         raise ValueError(f"holds a {type(row).__name__}; a JSON object is needed")
-    names = [column.name for column in fields(Prediction)]
-    for name in names:
-        if name not in row:
-            raise ValueError(f"the field {name!r} is missing; needed are {', '.join(names)}")
+    for name in FIELDS:
+        if name not in row and name not in LATER:
+            raise ValueError(f"the field {name!r} is missing; needed are {', '.join(FIELDS)}")
     for name in row:
-        if name not in names:
-            raise ValueError(f"the field {name!r} is unknown; allowed are {', '.join(names)}")
+        if name not in FIELDS:
+            raise ValueError(f"the field {name!r} is unknown; allowed are {', '.join(FIELDS)}")
     for name in ("ranked", "probabilities"):
         if isinstance(row[name], list):
             row[name] = tuple(row[name])
@@ -191,3 +212,26 @@ def _check_unique(predictions: list[Prediction]) -> None:
         first = seen.setdefault((row.task, row.split, row.system, row.case_id), number)
         if first != number:
             raise ValueError(f"{number}: case_id {row.case_id!r} of system {row.system!r} is on line {first} already")
+
+
+def _check_alike(predictions: list[Prediction]) -> None:
+    """One task a file; one prompt a system; probabilities for all answers of a system that could be parsed, or none."""
+    systems: dict[str, tuple[int, Prediction]] = {}
+    given: dict[str, tuple[int, bool]] = {}
+    for number, row in enumerate(predictions, start=1):
+        if row.task != predictions[0].task:
+            raise ValueError(f"{number}: task is {row.task!r}, on line 1 {predictions[0].task!r}; one file, one task")
+        first, other = systems.setdefault(row.system, (number, row))
+        if row.prompt_sha256 != other.prompt_sha256:
+            raise ValueError(
+                f"{number}: prompt_sha256 of system {row.system!r} is {row.prompt_sha256!r}, on line {first} "
+                f"{other.prompt_sha256!r}; predict all cases with one prompt"
+            )
+        if row.parsed:
+            has = row.probabilities is not None
+            first, had = given.setdefault(row.system, (number, has))
+            if has != had:
+                raise ValueError(
+                    f"{number}: system {row.system!r} gives {'' if has else 'no '}probabilities here and "
+                    f"{'some' if had else 'none'} on line {first}; give them for all answers or for none"
+                )

@@ -1,29 +1,27 @@
-"""From prediction files to ``results.json``, and from that to the tables people read. Needs no model and no torch."""
+"""From prediction files to ``results.json``. Needs no model and no torch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from osler import statistics
+import numpy as np
+
+from osler import calibration, statistics
+from osler.answers import Answers, check_same_cases, groups_of, read_splits
 from osler.errors import InputError
 from osler.manifest import write_atomically
-from osler.prediction_file import Prediction, read_predictions
+from osler.measurement import Measurement, Resamples, columns_of, label_columns
+from osler.resampling import resample_counts, resampled_mean
 
 METRICS = Path(__file__).parent / "metrics"
-PROPORTIONS = ("accuracy", "top_k_accuracy")  # metric modules whose values are shares of cases: Wilson intervals
-COLUMNS = {
-    "accuracy": "accuracy [95%]",
-    "balanced_accuracy": "balanced",
-    "macro_f1": "macro F1",
-    "top_3_accuracy": "top-3",
-    "top_5_accuracy": "top-5",
-    "mrr": "MRR",
-}
+VALIDATION = "validation"  # the split that temperatures and thresholds are chosen on
+MIN_SUBGROUP = 10  # cases; the accuracy of a smaller subgroup is not given
+CALIBRATED = ("brier", "ece", "log_loss")  # metric modules that a temperature changes
 
 
 def score(
@@ -39,78 +37,73 @@ def score(
     """Score prediction files and write ``results.json``, all or nothing; the same files and seed give the same bytes.
 
     Args:
-        files: prediction files; each may hold several systems, splits and tasks.
+        files: prediction files; each of one task, with any systems and splits.
         output: where to write.
         resamples, seed: of the bootstrap.
         compared: the system every other one is compared with; the first in ``files`` where None.
-        task_version, prompt_sha256: copied into the records; no prediction file holds them.
+        task_version: copied into the records; no prediction file holds it.
+        prompt_sha256: of the prompt ``compared`` must have been asked with; copied into the records too.
 
     Returns:
         What was written: ``schema``, ``resamples``, ``seed`` and ``records``, one a task and split. A metric is
-        ``{value, low, high, method}``. Systems that give one label a case have no ranking metrics, and rankings
-        shorter than k no top-k accuracy: it would be read as a poor ranking.
+        ``{value, low, high, method}``; a system lacks those it has no columns for
+        (:func:`~osler.measurement.columns_of`). The answers a system gave to the split ``validation``, where there are
+        any, are what its ``calibration`` of the other splits is fitted on. ``groups`` is the number of independent
+        groups where some cases belong together, else null.
 
     Raises:
         InputError: a file is refused by :func:`~osler.prediction_file.read_predictions`, a system is in two files,
-            systems do not cover the same cases of a split or disagree about a label, or ``compared`` is not there.
+            systems do not cover the same cases of a split or disagree about a label or a group, ``compared`` is not
+            there or was asked with another prompt.
     """
     if resamples < 1:
         raise InputError(f"resamples is {resamples}; it must be 1 or more")
     splits = read_splits(files)
-    sha256 = {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     for (task, split), systems in splits.items():
-        check_same_cases({system: rows for system, (_, rows) in systems.items()}, f"{task}, {split}")
-        if compared is not None and compared not in systems:
-            raise InputError(f"{task}, {split}: no predictions of system {compared!r}; there are {', '.join(systems)}")
+        check_same_cases(systems)
+        first = compared or next(iter(systems))
+        if first not in systems:
+            raise InputError(f"{task}, {split}: no predictions of system {first!r}; there are {', '.join(systems)}")
+        asked = systems[first].rows[0].prompt_sha256
+        if asked and prompt_sha256 and asked != prompt_sha256:
+            raise InputError(
+                f"{systems[first].file}: {first!r} was asked with the prompt {asked[:12]}…, but the task's is "
+                f"{prompt_sha256[:12]}… now; move the file away and predict again"
+            )
     metrics = load_metrics()
+    fits = fitted(splits)
     records = []
     for (task, split), systems in splits.items():
-        rows = {system: rows for system, (_, rows) in systems.items()}
-        first = compared or next(iter(rows))
-        counts = statistics.resample_counts(len(rows[first]), resamples, seed)
+        first = compared or next(iter(systems))
+        n, groups = len(systems[first].rows), groups_of(systems)
+        drawn = Resamples(resample_counts(n, resamples, seed, groups), groups)
+        measured = {system: Measurement(columns_of(answers.rows), drawn) for system, answers in systems.items()}
         records.append(
             {
                 "task": task,
                 "task_version": task_version,
                 "split": split,
-                "n": len(rows[first]),
-                "prompt_sha256": prompt_sha256,
-                "predictions_sha256": {system: sha256[file] for system, (file, _) in systems.items()},
-                "systems": {
-                    system: {
-                        "metrics": metric_values(rows[system], metrics, counts),
-                        "calibration": {},
-                        "subgroups": subgroup_values(rows[system]),
-                    }
-                    for system in systems
+                "n": n,
+                "groups": None if groups is None else int(groups.max()) + 1,
+                "prompt_sha256": prompt_sha256 or systems[first].rows[0].prompt_sha256,
+                "predictions_sha256": {
+                    system: hashlib.sha256(answers.file.read_bytes()).hexdigest() for system, answers in systems.items()
                 },
-                "comparisons": comparisons(rows, first, counts),
+                "systems": {
+                    system: system_record(
+                        measurement,
+                        metrics,
+                        [row.subgroups for row in systems[system].rows],
+                        fits.get((task, system)) if split != VALIDATION else None,
+                    )
+                    for system, measurement in measured.items()
+                },
+                "comparisons": comparisons(measured, first, drawn),
             }
         )
     results = {"schema": 1, "resamples": resamples, "seed": seed, "records": records}
     write_atomically(output, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return results
-
-
-def read_splits(files: Sequence[Path]) -> dict[tuple[str, str], dict[str, tuple[Path, list[Prediction]]]]:
-    """(task, split) to system to its file and its predictions, in the order of ``files``, the cases sorted by id.
-
-    Raises :class:`~osler.errors.InputError` where there is no file or a system's predictions are in two.
-    """
-    if not files:
-        raise InputError("no prediction files given")
-    splits: dict[tuple[str, str], dict[str, tuple[Path, list[Prediction]]]] = {}
-    for file in dict.fromkeys(files):
-        for row in read_predictions(file):
-            source, rows = splits.setdefault((row.task, row.split), {}).setdefault(row.system, (file, []))
-            if source != file:
-                raise InputError(f"{file}: system {row.system!r} ({row.task}, {row.split}) is in {source} already")
-            rows.append(row)
-    for systems in splits.values():
-        for _, rows in systems.values():
-            # Neither the values nor the resamples may depend on the order of the lines.
-            rows.sort(key=lambda row: row.case_id)
-    return splits
 
 
 def load_metrics() -> list[Any]:
@@ -125,191 +118,149 @@ def load_metrics() -> list[Any]:
     return [evaluate.load(str(file), keep_in_memory=True) for file in sorted(METRICS.glob("*/*.py"))]
 
 
-def check_same_cases(systems: dict[str, list[Prediction]], place: str) -> None:
-    """Raise :class:`~osler.errors.InputError` unless all systems answer the same cases, with the same labels."""
-    first, *others = systems
-    labels = {row.case_id: row.label for row in systems[first]}
-    for other in others:
-        other_labels = {row.case_id: row.label for row in systems[other]}
-        for lacking, having, missing in (
-            (other, first, labels.keys() - other_labels.keys()),
-            (first, other, other_labels.keys() - labels.keys()),
-        ):
-            if missing:
-                raise InputError(
-                    f"{place}: system {lacking!r} has no prediction for case {min(missing)!r} ({len(missing)} missing "
-                    f"in all), which {having!r} has; every system must answer the same cases"
-                )
-        for case_id, label in labels.items():
-            if other_labels[case_id] != label:
-                raise InputError(
-                    f"{place}: the label of case {case_id!r} is {label!r} for {first!r} and {other_labels[case_id]!r} "
-                    f"for {other!r}; predict both on the same version of the task"
-                )
+def fitted(splits: Mapping[tuple[str, str], Mapping[str, Answers]]) -> dict[tuple[str, str], calibration.Fit]:
+    """(task, system) to what its answers to the validation split say; only systems with probabilities are there."""
+    fits = {}
+    for (task, split), systems in splits.items():
+        for system, answers in systems.items() if split == VALIDATION else ():
+            columns = columns_of(answers.rows)
+            if "probabilities" in columns:
+                correct = np.array([row.correct for row in answers.rows])
+                fits[task, system] = calibration.fit(columns["probabilities"], label_columns(columns), correct)
+    return fits
 
 
-def metric_values(rows: list[Prediction], metrics: list[Any], counts: statistics.Floats) -> dict[str, Any]:
-    """Every metric of one system with its interval; ``counts`` are the resamples, in the order of ``rows``."""
-    columns: dict[str, list[Any]] = {
-        "references": [row.label for row in rows],
-        "predictions": [row.answer for row in rows],
-        "ranked": [list(row.ranked) if row.parsed else [] for row in rows],
-    }
-    longest = max(len(labels) for labels in columns["ranked"])
-    reciprocal_ranks = [
-        1 / (labels.index(row.label) + 1) if row.label in labels else 0.0
-        for row, labels in zip(rows, columns["ranked"], strict=True)
-    ]
-    resampled = statistics.resampled_label_metrics(columns["references"], columns["predictions"], counts)
-    resampled["mrr"] = statistics.resampled_mean(reciprocal_ranks, counts)
-    values = {"parse_rate": proportion(sum(row.parsed for row in rows), len(rows))}
-    for metric in metrics:
-        inputs = {name: columns[name] for name in metric.features}
-        if "ranked" in inputs and longest < 2:
-            continue
-        for name, value in metric.compute(**inputs).items():
-            if metric.name == "top_k_accuracy" and int(name.split("_")[1]) > longest:
-                continue
-            if metric.name in PROPORTIONS:
-                values[name] = proportion(round(value * len(rows)), len(rows))
-            else:
-                replicates = resampled[name] if name in resampled else recompute(metric, name, inputs, counts)
-                low, high = statistics.percentile_interval(replicates)
-                values[name] = {"value": value, "low": low, "high": high, "method": "bootstrap_percentile"}
-    return values
-
-
-def proportion(successes: int, n: int) -> dict[str, Any]:
-    """A share of cases with its Wilson interval, as ``results.json`` holds it."""
-    low, high = statistics.wilson_interval(successes, n)
-    return {"value": successes / n, "low": low, "high": high, "method": "wilson"}
-
-
-def recompute(metric: Any, name: str, inputs: dict[str, list[Any]], counts: statistics.Floats) -> list[float]:
-    """A metric that has no vectorised form on every resample, a call each: seconds, not milliseconds."""
-    replicates = []
-    for row in counts:
-        drawn = [case for case, times in enumerate(row) for _ in range(int(times))]
-        # _compute and not compute: that one writes an Arrow table a call.
-        sample = metric._compute(**{column: [cells[case] for case in drawn] for column, cells in inputs.items()})
-        replicates.append(float(sample[name]))
-    return replicates
-
-
-def subgroup_values(rows: list[Prediction]) -> dict[str, Any]:
-    """Accuracy and number of cases by subgroup: ``{"sex": {"female": {"n": 40, "accuracy": {...}}}}``."""
-    groups: dict[str, dict[str, list[bool]]] = {}
-    for row in rows:
-        for name, value in row.subgroups.items():
-            groups.setdefault(name, {}).setdefault(value, []).append(row.correct)
+def system_record(
+    measurement: Measurement,
+    metrics: Sequence[Any],
+    subgroups: Sequence[Mapping[str, str]],
+    fit: calibration.Fit | None,
+) -> dict[str, Any]:
+    """Everything about one system on one split: ``metrics``, ``calibration`` and ``subgroups``."""
+    values = measurement.values(metrics)
     return {
-        name: {
-            value: {"n": len(correct), "accuracy": proportion(sum(correct), len(correct))}
-            for value, correct in sorted(values.items())
-        }
-        for name, values in sorted(groups.items())
+        "metrics": values,
+        "calibration": calibration_record(measurement, metrics, values, fit),
+        "subgroups": subgroup_records(measurement, subgroups),
     }
 
 
-def comparisons(systems: dict[str, list[Prediction]], first: str, counts: statistics.Floats) -> list[dict[str, Any]]:
+def calibration_record(
+    measurement: Measurement, metrics: Sequence[Any], values: Mapping[str, Any], fit: calibration.Fit | None
+) -> dict[str, Any]:
+    """How far the probabilities can be believed, ``before`` and ``after`` a temperature, and when to abstain.
+
+    Empty for a system without probabilities; only ``before`` where there was nothing to fit on. In ``abstention``,
+    ``validation`` is what the threshold was chosen by, ``coverage`` and ``accuracy`` what it comes to on this split;
+    all are null where no threshold reaches the target, and ``accuracy`` where nothing is answered.
+    """
+    if "probabilities" not in measurement.columns:
+        return {}
+    named = [metric for metric in metrics if metric.name in CALIBRATED]
+    names = [name for name in values if name in ("brier", "ece", "ece_debiased", "log_loss")]
+    before = {**{name: values[name] for name in names}, "reliability": reliability_table(measurement)}
+    if fit is None:
+        return {"before": before}
+    tempered = calibration.temper(measurement.columns["probabilities"], fit.temperature)
+    columns = {**measurement.columns, "probabilities": tempered, "confidences": tempered.max(axis=1)}
+    after = Measurement(columns, measurement.resamples)
+    abstention: dict[str, Any] = {"target_accuracy": calibration.TARGET_ACCURACY, "threshold": fit.threshold}
+    abstention |= {"validation": None, "coverage": None, "accuracy": None}
+    if fit.threshold is not None:
+        answered = columns["confidences"] >= fit.threshold
+        abstention["validation"] = {"coverage": fit.coverage, "accuracy": fit.accuracy}
+        abstention["coverage"] = after.proportion(answered)
+        abstention["accuracy"] = after.proportion(after.correct, answered) if answered.any() else None
+    return {
+        "before": before,
+        "fitted_on": {"split": VALIDATION, "n": fit.n},
+        "temperature": fit.temperature,
+        "after": {**after.values(named), "reliability": reliability_table(after)},
+        "abstention": abstention,
+    }
+
+
+def reliability_table(measurement: Measurement) -> list[dict[str, Any]]:
+    """One row a bin of equal mass, least confident first: ``n``, mean ``confidence``, ``accuracy`` with interval."""
+    confidences = measurement.columns["confidences"]
+    return [
+        {
+            "n": int(among.sum()),
+            "confidence": float(confidences[among].mean()),
+            "accuracy": measurement.proportion(measurement.correct, among),
+        }
+        for among in calibration.reliability_bins(confidences)
+    ]
+
+
+def subgroup_records(measurement: Measurement, subgroups: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Attribute to accuracy by subgroup, ``worst`` and ``best`` subgroup, and the ``gap`` between the two.
+
+    ``{"sex": {"values": {"female": {"n": 40, "accuracy": {...}}}, "worst": "male", "best": "female", "gap": {...}}}``.
+    ``accuracy`` is null below ``MIN_SUBGROUP`` cases; the other three where fewer than two subgroups have one. The gap
+    is between the extremes of what was seen: among many subgroups of the same true accuracy it is not 0.
+    """
+    records = {}
+    correct, counts = measurement.correct, measurement.resamples.counts
+    for name in sorted(set().union(*subgroups)):
+        found = np.array([of_case.get(name) for of_case in subgroups], dtype=object)
+        members = {value: found == value for value in sorted(set(found) - {None})}
+        values = {
+            value: {
+                "n": int(among.sum()),
+                "accuracy": measurement.proportion(correct, among) if among.sum() >= MIN_SUBGROUP else None,
+            }
+            for value, among in members.items()
+        }
+        shown = {value: float(correct[members[value]].mean()) for value, group in values.items() if group["accuracy"]}
+        record: dict[str, Any] = {"values": values, "worst": None, "best": None, "gap": None}
+        if len(shown) > 1:
+            worst, best = min(shown, key=shown.__getitem__), max(shown, key=shown.__getitem__)
+            at_best, at_worst = (resampled_mean(correct, counts, members[value]) for value in (best, worst))
+            low, high, method = measurement.percentile_interval(at_best - at_worst)
+            gap = {"value": shown[best] - shown[worst], "low": low, "high": high, "method": method}
+            record |= {"worst": worst, "best": best, "gap": gap}
+        records[name] = record
+    return records
+
+
+def comparisons(measured: Mapping[str, Measurement], first: str, drawn: Resamples) -> list[dict[str, Any]]:
     """``first`` against every other system on the same cases; ``difference`` is the accuracy of ``a`` minus ``b``'s.
 
-    p values are McNemar's exact ones, adjusted by Holm over the comparisons of this task and split.
+    p values are exact (McNemar's; over groups of cases the sign-flip test), adjusted by Holm over the comparisons of
+    this task and split. ``minimum_detectable_difference`` is what a test set of this size, in which the systems differ
+    on this share of cases (``discordance``), would show in four of five samples; null where nothing would do.
     """
-    correct = {system: [row.correct for row in rows] for system, rows in systems.items()}
-    others = [system for system in systems if system != first]
-    p_values = [statistics.mcnemar_exact(correct[first], correct[other]) for other in others]
+    correct = {system: measurement.correct for system, measurement in measured.items()}
+    others = [system for system in measured if system != first]
+    if drawn.groups is None:
+        test = "mcnemar_exact"
+        p_values = [statistics.mcnemar_exact(correct[first], correct[other]) for other in others]
+    else:
+        test = "sign_flip_exact"
+        p_values = [statistics.sign_flip_exact(correct[first], correct[other], drawn.groups) for other in others]
     records = []
     for other, p_value, p_adjusted in zip(others, p_values, statistics.holm(p_values), strict=True):
-        difference, low, high = statistics.paired_bootstrap_difference(correct[first], correct[other], counts)
+        differences = correct[first].astype(float) - correct[other]
+        n = len(differences) if drawn.groups is None else statistics.effective_size(differences, drawn.groups)
+        discordance = float((differences != 0).mean())
+        difference, low, high = statistics.paired_bootstrap_difference(
+            correct[first], correct[other], drawn.counts, drawn.units
+        )
         records.append(
             {
                 "a": first,
                 "b": other,
                 "metric": "accuracy",
                 "difference": difference,
-                "low": low,
-                "high": high,
-                "interval_method": "paired_bootstrap_percentile",
+                "low": None if drawn.too_few else low,
+                "high": None if drawn.too_few else high,
+                "interval_method": drawn.method("paired_bootstrap_percentile"),
                 "p_value": p_value,
                 "p_adjusted": p_adjusted,
-                "method": "mcnemar_exact",
+                "method": test,
+                "discordance": discordance,
+                "minimum_detectable_difference": statistics.minimum_detectable_difference(round(n), discordance),
             }
         )
     return records
-
-
-def render_table(results: dict[str, Any]) -> str:
-    """Plain text of at most 110 columns: a table a task and split, then a line a comparison; long names are cut."""
-    lines = []
-    for record in results["records"]:
-        rows = [["system", *COLUMNS.values(), "n"]]
-        rows += [
-            [_shorten(name), *_cells(system, with_interval=("accuracy",)), str(record["n"])]
-            for name, system in record["systems"].items()
-        ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines += [f"{record['task']}, {record['split']}", ""]
-        for row in rows:
-            cells = [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-            lines.append("  ".join(cells))
-        lines.append("")
-        lines += [f"{_shorten(name)}: {note}" for name, note in _unparsed(record)]
-        if record["comparisons"]:
-            lines.append(f"Accuracy of {_shorten(record['comparisons'][0]['a'])} minus that of")
-        lines += [f"  {_shorten(row['b']).ljust(widths[0])}  {_comparison(row)}" for row in record["comparisons"]]
-        lines.append("")
-    return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def markdown_table(results: dict[str, Any]) -> str:
-    """Markdown of the same numbers, every one with its 95% interval: for cards and READMEs."""
-    lines = []
-    for record in results["records"]:
-        lines += [f"**{record['task']}, {record['split']}** (n = {record['n']})", ""]
-        header = ["system", *COLUMNS.values()]
-        header[1] = "accuracy"
-        lines += [f"| {' | '.join(header)} |", f"|---|{'---:|' * len(COLUMNS)}"]
-        for name, system in record["systems"].items():
-            lines.append(f"| {' | '.join([name, *_cells(system, with_interval=tuple(COLUMNS))])} |")
-        lines.append("")
-        lines += [f"* {name}: {note}" for name, note in _unparsed(record)]
-        lines += [f"* accuracy of {row['a']} minus {row['b']}: {_comparison(row)}" for row in record["comparisons"]]
-        lines.append("")
-    return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def _cells(system: dict[str, Any], with_interval: tuple[str, ...]) -> list[str]:
-    cells = []
-    for name in COLUMNS:
-        metric = system["metrics"].get(name)
-        cell = "–" if metric is None else f"{metric['value']:.3f}"
-        if metric is not None and name in with_interval:
-            cell += f" [{metric['low']:.3f}, {metric['high']:.3f}]"
-        cells.append(cell)
-    return cells
-
-
-def _unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:
-    rates = {name: system["metrics"]["parse_rate"]["value"] for name, system in record["systems"].items()}
-    return [
-        (name, f"{1 - rate:.1%} of the answers could not be parsed and count as wrong")
-        for name, rate in rates.items()
-        if rate < 1
-    ]
-
-
-def _comparison(row: dict[str, Any]) -> str:
-    interval = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
-    return f"{interval}, McNemar {_p(row['p_value'])}, Holm {_p(row['p_adjusted'])}"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def _shorten(name: str, width: int = 36) -> str:
-    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"

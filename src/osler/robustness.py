@@ -8,7 +8,7 @@ from typing import Any
 from osler import statistics
 from osler.perturbation import Perturbation
 from osler.prediction_file import Prediction
-from osler.results import proportion
+from osler.resampling import resample_counts
 
 
 def robustness(
@@ -79,11 +79,16 @@ def _compare(
         return counted | dict.fromkeys(("original_accuracy", "accuracy", "change", "top_1_flip_rate"))
     right_before = [before.correct for before, _ in pairs]
     right_after = [after.correct for _, after in pairs]
-    counts = statistics.resample_counts(n, resamples, seed)
+    counts = resample_counts(n, resamples, seed)
     change, low, high = statistics.paired_bootstrap_difference(right_after, right_before, counts)
     return counted | {
-        "original_accuracy": proportion(sum(right_before), n),
-        "accuracy": proportion(sum(right_after), n),
+        "original_accuracy": _share(right_before),
+        "accuracy": _share(right_after),
         "change": {"difference": change, "low": low, "high": high, "method": "paired_bootstrap_percentile"},
-        "top_1_flip_rate": proportion(sum(before.answer != after.answer for before, after in pairs), n),
+        "top_1_flip_rate": _share([before.answer != after.answer for before, after in pairs]),
     }
+
+
+def _share(cases: Sequence[bool]) -> dict[str, Any]:
+    low, high = statistics.wilson_interval(sum(cases), len(cases))
+    return {"value": sum(cases) / len(cases), "low": low, "high": high, "method": "wilson"}

@@ -47,8 +47,8 @@ class LabelScorer:
     """The scorers ``label_trie`` (``normalised``) and ``label_likelihood``: every label of the task's panel.
 
     With ``label_trie`` a softmax is taken over the children at each branching node of the label trie, and the labels'
-    probabilities sum to one. With ``label_likelihood`` they are the model's own probabilities of writing exactly that
-    label, EOS included, under its full vocabulary, and need not.
+    probabilities sum to one. With ``label_likelihood`` the model's own probabilities of writing exactly that label, EOS
+    included, under its full vocabulary are divided by their sum: given that the answer is one of the panel.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LabelScorer:
     def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Row]) -> list[Answer]:
         """See :class:`Scorer`."""
         scores = score(self._model, prompts, [self._layout] * len(prompts))
-        return [_ranking(self.trie.labels, logp.double().exp()) for logp in scores]
+        return [_ranking(self.trie.labels, logp) for logp in scores]
 
 
 class ChoiceScorer:
@@ -99,16 +99,18 @@ class ChoiceScorer:
         for row, options, logp in zip(rows, texts, score(self._model, prompts, layouts), strict=True):
             unique = list(dict.fromkeys(options))
             chosen = logp[[unique.index(text) for text in options]]
-            answers.append(_ranking(list(row["options"]), chosen.double().softmax(-1)))
+            answers.append(_ranking(list(row["options"]), chosen))
         return answers
 
     def _layout(self, texts: tuple[str, ...]) -> Layout:
         return Layout(LabelTrie(completions(self._tokenizer, {text: text for text in texts})), self._letters)
 
 
-def _ranking(labels: Sequence[str], probabilities: torch.Tensor) -> Answer:
-    order = probabilities.argsort(descending=True, stable=True).tolist()
-    return Answer(tuple(labels[i] for i in order), tuple(round(float(probabilities[i]), 8) for i in order))
+def _ranking(labels: Sequence[str], logp: torch.Tensor) -> Answer:
+    order = logp.argsort(descending=True, stable=True)
+    probabilities = logp[order].double().softmax(-1)
+    # Eight significant digits, not decimals: a small probability is not 0, and what differs does not tie.
+    return Answer(tuple(labels[i] for i in order.tolist()), tuple(float(f"{p:.8g}") for p in probabilities.tolist()))
 
 
 class Layout:

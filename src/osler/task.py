@@ -27,12 +27,14 @@ class Row(TypedDict):
 
     A multiple choice question has ``options``, option id (a letter) → text in the order shown, and ``label`` is one of
     these ids. A question that is answered in free text has none, and ``label`` is the reference answer itself.
+    ``group``, where it is not None, is shared by cases that are not independent (the publication they are from).
     """
 
     case_id: str
     text: str
     label: str
     subgroups: dict[str, str]
+    group: str | None
     source: str
     options: NotRequired[dict[str, str]]
 
@@ -253,7 +255,7 @@ class Published(Texts):
                 f"{where}: the label {label!r} is not among the {len(self.labels)} of the task: {list(self.labels)}"
             )
         text = record[columns["text"]].strip()
-        return Row(case_id=case_id, text=text, label=label, subgroups={}, source=self._spec["dataset"])
+        return Row(case_id=case_id, text=text, label=label, subgroups={}, group=None, source=self._spec["dataset"])
 
     def _path(self, name: str) -> Path:
         if self._folder:

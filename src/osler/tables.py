@@ -1,0 +1,105 @@
+"""The tables people read, rendered from ``results.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLUMNS = {
+    "accuracy": "accuracy [95%]",
+    "balanced_accuracy": "balanced",
+    "top_3_accuracy": "top-3",
+    "top_5_accuracy": "top-5",
+    "mrr": "MRR",
+    "macro_roc_auc": "AUROC",
+    "ece": "ECE",
+}
+OF_PROBABILITIES = ("macro_roc_auc", "ece")  # columns for splits where a system has probabilities
+
+
+def render_table(results: dict[str, Any]) -> str:
+    """Plain text of at most 110 columns: a table a task and split, then a line a comparison; long names are cut."""
+    lines = []
+    for record in results["records"]:
+        columns = _columns(record)
+        rows = [["system", *columns.values(), "n"]]
+        rows += [
+            [_shorten(name), *_cells(system, columns, with_interval=("accuracy",)), str(record["n"])]
+            for name, system in record["systems"].items()
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines += [f"{record['task']}, {record['split']}", ""]
+        for row in rows:
+            cells = [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+            lines.append("  ".join(cells))
+        lines.append("")
+        lines += [*_grouped(record), *(f"{_shorten(name)}: {note}" for name, note in _unparsed(record))]
+        if record["comparisons"]:
+            lines.append(f"Accuracy of {_shorten(record['comparisons'][0]['a'])} minus that of")
+        lines += [f"  {_shorten(row['b']).ljust(widths[0])}  {_comparison(row)}" for row in record["comparisons"]]
+        lines.append("")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def markdown_table(results: dict[str, Any]) -> str:
+    """Markdown of the same numbers, every one with its 95% interval: for cards and READMEs."""
+    lines = []
+    for record in results["records"]:
+        lines += [f"**{record['task']}, {record['split']}** (n = {record['n']})", ""]
+        columns = {**_columns(record), "accuracy": "accuracy"}
+        lines += [f"| {' | '.join(['system', *columns.values()])} |", f"|---|{'---:|' * len(columns)}"]
+        for name, system in record["systems"].items():
+            lines.append(f"| {' | '.join([name, *_cells(system, columns, with_interval=tuple(columns))])} |")
+        lines.append("")
+        lines += [f"* {note}" for note in _grouped(record)]
+        lines += [f"* {name}: {note}" for name, note in _unparsed(record)]
+        lines += [f"* accuracy of {row['a']} minus {row['b']}: {_comparison(row)}" for row in record["comparisons"]]
+        lines.append("")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _columns(record: dict[str, Any]) -> dict[str, str]:
+    found = set().union(*(system["metrics"] for system in record["systems"].values()))
+    return {name: title for name, title in COLUMNS.items() if name in found or name not in OF_PROBABILITIES}
+
+
+def _cells(system: dict[str, Any], columns: dict[str, str], with_interval: tuple[str, ...]) -> list[str]:
+    cells = []
+    for name in columns:
+        metric = system["metrics"].get(name)
+        cell = "–" if metric is None else f"{metric['value']:.3f}"
+        if metric is not None and name in with_interval and metric["low"] is not None:
+            cell += f" [{metric['low']:.3f}, {metric['high']:.3f}]"
+        cells.append(cell)
+    return cells
+
+
+def _grouped(record: dict[str, Any]) -> list[str]:
+    if not record["groups"]:
+        return []
+    return [f"{record['n']} cases of {record['groups']} groups (publications): no interval where those are too few"]
+
+
+def _unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:
+    rates = {name: system["metrics"]["parse_rate"]["value"] for name, system in record["systems"].items()}
+    return [
+        (name, f"{1 - rate:.1%} of the answers could not be parsed and count as wrong")
+        for name, rate in rates.items()
+        if rate < 1
+    ]
+
+
+def _comparison(row: dict[str, Any]) -> str:
+    interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+    test = "McNemar" if row["method"] == "mcnemar_exact" else "sign flips"
+    return f"{row['difference']:+.3f}{interval}, {test} {_p(row['p_value'])}, Holm {_p(row['p_adjusted'])}"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _shorten(name: str, width: int = 36) -> str:
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"

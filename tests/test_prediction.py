@@ -11,7 +11,7 @@ import pytest
 import torch
 from project import GOLDEN, make, make_cohort
 
-from osler import encoder, model, prediction, pypi, task
+from osler import encoder, model, prediction, pypi, results, task
 from osler import recipe as recipes
 from osler.baseline import LONGEST_RANKING
 from osler.errors import InputError
@@ -80,6 +80,12 @@ def test_baselines_of_findings_answer_every_case(tmp_path: Path, tiny_base: Base
         frozenset((LAMP, HUM, QUILLBY))
     }
     assert {row.probabilities for name in OF_FINDINGS[1:] for row in answers["test", name]} == {None}
+    files = sorted((tmp_path / "run" / "predictions").glob("*.jsonl"))
+    for record in results.score(files, tmp_path / "results.json", 20)["records"]:
+        metrics = {name: set(record["systems"][name]["metrics"]) for name in OF_FINDINGS}
+        assert {"accuracy", "mrr", "brier", "ece"} <= metrics["ontology_naive_bayes"]
+        assert {"accuracy", "mrr"} <= metrics["semantic_similarity_omim"]
+        assert "brier" not in metrics["semantic_similarity_omim"], "a similarity is no probability"
 
 
 def test_a_patient_is_what_its_text_names(tmp_path: Path, cohort: Callable[..., Task]) -> None:
@@ -165,22 +171,17 @@ def test_the_encoder_is_trained_once(tmp_path: Path, tiny_base: BaseSection, mon
     assert trained == [(24, tmp_path / "run" / "encoder", 0)]
 
 
-def test_the_base_is_asked_with_the_panel_before_it(
-    tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_base_is_asked_with_the_panel_before_it(tmp_path: Path, tiny_base: BaseSection) -> None:
     names = ["base_model", "base_model_with_labels"]
     path = make(tmp_path, tiny_base, evaluation={"baselines": names})
-    asked: dict[str, Task] = {}
-    monkeypatch.setattr(
-        prediction, "predict", lambda *a, of=prediction.predict, **k: (asked.setdefault(a[1], a[3]), of(*a, **k))
-    )
     given = evaluate(path)
     without, with_labels = (given["test", name] for name in names)
     assert [row.case_id for row in without] == [row.case_id for row in with_labels]
     assert [sum(row.probabilities or ()) for row in with_labels] == pytest.approx([1] * 24, abs=1e-6)
     assert [row.probabilities for row in without] != [row.probabilities for row in with_labels]
-    prompts = {name: asked[name].prompt for name in names}
-    assert prompts["base_model_with_labels"] == prompts["base_model"].listing(asked["base_model"].labels)
+    asked = task.load(tmp_path / "tasks" / "made_up")
+    assert {row.prompt_sha256 for row in without} == {asked.prompt.sha256}
+    assert {row.prompt_sha256 for row in with_labels} == {asked.prompt.listing(asked.labels).sha256}
 
 
 def test_a_panel_the_base_cannot_read_is_refused(tmp_path: Path, tiny_base: BaseSection) -> None:

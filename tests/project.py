@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import yaml
 from osler.recipe import BaseSection
 
 ROOT = Path(__file__).parent.parent
+GOLDEN = ROOT / "tests" / "golden"
 SIGNS = {
     "Noonan syndrome": ["short stature", "a heart murmur", "widely spaced eyes"],
     "Duchenne muscular dystrophy": ["muscle weakness", "calf enlargement", "a waddling gait"],
@@ -80,6 +82,36 @@ def make(folder: Path, tiny: BaseSection, rows: int = 24, **sections: dict[str, 
     path = folder / "recipes" / "tiny.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return path
+
+
+def make_cohort(folder: Path, tiny: BaseSection, hpoa: str = "", **sections: dict[str, Any]) -> Path:
+    """As :func:`make`, of a task whose patients are findings: two made-up diseases with two published patients each.
+
+    ``hpoa`` replaces the rows of tests/golden/cohort.hpoa. The files stand in ``folder/cache``, for ``$OSLER_CACHE``.
+    """
+    path = make(folder, tiny, task={"panel": "all"}, **sections)
+    content = yaml.safe_load((folder / "tasks" / "made_up" / "task.yaml").read_text())
+    texts = {
+        "mini.obo": (GOLDEN / "mini.obo").read_text(),
+        "mini.hpoa": hpoa or (GOLDEN / "cohort.hpoa").read_text(),
+    }
+    specs = {}
+    for name, text in texts.items():
+        file = folder / "cache" / "mini-1" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        specs[name] = f"pypi:mini==1/{name}#sha256={hashlib.sha256(text.encode()).hexdigest()}"
+    content["source"] = {
+        "kind": "simulated",
+        "ontology": specs["mini.obo"],
+        "annotations": specs["mini.hpoa"],
+        "phenopackets": "none.jsonl.gz",
+    }
+    content["panels"] = {"all": {"min_patients": 1}}
+    content["splits"] = {"test": "published patients", "simulated": "new simulated ones"}
+    del content["labels"]
+    (folder / "tasks" / "made_up" / "task.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
 

@@ -150,3 +150,13 @@ def test_an_answer_is_the_label_and_its_end(tokenizer: PreTrainedTokenizerBase) 
     assert end not in label
     both = completions(tokenizer, {"Noonan syndrome": "Noonan syndrome", "gout": "gout"})
     assert both == {"Noonan syndrome": [*label, end], "gout": completion(tokenizer, "gout")}
+
+
+def test_a_listing_shows_every_label_above_the_case_and_has_a_hash_of_its_own() -> None:
+    labels = {"1": "Noonan syndrome", "2": "{{ strange }} syndrome, {% type %} 2"}
+    listing = ASK.listing(labels)
+    (_, user) = listing.messages(TEXT)
+    assert user["content"].endswith(f"\n- Noonan syndrome\n- {labels['2']}\n\n{TEXT}\nDiagnosis?")
+    hashes = {ASK.sha256, listing.sha256, ASK.listing({"1": "Noonan syndrome"}).sha256}
+    assert len(hashes) == 3
+    assert ASK.listing(dict(labels)).sha256 == listing.sha256

@@ -116,6 +116,18 @@ def refusal(path: Path, *overrides: str) -> str:
 # ── good recipes ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("name", ["ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim"])
+def test_a_baseline_of_findings_is_for_tasks_whose_patients_have_them(path: Path, name: str) -> None:
+    baselines = f"evaluation.baselines=[majority, {name}]"
+    assert recipe.load(path, [baselines]).evaluation.baselines == ("majority", name)
+    text = path.with_name("minimal.yaml")
+    text.write_text(MINIMAL)
+    assert refusal(text, baselines) == (
+        f"{text}: evaluation.baselines (override): {name} takes patients as findings of an ontology;"
+        " the cases of complaints are texts"
+    )
+
+
 def test_a_recipe_is_typed_and_complete(path: Path) -> None:
     loaded = recipe.load(path)
     assert loaded.base.revision == "0123456789" * 4

@@ -1,16 +1,29 @@
-"""What a model has to beat: the most frequent label, and linear classifiers on TF-IDF."""
+"""What a model has to beat: the most frequent label, classifiers of the text, and rankings by a patient's findings."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from osler.errors import InputError
+from osler.patient import Patient
 from osler.prediction_file import Prediction
+
+if TYPE_CHECKING:  # the encoder imports torch
+    from osler.encoder import Classifier
+    from osler.naive_bayes import NaiveBayes
+    from osler.similarity import Similarity
 
 Rows = Sequence[Mapping[str, Any]]
 """Cases with the keys ``case_id``, ``text``, ``label`` (strings), ``subgroups`` (a dict of strings) and ``group``."""
+
+
+LONGEST_RANKING = 100
+"""Of a ranking over all of OMIM. A label further down is not found: the ranks after it decide nothing."""
 
 
 def majority(train_rows: Rows, test_rows: Rows, *, task: str, split: str) -> list[Prediction]:
@@ -46,7 +59,6 @@ def tfidf_char_svm(train_rows: Rows, test_rows: Rows, *, task: str, split: str) 
 def _linear_svm(
     system: str, features: dict[str, Any], train_rows: Rows, test_rows: Rows, task: str, split: str
 ) -> list[Prediction]:
-    import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
@@ -67,6 +79,73 @@ def _linear_svm(
         _prediction(row, system, tuple(str(label) for label in classifier.classes_[best_first]), None, task, split)
         for row, best_first in zip(test_rows, order, strict=True)
     ]
+
+
+def encoder(classifier: Classifier, test_rows: Rows, *, task: str, split: str) -> list[Prediction]:
+    """A fine-tuned encoder with a classification head: ranks and probabilities of the labels it was trained on."""
+    scores = classifier.log_probabilities([row["text"] for row in test_rows])
+    return [
+        _prediction(row, "encoder", *_best_first(classifier.labels, of_row, probable=True), task, split)
+        for row, of_row in zip(test_rows, scores, strict=True)
+    ]
+
+
+def ontology_naive_bayes(
+    model: NaiveBayes, patients: Mapping[str, Patient], test_rows: Rows, *, task: str, split: str
+) -> list[Prediction]:
+    """The panel by its posterior probabilities; ``patients`` are those behind the rows, by case id."""
+    return [
+        _prediction(
+            row,
+            "ontology_naive_bayes",
+            *_best_first(model.diseases, model.log_posterior(patients[row["case_id"]]), probable=True),
+            task,
+            split,
+        )
+        for row in test_rows
+    ]
+
+
+def semantic_similarity(
+    model: Similarity, patients: Mapping[str, Patient], test_rows: Rows, *, task: str, split: str
+) -> list[Prediction]:
+    """The panel by its similarity to each patient, which is no probability: that stays None."""
+    return _by_similarity("semantic_similarity", None, model, patients, test_rows, task, split)
+
+
+def semantic_similarity_omim(
+    model: Similarity, patients: Mapping[str, Patient], test_rows: Rows, *, task: str, split: str
+) -> list[Prediction]:
+    """:func:`semantic_similarity` over all of OMIM, as users of a phenotype-driven search see it.
+
+    A harder question than the panel's, and the only system that answers it: its accuracy says what choosing among the
+    panel is worth. ``ranked`` holds the first ``LONGEST_RANKING``.
+    """
+    return _by_similarity("semantic_similarity_omim", LONGEST_RANKING, model, patients, test_rows, task, split)
+
+
+def _by_similarity(
+    system: str,
+    longest: int | None,
+    model: Similarity,
+    patients: Mapping[str, Patient],
+    test_rows: Rows,
+    task: str,
+    split: str,
+) -> list[Prediction]:
+    predictions = []
+    for row in test_rows:
+        ranked, _ = _best_first(model.diseases, model.scores(patients[row["case_id"]].present))
+        predictions.append(_prediction(row, system, ranked[:longest], None, task, split))
+    return predictions
+
+
+def _best_first(
+    labels: Sequence[str], scores: npt.NDArray[Any], probable: bool = False
+) -> tuple[tuple[str, ...], tuple[float, ...] | None]:
+    """Labels by falling score, ties in their own order; where the scores are log-probabilities, the probabilities."""
+    order = np.argsort(-scores, kind="stable")
+    return tuple(labels[i] for i in order), tuple(np.exp(scores[order]).tolist()) if probable else None
 
 
 def _prediction(

@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 from osler.errors import InputError
 from osler.manifest import sha256_text
-from osler.perturbation import OF_TEXTS, Perturbation
+from osler.perturbation import Perturbation
 from osler.recipe import DataSection
 from osler.schema import Problem, check
-from osler.task import Row, Rows, changed, hub_file
+from osler.task import Row, Rows, Texts, changed, hub_file
 
 LETTERS = "ABCDEFGHIJ"
 DECISIONS = {"yes": "A", "no": "B", "maybe": "C"}  # PubMedQA's three answers, and the letters they are shown with
@@ -82,13 +82,11 @@ def _read_section(content: Mapping[str, Any]) -> tuple[SourceSection, dict[str, 
 # ── the source ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Benchmark:
+class Benchmark(Texts):
     """The published test cases of a benchmark, from the Hub at a pinned revision or from a local copy.
 
     ``content`` is the task.yaml; raises :class:`~osler.schema.Problem` for what is wrong with it.
     """
-
-    perturbations = OF_TEXTS
 
     def __init__(self, content: Mapping[str, Any], data_folder: Path | None) -> None:
         self._source, self._files = _read_section(content)

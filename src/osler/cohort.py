@@ -9,9 +9,9 @@ from typing import Any
 
 from osler import pypi
 from osler.errors import InputError
-from osler.hpo import read_annotations, read_ontology
+from osler.hpo import Annotations, Ontology, read_annotations, read_ontology
 from osler.narrative import Vocabulary, describe, mentioned, sentences, worded
-from osler.patient import Patient, clean, panel, phenopackets, small_publications
+from osler.patient import Patient, clean, panel, phenopackets, small_publications, training_annotations
 from osler.perturbation import OF_PATIENTS, Perturbation
 from osler.recipe import DataSection
 from osler.simulate import OTHER_SEX, Simulator
@@ -97,6 +97,15 @@ class Cohort:
         if family == "test":
             return _all(self._test), "phenotype.hpoa", wording or "terms"
         return self._clean, "phenopacket_store", wording or "terms"
+
+    def patients(self, split: str) -> dict[str, Patient]:
+        """Case id → the patient of a row of ``split``, with the findings that its text names and no others."""
+        # The same generator as in _told: a description leaves findings out where there are too many.
+        return {p.case_id: mentioned(p, random.Random(p.case_id)) for p in self._patients(split)[0]}
+
+    def knowledge(self) -> tuple[Ontology, Annotations]:
+        """The ontology and, of every disease, the annotation rows that simulated patients are drawn from."""
+        return self._ontology, training_annotations(self._annotations, self._held_out)
 
     def perturbed(self, split: str, perturbation: Perturbation) -> Rows:
         """The rows of ``split``, told of other findings, another sex or age, or in other words; all else as it was."""

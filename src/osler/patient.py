@@ -8,7 +8,7 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from osler.errors import InputError
@@ -89,6 +89,12 @@ def small_publications(annotations: Annotations, diseases: Iterable[str], held_o
 def training_rows(annotations: Annotations, disease: str, held_out: Collection[str]) -> list[Annotation]:
     """The disease's annotation rows no held-out publication contributed to, not even as one of several."""
     return [row for row in annotations.rows[disease] if row.references.isdisjoint(held_out)]
+
+
+def training_annotations(annotations: Annotations, held_out: Collection[str]) -> Annotations:
+    """The annotations with the :func:`training_rows` of every disease; one that has none left is not in it."""
+    rows = {disease: tuple(training_rows(annotations, disease, held_out)) for disease in annotations.rows}
+    return replace(annotations, rows={disease: left for disease, left in rows.items() if left})
 
 
 def panel(annotations: Annotations, min_patients: int) -> dict[str, dict[str, Patient]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler import baseline, generation, pypi, scoring, terminology
 from osler.errors import InputError
+from osler.naive_bayes import NaiveBayes
 from osler.prediction_file import (
     Prediction,
     append_predictions,
@@ -20,15 +22,19 @@ from osler.prediction_file import (
     read_parts,
     write_predictions,
 )
-from osler.recipe import Recipe
+from osler.recipe import OF_FINDINGS, Recipe
 from osler.run import Run, tuned_name
 from osler.scoring import Answer, ChoiceScorer, LabelScorer, Scorer
+from osler.similarity import Similarity
 from osler.task import Row, Task
 
 BATCH = 16  # cases scored at once
+PANEL_TOKENS = 4096  # scored at once where every prompt lists the panel: eager attention's memory is their square
 
 
-def predict(rows: Sequence[Row], system: str, split: str, task: Task, scorer: Scorer, path: Path) -> None:
+def predict(
+    rows: Sequence[Row], system: str, split: str, task: Task, scorer: Scorer, path: Path, batch_size: int = BATCH
+) -> None:
     """Have ``scorer`` answer every row and write ``path``, one prediction a row, in the order of ``rows``.
 
     Batches are shared out over the processes of ``accelerate launch`` whole, so any number of them gives the same
@@ -36,7 +42,7 @@ def predict(rows: Sequence[Row], system: str, split: str, task: Task, scorer: Sc
     """
     state = PartialState()
     prompts = [scorer.encode(row) for row in rows]
-    batches = scoring.batches(prompts, BATCH)[state.process_index :: state.num_processes]
+    batches = scoring.batches(prompts, batch_size)[state.process_index :: state.num_processes]
     known = read_parts(path)
     state.wait_for_everyone()  # nobody may write before everybody has read: all must know the same cases
     with (
@@ -106,7 +112,7 @@ def run(
         PartialState().wait_for_everyone()  # before the first of us writes one of them
         if not missing:
             continue
-        answer = _system(system, recipe, task, training, tuned, base, tokenizer)
+        answer = _system(system, run, recipe, task, training, tuned, base, tokenizer)
         for split in missing:
             answer(rows[split], split, files[split, system])
     return list(files.values())
@@ -114,6 +120,7 @@ def run(
 
 def _system(
     system: str,
+    run: Run,
     recipe: Recipe,
     task: Task,
     training: Callable[[], list[Row]],
@@ -122,19 +129,66 @@ def _system(
     tokenizer: PreTrainedTokenizerBase,
 ) -> Callable[[list[Row], str, Path], None]:
     """What writes the predictions for rows of a split to a path, its model loaded or its classifier's data at hand."""
-    if system in ("majority", "tfidf_svm", "tfidf_char_svm"):
-        fit = getattr(baseline, system)
+    if system == "base_model_with_labels":
+        return _with_labels(system, recipe, replace(task, prompt=task.prompt.listing(task.labels)), base(), tokenizer)
+    if system == tuned_name(recipe) or system == "base_model":
+        model = (base if system == "base_model" else tuned)().eval()
+        scorer = _scorer(task.scorer or recipe.evaluation.scorer, model, tokenizer, task)
+        return lambda rows, split, path: predict(rows, system, split, task, scorer, path)
+    fit = cache(lambda: _baseline(system, run, recipe, task, training))
 
-        def answer(rows: list[Row], split: str, path: Path) -> None:
-            state = PartialState()
-            if state.is_main_process:
-                write_predictions(path, fit(training(), rows, task=task.name, split=split))
-            state.wait_for_everyone()
+    def answer(rows: list[Row], split: str, path: Path) -> None:
+        state = PartialState()
+        if state.is_main_process:
+            write_predictions(path, fit()(rows, split))
+        state.wait_for_everyone()
 
-        return answer
-    model = (base if system == "base_model" else tuned)().eval()
-    scorer = _scorer(task.scorer or recipe.evaluation.scorer, model, tokenizer, task)
-    return lambda rows, split, path: predict(rows, system, split, task, scorer, path)
+    return answer
+
+
+def _with_labels(
+    system: str, recipe: Recipe, task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Callable[[list[Row], str, Path], None]:
+    """The untuned base with the panel in every prompt. A panel the base cannot read is refused, not cut off."""
+    scorer = LabelScorer(
+        model.eval(), tokenizer, task.prompt, task.labels, normalised=recipe.evaluation.scorer == "label_trie"
+    )
+    answers = max(len(path) for path in scorer.trie.paths.values())
+
+    def answer(rows: list[Row], split: str, path: Path) -> None:
+        longest = max(len(scorer.encode(row)) for row in rows) + answers
+        if longest > (limit := model.config.max_position_embeddings):
+            raise InputError(
+                f"evaluation.baselines: {system}: with its {len(task.labels)} labels listed, a case of {split} has"
+                f" {longest:,} tokens and {recipe.base.model} reads {limit:,}; leave it out, or take a smaller panel"
+            )
+        predict(rows, system, split, task, scorer, path, batch_size=max(1, min(BATCH, PANEL_TOKENS // longest)))
+
+    return answer
+
+
+def _baseline(
+    system: str, run: Run, recipe: Recipe, task: Task, training: Callable[[], list[Row]]
+) -> Callable[[list[Row], str], list[Prediction]]:
+    """What predicts the rows of a split without a language model, fitted here where one fit does for all splits."""
+    if system == "encoder":
+        from osler import encoder
+
+        device = PartialState().device
+        if not run.encoder.is_dir():
+            encoder.train(training(), run.encoder, recipe.seed, device)
+        classifier = encoder.Classifier(run.encoder, device)
+        return lambda rows, split: baseline.encoder(classifier, rows, task=task.name, split=split)
+    if system in OF_FINDINGS:
+        ontology, annotations = task.source.knowledge()
+        omim = [disease for disease in annotations.rows if disease.startswith("OMIM:")]
+        diseases = omim if system == "semantic_similarity_omim" else task.labels
+        kind = NaiveBayes if system == "ontology_naive_bayes" else Similarity
+        model = kind(ontology, annotations, diseases)
+        ranked = getattr(baseline, system)
+        return lambda rows, split: ranked(model, task.source.patients(split), rows, task=task.name, split=split)
+    fit = getattr(baseline, system)
+    return lambda rows, split: fit(training(), rows, task=task.name, split=split)
 
 
 def _scorer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Scorer:

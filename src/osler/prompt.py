@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jinja2
 from transformers import PreTrainedTokenizerBase
 
 from osler.errors import InputError
 from osler.manifest import sha256_text
+
+LISTING = "The diagnosis is one of these, written exactly as here:\n"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Prompt:
     def sha256(self) -> str:
         """Hash of both turns: two runs with the same hash asked the same question."""
         return sha256_text(f"{self.system!r}\n{self.template}")
+
+    def listing(self, labels: Mapping[str, str]) -> Prompt:
+        """This prompt with the texts of ``labels`` above the user turn, one a line. Its hash covers them."""
+        lines = "".join(f"- {text}\n" for text in labels.values())
+        return replace(self, template=f"{{% raw %}}{LISTING}{lines}{{% endraw %}}\n{self.template}")
 
     def messages(self, text: str, options: Mapping[str, str] | None = None) -> list[dict[str, str]]:
         """The conversation up to the answer; ``options`` are option ids and texts, in the order to show them."""

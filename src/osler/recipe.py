@@ -83,13 +83,28 @@ class LossSection:
     completion_weight: float | None = None
 
 
+Baseline = Literal[
+    "base_model",
+    "base_model_with_labels",
+    "majority",
+    "tfidf_svm",
+    "tfidf_char_svm",
+    "encoder",
+    "ontology_naive_bayes",
+    "semantic_similarity",
+    "semantic_similarity_omim",
+]
+# Those that take patients as findings, not as texts.
+OF_FINDINGS = ("ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim")
+
+
 @dataclass(frozen=True)
 class EvaluationSection:
     """What is scored after training, how, and against which baselines."""
 
     splits: tuple[str, ...]
     scorer: Literal["label_trie", "label_likelihood"] = "label_trie"
-    baselines: tuple[Literal["base_model", "majority", "tfidf_svm", "tfidf_char_svm"], ...] = ("majority", "tfidf_svm")
+    baselines: tuple[Baseline, ...] = ("majority", "tfidf_svm")
     resamples: int = 2000
 
 
@@ -388,6 +403,10 @@ def _check_task(task: TaskSection, evaluation: EvaluationSection, tasks: Path) -
         raise Problem("evaluation.splits", f"{show(evaluation.splits)} is not allowed; expected one or more, each once")
     for split in evaluation.splits:
         check(split, Literal[tuple(splits)], "evaluation.splits")
+    for baseline in OF_FINDINGS:
+        if baseline in evaluation.baselines and kind != "simulated":
+            text = f"{baseline} takes patients as findings of an ontology; the cases of {task.name} are texts"
+            raise Problem("evaluation.baselines", text)
     return kind == "simulated"
 
 

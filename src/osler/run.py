@@ -47,6 +47,11 @@ class Run:
         return self.folder / "predictions"
 
     @property
+    def encoder(self) -> Path:
+        """The baseline that is trained: a fine-tuned encoder, if the recipe compares with one."""
+        return self.folder / "encoder"
+
+    @property
     def results(self) -> Path:
         return self.folder / "results.json"
 

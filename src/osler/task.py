@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 from osler.errors import InputError
+from osler.hpo import Annotations, Ontology
 from osler.narrative import stable_unit
+from osler.patient import Patient
 from osler.perturbation import OF_TEXTS, Perturbation
 from osler.prompt import Prompt
 from osler.recipe import DataSection
@@ -73,6 +75,15 @@ class Source(Protocol):
     def perturbed(self, split: str, perturbation: Perturbation) -> Rows:
         """The rows of a split, changed; the same case ids and labels, in the same order. Where nothing can be changed,
         the case is left out and counted. Raises :class:`InputError` for what is not in ``perturbations``."""
+
+    def patients(self, split: str) -> Mapping[str, Patient]:
+        """Case id → the patient a text was made from, with the findings that it names; empty where texts are all."""
+
+    def knowledge(self) -> tuple[Ontology, Annotations]:
+        """The ontology, and the annotations of diseases that training may learn from.
+
+        Raises :class:`InputError` where the cases are texts and nothing more.
+        """
 
     def publications(self, split: str) -> Mapping[str, Collection[str]]:
         """Case id → the publications a held-out case was taken from; empty where the source knows none."""
@@ -167,13 +178,25 @@ def hub_file(dataset: str, revision: str, name: str, local: str) -> Path:
         ) from error
 
 
-class Published:
+class Texts:
+    """A source whose cases are texts and nothing more."""
+
+    perturbations = OF_TEXTS
+
+    def patients(self, split: str) -> Mapping[str, Patient]:
+        """None."""
+        return {}
+
+    def knowledge(self) -> tuple[Ontology, Annotations]:
+        """Raises :class:`InputError`."""
+        raise InputError("the cases of this task are texts; no ontology says what their findings are")
+
+
+class Published(Texts):
     """A dataset with its own train and test files: JSONL on the Hub at a pinned revision, or a local copy of it.
 
     ``validation_share`` of the rows of its training file, chosen by a hash of their text, are the split ``validation``.
     """
-
-    perturbations = OF_TEXTS
 
     def __init__(self, spec: Mapping[str, Any], labels: list[str], folder: Path | None) -> None:
         self.labels = {label: label for label in labels}

@@ -6,8 +6,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from osler import contamination
 from osler import recipe as recipes
 from osler.errors import InputError, exit_status
+from osler.manifest import read_json
 from osler.run import Run
 
 
@@ -26,6 +28,9 @@ def main() -> int:
     if not arguments.plan:
         run.check(recipe)
         if run.finished:
+            overlap = read_json(run.data_report)["contamination"]
+            contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
+            run.open(recipe)  # what is evaluated, and how it is published, may have changed
             print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")
             return 0
     from osler import training  # imports torch: not for --help, not for a recipe that is refused

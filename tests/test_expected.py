@@ -23,10 +23,10 @@ def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: 
     """A run directory as training and evaluation leave it, with made-up figures."""
     run = Run(folder / f"run-{seed}-{accuracy}")
     recipe = recipes.load(path, [f"train.seed={seed}", *overrides])
+    run.open(recipe)
     write_json(
         run.manifest,
         {
-            "recipe": {"sha256": recipe.sha256},
             "seed": seed,
             "environment": ENVIRONMENT,
             "threads": 2,
@@ -86,6 +86,7 @@ def test_a_new_seed_is_within_tolerance_95_times_in_100() -> None:
         ((1,), [], "is not a run of"),  # the first run is the recipe's own
         ((0, 0), [], "seed 0 is there already"),
         ((0, 1), ["train.learning_rate=0.5"], "is not a run of"),
+        ((0, 1), ["evaluation.resamples=7"], "evaluates something else now"),
     ],
 )
 def test_runs_of_anything_else_are_refused(

@@ -50,6 +50,17 @@ def test_a_run_can_be_opened_twice_by_its_own_recipe_only(tmp_path: Path, tiny_b
     assert run.recipe() == recipes.load(path)
     with pytest.raises(InputError, match="another recipe"):
         run.open(recipes.load(path, ["train.seed=3"]))
+    with pytest.raises(InputError, match="another recipe"):  # its predictions would be of two scorers
+        run.open(recipes.load(path, ["evaluation.scorer=label_likelihood"]))
+
+
+def test_a_run_takes_up_what_its_recipe_evaluates_now(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    run = Run(tmp_path / "run")
+    run.open(recipes.load(path))
+    changed = recipes.load(path, ["evaluation.baselines=[majority]", "publish.private=false"])
+    run.open(changed)
+    assert run.recipe() == changed
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, tiny_base: BaseSection) -> None:

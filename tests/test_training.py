@@ -22,7 +22,7 @@ from osler import task
 from osler.data import build
 from osler.model import load_base, load_tokenizer
 from osler.recipe import BaseSection
-from osler.run import Run
+from osler.run import Run, mark_complete
 from osler.training import LabelTrieTrainer, ShuffledBatches, trainer
 from osler.trie import LabelTrie
 
@@ -70,6 +70,8 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
     again = script(tmp_path, "train", path)
     assert again.returncode == 0
     assert "trained already" in again.stdout
+    script(tmp_path, "train", path, "evaluation.baselines=[majority]", "--output", run)
+    assert recipes.load(run / "recipe.yaml").evaluation.baselines == ("majority",)
 
 
 def test_showing_the_plan_writes_nothing(tmp_path: Path, tiny_base: BaseSection) -> None:
@@ -129,13 +131,20 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed / "manifest.json").exists(), "the run ended before it could be killed"
+    whole = Run(killed).last_checkpoint()
+    assert whole is not None
+    (whole / "complete.json").unlink()
+    (whole / "elapsed.json").write_text('{"train_seconds": 1000}')
+    mark_complete(whole)
     # What a kill during saving leaves behind: a folder that looks like a checkpoint and is not whole.
     (killed / "checkpoints" / "checkpoint-39").mkdir()
     (killed / "checkpoints" / "checkpoint-39" / "adapter_model.safetensors").write_bytes(b"cut off")
 
     resumed = script(tmp_path, "train", path, "--output", killed)
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads((killed / "manifest.json").read_text())["resumed_from_step"] in range(5, 40, 5)
+    manifest = json.loads((killed / "manifest.json").read_text())
+    assert manifest["resumed_from_step"] in range(5, 40, 5)
+    assert 1000 < manifest["train_seconds"] < 1200, "the time before the kill counts"
     assert losses(killed) == losses(straight)
     for name, weight in adapter(straight).items():
         assert torch.equal(weight, adapter(killed)[name]), name

@@ -43,8 +43,13 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
         results.append(read_json(run.results))
         seed = manifests[-1]["seed"]
         as_run = recipe if run is runs[0] else recipes.load(recipe_path, [f"train.seed={seed}"])
-        if manifests[-1]["recipe"]["sha256"] != as_run.sha256:
+        if run.recipe().run_sha256 != as_run.run_sha256:
             raise InputError(f"{run.folder}: is not a run of {recipe_path} as it stands now; train it again")
+        if run.recipe().evaluation != as_run.evaluation:
+            raise InputError(
+                f"{run.folder}: {recipe_path} evaluates something else now; start scripts/train.py with it once more,"
+                " which trains nothing, then scripts/evaluate.py"
+            )
         if seed in (m["seed"] for m in manifests[:-1]):
             raise InputError(f"{run.folder}: seed {seed} is there already; a spread needs different seeds")
     manifest, environment = manifests[0], manifests[0]["environment"]

@@ -162,8 +162,20 @@ class Recipe:
     @property
     def sha256(self) -> str:
         """Hash of the canonical JSON of the content: comments, key order and ``3`` for ``3.0`` do not change it."""
-        canonical = json.dumps(_canonical(self.to_dict()), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _sha256(self.to_dict())
+
+    @property
+    def run_sha256(self) -> str:
+        """Hash of what a run is bound to once it is trained: all but which cases it is scored on beside which systems
+        and how it is published. The scorer stays in it: another one needs predictions of its own."""
+        content = self.to_dict()
+        bound = {key: content[key] for key in content.keys() - {"allow_overlap", "publish"}}
+        return _sha256({**bound, "evaluation": {"scorer": self.evaluation.scorer}})
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _canonical(value: Any) -> Any:

@@ -68,7 +68,10 @@ class Run:
         return self.manifest.is_file()
 
     def open(self, recipe: Recipe) -> None:
-        """Make the directory, or take it up again. Raises :class:`InputError` as :meth:`check` does."""
+        """Make the directory, or take it up again, with the recipe's evaluation as it is now.
+
+        Raises :class:`InputError` as :meth:`check` does.
+        """
         self.check(recipe)
         write_atomically(self.folder / "recipe.yaml", recipe.to_yaml())
 
@@ -76,10 +79,10 @@ class Run:
         """Raise :class:`InputError` where the directory belongs to another recipe or to something else altogether."""
         path = self.folder / "recipe.yaml"
         if path.is_file():
-            if (found := recipes.load(path).sha256) != recipe.sha256:
+            if (found := recipes.load(path).run_sha256) != recipe.run_sha256:
                 raise InputError(
                     f"{self.folder}: holds a run of another recipe (sha256 {found[:12]}, this one is"
-                    f" {recipe.sha256[:12]}); name another folder with --output, or move that one away"
+                    f" {recipe.run_sha256[:12]}); name another folder with --output, or move that one away"
                 )
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise InputError(f"{self.folder}: is not empty and holds no recipe.yaml; name another folder with --output")

@@ -26,13 +26,16 @@ from osler import plan, task
 from osler import recipe as recipes
 from osler.data import IGNORED, TrainingData, build
 from osler.errors import InputError
-from osler.manifest import environment, peak_memory_bytes, write_json
+from osler.manifest import environment, peak_memory_bytes, read_json, write_json
 from osler.recipe import Recipe
 from osler.run import Run, mark_complete
 from osler.trie import LabelTrie
 
 # A full disk by the words of the three who write: Python (OSError), safetensors' Rust and torch's zip writer.
 DISK_FULL = re.compile(r"No space left|File too large|Disk quota|StorageFull|code: 2[78]\b|failed writing file")
+
+
+ELAPSED = "elapsed.json"  # in a checkpoint: for how long training had gone on
 
 
 class ShuffledBatches(LengthGroupedSampler):
@@ -123,8 +126,9 @@ class LabelTrieTrainer(SFTTrainer):
 class Progress(TrainerCallback):
     """Writes ``train_log.jsonl`` and marks checkpoints as whole once they are."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, started: float) -> None:
         self._run = run
+        self._started = started
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         """Append one line a log event. A resumed run's lines follow those of the first: the step orders them."""
@@ -135,7 +139,9 @@ class Progress(TrainerCallback):
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Called after everything of a checkpoint is on disk."""
         if state.is_world_process_zero:
-            mark_complete(self._run.checkpoints / f"checkpoint-{state.global_step}")
+            checkpoint = self._run.checkpoints / f"checkpoint-{state.global_step}"
+            write_json(checkpoint / ELAPSED, {"train_seconds": time.monotonic() - self._started})
+            mark_complete(checkpoint)
 
 
 def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
@@ -166,7 +172,6 @@ def trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizer
         "train_dataset": Dataset.from_list(data.examples),
         "processing_class": tokenizer,
         "peft_config": LoraConfig(task_type="CAUSAL_LM", **recipe.lora) if recipe.lora is not None else None,
-        "callbacks": [Progress(run)],
     }
     if recipe.loss.name == "label_trie":
         weight = recipe.loss.completion_weight or 0.0
@@ -224,7 +229,9 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
 def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
     """Train from the last whole checkpoint, if there is one, to the end; save the adapter and its tokenizer."""
     checkpoint = run.last_checkpoint()
-    started = time.monotonic()
+    # The time before a kill counts, up to the checkpoint.
+    started = time.monotonic() - (read_json(checkpoint / ELAPSED)["train_seconds"] if checkpoint else 0)
+    made.add_callback(Progress(run, started))
     made.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
     staging = run.folder / ".adapter"

@@ -49,6 +49,20 @@ def test_scores_equal_those_of_a_pass_for_each_label(model: PreTrainedModel, nor
     assert (scores - expected).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_trie_run_in_pieces_gives_what_it_gives_as_a_whole(
+    model: PreTrainedModel, normalised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = [LabelTrie(SEQUENCES), LabelTrie({"only": [10, EOS]}), LabelTrie({"x": [10, EOS], "y": [11, 12, EOS]})]
+    whole = score(model, PROMPTS, [Layout(trie, normalised) for trie in tries])
+    monkeypatch.setattr("osler.scoring.PIECE", 2)
+    monkeypatch.setattr("osler.scoring.ATTENDED", 200)  # a few sequences at once
+    layouts = [Layout(trie, normalised) for trie in tries]
+    assert normalised or len(layouts[0].pieces) > 1
+    for expected, found in zip(whole, score(model, PROMPTS, layouts), strict=True):
+        assert (found - expected).abs().max() < 1e-5
+
+
 def test_normalised_probabilities_sum_to_one(model: PreTrainedModel) -> None:
     scores = torch.stack(score(model, PROMPTS, [Layout(LabelTrie(SEQUENCES), True)] * 3))
     assert torch.allclose(scores.exp().sum(-1), torch.ones(len(PROMPTS)), atol=1e-5)

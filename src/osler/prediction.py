@@ -29,12 +29,9 @@ from osler.similarity import Similarity
 from osler.task import Row, Task
 
 BATCH = 16  # cases scored at once
-PANEL_TOKENS = 4096  # scored at once where every prompt lists the panel: eager attention's memory is their square
 
 
-def predict(
-    rows: Sequence[Row], system: str, split: str, task: Task, scorer: Scorer, path: Path, batch_size: int = BATCH
-) -> None:
+def predict(rows: Sequence[Row], system: str, split: str, task: Task, scorer: Scorer, path: Path) -> None:
     """Have ``scorer`` answer every row and write ``path``, one prediction a row, in the order of ``rows``.
 
     Batches are shared out over the processes of ``accelerate launch`` whole, so any number of them gives the same
@@ -42,7 +39,7 @@ def predict(
     """
     state = PartialState()
     prompts = [scorer.encode(row) for row in rows]
-    batches = scoring.batches(prompts, batch_size)[state.process_index :: state.num_processes]
+    batches = scoring.batches(prompts, BATCH)[state.process_index :: state.num_processes]
     known = read_parts(path)
     state.wait_for_everyone()  # nobody may write before everybody has read: all must know the same cases
     with (
@@ -162,7 +159,7 @@ def _with_labels(
                 f"evaluation.baselines: {system}: with its {len(task.labels)} labels listed, a case of {split} has"
                 f" {longest:,} tokens and {recipe.base.model} reads {limit:,}; leave it out, or take a smaller panel"
             )
-        predict(rows, system, split, task, scorer, path, batch_size=max(1, min(BATCH, PANEL_TOKENS // longest)))
+        predict(rows, system, split, task, scorer, path)
 
     return answer
 

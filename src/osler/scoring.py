@@ -21,6 +21,8 @@ from osler.task import Row
 from osler.trie import ROOT, LabelTrie
 
 VOCABULARY_ROWS = 1024  # positions whose whole vocabulary is looked at at once: 0.2 GB for 49,152 tokens in float32
+PIECE = 512  # trie nodes in one sequence: attention costs their square, so a large trie is run in pieces
+ATTENDED = 2**24  # pairs of tokens in one forward pass: eager attention holds one float a pair and head
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Layout:
     Attributes:
         tokens, depths: (nodes,) of the nodes that are run, parents first.
         sees: (nodes, nodes), True where a node attends to another: itself and its ancestors.
+        pieces: which nodes make up each sequence that is run, parents first; between them all of them, and of each
+            node its ancestors.
         decided: (tokens,) the tokens whose log-probability is asked for, by id.
         source: (tokens,) whose hidden state predicts each: 0 is the prompt's last token, ``i + 1`` the node ``i``.
         paths: (labels, longest) which of ``decided`` make up each label, padded with ``len(decided)``.
@@ -135,6 +139,7 @@ class Layout:
             while node != ROOT:
                 self.sees[i, column[node]] = True
                 node = trie.nodes[node].parent
+        self.pieces = self._pieces([column[node] for node in trie.depth_first() if node in column])
         sources = [node for node in [ROOT, *nodes] if len(trie.children[node]) > (1 if normalised else 0)]
         decided = [(child, source) for source in sources for child in trie.children[source].values()]
         self.decided = torch.tensor([trie.nodes[child].token for child, _ in decided], dtype=torch.long)
@@ -142,6 +147,11 @@ class Layout:
         place = {child: i for i, (child, _) in enumerate(decided)}
         paths = [torch.tensor([place[n] for n in path if n in place], dtype=torch.long) for path in trie.paths.values()]
         self.paths = torch.nn.utils.rnn.pad_sequence(paths, batch_first=True, padding_value=len(decided))
+
+    def _pieces(self, depth_first: Sequence[int]) -> list[torch.Tensor]:
+        """Nodes near one another in pieces of ``PIECE``, and what is above them as often as it is needed."""
+        cut = [depth_first[start : start + PIECE] for start in range(0, len(depth_first), PIECE)] or [[]]
+        return [self.sees[list(piece)].any(0).nonzero().flatten() for piece in cut]
 
 
 @torch.inference_mode()
@@ -173,25 +183,51 @@ def _over_vocabulary(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor
 
 
 def _states(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layouts: Sequence[Layout]) -> list[torch.Tensor]:
-    """For each case (1 + nodes, hidden size): the state of the prompt's last token, then those of the trie's nodes.
+    """For each case (1 + nodes, hidden size): the state of the prompt's last token, then those of the trie's nodes."""
+    sequences = [(case, piece) for case, layout in enumerate(layouts) for piece in layout.pieces]
+    longest = max(len(p) for p in prompts) + max(len(piece) for _, piece in sequences)
+    at_once = max(1, ATTENDED // longest**2)
+    found: dict[int, torch.Tensor] = {}
+    for start in range(0, len(sequences), at_once):
+        some = sequences[start : start + at_once]
+        states = _forward(
+            model,
+            [prompts[case] for case, _ in some],
+            [layouts[case] for case, _ in some],
+            [piece for _, piece in some],
+        )
+        for (case, piece), hidden in zip(some, states, strict=True):
+            if case not in found:
+                found[case] = hidden.new_empty(1 + len(layouts[case].tokens), hidden.shape[-1])
+            found[case][0], found[case][1 + piece] = hidden[0], hidden[1:]
+    return [found[case] for case in range(len(prompts))]
+
+
+def _forward(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    layouts: Sequence[Layout],
+    pieces: Sequence[torch.Tensor],
+) -> list[torch.Tensor]:
+    """For each sequence (1 + nodes of the piece, hidden size), in one pass.
 
     Prompts are padded on the left so that all tries start in one column, tries on the right.
     """
-    width, n = max(len(p) for p in prompts), max(len(layout.tokens) for layout in layouts)
+    width, n = max(len(p) for p in prompts), max(len(piece) for piece in pieces)
     ids = torch.zeros(len(prompts), width + n, dtype=torch.long)
     positions = torch.zeros_like(ids)
     # Padding attends to itself: a row that attends to nothing would be NaN.
     allowed = torch.eye(width + n, dtype=torch.bool).repeat(len(prompts), 1, 1)
     causal = torch.ones(width, width, dtype=torch.bool).tril()
-    for row, (prompt, layout) in enumerate(zip(prompts, layouts, strict=True)):
-        start, end = width - len(prompt), width + len(layout.tokens)
+    for row, (prompt, layout, piece) in enumerate(zip(prompts, layouts, pieces, strict=True)):
+        start, end = width - len(prompt), width + len(piece)
         ids[row, start:width] = torch.tensor(prompt)
-        ids[row, width:end] = layout.tokens
+        ids[row, width:end] = layout.tokens[piece]
         positions[row, start:width] = torch.arange(len(prompt))
-        positions[row, width:end] = len(prompt) + layout.depths
+        positions[row, width:end] = len(prompt) + layout.depths[piece]
         allowed[row, start:width, start:width] = causal[start:, start:]
         allowed[row, width:end, start:width] = True
-        allowed[row, width:end, width:end] = layout.sees
+        allowed[row, width:end, width:end] = layout.sees[piece][:, piece]
     mask = torch.zeros(allowed.shape, dtype=model.dtype).masked_fill(~allowed, torch.finfo(model.dtype).min)
     states = _backbone(model)(
         input_ids=ids.to(model.device),
@@ -199,7 +235,7 @@ def _states(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layouts: S
         position_ids=positions.to(model.device),
         use_cache=False,
     ).last_hidden_state
-    return [hidden[width - 1 : width + len(layout.tokens)] for hidden, layout in zip(states, layouts, strict=True)]
+    return [hidden[width - 1 : width + len(piece)] for hidden, piece in zip(states, pieces, strict=True)]
 
 
 def batches(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:

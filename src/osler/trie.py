@@ -73,6 +73,14 @@ class LabelTrie:
         """The nodes (``ROOT`` first) with more than one child, in order."""
         return [node for node in [ROOT, *range(len(self.nodes))] if len(self.children[node]) > 1]
 
+    def depth_first(self) -> list[int]:
+        """All nodes, each followed by those below it."""
+        order, rest = [], list(self.children[ROOT].values())[::-1]
+        while rest:
+            order.append(rest.pop())
+            rest += list(self.children[order[-1]].values())[::-1]
+        return order
+
     def kept(self, whole: bool) -> list[int]:
         """The nodes whose hidden state a score needs: all but the leaves if ``whole``, else only those on the way to
         a branching node, since a path without branches decides nothing."""

@@ -13,8 +13,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from osler import contamination, results, tables
 from osler import recipe as recipes
-from osler import results, tables
 from osler.errors import InputError, exit_status
 from osler.manifest import read_json
 from osler.run import Run, tuned_name
@@ -83,6 +83,11 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         return None
     if not files:
         raise InputError(f"{chosen.name}: none of its data is on this machine; see tasks/{chosen.name}/README.md")
+    if benchmark:
+        learnt = task.load(tasks / recipe.task.name, recipe.task.panel).source.training(recipe.data, recipe.seed).rows
+        overlap = contamination.contamination(learnt, {split: chosen.source.split(split) for split in splits or known})
+    else:
+        overlap = read_json(run.data_report)["contamination"]
     stem = f"results-{benchmark}" if benchmark else "results"
     partial = splits is not None or limit is not None
     return results.score(
@@ -92,6 +97,7 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         compared=tuned_name(recipe),
         task_version=chosen.version,
         prompt_sha256=chosen.prompt.sha256,
+        contamination=overlap["splits"],
     )
 
 

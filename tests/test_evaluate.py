@@ -47,6 +47,14 @@ def test_the_table_names_every_system_with_its_interval(project: Path) -> None:
     assert max(len(line) for line in table.splitlines() if "it/s" not in line) <= 120
 
 
+def test_the_overlap_with_the_training_data_is_in_the_results(project: Path) -> None:
+    (record,) = json.loads((project / RUN / "results.json").read_text())["records"]
+    report = json.loads((project / RUN / "data_report.json").read_text())
+    assert record["contamination"] == report["contamination"]["splits"]["test"]
+    assert record["contamination"]["n"] == 24
+    assert "Cases that the training data holds: 0 word for word" in (project / "table.txt").read_text()
+
+
 def test_the_tuned_models_probabilities_sum_to_one(project: Path) -> None:
     path = project / RUN / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]

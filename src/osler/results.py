@@ -33,6 +33,7 @@ def score(
     compared: str | None = None,
     task_version: int | None = None,
     prompt_sha256: str | None = None,
+    contamination: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score prediction files and write ``results.json``, all or nothing; the same files and seed give the same bytes.
 
@@ -43,6 +44,8 @@ def score(
         compared: the system every other one is compared with; the first in ``files`` where None.
         task_version: copied into the records; no prediction file holds it.
         prompt_sha256: of the prompt ``compared`` must have been asked with; copied into the records too.
+        contamination: split → how its cases overlap with what ``compared`` learnt from
+            (:func:`osler.contamination.contamination`); copied into the records, null where it was not measured.
 
     Returns:
         What was written: ``schema``, ``resamples``, ``seed`` and ``records``, one a task and split. A metric is
@@ -89,6 +92,7 @@ def score(
                     for system, measurement in measured.items()
                 },
                 "comparisons": comparisons(measured, first, drawn),
+                "contamination": (contamination or {}).get(split),
             }
         )
     results = {"schema": 1, "resamples": resamples, "seed": seed, "records": records}

@@ -35,7 +35,7 @@ def render_table(results: dict[str, Any]) -> str:
             ]
             lines.append("  ".join(cells))
         lines.append("")
-        lines += [*_grouped(record), *(f"{_shorten(name)}: {note}" for name, note in _unparsed(record))]
+        lines += [*_grouped(record), *_overlapping(record), *(f"{_shorten(name)}: {note}" for name, note in _unparsed(record))]
         if record["comparisons"]:
             lines.append(f"Accuracy of {_shorten(record['comparisons'][0]['a'])} minus that of")
         lines += [f"  {_shorten(row['b']).ljust(widths[0])}  {_comparison(row)}" for row in record["comparisons"]]
@@ -53,7 +53,7 @@ def markdown_table(results: dict[str, Any]) -> str:
         for name, system in record["systems"].items():
             lines.append(f"| {' | '.join([name, *_cells(system, columns, with_interval=tuple(columns))])} |")
         lines.append("")
-        lines += [f"* {note}" for note in _grouped(record)]
+        lines += [f"* {note}" for note in (*_grouped(record), *_overlapping(record))]
         lines += [f"* {name}: {note}" for name, note in _unparsed(record)]
         lines += [f"* accuracy of {row['a']} minus {row['b']}: {_comparison(row)}" for row in record["comparisons"]]
         lines.append("")
@@ -80,6 +80,17 @@ def _grouped(record: dict[str, Any]) -> list[str]:
     if not record["groups"]:
         return []
     return [f"{record['n']} cases of {record['groups']} groups (publications): no interval where those are too few"]
+
+
+def _overlapping(record: dict[str, Any]) -> list[str]:
+    measures = record["contamination"]
+    if not measures:
+        return []
+    names = {"normalised": "word for word", "near": "nearly", "ngrams": "by most of their 8-word phrases"}
+    found = ", ".join(f"{measures[name]['cases']} {how}" for name, how in names.items())
+    shared = measures["publications"]
+    of_one = f"; {shared['cases']} share a publication with it" if shared else ""
+    return [f"Cases that the training data holds: {found}{of_one}"]
 
 
 def _unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -83,17 +83,28 @@ def test_a_case_is_read_with_its_label_and_where_it_stands(folder: Path) -> None
     write(copy_of(folder, "test"), case(" A hot toe.\n"), "", case("Half a headache.", " migraine "))
     assert task.load(folder / "task").source.split("test") == [
         Row(
-            case_id="test/00001", text="A hot toe.", label="gout", subgroups={}, group=None, source="made-up/complaints"
+            case_id="test/00001",
+            text="A hot toe.",
+            label="gout",
+            subgroups={"words": "0-24"},
+            group=None,
+            source="made-up/complaints",
         ),
         Row(
             case_id="test/00003",
             text="Half a headache.",
             label="migraine",
-            subgroups={},
+            subgroups={"words": "0-24"},
             group=None,
             source="made-up/complaints",
         ),
     ]
+
+
+def test_how_long_a_text_is_makes_its_subgroup(folder: Path) -> None:
+    write(copy_of(folder, "test"), *(case("toe " * n) for n in (24, 25, 49, 50, 900)))
+    rows = task.load(folder / "task").source.split("test")
+    assert [row["subgroups"]["words"] for row in rows] == ["0-24", "25-49", "25-49", "50+", "50+"]
 
 
 def test_the_task_says_what_it_is(folder: Path) -> None:

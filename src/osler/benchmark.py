@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from osler.errors import InputError
 from osler.manifest import sha256_text
-from osler.perturbation import Perturbation
 from osler.recipe import DataSection
 from osler.schema import Problem, check
-from osler.task import Row, Rows, Texts, changed, hub_file
+from osler.task import Row, Rows, Texts, hub_file
 
 LETTERS = "ABCDEFGHIJ"
 DECISIONS = {"yes": "A", "no": "B", "maybe": "C"}  # PubMedQA's three answers, and the letters they are shown with
@@ -105,20 +104,6 @@ class Benchmark(Texts):
         the task was described with.
         """
         return self._read(name).rows
-
-    def perturbed(self, split: str, perturbation: Perturbation) -> Rows:
-        """The rows of ``split``, their sentences and words changed; options are left alone."""
-        perturbation.check(self.perturbations)
-        rows = self.split(split)
-        return changed(rows, [perturbation.text(r["case_id"], r["text"], r["label"]) for r in rows])
-
-    def publications(self, split: str) -> Mapping[str, Collection[str]]:
-        """None: questions do not say where they were taken from."""
-        return {}
-
-    def training_publications(self, data: DataSection | None) -> Collection[str]:
-        """None: nothing is trained on."""
-        return ()
 
     def provenance(self) -> dict[str, Any]:
         """The dataset, its revision, the local folder read instead, if one was, and what each split holds and lost."""

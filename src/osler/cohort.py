@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from osler import pypi
 from osler.errors import InputError
-from osler.hpo import Annotations, Ontology, read_annotations, read_ontology
+from osler.hpo import PHENOTYPIC_ABNORMALITY, Annotation, Annotations, Ontology, read_annotations, read_ontology
 from osler.narrative import Vocabulary, describe, mentioned, sentences, worded
 from osler.patient import Patient, clean, panel, phenopackets, small_publications, training_annotations
 from osler.perturbation import OF_PATIENTS, Perturbation
@@ -20,6 +23,10 @@ from osler.task import Row, Rows, changed
 # Patients a disease, seed and name of the splits of new simulated patients.
 SIMULATED_SPLITS = {"simulated": (10, 20_000, "held-out"), "validation": (5, 30_000, "validation")}
 STORED_SPLITS = ("phenopackets", "phenopackets_unseen_wording")
+# Subgroups, each below its limit: years of age, findings a patient has, patients a disease's annotations count.
+AGE_BANDS = ((5, "0-4"), (18, "5-17"), (math.inf, "18+"))
+FINDING_BANDS = ((6, "1-5"), (11, "6-10"), (math.inf, "11+"))
+ANNOTATED_BANDS = ((10, "0-9"), (50, "10-49"), (math.inf, "50+"))
 
 
 class Cohort:
@@ -43,6 +50,13 @@ class Cohort:
         )
         self.labels = {d: _title(self._annotations.names[d]) for d in self._test}
         self._simulator = Simulator(self._ontology, self._annotations, self._test, self._held_out)
+        self._disease_subgroups = {
+            disease: {
+                "organ_system": organ_system(profile.findings, self._ontology),
+                "annotated_patients": _band(annotated_patients(self._simulator.rows[disease]), ANNOTATED_BANDS),
+            }
+            for disease, profile in self._simulator.profiles.items()
+        }
         store = data_folder / spec["phenopackets"] if data_folder else None
         stored = phenopackets(store, self._ontology) if store and store.is_file() else []
         self._stored = [patient for patient in stored if patient.disease in self.labels]
@@ -155,7 +169,7 @@ class Cohort:
             case_id=case_id,
             text=text,
             label=patient.disease,
-            subgroups=_subgroups(patient),
+            subgroups=_subgroups(patient) | self._disease_subgroups[patient.disease],
             group=next(iter(patient.publications), None),
             source=source,
         )
@@ -209,11 +223,37 @@ def _title(name: str) -> str:
 
 
 def _subgroups(patient: Patient) -> dict[str, str]:
-    n = len(patient.present)
-    groups = {"findings": "1-5" if n <= 5 else "6-10" if n <= 10 else "11+"}
+    groups = {"findings": _band(len(patient.present), FINDING_BANDS)}
     if patient.sex:
         groups["sex"] = patient.sex
     if patient.age is not None:
-        bands = ((5, "0-4"), (18, "5-17"), (200, "18+"))
-        groups["age_band"] = next(band for limit, band in bands if patient.age < limit)
+        groups["age_band"] = _band(patient.age, AGE_BANDS)
     return groups
+
+
+def _band(number: float, bands: Sequence[tuple[float, str]]) -> str:
+    return next(band for limit, band in bands if number < limit)
+
+
+def organ_system(findings: Mapping[str, float], ontology: Ontology) -> str:
+    """The branch of HPO (a child of ``HP:0000118``) that most of a patient's ``findings`` are in; ties by id.
+
+    ``findings`` are HPO ids and how often patients have them, which is their weight; one in several branches counts
+    for each of them in equal parts. "Abnormality of the nervous system" is called ``nervous``.
+    """
+    weights: defaultdict[str, float] = defaultdict(float)
+    for finding, share in findings.items():
+        branches = [i for i in ontology.ancestors(finding) if PHENOTYPIC_ABNORMALITY in ontology.terms[i].parents]
+        for branch in branches:
+            weights[branch] += share / len(branches)
+    most = max(sorted(weights), key=weights.__getitem__)
+    return re.sub(r"^abnormal(ity of)?( the)? | system$| abnormality$", "", ontology.terms[most].name.lower())
+
+
+def annotated_patients(rows: Iterable[Annotation]) -> int:
+    """How many patients a disease's annotation rows were counted over: of each set of publications, the most."""
+    largest: defaultdict[frozenset[str], int] = defaultdict(int)
+    for row in rows:
+        if row.aspect == "P" and row.counts:
+            largest[row.references] = max(largest[row.references], row.counts[1])
+    return sum(largest.values())

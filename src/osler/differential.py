@@ -20,7 +20,7 @@ MAX_WORDS = 20  # of a diagnosis; OMIM has one name of 20
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reading:
     """A generated text, read.
 
     Attributes:
@@ -38,13 +38,13 @@ class Answer:
         return bool(self.ranked)
 
 
-def read_answer(text: str, normaliser: Normaliser) -> Answer:
+def read_answer(text: str, normaliser: Normaliser) -> Reading:
     """The labels that ``text`` gives, in its order."""
     found: dict[str, Match] = {}
     for diagnosis in differential(text, normaliser.known):
         match = normaliser.match(diagnosis)
         found.setdefault(match.label or f"text:{canonical(diagnosis)}", match)
-    return Answer(tuple(found), tuple(found.values()))
+    return Reading(tuple(found), tuple(found.values()))
 
 
 def differential(text: str, known: Known = lambda text: False) -> list[str]:

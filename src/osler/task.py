@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,8 @@ from osler.schema import Problem, read_yaml
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired  # in typing from Python 3.11
+
+WORD_BANDS = ((25, "0-24"), (50, "25-49"), (math.inf, "50+"))  # of a text: below each limit
 
 
 class Row(TypedDict):
@@ -178,10 +182,23 @@ def hub_file(dataset: str, revision: str, name: str, local: str) -> Path:
         ) from error
 
 
-class Texts:
-    """A source whose cases are texts and nothing more."""
+class Texts(ABC):
+    """A source whose cases are texts and nothing more: neither their findings nor where they are from is known."""
 
     perturbations = OF_TEXTS
+    labels: Mapping[str, str]
+
+    @abstractmethod
+    def split(self, name: str) -> list[Row]:
+        """See :class:`Source`."""
+
+    def perturbed(self, split: str, perturbation: Perturbation) -> Rows:
+        """The rows of ``split``, their sentences and words changed; options are left alone."""
+        perturbation.check(self.perturbations)
+        rows = self.split(split)
+        answers = [self.labels.get(row["label"], row["label"]) for row in rows]
+        texts = [perturbation.text(r["case_id"], r["text"], answer) for r, answer in zip(rows, answers, strict=True)]
+        return changed(rows, texts)
 
     def patients(self, split: str) -> Mapping[str, Patient]:
         """None."""
@@ -190,6 +207,14 @@ class Texts:
     def knowledge(self) -> tuple[Ontology, Annotations]:
         """Raises :class:`InputError`."""
         raise InputError("the cases of this task are texts; no ontology says what their findings are")
+
+    def publications(self, split: str) -> Mapping[str, Collection[str]]:
+        """None."""
+        return {}
+
+    def training_publications(self, data: DataSection | None) -> Collection[str]:
+        """None."""
+        return ()
 
 
 class Published(Texts):
@@ -255,7 +280,10 @@ class Published(Texts):
                 f"{where}: the label {label!r} is not among the {len(self.labels)} of the task: {list(self.labels)}"
             )
         text = record[columns["text"]].strip()
-        return Row(case_id=case_id, text=text, label=label, subgroups={}, group=None, source=self._spec["dataset"])
+        length = len(text.split())
+        subgroups = {"words": next(band for limit, band in WORD_BANDS if length < limit)}
+        dataset = self._spec["dataset"]
+        return Row(case_id=case_id, text=text, label=label, subgroups=subgroups, group=None, source=dataset)
 
     def _path(self, name: str) -> Path:
         if self._folder:
@@ -265,20 +293,6 @@ class Published(Texts):
                 )
             return self._folder / name
         return hub_file(self._spec["dataset"], self._spec["revision"], name, f"{self._spec['local']}/{name}")
-
-    def perturbed(self, split: str, perturbation: Perturbation) -> Rows:
-        """The rows of ``split``, their sentences and words changed."""
-        perturbation.check(self.perturbations)
-        rows = self.split(split)
-        return changed(rows, [perturbation.text(r["case_id"], r["text"], self.labels[r["label"]]) for r in rows])
-
-    def publications(self, split: str) -> Mapping[str, Collection[str]]:
-        """None: its rows do not say where they were taken from."""
-        return {}
-
-    def training_publications(self, data: DataSection | None) -> Collection[str]:
-        """None known, as of :meth:`publications`."""
-        return ()
 
     def provenance(self) -> dict[str, Any]:
         """The dataset, its revision and the local folder read instead, if one was."""
@@ -290,4 +304,5 @@ class Published(Texts):
 
 
 def _key(text: str) -> str:
+    """What makes two rows of a file the same text. It chooses the split ``validation``: another key, another split."""
     return " ".join(text.lower().split())

@@ -2,6 +2,7 @@
 """Score a run on its held-out splits, or prediction files without a model.
 
 scripts/evaluate.py RUN [--benchmark TASK] [--split S]… [--limit N]
+scripts/evaluate.py RUN --robustness [--split S] [--limit N]
 scripts/evaluate.py --predictions FILE… --output results.json
 
 `accelerate launch scripts/evaluate.py RUN` shares the cases out over several GPUs.
@@ -13,7 +14,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from osler import contamination, results, tables
+from osler import contamination, results, robustness, tables
 from osler import recipe as recipes
 from osler.errors import InputError, exit_status
 from osler.manifest import read_json
@@ -25,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", type=Path, help="a run directory, such as runs/<name>/<version>")
     parser.add_argument("--benchmark", metavar="TASK", help="a benchmark of tasks/ to answer instead")
+    parser.add_argument("--robustness", action="store_true", help="instead, perturb the cases of its first split")
     parser.add_argument("--split", action="append", help="only this split (may be repeated; default: the recipe's)")
     parser.add_argument("--limit", type=int, help="only the first N cases of each split; no results.json of the run")
     parser.add_argument("--predictions", nargs="+", type=Path, metavar="FILE", help="score files instead of a run")
@@ -40,15 +42,17 @@ def main() -> int:
         scored = results.score(arguments.predictions, arguments.output)
         print(tables.render_table(scored))
         return 0
+    if arguments.robustness and (arguments.benchmark or len(arguments.split or []) > 1):
+        raise InputError("--robustness is of one split of the recipe's own task")
     run = Run(arguments.run)
-    scored = evaluate(run, arguments.benchmark, arguments.split, arguments.limit)
-    if scored:
-        print(tables.render_table(scored))
+    table = evaluate(run, arguments.benchmark, arguments.split, arguments.limit, arguments.robustness)
+    if table:
+        print(table)
     return 0
 
 
-def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: int | None) -> dict | None:
-    """Predictions for every system, then results from the prediction files alone, by the main process."""
+def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: int | None, perturb: bool) -> str | None:
+    """Predictions for every system; then, from the files alone and by the main process, results and their table."""
     recipe = run.recipe()
     if not run.finished:
         raise InputError(f"{run.folder}: no manifest.json: training is not finished; run scripts/train.py again")
@@ -69,28 +73,34 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         raise InputError(f"{run.folder}: trained with another prompt than tasks/{chosen.name} has now; train again")
     state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
     device_map = None if state.device.type == "cpu" else {"": state.device}
+    asked = list(splits or known)
     files = prediction.run(
         run,
         recipe,
         chosen,
-        splits or known,
+        asked[:1] if perturb else asked,
         limit,
         tuned=lambda: model.load_tuned(recipe.base, run.adapter, device_map),
         base=lambda: model.load_base(recipe.base, device_map),
         tokenizer=model.load_tokenizer(recipe.base),
+        systems=robustness.systems(recipe) if perturb else None,
+        perturbations=robustness.planned(chosen.source.perturbations) if perturb else (),
     )
     if not state.is_main_process:
         return None
     if not files:
         raise InputError(f"{chosen.name}: none of its data is on this machine; see tasks/{chosen.name}/README.md")
+    if perturb:
+        measured = robustness.score(run, recipe, chosen.source.perturbations, asked[0], limit)
+        return tables.render_robustness(measured)
     if benchmark:
         learnt = task.load(tasks / recipe.task.name, recipe.task.panel).source.training(recipe.data, recipe.seed).rows
-        overlap = contamination.contamination(learnt, {split: chosen.source.split(split) for split in splits or known})
+        overlap = contamination.contamination(learnt, {split: chosen.source.split(split) for split in asked})
     else:
         overlap = read_json(run.data_report)["contamination"]
     stem = f"results-{benchmark}" if benchmark else "results"
     partial = splits is not None or limit is not None
-    return results.score(
+    scored = results.score(
         files,
         run.folder / f"{stem}{'-partial' if partial else ''}.json",
         recipe.evaluation.resamples,
@@ -99,6 +109,7 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         prompt_sha256=chosen.prompt.sha256,
         contamination=overlap["splits"],
     )
+    return tables.render_table(scored)
 
 
 def benchmark_splits(folder: Path) -> list[str]:

@@ -142,12 +142,53 @@ def test_a_limited_evaluation_leaves_the_real_one_alone(project: Path) -> None:
     assert (project / RUN / "results.json").read_bytes() == before
 
 
+def test_perturbed_cases_are_answered_once_and_compared(project: Path) -> None:
+    results = (project / RUN / "results.json").read_bytes()
+    done = script(project, "evaluate", RUN, "--robustness")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads((project / RUN / "robustness.json").read_text())
+    assert (measured["schema"], measured["task"], measured["split"]) == (1, "made_up", "test")
+    assert list(measured["records"]) == ["tiny-made-up@1.0.0", "tfidf_svm"], "neither the base nor the majority"
+    (record,) = json.loads(results)["records"]
+    for system, rows in measured["records"].items():
+        assert {(row["perturbation"], row["strength"]) for row in rows} >= {("typos", 0.1), ("sex_swap", 1)}
+        by_name = {(row["perturbation"], row["strength"]): row for row in rows}
+        accuracy = record["systems"][system]["metrics"]["accuracy"]["value"]
+        assert by_name["typos", 0.3]["n"] == 24
+        assert by_name["typos", 0.3]["original_accuracy"]["value"] == accuracy
+        assert by_name["sex_swap", 1]["n"] == 0, "no complaint says whose it is"
+        assert measured["predictions_sha256"][system]["original"] == record["predictions_sha256"][system]
+        assert "typos-0.3" in measured["predictions_sha256"][system]
+    assert "  typos " in done.stdout
+    assert (project / RUN / "results.json").read_bytes() == results
+
+    files = sorted((project / RUN / "predictions-perturbed").rglob("*.jsonl"))
+    assert {file.name for file in files} == {f"made_up-test-{system}.jsonl" for system in measured["records"]}
+    written = {file: file.stat().st_mtime_ns for file in files}
+    files[0].unlink()
+    assert script(project, "evaluate", RUN, "--robustness").returncode == 0
+    assert json.loads((project / RUN / "robustness.json").read_text()) == measured
+    assert [file for file, at in written.items() if file.stat().st_mtime_ns != at] == files[:1]
+
+
+def test_a_few_perturbed_cases_have_files_of_their_own(project: Path) -> None:
+    done = script(project, "evaluate", RUN, "--robustness", "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads((project / RUN / "robustness-partial.json").read_text())
+    assert {row["n"] for rows in measured["records"].values() for row in rows} <= {0, 1, 2, 3}
+    cases = (project / RUN / "predictions-first-3" / "made_up-test-tfidf_svm.jsonl").read_text().splitlines()
+    copies = project / RUN / "predictions-perturbed-first-3" / "typos-0.1" / "made_up-test-tfidf_svm.jsonl"
+    ids = [[json.loads(line)["case_id"] for line in lines] for lines in (cases, copies.read_text().splitlines())]
+    assert ids[0] == ids[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["nowhere"], "no recipe.yaml"),
         ([RUN, "--split", "tset"], "the recipe evaluates test"),
         ([RUN, "--limit", "0"], "at least 1"),
+        ([RUN, "--robustness", "--benchmark", "medqa"], "--robustness is of one split of the recipe's own task"),
         ([], "name either a run directory or --predictions"),
         (["--predictions", "missing.jsonl"], "--output"),
         (["--predictions", "missing.jsonl", "--output", "out.json"], "missing.jsonl"),

@@ -17,6 +17,7 @@ from osler.run import Run
 
 ENVIRONMENT = {"git_commit": "0" * 40, "git_dirty": False, "packages": {}, "cpu": "a CPU", "cores": 2}
 ENVIRONMENT |= {"memory_bytes": 1, "gpus": []}
+HASHES = {"tiny-made-up@1.0.0": "ab"}
 
 
 def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: str) -> Run:
@@ -39,7 +40,8 @@ def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: 
         name: {"metrics": {metric: {"value": v, "low": v, "high": v} for metric in expected.METRICS}}
         for name, v in values.items()
     }
-    write_json(run.results, {"records": [{"split": "test", "n": 24, "systems": systems, "comparisons": []}]})
+    record = {"split": "test", "n": 24, "systems": systems, "comparisons": [], "predictions_sha256": HASHES}
+    write_json(run.results, {"records": [record]})
     return run
 
 
@@ -49,6 +51,31 @@ def test_the_table_shows_the_tuned_model_and_not_another_system(tmp_path: Path, 
     row = expected.overview(tmp_path).splitlines()[-1]
     assert "| 1.5 min on 2 threads, 2.3 GB | test | 24 | 0.400 [0.400, 0.400] |  | 0.300 [0.300, 0.300] |" in row
     assert expected.details(path).splitlines()[4].startswith("| tiny-made-up@1.0.0 | 0.400")
+
+
+def test_robustness_is_recorded_where_it_was_measured_and_only_with_the_same_predictions(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    path = make(tmp_path, tiny_base)
+    run = evaluated(tmp_path, path, 0, 0.4)
+    assert read_json(expected.record([run], path))["robustness"] is None
+    row = {
+        "perturbation": "typos",
+        "strength": 0.1,
+        "n": 24,
+        "accuracy": {"value": 0.3},
+        "change": {"difference": -0.1},
+    }
+    row |= {"top_1_flip_rate": {"value": 0.2}}
+    records = {"tiny-made-up@1.0.0": [{**row, "seed": 0, "unchanged": 0}], "tfidf_svm": []}
+    hashes = {"tiny-made-up@1.0.0": {"original": "ab", "typos-0.1": "cd"}}
+    file = run.folder / "robustness.json"
+    write_json(file, {"split": "test", "records": records, "predictions_sha256": hashes})
+    assert read_json(expected.record([run], path))["robustness"] == {"test": [row]}
+    hashes["tiny-made-up@1.0.0"]["original"] = "ef"
+    write_json(file, {"split": "test", "records": records, "predictions_sha256": hashes})
+    with pytest.raises(InputError, match=r"robustness\.json: of other predictions than results\.json"):
+        expected.record([run], path)
 
 
 def test_one_seed_gives_no_tolerance(tmp_path: Path, tiny_base: BaseSection) -> None:

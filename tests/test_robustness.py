@@ -12,10 +12,11 @@ from pathlib import Path
 import project
 import pytest
 
-from osler import statistics
-from osler.perturbation import Perturbation
+from osler import statistics, tables
+from osler.errors import InputError
+from osler.perturbation import OF_PATIENTS, OF_TEXTS, Perturbation
 from osler.prediction_file import Prediction
-from osler.robustness import robustness
+from osler.robustness import STRENGTHS, planned, robustness
 
 TYPOS = Perturbation("typos", 0.1)
 
@@ -71,6 +72,28 @@ def test_the_interval_of_the_change_is_that_of_paired_cases() -> None:
     assert record["top_1_flip_rate"]["value"] == 0.1
 
 
+def test_cases_of_one_publication_are_one_witness() -> None:
+    """Twelve publications of ten patients each, all of whom answer alike: as good as twelve patients, not as 120."""
+    before = [replace(answer(n, "gout", "gout"), group=f"PMID:{n // 10}") for n in range(120)]
+    after = [replace(row, ranked=("flu",)) if n // 10 < 3 else row for n, row in enumerate(before)]
+    (record,) = robustness(before, {TYPOS: after})
+    (alone,) = robustness(
+        [replace(row, group=None) for row in before], {TYPOS: [replace(r, group=None) for r in after]}
+    )
+    assert record["change"]["difference"] == alone["change"]["difference"] == -0.25
+    assert record["change"]["method"] == "cluster_paired_bootstrap_percentile"
+    assert record["top_1_flip_rate"]["method"] == "wilson_effective_n"
+    for name in ("change", "accuracy", "top_1_flip_rate"):
+        width, narrow = (of[name]["high"] - of[name]["low"] for of in (record, alone))
+        assert width > 2.5 * narrow, name
+
+
+def test_two_publications_are_too_few_for_an_interval_of_the_change() -> None:
+    before = [replace(answer(n, "gout", "gout"), group=f"PMID:{n // 2}") for n in range(4)]
+    (record,) = robustness(before, {TYPOS: [*before[:3], replace(before[3], ranked=("flu",))]})
+    assert record["change"] == {"difference": -0.25, "low": None, "high": None, "method": "too_few_groups"}
+
+
 def test_neither_the_order_of_the_lines_nor_that_of_the_perturbations_matters() -> None:
     strengths = [Perturbation("typos", 0.3), Perturbation("dropped", 0.5), TYPOS]
     records = robustness(ORIGINAL, dict.fromkeys(strengths, PERTURBED))
@@ -92,11 +115,29 @@ def test_a_perturbation_that_changed_no_case_has_no_figures() -> None:
         ([answer(7, "gout", "gout")], "case 'case/7' is perturbed, but not among the 5 originals"),
         ([answer(1, "flu", "gout")], "case 'case/1': label 'flu' perturbed, 'gout' before"),
         ([replace(PERTURBED[1], system="tfidf_svm")], "case 'case/1': system 'tfidf_svm' perturbed, 'tuned' before"),
+        ([replace(PERTURBED[1], prompt_sha256="ab")], "case 'case/1': prompt_sha256 'ab' perturbed, None before; move"),
     ],
 )
 def test_predictions_that_do_not_belong_together_are_refused(perturbed: list[Prediction], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(InputError, match=words):
         robustness(ORIGINAL, {TYPOS: perturbed})
+
+
+def test_every_perturbation_has_its_strengths_and_a_swap_is_whole() -> None:
+    names = {perturbation.name for perturbation in planned(OF_PATIENTS)}
+    assert names == set(OF_PATIENTS) == set(STRENGTHS)
+    assert {perturbation.name for perturbation in planned(OF_TEXTS)} == set(OF_TEXTS)
+
+
+def test_the_table_shows_both_accuracies_and_what_has_none() -> None:
+    records = robustness(ORIGINAL, {TYPOS: PERTURBED, Perturbation("sex_swap", 1): []})
+    measured = {"task": "complaints", "split": "test", "records": {"t" * 60: records}}
+    lines = tables.render_robustness(measured).splitlines()
+    assert max(map(len, lines)) <= 110
+    typos = next(line for line in lines if line.startswith("  typos "))
+    assert "0.1  4  0.750 → 0.250  -0.500 [" in typos
+    assert "0.750 [0.301, 0.954]" in typos
+    assert next(line for line in lines if line.startswith("  sex_swap ")).split() == ["sex_swap", "1", "0", *"–––"]
 
 
 def test_it_needs_no_torch() -> None:

@@ -100,6 +100,11 @@ def groups_of(systems: Mapping[str, Answers]) -> Ints | None:
                     f"and {known!r} for another system; predict both on the same version of the task"
                 )
             names[row.case_id] = known or row.group
+    return numbered(names)
+
+
+def numbered(names: Mapping[str, str | None]) -> Ints | None:
+    """Case id → group, in the order of the cases, as numbers from 0; None where every case stands alone."""
     units = [("group", group) if group else ("case", case_id) for case_id, group in names.items()]
     number = {unit: position for position, unit in enumerate(dict.fromkeys(units))}
     return np.array([number[unit] for unit in units]) if len(number) < len(units) else None

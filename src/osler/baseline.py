@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from osler.errors import InputError
 from osler.patient import Patient
 from osler.prediction_file import Prediction
 
-if TYPE_CHECKING:  # the encoder imports torch
+if TYPE_CHECKING:  # the encoder imports torch, and scikit-learn takes its time
+    from sklearn.pipeline import Pipeline
+
     from osler.encoder import Classifier
     from osler.naive_bayes import NaiveBayes
     from osler.similarity import Similarity
@@ -59,17 +62,12 @@ def tfidf_char_svm(train_rows: Rows, test_rows: Rows, *, task: str, split: str) 
 def _linear_svm(
     system: str, features: dict[str, Any], train_rows: Rows, test_rows: Rows, task: str, split: str
 ) -> list[Prediction]:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import LinearSVC
-
     labels = [row["label"] for row in train_rows]
     if len(set(labels)) < 2:
         raise InputError(f"{task}: the {system} baseline needs training rows of two labels or more")
     if not test_rows:
         return []
-    classifier = make_pipeline(TfidfVectorizer(sublinear_tf=True, **features), LinearSVC(random_state=0))
-    classifier.fit([row["text"] for row in train_rows], labels)
+    classifier = _fitted(tuple(features.items()), tuple(row["text"] for row in train_rows), tuple(labels))
     scores = classifier.decision_function([row["text"] for row in test_rows])
     if scores.ndim == 1:  # two labels: scikit-learn gives one distance, positive for the second
         scores = np.stack([-scores, scores], axis=1)
@@ -79,6 +77,16 @@ def _linear_svm(
         _prediction(row, system, tuple(str(label) for label in classifier.classes_[best_first]), None, task, split)
         for row, best_first in zip(test_rows, order, strict=True)
     ]
+
+
+@lru_cache(maxsize=1)  # splits, and perturbed copies of them, are asked one after the other
+def _fitted(features: tuple[tuple[str, Any], ...], texts: tuple[str, ...], labels: tuple[str, ...]) -> Pipeline:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    classifier = make_pipeline(TfidfVectorizer(sublinear_tf=True, **dict(features)), LinearSVC(random_state=0))
+    return classifier.fit(texts, labels)
 
 
 def encoder(classifier: Classifier, test_rows: Rows, *, task: str, split: str) -> list[Prediction]:

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from osler import baseline, generation, pypi, scoring, terminology
 from osler.errors import InputError
 from osler.naive_bayes import NaiveBayes
+from osler.perturbation import Perturbation
 from osler.prediction_file import (
     Prediction,
     append_predictions,
@@ -44,7 +45,12 @@ def predict(rows: Sequence[Row], system: str, split: str, task: Task, scorer: Sc
     state.wait_for_everyone()  # nobody may write before everybody has read: all must know the same cases
     with (
         open_part(path, state.process_index) as file,
-        tqdm(total=len(rows), desc=f"{split}: {system}", unit=" cases", disable=not state.is_main_process) as bar,
+        tqdm(
+            total=len(rows),
+            desc=f"{path.parent.name}, {split}: {system}",
+            unit=" cases",
+            disable=not state.is_main_process,
+        ) as bar,
     ):
         for batch in batches:
             if not all(rows[i]["case_id"] in known for i in batch):
@@ -87,32 +93,44 @@ def run(
     tuned: Callable[[], PreTrainedModel],
     base: Callable[[], PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
+    systems: Sequence[str] | None = None,
+    perturbations: Sequence[Perturbation] = (),
 ) -> list[Path]:
-    """Write ``predictions/<task>-<split>-<system>.jsonl`` for every split and system; what is there already is kept.
+    """Write :meth:`Run.answers` of every split and system; what is there already is kept.
 
     ``tuned`` and ``base`` load the models, and are called only where their predictions are missing. ``task`` may be
     another than the recipe's, such as a benchmark: then these two are all there is. Splits without data on this machine
-    are skipped. With ``limit`` only the first cases of each split are scored, into files of
-    their own. Returns the files, the tuned model's first.
+    are skipped. With ``limit`` only the first cases of each split are scored, into files of their own. ``systems`` are
+    those that answer, if not all. ``perturbations`` are done to the cases of each split; these copies are answered
+    too, and one that changes no case has no file. Returns the files of the cases as they are, the tuned model's first.
     """
     rows = {split: task.source.split(split)[:limit] for split in splits}
     for split in [split for split, cases in rows.items() if not cases]:
         print(f"{split}: skipped, its data is not on this machine (see tasks/{task.name}/README.md)")
         del rows[split]
-    baselines = recipe.evaluation.baselines if task.name == recipe.task.name else ("base_model",)
-    systems = [tuned_name(recipe), *baselines]
-    folder = run.predictions if limit is None else run.folder / f"predictions-first-{limit}"
-    files = {(split, system): folder / f"{task.name}-{split}-{system}.jsonl" for system in systems for split in rows}
+    if systems is None:
+        baselines = recipe.evaluation.baselines if task.name == recipe.task.name else ("base_model",)
+        systems = [tuned_name(recipe), *baselines]
+    asked: dict[tuple[str, Perturbation | None], list[Row]] = {(split, None): cases for split, cases in rows.items()}
+    for split, cases in rows.items():
+        ids = {row["case_id"] for row in cases}
+        for perturbation in perturbations:
+            copies = task.source.perturbed(split, perturbation).rows
+            asked[split, perturbation] = [row for row in copies if row["case_id"] in ids]
     training = cache(lambda: task.source.training(recipe.data, recipe.seed).rows)
     for system in systems:
-        missing = [split for split in rows if not files[split, system].is_file()]
+        missing = []
+        for (split, perturbation), cases in asked.items():
+            path = run.answers(task.name, split, system, limit, perturbation)
+            if cases and not path.is_file():
+                missing.append((cases, split, path))
         PartialState().wait_for_everyone()  # before the first of us writes one of them
         if not missing:
             continue
         answer = _system(system, run, recipe, task, training, tuned, base, tokenizer)
-        for split in missing:
-            answer(rows[split], split, files[split, system])
-    return list(files.values())
+        for cases, split, path in missing:
+            answer(cases, split, path)
+    return [run.answers(task.name, split, system, limit) for system in systems for split in rows]
 
 
 def _system(

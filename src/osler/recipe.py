@@ -95,6 +95,7 @@ Baseline = Literal[
     "semantic_similarity_omim",
 ]
 # Those that take patients as findings, not as texts.
+OF_TEXT = ("tfidf_svm", "tfidf_char_svm")  # baselines that see the words of a case and cost next to nothing
 OF_FINDINGS = ("ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim")
 
 

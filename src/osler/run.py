@@ -10,6 +10,7 @@ from typing import Any
 from osler import recipe as recipes
 from osler.errors import InputError
 from osler.manifest import read_json, write_atomically, write_json
+from osler.perturbation import Perturbation
 from osler.recipe import Recipe
 
 COMPLETE = "complete.json"  # written last into a checkpoint: without it, the checkpoint was cut off while being saved
@@ -46,6 +47,17 @@ class Run:
     def predictions(self) -> Path:
         return self.folder / "predictions"
 
+    def answers(
+        self, task: str, split: str, system: str, limit: int | None = None, perturbation: Perturbation | None = None
+    ) -> Path:
+        """The prediction file of a system for a split, its first ``limit`` cases, or perturbed copies of them."""
+        folder = self.predictions if perturbation is None else self.folder / "predictions-perturbed"
+        if limit is not None:
+            folder = folder.with_name(f"{folder.name}-first-{limit}")
+        if perturbation is not None:
+            folder /= f"{perturbation.name}-{perturbation.strength:g}"
+        return folder / f"{task}-{split}-{system}.jsonl"
+
     @property
     def encoder(self) -> Path:
         """The baseline that is trained: a fine-tuned encoder, if the recipe compares with one."""
@@ -54,6 +66,10 @@ class Run:
     @property
     def results(self) -> Path:
         return self.folder / "results.json"
+
+    def robustness(self, recipe: Recipe, split: str) -> Path:
+        """``robustness.json`` for the first split that ``recipe`` evaluates; the others' files name theirs."""
+        return self.folder / f"robustness{'' if split == recipe.evaluation.splits[0] else f'-{split}'}.json"
 
     def recipe(self) -> Recipe:
         """The resolved recipe the run was made with. Raises :class:`InputError` where the folder is no run."""

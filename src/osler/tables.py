@@ -26,19 +26,13 @@ def render_table(results: dict[str, Any]) -> str:
             [_shorten(name), *_cells(system, columns, with_interval=("accuracy",)), str(record["n"])]
             for name, system in record["systems"].items()
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines += [f"{record['task']}, {record['split']}", ""]
-        for row in rows:
-            cells = [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-            lines.append("  ".join(cells))
+        lines += [f"{record['task']}, {record['split']}", "", *_aligned(rows)]
         lines.append("")
         lines += [*_grouped(record), *_overlapping(record), *(f"{_shorten(name)}: {note}" for name, note in _unparsed(record))]
         if record["comparisons"]:
             lines.append(f"Accuracy of {_shorten(record['comparisons'][0]['a'])} minus that of")
-        lines += [f"  {_shorten(row['b']).ljust(widths[0])}  {_comparison(row)}" for row in record["comparisons"]]
+        width = max(len(row[0]) for row in rows)
+        lines += [f"  {_shorten(row['b']).ljust(width)}  {_comparison(row)}" for row in record["comparisons"]]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -58,6 +52,45 @@ def markdown_table(results: dict[str, Any]) -> str:
         lines += [f"* accuracy of {row['a']} minus {row['b']}: {_comparison(row)}" for row in record["comparisons"]]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+PERTURBED = (
+    "sex_swap, age_swap: a counterfactual test; only words for sex or age differ, a new answer hangs on them.\n"
+    "negated: the findings are no longer those of the case; another answer is no fault there.\n"
+    "n is 0 where no case of the split says what would be changed; --split takes another.\n"
+)
+
+
+def render_robustness(robustness: dict[str, Any]) -> str:
+    """Plain text of at most 110 columns, of ``robustness.json``: a table a system, a row a perturbation."""
+    systems = robustness["records"]
+    rows = [["", "strength", "n", "accuracy", "change [95%]", "another answer [95%]"]]
+    for system, records in systems.items():
+        rows.append([_shorten(system, 34), *[""] * 5])
+        rows += [[f"  {r['perturbation']}", f"{r['strength']:g}", str(r["n"]), *_robustness_cells(r)] for r in records]
+    title = f"{robustness['task']}, {robustness['split']}: cases as they are → the same cases perturbed"
+    return "\n".join([title, "", *map(str.rstrip, _aligned(rows)), "", PERTURBED])
+
+
+def _robustness_cells(record: dict[str, Any]) -> list[str]:
+    if not record["n"]:
+        return ["–", "–", "–"]
+    change, flips = record["change"], record["top_1_flip_rate"]
+    interval = "" if change["low"] is None else f" [{change['low']:+.3f}, {change['high']:+.3f}]"
+    return [
+        f"{record['original_accuracy']['value']:.3f} → {record['accuracy']['value']:.3f}",
+        f"{change['difference']:+.3f}{interval}",
+        f"{flips['value']:.3f} [{flips['low']:.3f}, {flips['high']:.3f}]",
+    ]
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
 
 
 def _columns(record: dict[str, Any]) -> dict[str, str]:

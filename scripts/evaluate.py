@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Score a run on its held-out splits, or prediction files without a model.
+"""Score a run on its held-out splits, or prediction files without a model: results.json, and report.html beside it.
 
 scripts/evaluate.py RUN [--benchmark TASK] [--split S]… [--limit N]
 scripts/evaluate.py --predictions FILE… --output results.json
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from osler import recipe as recipes
-from osler import results, tables
+from osler import report, results, tables
 from osler.errors import InputError, exit_status
 from osler.manifest import read_json
 from osler.run import Run, tuned_name
@@ -37,7 +37,9 @@ def main() -> int:
     if arguments.predictions:
         if arguments.output is None:
             raise InputError("--predictions needs --output results.json")
+        report.path_beside(arguments.output)  # refuses a name that both would have, before anything is written
         scored = results.score(arguments.predictions, arguments.output)
+        report.write(arguments.output, scored, arguments.predictions)
         print(tables.render_table(scored))
         return 0
     run = Run(arguments.run)
@@ -85,14 +87,17 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         raise InputError(f"{chosen.name}: none of its data is on this machine; see tasks/{chosen.name}/README.md")
     stem = f"results-{benchmark}" if benchmark else "results"
     partial = splits is not None or limit is not None
-    return results.score(
+    output = run.folder / f"{stem}{'-partial' if partial else ''}.json"
+    scored = results.score(
         files,
-        run.folder / f"{stem}{'-partial' if partial else ''}.json",
+        output,
         recipe.evaluation.resamples,
         compared=tuned_name(recipe),
         task_version=chosen.version,
         prompt_sha256=chosen.prompt.sha256,
     )
+    report.write(output, scored, files, report.texts_of(chosen.source, splits or known), chosen.labels)
+    return scored
 
 
 def benchmark_splits(folder: Path) -> list[str]:

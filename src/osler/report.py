@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
@@ -28,6 +28,9 @@ from osler.measurement import columns_of
 from osler.prediction_file import Prediction
 from osler.resampling import Floats
 from osler.results import MIN_SUBGROUP, VALIDATION
+
+if TYPE_CHECKING:  # osler.task imports transformers, which nothing here needs
+    from osler.task import Source
 
 CASES = 20  # of the headline split, to browse
 TOP = 5  # labels of a case's ranking that are shown
@@ -126,7 +129,19 @@ def render(
         tables=tables,
         min_subgroup=MIN_SUBGROUP,
         validation=VALIDATION,
+        level=LEVEL,
     )
+
+
+def texts_of(source: Source, splits: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Split → case id → the case's text, the options of a question below it."""
+    return {
+        split: {
+            row["case_id"]: "\n".join([row["text"], *(f"{o}. {text}" for o, text in row.get("options", {}).items())])
+            for row in source.split(split)
+        }
+        for split in splits
+    }
 
 
 class Section:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Score a run on its held-out splits, or prediction files without a model.
+"""Score a run on its held-out splits, or prediction files without a model: results.json, and report.html beside it.
 
 scripts/evaluate.py RUN [--benchmark TASK] [--split S]… [--limit N]
 scripts/evaluate.py RUN --robustness [--split S] [--limit N]
@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from osler import contamination, results, robustness, tables
+from osler import contamination, report, results, robustness, tables
 from osler import recipe as recipes
 from osler.errors import InputError, exit_status
 from osler.manifest import read_json
@@ -39,7 +39,9 @@ def main() -> int:
     if arguments.predictions:
         if arguments.output is None:
             raise InputError("--predictions needs --output results.json")
+        report.path_beside(arguments.output)  # refuses a name that both would have, before anything is written
         scored = results.score(arguments.predictions, arguments.output)
+        report.write(arguments.output, scored, arguments.predictions)
         print(tables.render_table(scored))
         return 0
     if arguments.robustness and (arguments.benchmark or len(arguments.split or []) > 1):
@@ -100,15 +102,17 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         overlap = read_json(run.data_report)["contamination"]
     stem = f"results-{benchmark}" if benchmark else "results"
     partial = splits is not None or limit is not None
+    output = run.folder / f"{stem}{'-partial' if partial else ''}.json"
     scored = results.score(
         files,
-        run.folder / f"{stem}{'-partial' if partial else ''}.json",
+        output,
         recipe.evaluation.resamples,
         compared=tuned_name(recipe),
         task_version=chosen.version,
         prompt_sha256=chosen.prompt.sha256,
         contamination=overlap["splits"],
     )
+    report.write(output, scored, files, report.texts_of(chosen.source, asked), chosen.labels)
     return tables.render_table(scored)
 
 

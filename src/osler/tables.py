@@ -1,4 +1,4 @@
-"""The tables people read, rendered from ``results.json``."""
+"""The tables people read, rendered from ``results.json``, and how a number is written in any of them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ def render_table(results: dict[str, Any]) -> str:
     """Plain text of at most 110 columns: a table a task and split, then a line a comparison; long names are cut."""
     lines = []
     for record in results["records"]:
-        columns = _columns(record)
+        columns = titles(record)
         rows = [["system", *columns.values(), "n"]]
         rows += [
-            [_shorten(name), *_cells(system, columns, with_interval=("accuracy",)), str(record["n"])]
+            [shorten(name), *_cells(system, columns, with_interval=("accuracy",)), str(record["n"])]
             for name, system in record["systems"].items()
         ]
         lines += [f"{record['task']}, {record['split']}", "", *_aligned(rows)]
         lines.append("")
-        lines += [*_grouped(record), *_overlapping(record), *(f"{_shorten(name)}: {note}" for name, note in _unparsed(record))]
+        lines += [*grouped(record), *overlapping(record)]
+        lines += [f"{shorten(name)}: {note}" for name, note in unparsed(record)]
         if record["comparisons"]:
-            lines.append(f"Accuracy of {_shorten(record['comparisons'][0]['a'])} minus that of")
+            lines.append(f"Accuracy of {shorten(record['comparisons'][0]['a'])} minus that of")
         width = max(len(row[0]) for row in rows)
-        lines += [f"  {_shorten(row['b']).ljust(width)}  {_comparison(row)}" for row in record["comparisons"]]
+        lines += [f"  {shorten(row['b']).ljust(width)}  {comparison(row)}" for row in record["comparisons"]]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -42,14 +43,14 @@ def markdown_table(results: dict[str, Any]) -> str:
     lines = []
     for record in results["records"]:
         lines += [f"**{record['task']}, {record['split']}** (n = {record['n']})", ""]
-        columns = {**_columns(record), "accuracy": "accuracy"}
+        columns = {**titles(record), "accuracy": "accuracy"}
         lines += [f"| {' | '.join(['system', *columns.values()])} |", f"|---|{'---:|' * len(columns)}"]
         for name, system in record["systems"].items():
             lines.append(f"| {' | '.join([name, *_cells(system, columns, with_interval=tuple(columns))])} |")
         lines.append("")
-        lines += [f"* {note}" for note in (*_grouped(record), *_overlapping(record))]
-        lines += [f"* {name}: {note}" for name, note in _unparsed(record)]
-        lines += [f"* accuracy of {row['a']} minus {row['b']}: {_comparison(row)}" for row in record["comparisons"]]
+        lines += [f"* {note}" for note in (*grouped(record), *overlapping(record))]
+        lines += [f"* {name}: {note}" for name, note in unparsed(record)]
+        lines += [f"* accuracy of {row['a']} minus {row['b']}: {comparison(row)}" for row in record["comparisons"]]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -66,7 +67,7 @@ def render_robustness(robustness: dict[str, Any]) -> str:
     systems = robustness["records"]
     rows = [["", "strength", "n", "accuracy", "change [95%]", "another answer [95%]"]]
     for system, records in systems.items():
-        rows.append([_shorten(system, 34), *[""] * 5])
+        rows.append([shorten(system, 34), *[""] * 5])
         rows += [[f"  {r['perturbation']}", f"{r['strength']:g}", str(r["n"]), *_robustness_cells(r)] for r in records]
     title = f"{robustness['task']}, {robustness['split']}: cases as they are → the same cases perturbed"
     return "\n".join([title, "", *map(str.rstrip, _aligned(rows)), "", PERTURBED])
@@ -75,12 +76,10 @@ def render_robustness(robustness: dict[str, Any]) -> str:
 def _robustness_cells(record: dict[str, Any]) -> list[str]:
     if not record["n"]:
         return ["–", "–", "–"]
-    change, flips = record["change"], record["top_1_flip_rate"]
-    interval = "" if change["low"] is None else f" [{change['low']:+.3f}, {change['high']:+.3f}]"
     return [
         f"{record['original_accuracy']['value']:.3f} → {record['accuracy']['value']:.3f}",
-        f"{change['difference']:+.3f}{interval}",
-        f"{flips['value']:.3f} [{flips['low']:.3f}, {flips['high']:.3f}]",
+        difference(record["change"]),
+        cell(record["top_1_flip_rate"]),
     ]
 
 
@@ -93,29 +92,33 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def _columns(record: dict[str, Any]) -> dict[str, str]:
+def titles(record: dict[str, Any]) -> dict[str, str]:
+    """Metric name → title, of the columns that the table of a split has."""
     found = set().union(*(system["metrics"] for system in record["systems"].values()))
     return {name: title for name, title in COLUMNS.items() if name in found or name not in OF_PROBABILITIES}
 
 
 def _cells(system: dict[str, Any], columns: dict[str, str], with_interval: tuple[str, ...]) -> list[str]:
-    cells = []
-    for name in columns:
-        metric = system["metrics"].get(name)
-        cell = "–" if metric is None else f"{metric['value']:.3f}"
-        if metric is not None and name in with_interval and metric["low"] is not None:
-            cell += f" [{metric['low']:.3f}, {metric['high']:.3f}]"
-        cells.append(cell)
-    return cells
+    return [cell(system["metrics"].get(name), name in with_interval) for name in columns]
 
 
-def _grouped(record: dict[str, Any]) -> list[str]:
+def cell(metric: dict[str, Any] | None, with_interval: bool = True) -> str:
+    """A ``{value, low, high, …}`` as ``0.308 [0.216, 0.417]``; without the interval where there is none."""
+    if metric is None:
+        return "–"
+    interval = f" [{metric['low']:.3f}, {metric['high']:.3f}]" if with_interval and metric["low"] is not None else ""
+    return f"{metric['value']:.3f}{interval}"
+
+
+def grouped(record: dict[str, Any]) -> list[str]:
+    """A note on cases that are not independent, if they are not."""
     if not record["groups"]:
         return []
     return [f"{record['n']} cases of {record['groups']} groups (publications): no interval where those are too few"]
 
 
-def _overlapping(record: dict[str, Any]) -> list[str]:
+def overlapping(record: dict[str, Any]) -> list[str]:
+    """A note on how many cases stand in the training data, where that was measured."""
     measures = record["contamination"]
     if not measures:
         return []
@@ -126,7 +129,8 @@ def _overlapping(record: dict[str, Any]) -> list[str]:
     return [f"Cases that the training data holds: {found}{of_one}"]
 
 
-def _unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:
+def unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """(system, note) of each system with answers that could not be parsed."""
     rates = {name: system["metrics"]["parse_rate"]["value"] for name, system in record["systems"].items()}
     return [
         (name, f"{1 - rate:.1%} of the answers could not be parsed and count as wrong")
@@ -135,15 +139,23 @@ def _unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _comparison(row: dict[str, Any]) -> str:
-    interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+def comparison(row: dict[str, Any]) -> str:
+    """One of ``comparisons`` with its interval, test and p values."""
     test = "McNemar" if row["method"] == "mcnemar_exact" else "sign flips"
-    return f"{row['difference']:+.3f}{interval}, {test} {_p(row['p_value'])}, Holm {_p(row['p_adjusted'])}"
+    return f"{difference(row)}, {test} {p_value(row['p_value'])}, Holm {p_value(row['p_adjusted'])}"
 
 
-def _p(value: float) -> str:
+def difference(row: dict[str, Any]) -> str:
+    """A ``{difference, low, high, …}`` as ``+0.077 [-0.013, +0.167]``."""
+    interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+    return f"{row['difference']:+.3f}{interval}"
+
+
+def p_value(value: float) -> str:
+    """``p = 0.180``; small ones as ``p < 0.001``."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def _shorten(name: str, width: int = 36) -> str:
+def shorten(name: str, width: int = 36) -> str:
+    """``name`` with its middle cut out where it is longer than ``width``."""
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"

@@ -37,10 +37,21 @@ def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: 
     )
     values = {"base_model": 0.1, "majority": 0.2, "tfidf_svm": 0.3, "tiny-made-up@1.0.0": accuracy}
     systems = {
-        name: {"metrics": {metric: {"value": v, "low": v, "high": v} for metric in expected.METRICS}}
+        name: {
+            "metrics": {metric: {"value": v, "low": v, "high": v} for metric in (*expected.METRICS, "ece")},
+            "calibration": {"before": {"ece": {"value": v}, "reliability": [{"n": 24}]}, "temperature": 1.5},
+            "subgroups": {"sex": {"values": {"male": {"n": 12}}, "worst": None, "best": None, "gap": None}},
+        }
         for name, v in values.items()
     }
-    record = {"split": "test", "n": 24, "systems": systems, "comparisons": [], "predictions_sha256": HASHES}
+    record = {
+        "split": "test",
+        "n": 24,
+        "systems": systems,
+        "groups": None,
+        "comparisons": [],
+        "predictions_sha256": HASHES,
+    }
     write_json(run.results, {"records": [record]})
     return run
 
@@ -76,6 +87,17 @@ def test_robustness_is_recorded_where_it_was_measured_and_only_with_the_same_pre
     write_json(file, {"split": "test", "records": records, "predictions_sha256": hashes})
     with pytest.raises(InputError, match=r"robustness\.json: of other predictions than results\.json"):
         expected.record([run], path)
+
+
+def test_the_tuned_model_is_recorded_with_its_calibration_and_the_others_with_what_the_tables_show(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    path = make(tmp_path, tiny_base)
+    split = read_json(expected.record([evaluated(tmp_path, path, 0, 0.4)], path))["splits"]["test"]
+    assert split["calibration"] == {"before": {"ece": {"value": 0.4}}, "temperature": 1.5}
+    assert split["subgroups"] == {"sex": {"worst": None, "best": None, "gap": None}}
+    assert "ece" in split["systems"]["tiny-made-up@1.0.0"]
+    assert set(split["systems"]["tfidf_svm"]) == set(expected.METRICS)
 
 
 def test_one_seed_gives_no_tolerance(tmp_path: Path, tiny_base: BaseSection) -> None:

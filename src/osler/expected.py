@@ -16,6 +16,7 @@ from osler.errors import InputError
 from osler.manifest import read_json, write_atomically, write_json
 from osler.recipe import Recipe
 from osler.run import Run, tuned_name
+from osler.tables import cell
 
 # The files are sorted by key: the order of splits and systems in the tables is the recipe's.
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top_3_accuracy", "top_5_accuracy", "mrr")
@@ -73,7 +74,7 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
             "peak_memory_gb": round(manifest["peak_memory_bytes"]["host"] / 1e9, 1),
             "seeds": seeds,
             "tolerance": _tolerance(list(seeds.values())) if len(seeds) >= MIN_SEEDS else None,
-            "splits": {record["split"]: _split(record) for record in results[0]["records"]},
+            "splits": {record["split"]: _split(record, tuned_name(recipe)) for record in results[0]["records"]},
             "robustness": _robustness(runs[0], recipe, results[0]),
         },
     )
@@ -97,15 +98,40 @@ def _tolerance(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, 
     }
 
 
-def _split(record: Mapping[str, Any]) -> dict[str, Any]:
+def _split(record: Mapping[str, Any], tuned: str) -> dict[str, Any]:
+    """What is kept of a split: every metric, the calibration and the subgroup gaps of the tuned model, of the others
+    the metrics of the tables."""
     systems = {
         system: {name: values["metrics"][name] for name in METRICS if name in values["metrics"]}
         for system, values in record["systems"].items()
     }
+    of_tuned = record["systems"][tuned]
+    systems[tuned] = of_tuned["metrics"]
     comparisons = [
-        {key: c[key] for key in ("b", "difference", "low", "high", "p_adjusted")} for c in record["comparisons"]
+        {key: c[key] for key in ("b", "difference", "low", "high", "p_value", "p_adjusted", "method")}
+        for c in record["comparisons"]
     ]
-    return {"n": record["n"], "systems": systems, "comparisons": comparisons}
+    return {
+        "n": record["n"],
+        "groups": record["groups"],
+        "systems": systems,
+        "comparisons": comparisons,
+        "calibration": _without_reliability(of_tuned["calibration"]),
+        "subgroups": {
+            name: {key: of[key] for key in ("worst", "best", "gap")} for name, of in of_tuned["subgroups"].items()
+        },
+        "predictions_sha256": record["predictions_sha256"][tuned],
+    }
+
+
+def _without_reliability(calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """The reliability tables are long, and computed again in no time from the predictions."""
+    return {
+        key: {name: metric for name, metric in of.items() if name != "reliability"}
+        if key in ("before", "after")
+        else of
+        for key, of in calibration.items()
+    }
 
 
 def _robustness(run: Run, recipe: Recipe, results: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -151,9 +177,9 @@ def _rows(recipe: Recipe, shown: Path, path: Path) -> list[str]:
             cost,
             split,
             values["n"],
-            with_interval(tuned["accuracy"]),
+            cell(tuned["accuracy"]),
             _over_seeds([seed[split]["accuracy"] for seed in expected["seeds"].values()]),
-            with_interval(svm["accuracy"]) if svm else "",
+            cell(svm["accuracy"]) if svm else "",
         ]
         cells += [
             f"{tuned[name]['value']:.3f}" if name in tuned else "" for name in ("top_3_accuracy", "top_5_accuracy")
@@ -181,15 +207,9 @@ def details(recipe_path: Path) -> str:
         ]
         for system in (tuned_name(recipe), *recipe.evaluation.baselines):
             metrics = values["systems"][system]
-            cells = [f"{metrics[name]['value']:.3f}" if name in metrics else "–" for name in METRICS[1:]]
-            lines.append(f"| {system} | {with_interval(metrics['accuracy'])} | {' | '.join(cells)} |")
+            cells = [cell(metrics.get(name), with_interval=False) for name in METRICS[1:]]
+            lines.append(f"| {system} | {cell(metrics['accuracy'])} | {' | '.join(cells)} |")
     return "\n".join(lines).strip()
-
-
-def with_interval(metric: Mapping[str, Any]) -> str:
-    """``0.610 [0.500, 0.710]``; without the interval where cases come in too few groups for one."""
-    interval = "" if metric["low"] is None else f" [{metric['low']:.3f}, {metric['high']:.3f}]"
-    return f"{metric['value']:.3f}{interval}"
 
 
 def fill(page: Path, table: str) -> None:

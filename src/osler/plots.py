@@ -1,7 +1,7 @@
 """The figures of ``report.html``, as SVG to stand inside a page.
 
-The same numbers give the same bytes. Colours are those of Okabe and Ito (2008), who chose them for colour-blind readers,
-and whatever has a colour has a marker, a line style or a hatch of its own too, for those who print in grey.
+The same numbers give the same bytes. Colours are those of Okabe and Ito (2008), who chose them for colour-blind
+readers, and whatever has a colour has a marker, a line style or a hatch of its own too, for those who print in grey.
 """
 
 from __future__ import annotations

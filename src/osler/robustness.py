@@ -20,8 +20,8 @@ from osler.recipe import OF_TEXT, Recipe
 from osler.resampling import resample_counts
 from osler.run import Run, tuned_name
 
-# Half of the published patients have eight findings or fewer, half of the complaints three sentences or fewer: less than
-# a quarter of them is one at most. What leaves the meaning as it is may change all of them.
+# Half of the published patients have eight findings or fewer, half of the complaints three sentences or fewer: less
+# than a quarter of them is one at most. What leaves the meaning as it is may change all of them.
 STRENGTHS: Mapping[str, tuple[float, ...]] = {
     "typos": (0.1, 0.3),
     "dropped": (0.25, 0.5),

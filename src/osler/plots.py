@@ -1,7 +1,7 @@
 """The figures of ``report.html``, as SVG to stand inside a page.
 
-The same numbers give the same bytes. Colours are those of Okabe and Ito (2008), who chose them for colour-blind
-readers, and whatever has a colour has a marker, a line style or a hatch of its own too, for those who print in grey.
+The same numbers give the same bytes. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell
+apart, and whatever has a colour has a marker, a line style or a hatch of its own too, for those who print in grey.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", 
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, "black", SKY)
 # Of other lengths than COLOURS, so that many systems come round to another combination.
 LINES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h", "<", ">")
 GREY = "#555555"
 WIDTH = 4.8  # inches: one on a telephone, two side by side on a desk
 STYLE: dict[str, Any] = {

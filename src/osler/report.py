@@ -207,9 +207,10 @@ class Section:
                 if at["accuracy"]:
                     thresholds[name] = at["coverage"]["value"], at["accuracy"]["value"]
             curves[name] = selective_curve(confidences, np.array([row.correct for row in rows]))
+        if not curves:
+            return None
         title = f"Accuracy against coverage on {self.record['split']}"
-        plot = plots.coverage(f"{self.id}-coverage", title, curves, thresholds, list(self.systems))
-        return Markup(plot) if curves else None
+        return Markup(plots.coverage(f"{self.id}-coverage", title, curves, thresholds, list(self.systems)))
 
     @cached_property
     def subgroups(self) -> Markup | None:

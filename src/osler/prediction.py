@@ -120,8 +120,8 @@ def run(
     training = cache(lambda: task.source.training(recipe.data, recipe.seed).rows)
     for system in systems:
         missing = []
-        for (split, perturbation), cases in asked.items():
-            path = run.answers(task.name, split, system, limit, perturbation)
+        for (split, done), cases in asked.items():
+            path = run.answers(task.name, split, system, limit, done)
             if cases and not path.is_file():
                 missing.append((cases, split, path))
         PartialState().wait_for_everyone()  # before the first of us writes one of them

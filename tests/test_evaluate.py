@@ -94,10 +94,18 @@ def test_results_can_be_computed_again_from_the_predictions_alone(project: Path)
     files.sort(key=lambda file: "tiny-made-up" not in file.name)  # the system the others are compared with comes first
     done = script(project, "evaluate", "--predictions", *files, "--output", "again.json")
     assert done.returncode == 0, done.stderr
+    assert (project / "again.html").is_file()
     again = json.loads((project / "again.json").read_text())["records"][0]
     first = json.loads((project / RUN / "results.json").read_text())["records"][0]
     for system, values in first["systems"].items():
         assert again["systems"][system]["metrics"]["accuracy"] == values["metrics"]["accuracy"]
+
+
+def test_a_page_beside_the_results_shows_the_cases(project: Path) -> None:
+    page = (project / RUN / "report.html").read_text()
+    assert "tiny-made-up@1.0.0 on made_up" in page
+    assert "Patient 1000 has " in page or "Patient 1001 has " in page
+    assert "Held-out cases of made_up that the training data holds too" in page
 
 
 def test_evaluating_twice_scores_nothing_twice(project: Path) -> None:
@@ -136,10 +144,11 @@ def test_a_killed_evaluation_goes_on_where_it_was(project: Path) -> None:
 
 
 def test_a_limited_evaluation_leaves_the_real_one_alone(project: Path) -> None:
-    before = (project / RUN / "results.json").read_bytes()
+    before = [(project / RUN / name).read_bytes() for name in ("results.json", "report.html")]
     done = script(project, "evaluate", RUN, "--limit", "3")
     assert done.returncode == 0, done.stderr
-    assert (project / RUN / "results.json").read_bytes() == before
+    assert [(project / RUN / name).read_bytes() for name in ("results.json", "report.html")] == before
+    assert "headline split <b>test</b>: 3 cases" in (project / RUN / "report-partial.html").read_text()
 
 
 def test_perturbed_cases_are_answered_once_and_compared(project: Path) -> None:
@@ -192,6 +201,7 @@ def test_a_few_perturbed_cases_have_files_of_their_own(project: Path) -> None:
         ([], "name either a run directory or --predictions"),
         (["--predictions", "missing.jsonl"], "--output"),
         (["--predictions", "missing.jsonl", "--output", "out.json"], "missing.jsonl"),
+        (["--predictions", "missing.jsonl", "--output", "report.html"], "the name of the report"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(project: Path, arguments: list[str | Path], said: str) -> None:

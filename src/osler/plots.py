@@ -28,7 +28,7 @@ LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h", "<", ">")
 GREY = "#555555"
 WIDTH = 4.8  # inches: one on a telephone, two side by side on a desk
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
     "svg.hashsalt": "osler",
     "text.parse_math": False,  # a $ in a disease name is a dollar
@@ -126,7 +126,7 @@ def coverage(
         axes = figure.add_subplot()
         for system, (shares, accuracies) in curves.items():
             place = systems.index(system)
-            look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+            look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
             every = max(1, len(shares) // 8)
             line = LINES[place % len(LINES)]
             axes.plot(shares, accuracies, linestyle=line, markevery=(every // 2, every), label=shorten(system), **look)
@@ -142,43 +142,43 @@ def coverage(
         return _svg(figure, name, title, said)
 
 
-def robustness(name: str, title: str, rows: Sequence[tuple[str, Metric, Metric, Metric]]) -> str:
+def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Metric]]]) -> str:
     """Bars of accuracy on the cases as they were and perturbed, beside bars of how many first answers changed.
 
-    ``rows`` holds, from the top, name, accuracy before, accuracy after, flip rate.
+    ``rows`` holds, from the top, a name, and three shares: accuracy before, accuracy after, flip rate.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.95 + 0.55 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         kinds = (
-            (left, 1, 0.05, "original", {"color": "#d9d9d9", "hatch": "////"}),
-            (left, 2, 0.28, "perturbed", {"color": SKY}),
-            (right, 3, 0.165, "first answer changed", {"color": ORANGE, "hatch": "...."}),
+            (left, 0, 0.05, "original", {"color": "#d9d9d9", "hatch": "////"}),
+            (left, 1, 0.28, "perturbed", {"color": SKY}),
+            (right, 2, 0.165, "first answer changed", {"color": ORANGE, "hatch": "...."}),
         )
         for axes, column, offset, label, look in kinds:
-            values = [row[column]["value"] for row in rows]
+            values = [shares[column]["value"] for _, shares in rows]
             places = [place + offset for place in range(len(rows))]
             axes.barh(places, values, height=0.22, edgecolor="black", linewidth=0.6, label=label, **look)
-            for place, row in zip(places, rows, strict=True):
-                _interval(axes, row[column], place, "black")
-        for place, row in enumerate(rows):
-            left.text(0.02, place - 0.22, shorten(row[0], 60), transform=left.get_yaxis_transform(), **ON_GRID)
-        left.set(xlim=(0, _end(rows, 1, 2)), ylim=(len(rows) - 0.5, -0.5), xlabel="accuracy", yticks=[])
-        right.set(xlim=(0, _end(rows, 3)), xlabel="flip rate")
+            for place, (_, shares) in zip(places, rows, strict=True):
+                _interval(axes, shares[column], place, "black")
+        for row, (label, _) in enumerate(rows):
+            left.text(0.02, row - 0.22, shorten(label, 60), transform=left.get_yaxis_transform(), **ON_GRID)
+        left.set(xlim=(0, _end(rows, 0, 1)), ylim=(len(rows) - 0.5, -0.5), xlabel="accuracy", yticks=[])
+        right.set(xlim=(0, _end(rows, 2)), xlabel="flip rate")
         for axes in (left, right):
             axes.grid(axis="y", visible=False)
             _percent(axes.xaxis)
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.5, columnspacing=1)
         said = "; ".join(
             f"{label}: accuracy {cell(before)}, perturbed {cell(after)}, flip rate {cell(flips)}"
-            for label, before, after, flips in rows
+            for label, (before, after, flips) in rows
         )
         return _svg(figure, name, title, said)
 
 
-def _end(rows: Sequence[Any], *columns: int) -> float:
+def _end(rows: Sequence[tuple[str, Sequence[Metric]]], *columns: int) -> float:
     """Where an axis ends that begins at 0: just above the highest interval, rounded up to tenths."""
-    return min(10, 1 + int(10 * max(row[column]["high"] for row in rows for column in columns))) / 10 + 0.02
+    return min(10, 1 + int(10 * max(shares[column]["high"] for _, shares in rows for column in columns))) / 10 + 0.02
 
 
 def _interval(axes: Axes, metric: Metric, at: float, colour: str, upright: bool = False) -> None:

@@ -147,7 +147,7 @@ def texts_of(source: Source, splits: Iterable[str]) -> dict[str, dict[str, str]]
 class Section:
     """One task and split on the page: its record of ``results.json`` and what is read from the predictions."""
 
-    def __init__(self, id: str, record: Mapping[str, Any], answers: Mapping[str, Answers]) -> None:
+    def __init__(self, id: str, record: dict[str, Any], answers: Mapping[str, Answers]) -> None:
         self.id, self.record, self.answers = id, record, answers
         self.comparisons = {row["b"]: row for row in record["comparisons"]}
         self.tuned: str = record["comparisons"][0]["a"] if self.comparisons else next(iter(record["systems"]))
@@ -366,7 +366,7 @@ def selective_curve(confidences: Floats, correct: npt.NDArray[np.bool_]) -> tupl
 def _robustness_plot(tuned: str, robustness: Mapping[str, Any]) -> Markup | None:
     records = [record for record in robustness["records"].get(tuned, []) if record["n"]]
     rows = [
-        (perturbed_as(record), record["original_accuracy"], record["accuracy"], record["top_1_flip_rate"])
+        (perturbed_as(record), [record[name] for name in ("original_accuracy", "accuracy", "top_1_flip_rate")])
         for record in records
     ]
     title = f"Accuracy and flip rate of {tuned} on perturbed cases of {robustness['split']}, with 95% intervals"

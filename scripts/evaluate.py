@@ -94,6 +94,10 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         raise InputError(f"{chosen.name}: none of its data is on this machine; see tasks/{chosen.name}/README.md")
     if perturb:
         measured = robustness.score(run, recipe, chosen.source.perturbations, asked[0], limit)
+        if limit is None and run.results.is_file():  # the report shows robustness, too
+            scored = read_json(run.results)
+            files = [run.answers(r["task"], r["split"], system) for r in scored["records"] for system in r["systems"]]
+            report.write(run.results, scored, files, report.texts_of(chosen.source, known), chosen.labels)
         return tables.render_robustness(measured)
     if benchmark:
         learnt = task.load(tasks / recipe.task.name, recipe.task.panel).source.training(recipe.data, recipe.seed).rows

@@ -170,6 +170,7 @@ def test_perturbed_cases_are_answered_once_and_compared(project: Path) -> None:
         assert "typos-0.3" in measured["predictions_sha256"][system]
     assert "  typos " in done.stdout
     assert (project / RUN / "results.json").read_bytes() == results
+    assert 'id="robustness-plot' in (project / RUN / "report.html").read_text()
 
     files = sorted((project / RUN / "predictions-perturbed").rglob("*.jsonl"))
     assert {file.name for file in files} == {f"made_up-test-{system}.jsonl" for system in measured["records"]}

@@ -129,7 +129,8 @@ def test_two_processes_predict_what_one_does(project: Path) -> None:
 
 def test_a_killed_evaluation_goes_on_where_it_was(project: Path) -> None:
     file = project / RUN / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
-    whole = file.read_bytes()
+    results = project / RUN / "results.json"
+    whole, scored = file.read_bytes(), results.read_bytes()
     lines = whole.splitlines(keepends=True)
     marked = [line.replace(b'"text": null', b'"text": "scored before the kill"') for line in lines]
     file.unlink()
@@ -141,6 +142,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(project: Path) -> None:
     assert sum(b"scored before the kill" in line for line in again) in (8, 16), "the whole batch is not scored again"
     assert not list(file.parent.glob(".*")), "nothing is left lying about"
     file.write_bytes(whole)
+    results.write_bytes(scored)
 
 
 def test_a_limited_evaluation_leaves_the_real_one_alone(project: Path) -> None:

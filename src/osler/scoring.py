@@ -21,8 +21,8 @@ from osler.task import Row
 from osler.trie import ROOT, LabelTrie
 
 VOCABULARY_ROWS = 1024  # positions whose whole vocabulary is looked at at once: 0.2 GB for 49,152 tokens in float32
-PIECE = 512  # trie nodes in one sequence: attention costs their square, so a large trie is run in pieces
-ATTENDED = 2**24  # pairs of tokens in one forward pass: eager attention holds one float a pair and head
+PIECE = 256  # trie nodes in one sequence: attention costs their square, so a large trie is run in pieces
+ATTENDED = 2**20  # pairs of tokens in one forward pass: eager attention holds one float a pair and head, 38 MB here
 
 
 @dataclass(frozen=True)

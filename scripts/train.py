@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from osler import contamination
 from osler import recipe as recipes
 from osler.errors import InputError, exit_status
 from osler.manifest import read_json
@@ -28,6 +27,8 @@ def main() -> int:
     if not arguments.plan:
         run.check(recipe)
         if run.finished:
+            from osler import contamination  # imports scipy: not for --help, not for a recipe that is refused
+
             overlap = read_json(run.data_report)["contamination"]
             contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
             run.open(recipe)  # what is evaluated, and how it is published, may have changed

@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import difflib
 import functools
-import hashlib
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from typing import Any, Literal
 
 from osler import pypi
 from osler.errors import InputError
+from osler.manifest import sha256_text
 from osler.schema import (
     GONE,
     RENAMED,
@@ -94,8 +94,9 @@ Baseline = Literal[
     "semantic_similarity",
     "semantic_similarity_omim",
 ]
+# Those that see the words of a case and cost next to nothing.
+OF_TEXT = ("tfidf_svm", "tfidf_char_svm")
 # Those that take patients as findings, not as texts.
-OF_TEXT = ("tfidf_svm", "tfidf_char_svm")  # baselines that see the words of a case and cost next to nothing
 OF_FINDINGS = ("ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim")
 
 
@@ -176,7 +177,7 @@ class Recipe:
 
 def _sha256(content: Mapping[str, Any]) -> str:
     canonical = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return sha256_text(canonical)
 
 
 def _canonical(value: Any) -> Any:

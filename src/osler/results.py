@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from osler import calibration, statistics
 from osler.answers import Splits, check_same_cases, groups_of, read_splits
 from osler.errors import InputError
-from osler.manifest import write_atomically
+from osler.manifest import sha256_file, write_atomically
 from osler.measurement import Measurement, Resamples, columns_of, label_columns
 from osler.resampling import resample_counts, resampled_mean
 
@@ -79,9 +78,7 @@ def score(
                 "n": n,
                 "groups": None if groups is None else int(groups.max()) + 1,
                 "prompt_sha256": prompt_sha256 or systems[first].rows[0].prompt_sha256,
-                "predictions_sha256": {
-                    system: hashlib.sha256(answers.file.read_bytes()).hexdigest() for system, answers in systems.items()
-                },
+                "predictions_sha256": {system: sha256_file(answers.file) for system, answers in systems.items()},
                 "systems": {
                     system: system_record(
                         measurement,

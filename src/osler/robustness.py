@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from osler import statistics
 from osler.answers import numbered
 from osler.errors import InputError
-from osler.manifest import write_atomically
+from osler.manifest import sha256_file, write_atomically
 from osler.measurement import Measurement, Resamples, columns_of
 from osler.perturbation import Perturbation
 from osler.prediction_file import Prediction, read_predictions
@@ -68,7 +67,7 @@ def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int
         perturbed = {p: read_predictions(path) if path.is_file() else [] for p, path in copies.items()}
         records[system] = robustness(read_predictions(original), perturbed, recipe.evaluation.resamples)
         files = {"original": original, **{path.parent.name: path for path in copies.values() if path.is_file()}}
-        hashes[system] = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+        hashes[system] = {name: sha256_file(path) for name, path in files.items()}
     measured = {
         "schema": 1,
         "task": recipe.task.name,

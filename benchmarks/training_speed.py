@@ -45,7 +45,7 @@ def main() -> int:
                 file.write(json.dumps({"prompt": prompt, "completion": completion}) + "\n")
         for precision in ("false", "true"):
             speeds[f"trl sft, bf16={precision}"] = timed(
-                f"trl.cli sft --model_name_or_path {folder} --dataset_name {work} --use_peft --lora_r 16"
+                f"-m trl.scripts.sft --model_name_or_path {folder} --dataset_name {work} --use_peft --lora_r 16"
                 f" --lora_alpha 32 --lora_target_modules all-linear --per_device_train_batch_size {BATCH}"
                 f" --max_steps {steps + 2} --use_cpu --bf16 {precision} --logging_steps 1 --save_strategy no"
                 f" --report_to none --output_dir {work / precision}"
@@ -64,8 +64,7 @@ def main() -> int:
 
 def timed(arguments: str) -> float:
     """Tokens a second between the second and the last logged step of ``python ARGUMENTS``, a training command."""
-    module, *rest = arguments.split()
-    command = [sys.executable, *(["-m", module] if module == "trl.cli" else [module]), *rest]
+    command = [sys.executable, *arguments.split()]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     assert process.stdout is not None
     seen: list[tuple[float, float]] = []

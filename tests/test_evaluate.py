@@ -106,7 +106,7 @@ def test_a_page_beside_the_results_shows_the_cases(project: Path) -> None:
     page = (project / RUN / "report.html").read_text()
     assert "tiny-made-up@1.0.0 on made_up" in page
     assert "Patient 1000 has " in page or "Patient 1001 has " in page
-    assert "Held-out cases of made_up that the training data holds too" in page
+    assert "Held-out cases that the training data holds too" in page
 
 
 def test_evaluating_twice_scores_nothing_twice(project: Path) -> None:

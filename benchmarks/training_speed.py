@@ -53,8 +53,8 @@ def main() -> int:
         for quantization in ("null", "nf4"):
             speeds[f"osler, quantization={quantization}"] = timed(
                 f"{ROOT / 'scripts/train.py'} {RECIPE} base.quantization={quantization} train.max_steps={steps + 2}"
-                f" train.logging_steps=1 train.save_strategy=no train.per_device_train_batch_size={BATCH}"
-                f" --output {work / quantization}"
+                f" train.logging_steps=1 train.disable_tqdm=true train.save_strategy=no"
+                f" train.per_device_train_batch_size={BATCH} --output {work / quantization}"
             )
     fastest_peer = max(speed for system, speed in speeds.items() if system.startswith("trl"))
     for system, speed in speeds.items():

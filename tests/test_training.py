@@ -66,6 +66,10 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
     # The plan shows where the loss is taken: on the answer and the token that ends it, nowhere else.
     assert "⟦Duchenne muscular dystrophy<|im_end|>⟧" in done.stdout
     assert "24 in, 24 out" in done.stdout
+    # Figures are in train_log.jsonl; who waits sees a bar and the loss.
+    assert "grad_norm" not in done.stdout + done.stderr
+    assert ", loss " in done.stderr
+    assert "grad_norm" in (run / "train_log.jsonl").read_text()
 
     again = script(tmp_path, "train", path)
     assert again.returncode == 0

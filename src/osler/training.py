@@ -18,6 +18,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTConfig, SFTTrainer
 
@@ -144,6 +145,16 @@ class Progress(TrainerCallback):
             mark_complete(checkpoint)
 
 
+class Bar(ProgressCallback):
+    """The library's progress bar with the loss beside it, and not a line of figures every few steps: those are in
+    ``train_log.jsonl``."""
+
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
+        """Show the newest loss."""
+        if self.training_bar is not None and "loss" in (logs or {}):
+            self.training_bar.set_postfix_str(f"loss {float(logs['loss']):.2f}", refresh=False)
+
+
 def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
     """The recipe's ``train:`` as TRL's configuration, with what Osler decides itself added.
 
@@ -232,6 +243,8 @@ def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (read_json(checkpoint / ELAPSED)["train_seconds"] if checkpoint else 0)
     made.add_callback(Progress(run, started))
+    if made.pop_callback(ProgressCallback):  # a recipe may have said disable_tqdm
+        made.add_callback(Bar())
     made.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
     staging = run.folder / ".adapter"

@@ -104,9 +104,7 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         overlap = contamination.contamination(learnt, {split: chosen.source.split(split) for split in asked})
     else:
         overlap = read_json(run.data_report)["contamination"]
-    stem = f"results-{benchmark}" if benchmark else "results"
-    partial = splits is not None or limit is not None
-    output = run.folder / f"{stem}{'-partial' if partial else ''}.json"
+    output = run.scored(benchmark, partial=splits is not None or limit is not None)
     scored = results.score(
         files,
         output,
@@ -114,7 +112,7 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         compared=tuned_name(recipe),
         task_version=chosen.version,
         prompt_sha256=chosen.prompt.sha256,
-        contamination=overlap["splits"],
+        contamination=overlap,
     )
     report.write(output, scored, files, report.texts_of(chosen.source, asked), chosen.labels)
     return tables.render_table(scored)

@@ -151,3 +151,13 @@ def test_runs_of_anything_else_are_refused(
 def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
     make(tmp_path, tiny_base)
     assert expected.NOT_RUN in expected.overview(tmp_path)
+
+
+def test_a_baseline_the_recipe_lists_and_nobody_recorded_is_named(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    recorded = expected.record([evaluated(tmp_path, path, 0, 0.4)], path)
+    content = read_json(recorded)
+    del content["splits"]["test"]["systems"]["majority"]
+    write_json(recorded, content)
+    with pytest.raises(InputError, match=r"test has no majority, which .* lists: start scripts/train.py"):
+        expected.details(path)

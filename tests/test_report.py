@@ -54,13 +54,15 @@ def predictions(
     return rows
 
 
-def evaluated(folder: Path, *systems: Sequence[Prediction]) -> tuple[dict[str, Any], list[Path]]:
+def evaluated(
+    folder: Path, *systems: Sequence[Prediction], contamination: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], list[Path]]:
     """Prediction files of ``systems`` in ``folder``, and the results."""
     files = []
     for rows in systems:
         files.append(folder / f"{len(files)}.jsonl")
         write_predictions(files[-1], rows)
-    return results.score(files, folder / "results.json", resamples=50), files
+    return results.score(files, folder / "results.json", resamples=50, contamination=contamination), files
 
 
 def page(folder: Path, *systems: Sequence[Prediction], **given: Any) -> str:
@@ -81,34 +83,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("run")
     splits = {"test": 60, "simulated": 90, "validation": 90}
     tuned = [row for split, n in splits.items() for row in predictions(TUNED, 0.7, n, split)]
+    shares = {"cases": 3, "share": 0.05, "worst": []}
+    measures = dict.fromkeys(("exact", "normalised", "near", "ngrams"), shares)
+    contamination = {
+        "settings": {"ngram_words": 8, "contained": 0.7, "shingle_characters": 5, "near": 0.7},
+        "splits": {"test": {"n": 60, **measures, "publications": None}},
+        "allowed": {"test": "they are the same on purpose"},
+    }
     scored, files = evaluated(
         folder,
         tuned,
         [row for split, n in splits.items() for row in predictions(BASELINE, 0.4, n, split)],
         [row for split, n in splits.items() for row in predictions(PLAIN, 0.65, n, split, probabilities=False)],
+        contamination=contamination,
     )
     original = [row for row in tuned if row.split == "test"]
     flipped = [replace(row, ranked=row.ranked[::-1], probabilities=None) for row in original[:40]]
     records = robustness.robustness(
         original, {Perturbation("typos", 0.1): flipped, Perturbation("sex_swap", 1): []}, resamples=50
     )
-    shares = {"cases": 3, "share": 0.05, "worst": []}
-    data_report = {
-        "task": "rare_disease",
-        "panel": "small",
-        "labels": NAMES,
-        "contamination": {
-            "settings": {"ngram_words": 8, "contained": 0.7, "shingle_characters": 5, "near": 0.7},
-            "splits": {
-                "test": {
-                    "n": 60,
-                    **dict.fromkeys(("exact", "normalised", "near", "ngrams"), shares),
-                    "publications": None,
-                }
-            },
-            "allowed": {"test": "they are the same on purpose"},
-        },
-    }
+    data_report = {"task": "rare_disease", "panel": "small", "labels": NAMES}
     (folder / "data_report.json").write_text(json.dumps(data_report))
     (folder / "robustness.json").write_text(json.dumps({"schema": 1, "split": "test", "records": {TUNED: records}}))
     texts = {"test": {row.case_id: f"The patient of {row.case_id}." for row in original}}
@@ -309,7 +303,7 @@ def test_a_benchmark_does_not_borrow_what_was_found_of_the_task_the_run_was_trai
     shown = words(page(tmp_path, [replace(row, task="medqa") for row in predictions(TUNED, 0.7)]))
     assert "No perturbed cases were scored." in shown
     assert "Syndrome" not in shown
-    assert "Held-out cases of rare_disease that the training data holds too" in shown
+    assert "No contamination report" in shown
 
 
 def test_a_large_panel_has_a_small_confusion_matrix() -> None:

@@ -206,6 +206,11 @@ def details(recipe_path: Path) -> str:
             "|---|---|---|---|---|---|---|",
         ]
         for system in (tuned_name(recipe), *recipe.evaluation.baselines):
+            if system not in values["systems"]:
+                raise InputError(
+                    f"{path_of(recipe_path)}: {split} has no {system}, which {recipe_path.name} lists: start"
+                    " scripts/train.py with the recipe again, which trains nothing, then scripts/evaluate.py; record it"
+                )
             metrics = values["systems"][system]
             cells = [cell(metrics.get(name), with_interval=False) for name in METRICS[1:]]
             lines.append(f"| {system} | {cell(metrics['accuracy'])} | {' | '.join(cells)} |")

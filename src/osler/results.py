@@ -43,8 +43,9 @@ def score(
         compared: the system every other one is compared with; the first in ``files`` where None.
         task_version: copied into the records; no prediction file holds it.
         prompt_sha256: of the prompt ``compared`` must have been asked with; copied into the records too.
-        contamination: split → how its cases overlap with what ``compared`` learnt from
-            (:func:`osler.contamination.contamination`); copied into the records, null where it was not measured.
+        contamination: how the cases of each split overlap with what ``compared`` learnt from
+            (:func:`osler.contamination.contamination`), and ``allowed``, the reasons a recipe gives; what is of a
+            record's split goes into it, with the settings it was measured with; null where it was not measured.
 
     Returns:
         What was written: ``schema``, ``resamples``, ``seed`` and ``records``, one a task and split. A metric is
@@ -89,12 +90,18 @@ def score(
                     for system, measurement in measured.items()
                 },
                 "comparisons": comparisons(measured, first, drawn),
-                "contamination": (contamination or {}).get(split),
+                "contamination": _overlap(contamination, split),
             }
         )
     results = {"schema": 1, "resamples": resamples, "seed": seed, "records": records}
     write_atomically(output, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return results
+
+
+def _overlap(report: Mapping[str, Any] | None, split: str) -> dict[str, Any] | None:
+    if report is None or split not in report["splits"]:
+        return None
+    return {**report["splits"][split], "allowed": report.get("allowed", {}).get(split), "settings": report["settings"]}
 
 
 def check(splits: Splits, compared: str | None, prompt_sha256: str | None) -> None:

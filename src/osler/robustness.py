@@ -75,9 +75,7 @@ def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int
         "records": records,
         "predictions_sha256": hashes,
     }
-    output = run.robustness(recipe, split)
-    if limit is not None:
-        output = output.with_stem(f"{output.stem}-partial")
+    output = run.robustness(recipe, split, partial=limit is not None)
     write_atomically(output, json.dumps(measured, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return measured
 

@@ -65,11 +65,16 @@ class Run:
 
     @property
     def results(self) -> Path:
-        return self.folder / "results.json"
+        return self.scored()
 
-    def robustness(self, recipe: Recipe, split: str) -> Path:
+    def scored(self, benchmark: str | None = None, partial: bool = False) -> Path:
+        """``results.json``, or its like for a benchmark, or for a part of the splits or cases only."""
+        return self.folder / f"results{f'-{benchmark}' if benchmark else ''}{'-partial' if partial else ''}.json"
+
+    def robustness(self, recipe: Recipe, split: str, partial: bool = False) -> Path:
         """``robustness.json`` for the first split that ``recipe`` evaluates; the others' files name theirs."""
-        return self.folder / f"robustness{'' if split == recipe.evaluation.splits[0] else f'-{split}'}.json"
+        named = "" if split == recipe.evaluation.splits[0] else f"-{split}"
+        return self.folder / f"robustness{named}{'-partial' if partial else ''}.json"
 
     def recipe(self) -> Recipe:
         """The resolved recipe the run was made with. Raises :class:`InputError` where the folder is no run."""

@@ -1,9 +1,9 @@
 """From a raw export to files one can train on: read, clean, de-identify, drop what is there twice, split, report.
 
 Rows stand in Arrow files on disk, never all in memory; of each row only numbers are kept here. A prepared folder holds
-``{train,validation,test}.jsonl``, ``rejected.jsonl`` (every row that is not in them, and why), ``data_report.json``,
-``data_report.html`` and ``README.md``, the dataset's card. They are moved into place together, the report last: a folder
-that has one is whole, and a run that was interrupted left nothing.
+``{train,validation,test}.jsonl``, ``rejected.jsonl`` (every row that is not in them, and why), where texts were
+de-identified ``deidentification_audit.jsonl``, and ``data_report.json``. All is made in a folder of its own and moved
+into place at the end, the report last: a run that was interrupted left what was there before.
 """
 
 from __future__ import annotations
@@ -15,27 +15,29 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from osler import duplicates
-from osler.cleaning import Cleaning, Step, spellings, stated
-from osler.deidentification import Deidentifier
+from osler import data_report, duplicates
+from osler.cleaning import USUAL, Cleaning, Step, spellings
+from osler.cleaning import steps as cleaning_steps
 from osler.errors import InputError
 from osler.manifest import sha256_file, write_json
+from osler.normal_form import normal_form
 from osler.reading import Record, Rejected
-from osler.splitting import SHARES, SPLITS, assign
+from osler.schema import Problem, read_yaml
+from osler.splitting import SPLITS, assign
 
 HELD_OUT = SPLITS[1:]
-EXAMPLES = 3  # of each reason, in the report
-LONGEST_EXAMPLE = 200  # characters
 REPORT = "data_report.json"
+BATCH = 1000  # rows
+SHORTEST_KEY = 16  # characters
 
 Array = npt.NDArray[Any]
 
@@ -70,7 +72,8 @@ def prepare(
         rows: each with its split where the source has splits, else None. A row of ``train`` that stands in a held-out
             split, word for word or nearly, is dropped; where there are no splits, rows are given one by group and
             near-duplicates stay together.
-        output: where the folder is one already, its rows keep their splits.
+        output: where it is such a folder already, its rows keep their splits.
+        source: what the rows were read from, for the report.
 
     Raises:
         InputError: more rows than allowed cannot be read, or none is left.
@@ -79,22 +82,61 @@ def prepare(
     shutil.rmtree(work, ignore_errors=True)  # of a run that was interrupted
     work.mkdir(parents=True)
     try:
-        former = _former(output)
         raw, rejected = _read(rows, work, preparation.max_rejected, preparation.key)
-        labels = spellings(Counter(label or "" for label in raw["label"]), preparation.known)
+        labels = spellings(Counter(Table.column(raw, "label")), preparation.known)
         cleaned = _clean(raw, work, Cleaning(preparation.steps, labels), preparation.key)
-        table = _Table(raw, cleaned)
+        table = Table(raw, cleaned, rejected)
         table.drop_conflicts_and_copies()
-        table.split(former, preparation.cuts)
-        report = table.report(source, rejected, preparation)
-        _write(table, rejected, work)
-        report["files"] = {
-            split: {"name": f"{split}.jsonl", "sha256": sha256_file(work / f"{split}.jsonl")} for split in SPLITS
-        }
-        _publish(work, output, report)
+        table.split(_former(output), preparation.cuts)
+        if not len(table.kept):
+            raise InputError(f"{source}: no row is left; dropped: {dict(Counter(table.dropped))}")
+        files = _write(table, work, audited=preparation.key is not None)
+        report = data_report.describe(table, source, preparation, files)
+        write_json(work / REPORT, report)
+        for name in [*files, REPORT]:
+            os.replace(work / name, output / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return report
+
+
+def read_key(path: Path) -> str:
+    """The secret of a key file. Raises :class:`InputError` where it is missing or too short to be one."""
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a key file ({error}); make one: openssl rand -hex 32 > {path}") from None
+    if len(key) < SHORTEST_KEY:
+        raise InputError(f"{path}: {len(key)} characters are no secret; make one: openssl rand -hex 32 > {path}")
+    return key
+
+
+def of_task(
+    folder: Path, key: str | None, max_rejected: int
+) -> tuple[Iterator[tuple[str, Record | Rejected]], Preparation]:
+    """The published rows of the task in ``folder`` with their splits, and how its file says they are prepared.
+
+    Raises:
+        InputError: the task's cases are not rows of a dataset, or its file is wrong.
+    """
+    from osler import task  # imports transformers
+
+    content = read_yaml(folder / "task.yaml")
+    if content["source"]["kind"] != "dataset":
+        raise InputError(
+            f"{folder.name}: its cases are not rows of a dataset to be cleaned (kind: {content['source']['kind']});"
+            " what training makes of them is in the data_report.json of a run"
+        )
+    try:
+        steps = cleaning_steps(content.get("preparation", {}).get("cleaning", list(USUAL)), "preparation.cleaning")
+    except Problem as problem:
+        raise InputError(f"{folder / 'task.yaml'}: {problem.key}: {problem.text}") from None
+    labels = {normal_form(label): label for label in content["labels"]}
+    published = task.Published(content["source"], content["labels"], task.data_folder())
+    known = Preparation(
+        steps, lambda text: labels.get(normal_form(text)), max_rejected, key, license=content.get("license")
+    )
+    return published.raw(), known
 
 
 # ── stages ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -102,12 +144,12 @@ def prepare(
 
 def _former(output: Path) -> dict[str, str]:
     """Case id → split, of the folder as it was prepared before."""
-    if not (output / REPORT).is_file():
-        return {}
     found = {}
     for split in SPLITS:
-        with (output / f"{split}.jsonl").open(encoding="utf-8") as lines:
-            found.update((json.loads(line)["case_id"], split) for line in lines)
+        path = output / f"{split}.jsonl"
+        if path.is_file():
+            with path.open(encoding="utf-8") as lines:
+                found.update((json.loads(line)["case_id"], split) for line in lines)
     return found
 
 
@@ -144,7 +186,7 @@ def _named(row: Record, key: str | None) -> dict[str, Any]:
     """
     case_id, group = row["case_id"], row["group"]
     if case_id == row["source"]:
-        case_id = hashlib.sha256((row["text"] or "").encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        case_id = _pseudonym(row["text"] or "", key or "")
     elif key is not None:
         case_id = _pseudonym(case_id, key)
     if key is not None and group is not None:
@@ -154,7 +196,7 @@ def _named(row: Record, key: str | None) -> dict[str, Any]:
 
 
 def _pseudonym(name: str, key: str) -> str:
-    return hmac.new(key.encode(), name.encode(), "sha256").hexdigest()[:16]
+    return hmac.new(key.encode(), name.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:16]
 
 
 def _key(text: str) -> int:
@@ -168,7 +210,7 @@ class _Cleaner:
     def __init__(self, cleaning: Cleaning, key: str | None) -> None:
         self._cleaning = cleaning
         self._key = key
-        self._deidentifier: Deidentifier | None = None  # a language model: each process loads its own
+        self._deidentifier: Any = None  # a language model: each process loads its own
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         rows = [self._cleaning.clean(text, label) for text, label in zip(batch["text"], batch["label"], strict=True)]
@@ -184,7 +226,7 @@ class _Cleaner:
             "text": texts,
             "label": [row.label for row in rows],
             "dropped": [row.dropped or "" for row in rows],
-            "changed": [list(row.changed) for row in rows],
+            "changed": [",".join(row.changed) for row in rows],
             "identifiers": [json.dumps(entries) for entries in found],
             "words": [len(text.split()) for text in texts],
             "key": [_key(text) for text in texts],
@@ -193,6 +235,8 @@ class _Cleaner:
     def _replaced(self, texts: Sequence[str], patients: Sequence[str]) -> Iterable[tuple[str, list[Any]]]:
         assert self._key is not None
         if self._deidentifier is None:
+            from osler.deidentification import Deidentifier  # an extra that need not be installed
+
             self._deidentifier = Deidentifier(self._key)
         return self._deidentifier.replace_all(texts, patients)
 
@@ -202,7 +246,8 @@ def _clean(raw: Any, work: Path, cleaning: Cleaning, key: str | None) -> Any:
     return raw.map(
         _Cleaner(cleaning, key),
         batched=True,
-        num_proc=min(os.cpu_count() or 1, -(-len(raw) // 1000)),  # a process is worth its start from 1,000 rows on
+        batch_size=BATCH,
+        num_proc=min(os.cpu_count() or 1, -(-len(raw) // BATCH)),
         remove_columns=raw.column_names,
         cache_file_name=str(work / "cleaned.arrow"),
         new_fingerprint="cleaned",  # the folder is ours alone: nothing is looked up, and hashing the steps takes long
@@ -210,18 +255,24 @@ def _clean(raw: Any, work: Path, cleaning: Cleaning, key: str | None) -> Any:
     )
 
 
-class _Table:
+class Table:
     """What is known of each row, by position; ``dropped`` is empty where a row stays."""
 
-    def __init__(self, raw: Any, cleaned: Any) -> None:
-        self.raw, self.cleaned = raw, cleaned
-        self.dropped: Array = np.array(cleaned["dropped"], dtype=object)
-        self.labels, self.label = np.unique(np.array(cleaned["label"], dtype=object), return_inverse=True)
-        self.key: Array = np.array(cleaned["key"], dtype=np.int64)
-        self.given: Array = np.array([split or "" for split in raw["split"]], dtype=object)
+    def __init__(self, raw: Any, cleaned: Any, rejected: Sequence[Rejected]) -> None:
+        self.raw, self.cleaned, self.rejected = raw, cleaned, rejected
+        self.dropped = self.column(cleaned, "dropped")
+        self.labels, self.label = np.unique(self.column(cleaned, "label"), return_inverse=True)
+        self.key = self.column(cleaned, "key")
+        self.given = self.column(raw, "split")
         self.assigned = self.given.copy()
         self.cluster: Array = np.arange(len(raw))
         self.leakage = {"exact": 0, "near": 0}
+
+    @staticmethod
+    def column(rows: Any, name: str) -> Array:
+        """A column of ``raw`` or ``cleaned``; text that is null is empty."""
+        values = rows.data.column(name).to_numpy()
+        return np.where(values == None, "", values) if values.dtype == object else values  # noqa: E711: elementwise
 
     @property
     def kept(self) -> Array:
@@ -265,22 +316,28 @@ class _Table:
             self._drop(kept[beside], "nearly_stands_in_a_held_out_split")
             return
         assignment = assign(
-            self.raw.select(kept)["case_id"],
-            [str(self.labels[code]) for code in self.label[kept]],
-            self.raw.select(kept)["group"],
+            self.column(self.raw, "case_id")[kept].tolist(),
+            self.labels[self.label[kept]].tolist(),
+            [group or None for group in self.column(self.raw, "group")[kept]],
             self.cluster[kept],
-            dates=list(self.raw.select(kept)["date"]) if cuts else None,
+            dates=[day or None for day in self.column(self.raw, "date")[kept]] if cuts else None,
             cuts=cuts,
-            former={case_id: split for case_id, split in former.items() if case_id in set(self.raw["case_id"])},
+            former=former,
         )
         self.assigned[kept] = [split or "" for split in assignment.splits]
         for row, reason in assignment.reasons.items():
             self.dropped[kept[row]] = reason
 
+    def pairs(self, places: Array) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """The rows at ``places`` as they were read, and as they are."""
+        for start in range(0, len(places), BATCH):  # one by one, rows would be read twenty times as slowly
+            batch = places[start : start + BATCH]
+            yield from zip(*(of.select(batch).to_list() for of in (self.raw, self.cleaned)), strict=True)
+
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """What a line of a split's file says, in the order of the source."""
         places = self.kept[self.assigned[self.kept] == split]
-        for place, raw, row in zip(places, self.raw.select(places), self.cleaned.select(places), strict=True):
+        for raw, row in self.pairs(places):
             yield {
                 "case_id": raw["case_id"],
                 "text": row["text"],
@@ -293,147 +350,25 @@ class _Table:
     def left_out(self) -> Iterator[dict[str, Any]]:
         """What a line of ``rejected.jsonl`` says; never the text."""
         places = np.flatnonzero(self.dropped != "")
-        for place, raw in zip(places, self.raw.select(places), strict=True):
+        for place, (raw, _) in zip(places, self.pairs(places), strict=True):
             yield {"case_id": raw["case_id"], "source": raw["source"], "reason": self.dropped[place]}
 
     def audit(self) -> Iterator[dict[str, Any]]:
         """Where identifiers stood in the texts that stay, and never what they were."""
-        for raw, row in zip(self.raw.select(self.kept), self.cleaned.select(self.kept), strict=True):
+        for raw, row in self.pairs(self.kept):
             for start, end, type_, by in json.loads(row["identifiers"]):
                 yield {"case_id": raw["case_id"], "start": start, "end": end, "type": type_, "by": by}
 
-    def report(self, source: str, rejected: Sequence[Rejected], preparation: Preparation) -> dict[str, Any]:
-        """``data_report.json``, but for the hashes of the files."""
-        kept = self.kept
-        if not len(kept):
-            raise InputError(f"{source}: no row is left: {dict(Counter(self.dropped))}")
-        dropped = Counter(str(reason) for reason in self.dropped if reason)
-        dropped.update({"unreadable": len(rejected)} if rejected else {})
-        changed = Counter(name for names in self.cleaned["changed"] for name in names)
-        listed = [*stated(preparation.steps)]
-        steps = [{**step, "changed": changed[step["step"]], "dropped": dropped[step["step"]]} for step in listed]
-        labels: dict[str, dict[str, int]] = {}
-        for code in np.unique(self.label[kept]):
-            of = Counter(self.assigned[kept[self.label[kept] == code]])
-            labels[str(self.labels[code])] = {split: of[split] for split in SPLITS}
-        return {
-            "schema": 1,
-            "source": source,
-            "license": preparation.license,
-            "rows_in": len(self.dropped) + len(rejected),
-            "rows_out": len(kept),
-            "dropped": dict(dropped.most_common()),
-            "steps": steps,
-            "labels": dict(sorted(labels.items(), key=lambda item: (-sum(item[1].values()), item[0]))),
-            "spellings": self._spellings(),
-            "lengths": self._lengths(),
-            "clusters": self._clusters(),
-            "leakage": self.leakage,
-            "splits": {split: self._split(split, labels) for split in SPLITS},
-            "split_by": self._split_by(preparation.cuts),
-            "subgroups": self._subgroups(),
-            "identifiers": self._identifiers() if preparation.key is not None else None,
-            "examples": self._examples(rejected),
-        }
 
-    def _spellings(self) -> dict[str, list[str]]:
-        """Label → how else the source writes it, where it does."""
-        also: dict[str, set[str]] = {}
-        for raw, now in set(zip(self.raw["label"], self.cleaned["label"], strict=True)):
-            if now and raw.strip() != now:
-                also.setdefault(now, set()).add(raw.strip())
-        return {label: sorted(of) for label, of in sorted(also.items())}
-
-    def _lengths(self) -> list[dict[str, Any]]:
-        """How many rows of each split have ``from`` to ``to`` words; every bin is twice as wide as the one before."""
-        words = np.array(self.cleaned["words"])[self.kept]
-        edges = [1, *(2**power for power in range(3, int(words.max()).bit_length() + 1))]
-        bins = []
-        for low, high in pairwise(edges):
-            of = Counter(self.assigned[self.kept[(low <= words) & (words < high)]])
-            bins.append({"from": low, "to": high - 1, **{split: of[split] for split in SPLITS}})
-        return bins
-
-    def _clusters(self) -> dict[str, Any]:
-        first, place, rows = np.unique(self.cluster[self.kept], return_inverse=True, return_counts=True)
-        largest = [code for code in np.argsort(-rows, kind="stable")[:SHOWN].tolist() if rows[code] > 1]
-        case_ids = self.raw.select(self.kept)["case_id"]
-        return {
-            "near": duplicates.CLUSTER,
-            "clusters": int((rows > 1).sum()),
-            "rows": int(rows[rows > 1].sum()),
-            "largest": [
-                {
-                    "rows": int(rows[code]),
-                    "cases": [case_ids[int(row)] for row in np.flatnonzero(place == code)[:SHOWN]],
-                }
-                for code in largest
-            ],
-        }
-
-    def _split(self, split: str, labels: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-        places = self.kept[self.assigned[self.kept] == split]
-        rows = self.raw.select(places)
-        return {
-            "rows": len(places),
-            "groups": len({group or case for group, case in zip(rows["group"], rows["case_id"], strict=True)}),
-            "labels_missing": [label for label, of in labels.items() if not of[split]],
-        }
-
-    def _split_by(self, cuts: tuple[str, str] | None) -> str:
-        if self.given.any():
-            return "The splits are those of the source."
-        if cuts:
-            return f"By date: before {cuts[0]} train, before {cuts[1]} validation, from then on test."
-        return (
-            "By a hash of the group, or of the case where it has none; what shares a group or is nearly the same stays"
-            " together, and rows added later move no row that is here."
-        )
-
-    def _subgroups(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Subgroup → value → split → rows."""
-        counts: Counter[tuple[str, str, str]] = Counter()
-        for subgroups, split in zip(self.raw.select(self.kept)["subgroups"], self.assigned[self.kept], strict=True):
-            counts.update((name, value, split) for name, value in json.loads(subgroups).items())
-        values = sorted({(name, value) for name, value, _ in counts})
-        return {
-            name: {v: {split: counts[name, v, split] for split in SPLITS} for n, v in values if n == name}
-            for name in dict.fromkeys(name for name, _ in values)
-        }
-
-    def _identifiers(self) -> dict[str, int]:
-        return dict(Counter(entry["type"] for entry in self.audit()).most_common())
-
-    def _examples(self, rejected: Sequence[Rejected]) -> dict[str, list[dict[str, str | None]]]:
-        """Reason → some rows. Texts are shown as they are after cleaning and de-identification; where a row was dropped
-        before that, or could not be read, only where it stood."""
-        shown: dict[str, list[dict[str, str | None]]] = {}
-        for reason in dict.fromkeys(str(reason) for reason in self.dropped if reason):
-            places = np.flatnonzero(self.dropped == reason)[:EXAMPLES]
-            early = reason in self.cleaned["dropped"][int(places[0])]
-            shown[reason] = [
-                {"source": raw["source"], "text": None if early and self.hidden else row["text"][:LONGEST_EXAMPLE]}
-                for raw, row in zip(self.raw.select(places), self.cleaned.select(places), strict=True)
-            ]
-        if rejected:
-            shown["unreadable"] = [{"source": f"{row.source}: {row.reason}", "text": None} for row in rejected[:EXAMPLES]]
-        return shown
-
-
-# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _write(table: _Table, rejected: Sequence[Rejected], work: Path) -> None:
-    """The files of the folder, but for the reports."""
-    for split in SPLITS:
-        _lines(work / f"{split}.jsonl", table.rows(split))
-    unread = ({"case_id": None, "source": row.source, "reason": f"unreadable: {row.reason}"} for row in rejected)
-    _lines(work / "rejected.jsonl", chain(unread, table.left_out()))
-    if table.hidden:
-        _lines(work / "deidentification_audit.jsonl", table.audit())
-
-
-def _lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+def _write(table: Table, work: Path, audited: bool) -> dict[str, str]:
+    """Write the files of the folder, but for the report; name → sha256."""
+    unread = ({"case_id": None, "source": r.source, "reason": f"unreadable: {r.reason}"} for r in table.rejected)
+    files: dict[str, Iterable[dict[str, Any]]] = {f"{split}.jsonl": table.rows(split) for split in SPLITS}
+    files["rejected.jsonl"] = chain(unread, table.left_out())
+    if audited:
+        files["deidentification_audit.jsonl"] = table.audit()
+    for name, rows in files.items():
+        with (work / name).open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return {name: sha256_file(work / name) for name in files}

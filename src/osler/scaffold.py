@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,21 @@ def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence
     path = folder / "recipes" / name / "qlora-v1.yaml"
     write_atomically(path, _recipe(name, len(labels), path, report))
     return path
+
+
+def check_name(name: str) -> None:
+    """Raise :class:`InputError` where a task cannot be called so."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise InputError(f"--name {name}: small letters, digits and underscores, a letter first")
+
+
+def next_commands(recipe: Path, folder: Path) -> str:
+    """What to type next."""
+    run = folder / "runs" / recipe.stem
+    return (
+        f"next:\n  accelerate launch --config_file accelerate_configs/cpu.yaml scripts/train.py {recipe} --output {run}\n"
+        f"  python scripts/evaluate.py {run}"
+    )
 
 
 def _nearest(n_labels: int) -> recipes.Recipe:

@@ -309,4 +309,7 @@ def _pattern(label: str) -> re.Pattern[str]:
 def _languages() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # Nobody writes notes in Latin, but lists of clinical terms look like it.
+    identifier.set_languages([language for language in identifier.labels if language != "la"])
+    return identifier

@@ -25,7 +25,11 @@ def clean(text: str | None, label: str | None = "migraine", *only: dict) -> Clea
         ("control_characters", "fe\x00ver\u200b and\ufeff chills\n", "fever and chills\n"),
         ("control_characters", "température 38 °C", "température 38 °C"),
         ("whitespace", "  fever \t and\u00a0chills\r\n\r\n  since Monday ", "fever and chills\nsince Monday"),
-        ("label_in_text", "She has Migraines, as her mother had migraine.", "She has [diagnosis], as her mother had [diagnosis]."),
+        (
+            "label_in_text",
+            "She has Migraines, as her mother had migraine.",
+            "She has [diagnosis], as her mother had [diagnosis].",
+        ),
         ("label_in_text", "An antimigraine drug.", "An antimigraine drug."),
     ],
 )
@@ -53,7 +57,9 @@ def test_a_step_changes_what_it_should_and_nothing_else(step: str, before: str, 
         ("urea creatinine sodium potassium calcium phosphate albumin", "migraine", None),
     ],
 )
-def test_what_nothing_can_be_learnt_from_is_dropped_by_name(text: str | None, label: str | None, why: str | None) -> None:
+def test_what_nothing_can_be_learnt_from_is_dropped_by_name(
+    text: str | None, label: str | None, why: str | None
+) -> None:
     assert clean(text, label).dropped == why
 
 
@@ -90,7 +96,11 @@ def test_labels_of_a_task_are_looked_up() -> None:
         ([{"step": "encodng", "reason": "x"}], "cleaning.0.step", "did you mean encoding?"),
         ([{"step": "html"}], "cleaning.0.reason", "missing"),
         ([{"step": "html", "reason": " "}], "cleaning.0.reason", "say why"),
-        ([{"step": "length", "reason": "x", "min_word": 3}], "cleaning.0.min_word", "did you mean cleaning.0.min_words?"),
+        (
+            [{"step": "length", "reason": "x", "min_word": 3}],
+            "cleaning.0.min_word",
+            "did you mean cleaning.0.min_words?",
+        ),
         ([{"step": "length", "reason": "x", "min_words": 0}], "cleaning.0.min_words", "at least 1"),
         ([{"step": "length", "reason": "x", "max_words": True}], "cleaning.0.max_words", "an integer"),
         ([{"step": "language", "reason": "x", "probability": 2}], "cleaning.0.probability", "at most 1"),

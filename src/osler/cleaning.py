@@ -198,7 +198,12 @@ USUAL: tuple[dict[str, Any], ...] = (
     {"step": "whitespace", "reason": "how a text was laid out would tell its source"},
     {"step": "missing", "reason": "nothing can be learnt from no text"},
     {"step": "unlabelled", "reason": "nothing can be learnt without the answer"},
-    {"step": "length", "min_words": 3, "max_words": 1000, "reason": "fewer words describe no patient, more are no note"},
+    {
+        "step": "length",
+        "min_words": 3,
+        "max_words": 1000,
+        "reason": "fewer words describe no patient, more are no note",
+    },
     {"step": "language", "reason": "the base model and the baselines read English"},
     {"step": "label_in_text", "action": "mask", "reason": "a model would learn to copy the answer"},
 )
@@ -300,8 +305,9 @@ def counted(rows: Iterable[Cleaned], steps: Sequence[str]) -> dict[str, dict[str
 
 @cache
 def _pattern(label: str) -> re.Pattern[str]:
-    """The words of a label as they may stand in a text: any case, spaces or hyphens between them, a plural."""
-    words = re.findall(r"\w+", label)
+    """The words of a label as they may stand in a text: any case, spaces or hyphens between them, a plural. What a label
+    has in brackets, such as its code, is seldom said."""
+    words = re.findall(r"\w+", label.partition(" (")[0])
     return re.compile(r"\b" + r"[\W_]{1,3}".join(map(re.escape, words)) + r"(?:e?s)?\b", re.IGNORECASE)
 
 

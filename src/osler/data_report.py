@@ -1,4 +1,4 @@
-"""``data_report.json`` of a prepared dataset: what became of every row; ``data_report.html``, for those who would look."""
+"""``data_report.json`` of a prepared dataset, what became of every row, and ``data_report.html``, for those who look."""
 
 from __future__ import annotations
 
@@ -203,6 +203,12 @@ def summary(report: Mapping[str, Any]) -> str:
     if report["identifiers"] is not None:
         found = ", ".join(f"{name} {n:,}" for name, n in report["identifiers"].items())
         lines.append(f"  identifiers replaced: {found or 'none found'}")
+    for split, of in report["splits"].items():
+        if of["labels_missing"]:
+            some = ", ".join(of["labels_missing"][:3]) + (" …" if len(of["labels_missing"]) > 3 else "")
+            lines.append(f"  {split} has no row of {len(of['labels_missing'])} labels: {some}")
     clusters = report["clusters"]
-    lines.append(f"  {clusters['rows']:,} rows in {clusters['clusters']:,} clusters of near-duplicates, none torn apart")
+    lines.append(
+        f"  {clusters['rows']:,} rows in {clusters['clusters']:,} clusters of near-duplicates, none torn apart"
+    )
     return "\n".join(lines)

@@ -24,7 +24,9 @@ def render(name: str, report: Mapping[str, Any]) -> str:
         configs=[
             {
                 "config_name": "default",
-                "data_files": [{"split": split, "path": file["name"]} for split, file in report["files"].items()],
+                "data_files": [
+                    {"split": split, "path": f"{split}.jsonl"} for split, of in report["splits"].items() if of["rows"]
+                ],
             }
         ],
     )
@@ -98,7 +100,9 @@ split: {leakage["exact"]:,} word for word, {leakage["near"]:,} nearly.
 def _personal(found: Mapping[str, int] | None) -> str:
     if found is None:
         return "The texts were **not** de-identified: do not publish them before you know that they name nobody."
-    listed = ", ".join(f"{name.lower().replace('_', ' ')} {count:,}" for name, count in found.items()) or "none was found"
+    listed = (
+        ", ".join(f"{name.lower().replace('_', ' ')} {count:,}" for name, count in found.items()) or "none was found"
+    )
     return (
         f"De-identified by machine; replaced: {listed}. No machine finds every identifier: have a person read a sample"
         " before the dataset leaves the house."

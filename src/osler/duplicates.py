@@ -93,7 +93,9 @@ def banding(threshold: float) -> tuple[int, int]:
         InputError: ``threshold`` is not one that texts can be called nearly the same at.
     """
     if not 0.5 <= threshold < 1:
-        raise InputError(f"a similarity of {threshold} is not between 0.5 and 1 (1 left out); 0.8 is one word of twenty")
+        raise InputError(
+            f"a similarity of {threshold} is not between 0.5 and 1 (1 left out); 0.8 is one word of twenty"
+        )
     rows = min(25, round(math.log(0.1) / math.log(threshold)))
     return math.ceil(math.log(MISSED) / math.log1p(-(threshold**rows))), rows
 
@@ -256,9 +258,7 @@ def _candidates(
             waiting = waiting[~crowded[waiting] | (_roots(parents, left) != _roots(parents, right))]
 
 
-def _across(
-    prints: _Prints, rows: np.ndarray, threshold: float, n: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _across(prints: _Prints, rows: np.ndarray, threshold: float, n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The candidates of which the left one is below ``n`` and the right one is not."""
     for left, right in _candidates(prints, rows, threshold, np.arange(prints.words.size)):
         across = (left < n) & (right >= n)

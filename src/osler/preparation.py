@@ -97,6 +97,8 @@ def prepare(
             os.replace(work / name, output / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        if not any(output.iterdir()):  # nothing came of it
+            output.rmdir()
     return report
 
 
@@ -105,7 +107,9 @@ def read_key(path: Path) -> str:
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a key file ({error}); make one: openssl rand -hex 32 > {path}") from None
+        raise InputError(
+            f"{path}: cannot be read as a key file ({error}); make one: openssl rand -hex 32 > {path}"
+        ) from None
     if len(key) < SHORTEST_KEY:
         raise InputError(f"{path}: {len(key)} characters are no secret; make one: openssl rand -hex 32 > {path}")
     return key
@@ -144,7 +148,7 @@ def of_task(
 
 def _former(output: Path) -> dict[str, str]:
     """Case id → split, of the folder as it was prepared before."""
-    found = {}
+    found: dict[str, str] = {}
     for split in SPLITS:
         path = output / f"{split}.jsonl"
         if path.is_file():
@@ -201,7 +205,9 @@ def _pseudonym(name: str, key: str) -> str:
 
 def _key(text: str) -> int:
     """The same for texts of the same words."""
-    return int.from_bytes(hashlib.blake2b(duplicates.normalise(text).encode(), digest_size=8).digest(), "big", signed=True)
+    return int.from_bytes(
+        hashlib.blake2b(duplicates.normalise(text).encode(), digest_size=8).digest(), "big", signed=True
+    )
 
 
 class _Cleaner:
@@ -272,7 +278,7 @@ class Table:
     def column(rows: Any, name: str) -> Array:
         """A column of ``raw`` or ``cleaned``; text that is null is empty."""
         values = rows.data.column(name).to_numpy()
-        return np.where(values == None, "", values) if values.dtype == object else values  # noqa: E711: elementwise
+        return np.where(values == None, "", values) if values.dtype == object else values  # noqa: E711
 
     @property
     def kept(self) -> Array:

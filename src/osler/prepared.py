@@ -12,8 +12,6 @@ from osler.manifest import sha256_file
 from osler.recipe import DataSection
 from osler.task import Row, Rows, Texts
 
-FIELDS = ("case_id", "text", "label", "subgroups", "group", "source")
-
 
 class Prepared(Texts):
     """``source: {kind: prepared, folder, files: {split: {name, sha256}}}`` of a task; ``folder`` is relative to it.
@@ -51,7 +49,14 @@ class Prepared(Texts):
         record = json.loads(line)
         if record["label"] not in self.labels:
             raise InputError(f"{where}: the label {record['label']!r} is not among the {len(self.labels)} of the task")
-        return Row(**{field: record[field] for field in FIELDS})
+        return Row(
+            case_id=record["case_id"],
+            text=record["text"],
+            label=record["label"],
+            subgroups=record["subgroups"],
+            group=record["group"],
+            source=record["source"],
+        )
 
     def provenance(self) -> dict[str, Any]:
         """Where the rows were taken from, and the sha256 of every file."""

@@ -25,7 +25,9 @@ def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence
     """
     labels = list(report["labels"])
     if len(labels) < FEWEST_LABELS:
-        raise InputError(f"{report['source']}: {len(labels)} label is left ({', '.join(labels)}); there is nothing to tell apart")
+        raise InputError(
+            f"{report['source']}: {len(labels)} label is left ({', '.join(labels)}); there is nothing to tell apart"
+        )
     task = folder / "tasks" / name
     content = {
         "name": name,
@@ -34,7 +36,10 @@ def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence
             "kind": "prepared",
             "prepared_from": report["source"],
             "folder": os.path.relpath(folder, task),
-            "files": dict(report["files"]),
+            "files": {
+                split: {"name": f"{split}.jsonl", "sha256": report["files"][f"{split}.jsonl"]}
+                for split in report["splits"]
+            },
         },
         "splits": {
             "validation": f"{report['splits']['validation']['rows']} rows, for choosing; never trained on",
@@ -46,7 +51,7 @@ def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence
         "preparation": {"cleaning": [dict(step) for step in cleaning]},
         **({"license": report["license"]} if report["license"] else {}),
     }
-    head = f"# A text → one of {len(labels)} diagnoses. Made by scripts/prepare_data.py; read it, and mend what is wrong.\n"
+    head = f"# A text → one of {len(labels)} diagnoses. Made by scripts/prepare_data.py: read it, mend what is wrong.\n"
     write_atomically(task / "task.yaml", head + dump_yaml(content))
     write_atomically(task / "prompt.jinja", PROMPT)
     write_atomically(task / "README.md", _readme(name, report))
@@ -65,8 +70,8 @@ def next_commands(recipe: Path, folder: Path) -> str:
     """What to type next."""
     run = folder / "runs" / recipe.stem
     return (
-        f"next:\n  accelerate launch --config_file accelerate_configs/cpu.yaml scripts/train.py {recipe} --output {run}\n"
-        f"  python scripts/evaluate.py {run}"
+        "next:\n  accelerate launch --config_file accelerate_configs/cpu.yaml"
+        f" scripts/train.py {recipe} --output {run}\n  python scripts/evaluate.py {run}"
     )
 
 
@@ -108,8 +113,8 @@ def _readme(name: str, report: Mapping[str, Any]) -> str:
     rows = {split: of["rows"] for split, of in report["splits"].items()}
     return f"""# {name}
 
-A text → one of {len(report["labels"])} diagnoses: {rows["train"]:,} rows to train on, {rows["validation"]:,} to choose on,
-{rows["test"]:,} held out. Made by `scripts/prepare_data.py` from `{report["source"]}`; what became of every row is in
+A text → one of {len(report["labels"])} diagnoses: {rows["train"]:,} rows to train on, {rows["validation"]:,} to choose
+on, {rows["test"]:,} held out. Made by `scripts/prepare_data.py` from `{report["source"]}`; what became of every row is in
 [data_report.html](../../data_report.html), what the dataset is in [its card](../../README.md).
 
 {report["split_by"]}

@@ -164,7 +164,8 @@ class _Join:
 
     def rows(self) -> Iterator[Raw | Rejected]:
         """The Conditions in the order in which they came."""
-        self._db.execute("CREATE INDEX of_patient ON observation (reference)")
+        self._db.execute("CREATE INDEX observations_of ON observation (reference)")
+        self._db.execute("CREATE INDEX references_of ON patient (id)")
         conditions = self._db.execute("SELECT * FROM condition ORDER BY rowid")
         for source, case_id, reference, name, code, day, recorded in conditions:
             query = "SELECT id, sex, birth FROM patient WHERE reference = ?"

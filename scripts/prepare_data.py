@@ -6,7 +6,7 @@ scripts/prepare_data.py FILE --text-column C --label-column C --output DIR   an 
 scripts/prepare_data.py TASK --output DIR                                    the published rows of a task of tasks/
 
 DIR gets train.jsonl, validation.jsonl, test.jsonl, rejected.jsonl, data_report.json and .html, README.md (the dataset
-card); of an export also tasks/NAME/ and recipes/NAME/qlora-v1.yaml. Run again on more rows, it moves no row that is there.
+card); of an export also tasks/NAME/ and recipes/NAME/qlora-v1.yaml. Run again on more rows, no row moves that is there.
 """
 
 from __future__ import annotations

@@ -305,8 +305,8 @@ def counted(rows: Iterable[Cleaned], steps: Sequence[str]) -> dict[str, dict[str
 
 @cache
 def _pattern(label: str) -> re.Pattern[str]:
-    """The words of a label as they may stand in a text: any case, spaces or hyphens between them, a plural. What a label
-    has in brackets, such as its code, is seldom said."""
+    """The words of a label as they may stand in a text: any case, spaces or hyphens between them, a plural. What it has
+    in brackets, such as its code, is seldom said."""
     words = re.findall(r"\w+", label.partition(" (")[0])
     return re.compile(r"\b" + r"[\W_]{1,3}".join(map(re.escape, words)) + r"(?:e?s)?\b", re.IGNORECASE)
 

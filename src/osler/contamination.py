@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from datasketch import MinHashLSH
+from rensa import RMinHashLSH
 
 from osler.duplicates import NEAR, SEED, SHINGLE, jaccard, normalise, shingles, sketch
 from osler.errors import InputError
@@ -127,7 +127,7 @@ class _HeldOut:
         self._by_words: defaultdict[str, list[int]] = defaultdict(list)
         self._ngrams: list[set[str]] = []
         self._shingles: list[set[bytes]] = []
-        self._index = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
+        self._index = RMinHashLSH(threshold=NEAR, num_perm=BANDS * ROWS, num_bands=BANDS)
         for case, row in enumerate(rows):
             text = _Text(row["text"])
             self._by_text[text.text].append(case)

@@ -1,4 +1,4 @@
-"""``data_report.json`` of a prepared dataset, what became of every row, and ``data_report.html``, for those who look."""
+"""``data_report.json`` of a prepared dataset: what became of every row; ``data_report.html`` for those who look."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def describe(table: Table, source: str, preparation: Preparation, files: Mapping
         dropped["unreadable"] = len(table.rejected)
     changed: Counter[str] = Counter()
     for names, n in Counter(table.column(table.cleaned, "changed")).items():
-        changed.update({name: n for name in names.split(",")})
+        changed.update(dict.fromkeys(names.split(","), n))
     steps = [
         {**step, "changed": changed[step["step"]], "dropped": dropped[step["step"]]}
         for step in stated(preparation.steps)
@@ -90,7 +90,7 @@ def _spellings(table: Table) -> dict[str, list[str]]:
 
 
 def _lengths(table: Table) -> list[dict[str, Any]]:
-    """How many rows of each split have ``from`` to ``to`` words; from 8 on, a bin is twice as wide as the one before."""
+    """How many rows of each split have ``from`` to ``to`` words; after 8, a bin is twice as wide as the one before."""
     words = table.column(table.cleaned, "words")[table.kept]
     edges = [0, *(2**power for power in range(3, max(4, int(words.max()).bit_length() + 1)))]
     bins = []

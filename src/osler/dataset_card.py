@@ -48,7 +48,7 @@ def _body(name: str, report: Mapping[str, Any]) -> str:
     return f"""# {name}
 
 Texts and their diagnoses, {report["rows_out"]:,} rows, {len(report["labels"])} labels. Prepared by Osler's
-`scripts/prepare_data.py` from `{report["source"]}`; [data_report.html](data_report.html) shows what became of every row.
+`scripts/prepare_data.py` from `{report["source"]}`; [data_report.html](data_report.html) shows what became of each row.
 
 **Research use only.** Nothing in here is clinical evidence.
 
@@ -75,8 +75,8 @@ it, or null) · `source` (where the row stood)
 
 {_table(["dropped for", "rows"], dropped) if dropped else "No row was dropped."}
 
-Near-duplicates (Jaccard similarity of character shingles at least {clusters["near"]}): {clusters["clusters"]:,} clusters
-of {clusters["rows"]:,} rows, none of them torn apart by a split. Training rows dropped because they stood in a held-out
+Near-duplicates (Jaccard similarity of character shingles at least {clusters["near"]}): {clusters["clusters"]:,}
+clusters of {clusters["rows"]:,} rows, none of them torn apart by a split. Training rows dropped because they stood in a held-out
 split: {leakage["exact"]:,} word for word, {leakage["near"]:,} nearly.
 
 ## Personal information

@@ -14,15 +14,14 @@ import multiprocessing
 import os
 import re
 import unicodedata
-import zlib
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-from datasketch import MinHash
+from rensa import RMinHash
 from tqdm import tqdm
 
 from osler.errors import InputError
@@ -70,16 +69,10 @@ def jaccard(a: Set[bytes], b: Set[bytes]) -> float:
     return shared / (len(a) + len(b) - shared)
 
 
-@lru_cache
-def _blank(permutations: int) -> MinHash:
-    # crc32 is weak, and enough: datasketch mixes what it is given before it permutes it. Seeded: the same everywhere.
-    return MinHash(num_perm=permutations, seed=SEED, hashfunc=zlib.crc32)
-
-
-def sketch(shingles: Set[bytes], permutations: int) -> MinHash:
-    """The MinHash of a set of shingles: ``permutations`` minima of 32 bits."""
-    minhash = _blank(permutations).copy()  # shares the permutations, which take longer to make than to apply
-    minhash.update_batch(shingles)
+def sketch(shingles: Set[bytes], permutations: int) -> RMinHash:
+    """The MinHash of a set of shingles: ``permutations`` minima of 32 bits, the same in every process."""
+    minhash = RMinHash(permutations, SEED)
+    minhash.update(shingles)
     return minhash
 
 
@@ -214,7 +207,9 @@ def _fingerprints(texts: Sequence[str], bands: int, rows: int, run: Callable[...
 def _fingerprint(texts: Sequence[str], bands: int, rows: int) -> _Prints:
     normal = [normalise(text) for text in texts]
     distinct = {words: position for position, words in enumerate(dict.fromkeys(normal))}
-    minima = np.stack([sketch(shingles(words), max(SKETCHED, bands * rows)).hashvalues for words in distinct])
+    # One set at a time: rensa's calls for many start threads of their own, which a forked process would wait for.
+    sketches = [sketch(shingles(words), max(SKETCHED, bands * rows)).digest() for words in distinct]
+    minima = np.array(sketches, np.uint32)
     digests = b"".join(hashlib.blake2b(words.encode(), digest_size=8).digest() for words in distinct)
     # Multiply-shift: two different bands get the same key in 2^-32 of cases (Thorup, High Speed Hashing for Integers
     # and Strings, section 3.3), and then the texts are compared in vain.

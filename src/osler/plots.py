@@ -184,7 +184,11 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], x
         rows: name and part → count, from the top; all rows have the same parts.
         xlabel: what is counted.
     """
-    looks: tuple[dict[str, Any], ...] = ({"color": "#d9d9d9"}, {"color": SKY, "hatch": "////"}, {"color": ORANGE, "hatch": "...."})
+    looks: tuple[dict[str, Any], ...] = (
+        {"color": "#d9d9d9"},
+        {"color": SKY, "hatch": "////"},
+        {"color": ORANGE, "hatch": "...."},
+    )
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.8 + 0.36 * len(rows)), layout="constrained")
         axes = figure.add_subplot()

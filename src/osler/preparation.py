@@ -186,7 +186,7 @@ def _read(
 
 def _named(row: Record, key: str | None) -> dict[str, Any]:
     """``row`` as it is kept. A row without an id of its own is called after its text, so that it has the same name when
-    rows are added above it. Record numbers are identifiers: where texts are de-identified, a keyed hash stands for them.
+    rows are added above it. Record numbers are identifiers: where texts are de-identified, it is a keyed hash of them.
     """
     case_id, group = row["case_id"], row["group"]
     if case_id == row["source"]:

@@ -1,4 +1,4 @@
-"""A task's cases from the files that ``scripts/prepare_data.py`` wrote: one JSON object a line, every field of a row."""
+"""A task's cases from the files that ``scripts/prepare_data.py`` wrote: a JSON object a line, every field of a row."""
 
 from __future__ import annotations
 

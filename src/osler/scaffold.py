@@ -1,4 +1,4 @@
-"""A task and a recipe for a prepared dataset, made from what was found in it and from the shipped recipe nearest to it."""
+"""A task and a recipe for a prepared dataset, made from what was found in it and from the nearest shipped recipe."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _readme(name: str, report: Mapping[str, Any]) -> str:
     return f"""# {name}
 
 A text → one of {len(report["labels"])} diagnoses: {rows["train"]:,} rows to train on, {rows["validation"]:,} to choose
-on, {rows["test"]:,} held out. Made by `scripts/prepare_data.py` from `{report["source"]}`; what became of every row is in
+on, {rows["test"]:,} held out. Made by `scripts/prepare_data.py` from `{report["source"]}`; what became of each row is in
 [data_report.html](../../data_report.html), what the dataset is in [its card](../../README.md).
 
 {report["split_by"]}

@@ -114,7 +114,7 @@ def _readme(name: str, report: Mapping[str, Any]) -> str:
     return f"""# {name}
 
 A text → one of {len(report["labels"])} diagnoses: {rows["train"]:,} rows to train on, {rows["validation"]:,} to choose
-on, {rows["test"]:,} held out. Made by `scripts/prepare_data.py` from `{report["source"]}`; what became of each row is in
+on, {rows["test"]:,} held out. Made by `scripts/prepare_data.py` from `{report["source"]}`; what became of each is in
 [data_report.html](../../data_report.html), what the dataset is in [its card](../../README.md).
 
 {report["split_by"]}

@@ -76,8 +76,8 @@ it, or null) · `source` (where the row stood)
 {_table(["dropped for", "rows"], dropped) if dropped else "No row was dropped."}
 
 Near-duplicates (Jaccard similarity of character shingles at least {clusters["near"]}): {clusters["clusters"]:,}
-clusters of {clusters["rows"]:,} rows, none of them torn apart by a split. Training rows dropped for standing in a held-out
-split: {leakage["exact"]:,} word for word, {leakage["near"]:,} nearly.
+clusters of {clusters["rows"]:,} rows, none of them torn apart by a split. Training rows dropped because they stood in a
+held-out split: {leakage["exact"]:,} word for word, {leakage["near"]:,} nearly.
 
 ## Personal information
 

@@ -16,8 +16,9 @@ import project
 import pytest
 
 from osler import pypi, recipe, task
-from osler.contamination import contamination, jaccard, ngrams, normalise, shingles
+from osler.contamination import contamination, ngrams
 from osler.data import build
+from osler.duplicates import jaccard, normalise, shingles
 from osler.errors import InputError
 from osler.model import load_tokenizer
 from osler.recipe import BaseSection, DataSection

@@ -12,13 +12,13 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 from osler.errors import InputError
 from osler.manifest import sha256_text
+from osler.patient import age_band
 from osler.recipe import DataSection
 from osler.schema import Problem, check
 from osler.task import Row, Rows, Texts, hub_file
 
 LETTERS = "ABCDEFGHIJ"
 DECISIONS = {"yes": "A", "no": "B", "maybe": "C"}  # PubMedQA's three answers, and the letters they are shown with
-AGE_BANDS = ((5, "0-4"), (18, "5-17"), (40, "18-39"), (65, "40-64"), (999, "65+"))  # years: below each limit
 YEARS = {"year": 1.0, "month": 1 / 12, "week": 1 / 52, "day": 1 / 365}
 BLANK: tuple[Any, ...] = ("", [], {})
 
@@ -380,7 +380,7 @@ def _person(demographics: str) -> dict[str, str]:
         groups["sex"] = "female" if found[1] else "male"
     if found := re.search(r"(\d+)-(year|month|week|day)-old", demographics):
         years = int(found[1]) * YEARS[found[2]]
-        groups["age_band"] = next(band for limit, band in AGE_BANDS if years < limit)
+        groups["age_band"] = age_band(years)
     elif "newborn" in demographics.lower():
-        groups["age_band"] = AGE_BANDS[0][1]
+        groups["age_band"] = age_band(0)
     return groups

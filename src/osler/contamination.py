@@ -12,15 +12,13 @@ Four measures of the texts, from strict to loose, and one of the publications be
 
 from __future__ import annotations
 
-import re
-import unicodedata
-import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from datasketch import MinHash, MinHashLSH
+from rensa import RMinHashLSH
 
+from osler.duplicates import NEAR, SEED, SHINGLE, jaccard, normalise, shingles, sketch
 from osler.errors import InputError
 
 if TYPE_CHECKING:  # osler.task imports transformers, which nothing here needs
@@ -28,9 +26,7 @@ if TYPE_CHECKING:  # osler.task imports transformers, which nothing here needs
 
 NGRAM = 8  # words; this and the next number are those of Chowdhery et al. (2022), PaLM, section 8
 CONTAINED = 0.7
-SHINGLE = 5  # characters, as Leskovec et al., Mining of Massive Datasets, section 3.2, advise for short texts
-NEAR = 0.7  # two words of twenty changed (docs/decisions.md)
-# MinHash proposes a pair of similarity s with probability 1 - (1 - s^ROWS)^BANDS (the same book, section 3.4): 0.99 at
+# MinHash proposes a pair of similarity s with probability 1 - (1 - s^ROWS)^BANDS (osler.duplicates.banding): 0.99 at
 # 0.7 and above 0.9999 at 0.8, but 0.06 at 0.3, which unrelated texts of one task seldom reach.
 BANDS, ROWS = 25, 5
 WORST = 10  # pairs or cases named for each measure
@@ -61,10 +57,9 @@ def contamination(
 
     Time grows with the training rows and with the *similar* pairs, memory with the held-out texts.
     """
-    blank = _sketch()
-    held_out = {split: _HeldOut(rows, blank) for split, rows in splits.items()}
+    held_out = {split: _HeldOut(rows) for split, rows in splits.items()}
     for row in training:
-        text = _Text(row["text"], blank)
+        text = _Text(row["text"])
         for split in held_out.values():
             split.compare(row["case_id"], text)
     learnt = frozenset(training_publications)
@@ -75,7 +70,7 @@ def contamination(
             "contained": CONTAINED,
             "shingle_characters": SHINGLE,
             "near": NEAR,
-            "minhash": {"bands": BANDS, "rows": ROWS, "seed": blank.seed},
+            "minhash": {"bands": BANDS, "rows": ROWS, "seed": SEED},
         },
         "splits": {
             name: {**split.report(), "publications": _publications(cited[name], learnt) if name in cited else None}
@@ -106,58 +101,35 @@ def check(report: Mapping[str, Any], splits: Iterable[str], allowed: Mapping[str
                 )
 
 
-def normalise(text: str) -> str:
-    """The words of ``text`` in small letters, one space between them, no punctuation."""
-    return " ".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold()))
-
-
-def shingles(text: str) -> set[bytes]:
-    """Every run of ``SHINGLE`` bytes (in English: characters) of ``text``; all of it where it is shorter."""
-    encoded = text.encode()
-    return {encoded[start : start + SHINGLE] for start in range(max(1, len(encoded) - SHINGLE + 1))}
-
-
 def ngrams(text: str) -> set[str]:
     """Every run of ``NGRAM`` words of a normalised text; none where it is shorter."""
     words = text.split()
     return {" ".join(words[start : start + NGRAM]) for start in range(len(words) - NGRAM + 1)}
 
 
-def jaccard(a: Set[bytes], b: Set[bytes]) -> float:
-    """Size of the intersection over size of the union of two sets that are not both empty."""
-    shared = len(a & b)
-    return shared / (len(a) + len(b) - shared)
-
-
-def _sketch() -> MinHash:
-    # crc32 is weak, and enough: datasketch mixes what it is given before it permutes it. Seeded: the same everywhere.
-    return MinHash(num_perm=BANDS * ROWS, seed=1, hashfunc=zlib.crc32)
-
-
 class _Text:
     """A text in the forms that are compared."""
 
-    def __init__(self, text: str, blank: MinHash) -> None:
+    def __init__(self, text: str) -> None:
         self.text = text
         self.normalised = normalise(text)
         self.ngrams = ngrams(self.normalised)
         self.shingles = shingles(self.normalised)
-        self.sketch = blank.copy()  # shares the permutations, which take longer to make than to apply
-        self.sketch.update_batch(self.shingles)
+        self.sketch = sketch(self.shingles, BANDS * ROWS)
 
 
 class _HeldOut:
     """The cases of one split, by position, and what of them was found in training so far."""
 
-    def __init__(self, rows: Sequence[Row], blank: MinHash) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         self._ids = [row["case_id"] for row in rows]
         self._by_text: defaultdict[str, list[int]] = defaultdict(list)
         self._by_words: defaultdict[str, list[int]] = defaultdict(list)
         self._ngrams: list[set[str]] = []
         self._shingles: list[set[bytes]] = []
-        self._index = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
+        self._index = RMinHashLSH(threshold=NEAR, num_perm=BANDS * ROWS, num_bands=BANDS)
         for case, row in enumerate(rows):
-            text = _Text(row["text"], blank)
+            text = _Text(row["text"])
             self._by_text[text.text].append(case)
             self._by_words[text.normalised].append(case)
             self._ngrams.append(text.ngrams)

@@ -113,6 +113,12 @@ def _lower_first(phrase: str, proper: frozenset[str]) -> str:
     return phrase[0].lower() + phrase[1:] if plain else phrase
 
 
+def inside_sentence(phrase: str) -> str:
+    """``phrase`` as it stands in the middle of a sentence, small unless its first word looks like a name. Who has the
+    ontology asks its :class:`Vocabulary`, which knows names better."""
+    return _lower_first(phrase, _proper_words([phrase]))
+
+
 def describe(
     patient: Patient, vocabulary: Vocabulary, rng: random.Random, unseen: bool = False, varied: bool = False
 ) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from osler.errors import InputError
@@ -17,6 +19,7 @@ from osler.hpo import PHENOTYPIC_ABNORMALITY, Annotation, Annotations, Ontology
 MIN_FEATURES = 4  # a published patient with fewer present findings says too little to be a test case
 MIN_TRAINING_ROWS = 10  # a disease needs this much left to learn from once its test publications are gone
 MIN_COHORT = 3  # patients in a publication for its rows to count as frequencies
+AGE_BANDS = ((5, "0-4"), (18, "5-17"), (40, "18-39"), (65, "40-64"), (math.inf, "65+"))  # years: below each limit
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,18 @@ def years(duration: str | None) -> float | None:
         return None
     y, m, w, d = (int(group or 0) for group in match.groups())
     return y + m / 12 + w / 52 + d / 365
+
+
+def years_between(birth: str, day: str) -> float | None:
+    """Years from one date (YYYY-MM-DD) to another, whole ones on birthdays; None where the second is the earlier."""
+    born, then = date.fromisoformat(birth), date.fromisoformat(day)
+    birthdays = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
+    return None if then < born else max((then - born).days / 365.25, birthdays)
+
+
+def age_band(age: float) -> str:
+    """The subgroup of an age in years."""
+    return next(band for limit, band in AGE_BANDS if age < limit)
 
 
 def clean(patients: Iterable[Patient], annotations: Annotations) -> list[Patient]:

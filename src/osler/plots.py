@@ -1,4 +1,4 @@
-"""The figures of ``report.html``, as SVG to stand inside a page.
+"""The figures of ``report.html`` and ``data_report.html``, as SVG to stand inside a page.
 
 The same numbers give the same bytes. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell
 apart, and whatever has a colour has a marker, a line style or a hatch of its own too, for those who print in grey.
@@ -173,6 +173,42 @@ def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Metric]
             f"{label}: accuracy {cell(before)}, perturbed {cell(after)}, flip rate {cell(flips)}"
             for label, (before, after, flips) in rows
         )
+        return _svg(figure, name, title, said)
+
+
+def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], xlabel: str) -> str:
+    """Counts as bars, one below the other, each made of named parts (splits) that are told apart by colour and hatch.
+
+    Args:
+        name, title: as of :func:`forest`.
+        rows: name and part → count, from the top; all rows have the same parts.
+        xlabel: what is counted.
+    """
+    looks: tuple[dict[str, Any], ...] = (
+        {"color": "#d9d9d9"},
+        {"color": SKY, "hatch": "////"},
+        {"color": ORANGE, "hatch": "...."},
+    )
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.8 + 0.36 * len(rows)), layout="constrained")
+        axes = figure.add_subplot()
+        parts = list(rows[0][1])
+        left = [0] * len(rows)
+        for part, look in zip(parts, looks, strict=False):
+            counts = [of[part] for _, of in rows]
+            places = [place + 0.2 for place in range(len(rows))]
+            axes.barh(places, counts, left=left, height=0.3, edgecolor="black", linewidth=0.6, label=part, **look)
+            left = [before + count for before, count in zip(left, counts, strict=True)]
+        across = axes.get_yaxis_transform()
+        for row, (label, _) in enumerate(rows):
+            axes.text(0, row - 0.2, shorten(label, 46), transform=across, **ON_GRID)
+            axes.text(1, row - 0.2, f"{left[row]:,}", ha="right", size=8, color=GREY, transform=across, **ON_GRID)
+        axes.set(xlim=(0, max(left) * 1.02 or 1), ylim=(len(rows) - 0.4, -0.6), xlabel=xlabel, yticks=[])
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        if len(parts) > 1:
+            figure.legend(loc="outside lower left", ncols=3, handlelength=1.5, columnspacing=1)
+        said = "; ".join(f"{label}: " + ", ".join(f"{part} {n:,}" for part, n in of.items()) for label, of in rows)
         return _svg(figure, name, title, said)
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
@@ -17,6 +17,7 @@ from osler.narrative import stable_unit
 from osler.patient import Patient
 from osler.perturbation import OF_TEXTS, Perturbation
 from osler.prompt import Prompt
+from osler.reading import Columns, Record, Rejected, read
 from osler.recipe import DataSection
 from osler.schema import Problem, read_yaml
 
@@ -150,6 +151,10 @@ def load(folder: Path, panel: str | None = None) -> Task:
             source = Benchmark(content, data_folder())
         except Problem as problem:
             raise InputError(f"{folder / 'task.yaml'}: {problem.key}: {problem.text}") from None
+    elif content["source"]["kind"] == "prepared":
+        from osler.prepared import Prepared
+
+        source = Prepared(content["source"], content["labels"], folder)
     else:
         source = Published(content["source"], content["labels"], data_folder())
     prompt = Prompt((folder / content["prompt"]).read_text(encoding="utf-8"), content.get("system"))
@@ -251,6 +256,13 @@ class Published(Texts):
         if name == "validation":
             return [row for row in self._rows("train") if self._is_validation(row)]
         return self._rows(name)
+
+    def raw(self) -> Iterator[tuple[str, Record | Rejected]]:
+        """Every published row as it stands, with its split."""
+        columns = Columns(self._spec["columns"]["text"], self._spec["columns"]["label"])
+        for split, name in self._spec["files"].items():
+            for row in read(str(self._path(name)), columns):
+                yield split, row
 
     def _is_validation(self, row: Row) -> bool:
         return stable_unit(_key(row["text"])) < self._spec.get("validation_share", 0)

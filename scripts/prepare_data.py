@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Prepare data: clean, de-identify, find duplicates and leakage, split; with a report, a card, a task and a recipe.
+
+scripts/prepare_data.py FILE --text-column C --label-column C --output DIR   an export of your own: JSONL, CSV, TSV or
+                              Parquet, a folder of them, FHIR, phenopackets, or OWNER/NAME on the Hub with --revision
+scripts/prepare_data.py TASK --output DIR                                    the published rows of a task of tasks/
+
+DIR gets train.jsonl, validation.jsonl, test.jsonl, rejected.jsonl, data_report.json and .html, README.md (the dataset
+card); of an export also tasks/NAME/ and recipes/NAME/qlora-v1.yaml. Run again on more rows, no row moves that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from osler import cleaning, data_report, dataset_card, preparation, reading, scaffold
+from osler.errors import InputError, exit_status
+from osler.manifest import write_atomically
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", metavar="FILE|TASK", help="what to prepare")
+    parser.add_argument("--output", type=Path, required=True, help="a folder; one prepared before keeps its splits")
+    parser.add_argument("--text-column", help="what a model reads")
+    parser.add_argument("--label-column", help="what it answers")
+    parser.add_argument("--id-column", help="names a row; without one, rows are called after their text")
+    parser.add_argument("--group-column", help="patient, family or publication: no split tears it apart")
+    parser.add_argument("--date-column", help="of the row, YYYY-MM-DD; for --validation-from and --test-from")
+    parser.add_argument("--subgroup-column", action="append", default=[], help="such as sex (may be repeated)")
+    parser.add_argument("--validation-from", metavar="DATE", help="split by date: from this day on, validation")
+    parser.add_argument("--test-from", metavar="DATE", help="split by date: from this day on, test")
+    parser.add_argument("--revision", help="the commit of a dataset on the Hub")
+    parser.add_argument("--deidentify", type=Path, metavar="KEY_FILE", help="replace identifiers; the file is secret")
+    parser.add_argument("--max-rejected", type=int, default=0, metavar="N", help="rows that may be unreadable")
+    parser.add_argument("--name", help="of the task; default: that of the output folder")
+    parser.add_argument("--license", help="of the data, as the Hub writes it, such as cc-by-4.0")
+    arguments = parser.parse_args()
+
+    name = (arguments.name or arguments.output.resolve().name).replace("-", "_")
+    scaffold.check_name(name)
+    key = preparation.read_key(arguments.deidentify) if arguments.deidentify else None
+    task = Path("tasks") / arguments.source
+    of_task = "/" not in arguments.source and (task / "task.yaml").is_file()
+    if of_task:
+        rows, prepared = preparation.of_task(task, key, arguments.max_rejected)
+    else:
+        columns = columns_of(arguments)
+        cuts = cuts_of(arguments)
+        steps = cleaning.steps(list(cleaning.USUAL), "cleaning")
+        read = reading.read(arguments.source, columns, arguments.revision)
+        rows = ((None, row) for row in read)
+        prepared = preparation.Preparation(steps, None, arguments.max_rejected, key, cuts, arguments.license)
+    report = preparation.prepare(rows, arguments.output, prepared, arguments.source)
+    write_atomically(arguments.output / "data_report.html", data_report.page(name, report))
+    write_atomically(arguments.output / "README.md", dataset_card.render(name, report))
+    print(data_report.summary(report))
+    if not of_task:
+        recipe = scaffold.write(arguments.output, name, report, cleaning.USUAL)
+        print(scaffold.next_commands(recipe, arguments.output))
+    return 0
+
+
+def columns_of(arguments: argparse.Namespace) -> reading.Columns | None:
+    """The columns named; None where none is, which formats that say what is what do without."""
+    if arguments.text_column is None and arguments.label_column is None:
+        return None
+    if arguments.text_column is None or arguments.label_column is None:
+        raise InputError("name both --text-column and --label-column")
+    return reading.Columns(
+        arguments.text_column,
+        arguments.label_column,
+        arguments.id_column,
+        arguments.group_column,
+        arguments.date_column,
+        tuple(arguments.subgroup_column),
+    )
+
+
+def cuts_of(arguments: argparse.Namespace) -> tuple[str, str] | None:
+    """The dates to split at, if by date."""
+    cuts = (arguments.validation_from, arguments.test_from)
+    if (cuts[0] is None) != (cuts[1] is None):
+        raise InputError("a split by date needs both --validation-from and --test-from")
+    return None if cuts[0] is None else cuts
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_status(main))

@@ -1,0 +1,236 @@
+"""From a hospital's export to files, a task and a recipe; and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hospital import ANSWERED, CONFLICTING, HTML, NAMED, SIGNS, UNLABELLED, export, rows
+from project import script
+
+from osler import preparation, task
+from osler.cleaning import USUAL, steps
+from osler.errors import InputError
+from osler.preparation import Preparation
+from osler.reading import Columns, read
+from osler.recipe import BaseSection
+
+SPLITS = ("train", "validation", "test")
+COLUMNS = Columns("note", "diagnosis", "record", "patient", None, ("sex",))
+
+
+def prepared(folder: Path) -> dict[str, dict[str, Any]]:
+    """Case id → its line, with the split it is in."""
+    found = {}
+    for split in SPLITS:
+        for line in (folder / f"{split}.jsonl").read_text().splitlines():
+            row = json.loads(line)
+            assert row["case_id"] not in found
+            found[row["case_id"]] = {**row, "split": split}
+    return found
+
+
+def rejected(folder: Path) -> dict[str, str]:
+    lines = [json.loads(line) for line in (folder / "rejected.jsonl").read_text().splitlines()]
+    return {line["case_id"]: line["reason"] for line in lines}
+
+
+def prepare(source: Path, output: Path, columns: Columns = COLUMNS, **settings: Any) -> dict[str, Any]:
+    read_rows = ((None, row) for row in read(str(source), columns))
+    return preparation.prepare(read_rows, output, Preparation(steps(list(USUAL), "cleaning"), **settings), source.name)
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that ``scripts/prepare_data.py`` made of the hospital's export."""
+    folder = tmp_path_factory.mktemp("clinic")
+    export(folder / "export.csv", rows())
+    done = script(folder, "prepare_data", "export.csv", *NAMED, "--subgroup-column", "sex", "--output", "clinic")
+    assert done.returncode == 0, done.stderr
+    (folder / "out.txt").write_text(done.stdout)
+    return folder
+
+
+def test_every_row_is_in_one_file_or_is_rejected_with_its_reason(clinic: Path) -> None:
+    kept, why = prepared(clinic / "clinic"), rejected(clinic / "clinic")
+    assert {row["record"] for row in rows()} == kept.keys() | why.keys()
+    assert not kept.keys() & why.keys()
+    assert {case: why[case] for case in CONFLICTING} == dict.fromkeys(CONFLICTING, "conflicting_labels")
+    assert why[UNLABELLED] == "unlabelled"
+    assert why["r905"] == "duplicate"
+    assert len(why) == 4
+    report = json.loads((clinic / "clinic" / "data_report.json").read_text())
+    assert report["rows_in"] == len(rows())
+    assert report["rows_out"] == len(kept) == report["rows_in"] - sum(report["dropped"].values())
+    assert report["dropped"] == {"conflicting_labels": 2, "unlabelled": 1, "duplicate": 1}
+
+
+def test_texts_and_labels_are_cleaned(clinic: Path) -> None:
+    kept = prepared(clinic / "clinic")
+    assert kept[HTML]["text"] == "Brittle nails & pallor, palpitations at night."
+    assert kept[ANSWERED]["text"] == "Known [diagnosis], here for a blood count."
+    assert {row["label"] for row in kept.values()} == set(SIGNS)
+    report = json.loads((clinic / "clinic" / "data_report.json").read_text())
+    assert report["spellings"] == {"Type 1 diabetes mellitus": ["Type 1 Diabetes Mellitus", "type 1 diabetes mellitus"]}
+
+
+def test_a_patient_is_in_one_split_only_and_every_split_has_rows(clinic: Path) -> None:
+    kept = prepared(clinic / "clinic").values()
+    of_patient: dict[str, set[str]] = {}
+    for row in kept:
+        of_patient.setdefault(row["group"], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in of_patient.values())
+    counts = {split: sum(row["split"] == split for row in kept) for split in SPLITS}
+    assert counts["train"] > 5 * counts["validation"] > 0
+    assert counts["test"] > 10
+
+
+def test_rows_that_are_added_move_no_row_that_is_there(clinic: Path, tmp_path: Path) -> None:
+    before = prepared(clinic / "clinic")
+    for name in (*SPLITS, "rejected"):
+        (tmp_path / f"{name}.jsonl").write_text((clinic / "clinic" / f"{name}.jsonl").read_text())
+    more = rows(120, first=1000)
+    more[3]["note"] = rows()[5]["note"].replace("for", "for about")  # a near-duplicate of an old row
+    prepare(export(tmp_path / "more.csv", [*more, *rows()]), tmp_path)
+    after = prepared(tmp_path)
+    assert {case: row["split"] for case, row in before.items()} == {case: after[case]["split"] for case in before}
+    assert len(after) > len(before) + 100
+    assert after["r1003"]["split"] == after["r5"]["split"]
+
+
+def test_the_same_export_gives_the_same_bytes(clinic: Path, tmp_path: Path) -> None:
+    for output in ("one", "two"):
+        prepare(clinic / "export.csv", tmp_path / output)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_the_reports_and_the_card_say_what_was_found(clinic: Path) -> None:
+    out = (clinic / "out.txt").read_text()
+    assert "246 rows in, 242 out: train " in out
+    assert "2 dropped: conflicting labels" in out
+    assert "scripts/train.py clinic/recipes/clinic/qlora-v1.yaml --output clinic/runs/qlora-v1" in out
+    page = (clinic / "clinic" / "data_report.html").read_text()
+    assert "246 rows in, 242 out" in page
+    assert "Not de-identified" in page
+    assert page.count("<svg") == 3
+    assert "http" not in page.replace("http-equiv", "")
+    card = (clinic / "clinic" / "README.md").read_text()
+    assert card.startswith("---\n")
+    assert "pretty_name: clinic" in card
+    assert "path: validation.jsonl" in card
+    assert "**not** de-identified" in card
+
+
+def test_the_new_task_and_recipe_train_and_are_evaluated_as_they_stand(clinic: Path, tiny_base: BaseSection) -> None:
+    recipe = Path("clinic/recipes/clinic/qlora-v1.yaml")
+    checked = script(clinic, "check_recipes", recipe)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    small = [f"base.model={tiny_base.model}", "base.revision=null", "base.weights=null", "train.max_steps=2"]
+    small += ["evaluation.resamples=50", "train.max_length=128"]
+    done = script(clinic, "train", recipe, *small, "--output", "clinic/runs/qlora-v1")
+    assert done.returncode == 0, done.stderr
+    done = script(clinic, "evaluate", "clinic/runs/qlora-v1")
+    assert done.returncode == 0, done.stderr
+    records = json.loads((clinic / "clinic/runs/qlora-v1/results.json").read_text())["records"]
+    assert {record["split"] for record in records} == {"test", "validation"}
+    test = next(record for record in records if record["split"] == "test")
+    assert test["groups"] < test["n"], "two notes of one patient are not two patients"
+    assert test["contamination"]["normalised"]["cases"] == 0
+    assert test["systems"]["tfidf_svm"]["metrics"]["accuracy"]["value"] > 0.9
+
+
+def test_a_prepared_file_that_was_edited_is_refused(clinic: Path) -> None:
+    folder = clinic / "clinic" / "tasks" / "clinic"
+    assert len(task.load(folder).source.split("test")) > 10
+    path = clinic / "clinic" / "test.jsonl"
+    before = path.read_text()
+    try:
+        path.write_text(before.replace("Seen", "Met", 1))
+        with pytest.raises(InputError, match="the file has changed since"):
+            task.load(folder).source.split("test")
+    finally:
+        path.write_text(before)
+
+
+def test_splits_by_date_keep_the_future_out_of_training(tmp_path: Path) -> None:
+    source = export(tmp_path / "export.csv", rows())
+    columns = Columns("note", "diagnosis", "record", None, "seen")
+    report = prepare(source, tmp_path / "out", columns, cuts=("2020-01-01", "2022-01-01"))
+    seen = {row["record"]: row["seen"] for row in rows()}
+    for case, row in prepared(tmp_path / "out").items():
+        expected = "train" if seen[case] < "2020" else "validation" if seen[case] < "2022" else "test"
+        assert row["split"] == expected
+    assert "By date: before 2020-01-01 train" in report["split_by"]
+
+
+def test_given_splits_are_kept_and_training_rows_that_leak_are_dropped(tmp_path: Path) -> None:
+    made = rows()
+    source = export(tmp_path / "export.csv", made)
+    records = list(read(str(source), Columns("note", "diagnosis", "record")))
+    nearly = {**records[7], "case_id": "near", "text": records[7]["text"].replace("kg", "kg,")}
+    copy = {**records[8], "case_id": "copy"}
+    given = [("test" if n < 60 else "train", row) for n, row in enumerate(records)]
+    report = preparation.prepare(
+        [*given, ("train", nearly), ("train", copy)],
+        tmp_path / "out",
+        Preparation(steps(list(USUAL), "cleaning")),
+        "export.csv",
+    )
+    why = rejected(tmp_path / "out")
+    assert why["copy"] == "stands_in_a_held_out_split"
+    assert why["near"] in ("stands_in_a_held_out_split", "nearly_stands_in_a_held_out_split")
+    assert report["leakage"]["exact"] + report["leakage"]["near"] >= 2
+    assert {case for case, row in prepared(tmp_path / "out").items() if row["split"] == "test"} <= {
+        row["record"] for row in made[:60]
+    }
+
+
+def test_rows_that_cannot_be_read_are_refused_unless_some_are_allowed(tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"note": f"{row['note']}", "diagnosis": row["diagnosis"]}) for row in rows(60)]
+    lines[30] = lines[30][:-5]
+    source.write_text("\n".join(lines))
+    columns = Columns("note", "diagnosis")
+    with pytest.raises(InputError, match=r"rows.jsonl:31: .*--max-rejected"):
+        prepare(source, tmp_path / "out", columns)
+    assert not list((tmp_path / "out").glob("*")), "nothing is left behind"
+    report = prepare(source, tmp_path / "out", columns, max_rejected=1)
+    assert report["dropped"]["unreadable"] == 1
+    assert "unreadable" in rejected(tmp_path / "out")[None]  # type: ignore[index]
+
+
+def test_a_run_that_is_interrupted_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    source = export(tmp_path / "export.csv", rows())
+    prepare(source, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def broken() -> Any:
+        yield from ((None, row) for row in read(str(source), COLUMNS))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        preparation.prepare(broken(), tmp_path / "out", Preparation(steps(list(USUAL), "cleaning")), "export.csv")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["export.csv", "--text-column", "note"], "name both --text-column and --label-column"),
+        (["export.csv", *NAMED, "--test-from", "2020-01-01"], "needs both --validation-from and --test-from"),
+        (["export.csv", *NAMED, "--name", "My Clinic"], "small letters, digits and underscores"),
+        (["export.csv", *NAMED, "--deidentify", "no.key"], "openssl rand"),
+        (["exports.csv", *NAMED], "no such file"),
+        (["export.csv", "--text-column", "notes", "--label-column", "diagnosis"], "did you mean note?"),
+    ],
+)
+def test_a_wrong_command_says_what_is_wrong_and_writes_nothing(tmp_path: Path, arguments: list[str], says: str) -> None:
+    export(tmp_path / "export.csv", rows(20))
+    done = script(tmp_path, "prepare_data", *arguments, "--output", "out")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

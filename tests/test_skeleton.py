@@ -117,3 +117,15 @@ def test_launching_on_the_cpu_starts_one_process_without_mixed_precision(tmp_pat
 def test_make_has_the_targets_that_the_readme_names(target: str) -> None:
     run = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip()
+
+
+PAGES = [ROOT / "README.md", ROOT / "recipes" / "README.md", *sorted((ROOT / "tasks").glob("*/README.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_command_on_a_page_names_a_script_and_options_that_exist(page: Path) -> None:
+    commands = re.findall(r"((?:scripts|benchmarks)/\w+\.py)([^\n`#]*)", page.read_text(encoding="utf-8"))
+    for script, arguments in commands:
+        source = (ROOT / script).read_text(encoding="utf-8")
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", arguments):
+            assert f'"{option}"' in source, f"{page.name}: {script} has no {option}"

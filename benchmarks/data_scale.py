@@ -125,7 +125,7 @@ def osler(texts: list[str]) -> np.ndarray:
 
 
 def datasketch(texts: list[str]) -> np.ndarray:
-    """29 bands of 8 minima let 1 in 200 of the pairs at 0.8 slip, as osler's 47 of 10 do, with half the minima."""
+    """29 bands of 8 minima let 1 in 200 of the pairs at 0.8 slip, as osler's 47 of 10 do, for half the minima."""
     from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(num_perm=232, params=(29, 8))

@@ -27,7 +27,7 @@ def main() -> int:
     if not arguments.plan:
         run.check(recipe)
         if run.finished:
-            from osler import contamination  # imports scipy: not for --help, not for a recipe that is refused
+            from osler import contamination  # imports numpy: not for --help, not for a recipe that is refused
 
             overlap = read_json(run.data_report)["contamination"]
             contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))

@@ -32,7 +32,6 @@ CLUSTER = 0.8  # one word of twenty
 SEED = 1  # of the permutations
 MISSED = 0.005  # of the pairs exactly at the threshold; of more similar ones far fewer
 REPRESENTATIVES = 32  # of one bucket that a text of it is compared with
-SKETCHED = 128  # minima of which a byte is kept: a pair that differs in too many is not read again
 BATCH = 1000  # texts or pairs handed to a process at once
 ALONE = 5000  # texts or fewer are not worth a second process
 
@@ -99,7 +98,8 @@ def clusters(texts: Sequence[str], threshold: float = CLUSTER, processes: int | 
     Two texts are in one cluster if a chain of texts joins them, each at least ``threshold`` similar to the next. Every
     link of a chain was compared exactly; a cluster has no member by estimate. A link is missed only where
 
-    * MinHash proposes the pair in no band: ``MISSED`` of the pairs at the threshold, fewer of more similar ones; or
+    * MinHash proposes the pair in no band: ``MISSED`` of the pairs at the threshold, fewer of more similar ones; or its
+      estimate of their similarity is four standard deviations below the threshold (3 in 100,000 of them); or
     * the two meet only in buckets of more than ``REPRESENTATIVES`` + 1 texts. There, so that thousands of similar texts
       do not cost millions of comparisons, each text is compared with at most so many representatives: the first of the
       bucket, and each next one that no representative before it shares a cluster with.
@@ -112,7 +112,7 @@ def clusters(texts: Sequence[str], threshold: float = CLUSTER, processes: int | 
         threshold: Jaccard similarity, from 0.5 to below 1.
         processes: by default one a core, and this one alone for ``ALONE`` texts or fewer.
 
-    Time grows with the texts and the pairs of them that may be similar, memory by about 400 bytes a text.
+    Time grows with the texts and the pairs of them that may be similar, memory by about 700 bytes a text (at 0.8).
 
     Raises:
         InputError: no such threshold.
@@ -177,7 +177,7 @@ class _Prints(NamedTuple):
 
     words: np.ndarray  # uint64, (texts,): a hash of the normal form; two of a million agree by chance once in 4e7 runs
     bands: np.ndarray  # uint32, (texts, bands): a hash of the minima of each band
-    sketch: np.ndarray  # uint8, (texts, SKETCHED): the last byte of the first minima
+    sketch: np.ndarray  # uint8, (texts, minima): the last byte of each, to see which pairs need not be read again
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def _workers(processes: int | None, texts: int) -> Iterator[Callable[..., Iterat
 
 def _fingerprints(texts: Sequence[str], bands: int, rows: int, run: Callable[..., Iterator[Any]]) -> _Prints:
     n = len(texts)
-    prints = _Prints(np.empty(n, np.uint64), np.empty((n, bands), np.uint32), np.empty((n, SKETCHED), np.uint8))
+    prints = _Prints(np.empty(n, np.uint64), np.empty((n, bands), np.uint32), np.empty((n, bands * rows), np.uint8))
     slices = [slice(start, start + BATCH) for start in range(0, n, BATCH)]
     batches = (list(texts[part]) for part in slices)
     with tqdm(total=n, desc="sketching", unit=" texts", disable=None) as bar:
@@ -208,18 +208,18 @@ def _fingerprint(texts: Sequence[str], bands: int, rows: int) -> _Prints:
     normal = [normalise(text) for text in texts]
     distinct = {words: position for position, words in enumerate(dict.fromkeys(normal))}
     # One set at a time: rensa's calls for many start threads of their own, which a forked process would wait for.
-    sketches = [sketch(shingles(words), max(SKETCHED, bands * rows)).digest() for words in distinct]
+    sketches = [sketch(shingles(words), bands * rows).digest() for words in distinct]
     minima = np.array(sketches, np.uint32)
     digests = b"".join(hashlib.blake2b(words.encode(), digest_size=8).digest() for words in distinct)
     # Multiply-shift: two different bands get the same key in 2^-32 of cases (Thorup, High Speed Hashing for Integers
     # and Strings, section 3.3), and then the texts are compared in vain.
     factors = np.random.RandomState(0).randint(2**64, size=rows, dtype=np.uint64)
-    keys = (minima[:, : bands * rows].reshape(-1, bands, rows) * factors).sum(axis=2) >> np.uint64(32)
+    keys = (minima.reshape(-1, bands, rows) * factors).sum(axis=2) >> np.uint64(32)
     own = [distinct[words] for words in normal]
     return _Prints(
         words=np.frombuffer(digests, np.uint64)[own],
         bands=keys.astype(np.uint32)[own],
-        sketch=minima[:, :SKETCHED].astype(np.uint8)[own],
+        sketch=minima.astype(np.uint8)[own],
     )
 
 
@@ -262,9 +262,11 @@ def _across(prints: _Prints, rows: np.ndarray, threshold: float, n: int) -> Iter
 
 def _may_be_similar(sketch: np.ndarray, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
     """Whether as many bytes of the sketches agree as all but 3 of 100,000 pairs at the threshold have in common."""
-    least = SKETCHED * threshold - 4 * math.sqrt(SKETCHED * threshold * (1 - threshold))
-    parts = range(0, len(left), 100_000)  # pairs at a time, 13 MB a side
-    agree = [(sketch[left[i : i + 100_000]] == sketch[right[i : i + 100_000]]).sum(axis=1) for i in parts]
+    n = sketch.shape[1]
+    least = n * threshold - 4 * math.sqrt(n * threshold * (1 - threshold))
+    size = 20_000  # pairs at a time, 10 MB a side
+    parts = range(0, len(left), size)
+    agree = [(sketch[left[i : i + size]] == sketch[right[i : i + size]]).sum(axis=1) for i in parts]
     return np.concatenate([np.empty(0), *agree]) >= least
 
 

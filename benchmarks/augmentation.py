@@ -4,8 +4,8 @@
 python benchmarks/augmentation.py RECIPE --output runs/ablation --augment synonyms=0.5 dropout=0.25,copies=2 …
        [--seeds 0 1 2] [--systems tfidf_svm tuned] [--splits test …] [KEY=VALUE…]
 
-Each --augment is one line of the table: keys of the recipe's `augment:` and their values. `tuned` is the recipe's model,
-trained by scripts/train.py; the classifiers take seconds. What is in --output already is not done again.
+Each --augment is one line of the table: keys of the recipe's `augment:` and their values. `tuned` is the recipe's
+model, trained by scripts/train.py; the classifiers take seconds. What is in --output already is not done again.
 
 A difference is accuracy with the augmentation minus without, on the same cases and with the same seeds, with its 95%
 interval over cases and seeds. Intervals are not adjusted for the number of lines.
@@ -88,9 +88,7 @@ def main() -> int:
 def answer(one: Trained, chosen: task.Task, recipe: Path, systems: Sequence[str], splits: Sequence[str]) -> None:
     """Write the predictions that are not there yet."""
     one.run.open(one.recipe)  # refuses a folder that holds something else
-    missing = {
-        system: [split for split in splits if not one.answers(system, split).is_file()] for system in systems
-    }
+    missing = {system: [split for split in splits if not one.answers(system, split).is_file()] for system in systems}
     if missing.pop(TUNED, None):
         scripts = ROOT / "scripts"
         run([scripts / "train.py", recipe, *one.overrides, "--output", one.run.folder])
@@ -110,9 +108,7 @@ def run(command: Sequence[object]) -> None:
         raise InputError(f"{Path(str(command[0])).name} failed; what is done so far is kept")
 
 
-def table(
-    lines: dict[str, list[Trained]], systems: Sequence[str], splits: Sequence[str], resamples: int
-) -> str:
+def table(lines: dict[str, list[Trained]], systems: Sequence[str], splits: Sequence[str], resamples: int) -> str:
     """One Markdown table for each split."""
     text = []
     for split in splits:
@@ -121,7 +117,9 @@ def table(
             answers = {line: [read_predictions(one.answers(system, split)) for one in lines[line]] for line in lines}
             for line, augmented in answers.items():
                 accuracy = np.mean([[row.correct for row in rows] for rows in augmented])
-                found = "" if line == NONE else "{:+.3f} [{}, {}]".format(*difference(augmented, answers[NONE], resamples))
+                found = (
+                    "" if line == NONE else "{:+.3f} [{}, {}]".format(*difference(augmented, answers[NONE], resamples))
+                )
                 text.append(f"| {system} | {line} | {accuracy:.3f} | {found} |")
     return "\n".join(text[1:])
 

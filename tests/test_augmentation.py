@@ -128,7 +128,10 @@ def test_an_augmented_recipe_is_another_recipe_and_survives_being_written(
         (["augment.typoes=0.1"], "augment.typoes (override): unknown key; did you mean augment.typos?"),
         (["augment.copies=0", "augment.typos=0.1"], "augment.copies (override): 0 is out of range; allowed: >= 1"),
         (["augment.copies=2"], "augment (override): nothing in it has a strength; expected one of synonyms, dropout,"),
-        (["augment.ancestors=0.2"], "augment.ancestors (override): takes patients as findings of an ontology; the cases"),
+        (
+            ["augment.ancestors=0.2"],
+            "augment.ancestors (override): takes patients as findings of an ontology; the cases",
+        ),
         (["augment.synonyms=0.2"], "augment.synonyms (override): finds nothing in the texts of made_up without"),
         (["augment.negations=0.2"], "augment.negations (override): finds nothing in the texts of made_up without"),
         (
@@ -201,9 +204,7 @@ def test_no_copy_reads_like_a_held_out_case_or_another_training_row(patients: Ca
     made = [copy for _, copy, _ in pairs(recipe, chosen)]
     held_out = {split: chosen.source.split(split) for split in chosen.splits}
     found = contamination.contamination(made, held_out)["splits"]
-    assert {split: (of["exact"]["cases"], of["normalised"]["cases"]) for split, of in found.items()} == {
-        split: (0, 0) for split in held_out
-    }
+    assert not any(of[measure]["cases"] for of in found.values() for measure in ("exact", "normalised"))
     assert len({contamination.normalise(row["text"]) for row in made}) == len(made)
 
 
@@ -451,9 +452,7 @@ def test_an_augmented_recipe_takes_two_steps_on_a_tiny_model(patients: Callable[
     recipe, chosen = patients(typos=0.2, ancestors=0.5)
     recipe = recipes.load(recipe.path, ["train.max_steps=2", "train.save_strategy=no", "train.max_length=512"])
     tokenizer = load_tokenizer(recipe.base)
-    made = trainer(
-        recipe, Run(tmp_path / "run"), load_base(recipe.base), tokenizer, build(recipe, chosen, tokenizer)
-    )
+    made = trainer(recipe, Run(tmp_path / "run"), load_base(recipe.base), tokenizer, build(recipe, chosen, tokenizer))
     (tmp_path / "run").mkdir(exist_ok=True)
     made.train()
     losses = [line["loss"] for line in made.state.log_history if "loss" in line]

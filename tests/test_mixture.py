@@ -86,7 +86,10 @@ def test_a_mixture_survives_being_written(project: Make) -> None:
     ("overrides", "says"),
     [
         (["mixture.tasks={}"], "mixture.tasks (override): names no task; expected one or more beside task:"),
-        (["mixture.tasks=[rasopathies]"], 'mixture.tasks (override): ["rasopathies"] is not allowed; expected a mapping'),
+        (
+            ["mixture.tasks=[rasopathies]"],
+            'mixture.tasks (override): ["rasopathies"] is not allowed; expected a mapping',
+        ),
         (
             ["mixture.tasks={made_up: {version: 1, weight: 1}}"],
             "mixture.tasks.made_up (override): is task: already, and in the mixture without being named here",
@@ -96,7 +99,10 @@ def test_a_mixture_survives_being_written(project: Make) -> None:
             'mixture.tasks.rasopathy (override): "rasopathy" is not a task in',
         ),
         (["mixture.tasks.rasopathies.version=2"], "mixture.tasks.rasopathies.version (override): 2 is not the version"),
-        (["mixture.tasks.rasopathies.weigth=2"], "mixture.tasks.rasopathies.weigth (override): unknown key; did you mean"),
+        (
+            ["mixture.tasks.rasopathies.weigth=2"],
+            "mixture.tasks.rasopathies.weigth (override): unknown key; did you mean",
+        ),
         (["mixture.tasks.rasopathies.weight=0"], "mixture.tasks.rasopathies.weight (override): 0 is out of range"),
         (["mixture.tasks.rasopathies.weight=null"], "mixture.tasks.rasopathies.weight (override): missing; every task"),
         (["mixture.temperature=2"], "mixture.tasks.rasopathies.weight: not together with mixture.temperature"),

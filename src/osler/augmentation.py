@@ -65,7 +65,12 @@ class Augmentation:
 # ── patients ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 FURTHER_TEMPLATES: Mapping[str, tuple[str, ...]] = {
-    "presentation": ("{} is seen because of {}.", "{} was referred with {}.", "{} shows {}.", "{} was found to have {}."),
+    "presentation": (
+        "{} is seen because of {}.",
+        "{} was referred with {}.",
+        "{} shows {}.",
+        "{} was found to have {}.",
+    ),
     "onset": ("It began {}.", "The first symptoms appeared {}.", "This was first noticed {}."),
     "absent": ("There are no signs of {}.", "Negative for {}.", "Not found: {}.", "The patient does not have {}."),
 }
@@ -121,7 +126,9 @@ _SAME = (  # each is exchanged for the next in its line, the last for the first
     ("all over", "everywhere on"),
 )
 _INSTEAD = {phrase.lower(): line[(n + 1) % len(line)] for line in _SAME for n, phrase in enumerate(line)}
-_PHRASE = re.compile(rf"(?<![\w'])(?:{'|'.join(sorted(map(re.escape, _INSTEAD), key=len, reverse=True))})(?![\w'])", re.I)
+_PHRASE = re.compile(
+    rf"(?<![\w'])(?:{'|'.join(sorted(map(re.escape, _INSTEAD), key=len, reverse=True))})(?![\w'])", re.I
+)
 
 
 class Texts:
@@ -179,7 +186,7 @@ class Texts:
 
 
 def rephrased(text: str, strength: float, dice: random.Random) -> str:
-    """``strength`` of the sentences with a phrase exchanged for one that says the same or, where none is known, framed."""
+    """``strength`` of the sentences with a phrase exchanged for one that says the same; framed where none is known."""
     sentences = split_sentences(text)
     for position in share_of(range(len(sentences)), strength, dice):
         sentence = sentences[position]
@@ -275,7 +282,7 @@ def _copies(rows: Sequence[Row], recipe: Recipe, task: Task) -> tuple[list[Row],
 
 
 def _turns(row: Row, number: int, names: Sequence[str], seed: int) -> list[str]:
-    """By which augmentation a copy is made and, where that one cannot, by which then; other copies begin with others."""
+    """By which augmentation a copy is made and, where that one cannot, by which then; each copy begins with another."""
     order = random.Random(f"augmentation/{seed}/{row['case_id']}").sample(names, len(names))
     first = (number - 1) % len(order) if order else 0
     return order[first:] + order[:first]

@@ -1,4 +1,4 @@
-"""What the values of a recipe may be once their types are right: ranges, patterns, what its tasks say, what goes together.
+"""What the values of a recipe may be once their types are right: ranges, patterns, its tasks, what goes together.
 
 Everything here raises :class:`~osler.schema.Problem` for the first value that may not be.
 """

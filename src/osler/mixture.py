@@ -3,8 +3,8 @@
 A pass holds every training row of the recipe's own task once. Of each further task it holds as many as its weight asks
 for: ``weight`` times as many. A temperature T makes the weights from the numbers of rows instead, as in multilingual
 and multitask training: the share of a task with n rows is proportional to n^(1/T) (Arivazhagan et al. 2019,
-arXiv:1907.05019, section 4; Raffel et al. 2020, JMLR 21:140, section 3.5.2). T = 1 takes every row of every task once, a large T as
-many rows of a small task as of a large one.
+arXiv:1907.05019; Raffel et al. 2020, JMLR 21:140, section 3.5.2). T = 1 takes every row of every task once, a large T
+as many rows of a small task as of a large one.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def parts(recipe: Recipe, task: Task) -> list[Part]:
     for part, size in zip(others, sizes, strict=True):
         if size == 0:
             name = part.task.name
-            raise InputError(f"mixture.tasks.{name}: not one of its {part.available:,} rows in a pass; raise its weight")
+            raise InputError(
+                f"mixture.tasks.{name}: not one of its {part.available:,} rows in a pass; raise its weight"
+            )
         mixed.append(Part(part.task, part.data, taken(part, size, recipe.seed), part.available, part.dropped))
     return [own, *mixed]
 

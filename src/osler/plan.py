@@ -94,7 +94,9 @@ def _made_and_mixed(report: Mapping[str, Any]) -> list[str]:
     if made := report["augmentation"]:
         lines.append("augmented   " + ", ".join(f"{n:,} rows by {name}" for name, n in made["rows"].items()))
     if mixed := report["mixture"]:
-        of = (f"{name} {part['rows']:,} rows, {part['tokens']['total']:,} tokens" for name, part in mixed["tasks"].items())
+        of = (
+            f"{name} {part['rows']:,} rows, {part['tokens']['total']:,} tokens" for name, part in mixed["tasks"].items()
+        )
         lines.append("mixture     " + "; ".join(of))
     return lines
 

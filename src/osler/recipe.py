@@ -300,5 +300,3 @@ def _explain_names(document: dict[str, Any], types: dict[str, Any]) -> None:
             raise Problem(where, f"gone; {GONE[key]}")
         if home := next((name for name in known if name and key in known[name]), None):
             raise Problem(where, f"unknown key; did you mean {home}.{key}?")
-
-

@@ -90,7 +90,7 @@ class PublishSection:
 
 @dataclass(frozen=True)
 class TranslatorSection:
-    """A sequence-to-sequence model, pinned like ``base``; ``prefix`` stands before all it is given (T5, ``>>deu<<``)."""
+    """A sequence-to-sequence model, pinned like ``base``; ``prefix`` (T5's, ``>>deu<<``) stands before each input."""
 
     model: str
     revision: str | None = None

@@ -202,9 +202,10 @@ def paired_difference_over_runs(
 
     ``a`` and ``b`` have shape (runs, cases), the runs of the two paired by their seeds. Cases and runs are resampled,
     independently of each other; ``run_counts`` (resamples, runs) is drawn like ``counts``. With one run it is the
-    interval over cases. Source: Owen (2007), Ann. Appl. Stat. 1:386 (pigeonhole bootstrap), which counts chance that is
-    neither the case's nor the run's more than once: simulated, three runs cover 95–99%. With one run nothing is known of
-    other seeds: 93–95%, down to 83% where half of the variance is the seed's. Raises ``ValueError`` where the shapes differ.
+    interval over cases. Source: Owen (2007), Ann. Appl. Stat. 1:386 (pigeonhole bootstrap), which counts chance that
+    is neither the case's nor the run's more than once: simulated, three runs cover 95–99%. With one run nothing is
+    known of other seeds: 93–95%, down to 83% where half of the variance is the seed's. Raises ``ValueError`` where the
+    shapes differ.
     """
     if a.shape != b.shape:
         raise ValueError(f"{a.shape} values against {b.shape}: a paired comparison needs the same runs and cases")

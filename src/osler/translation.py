@@ -28,9 +28,7 @@ def folders(section: BackTranslationSection) -> tuple[Path, Path]:
     return there, back
 
 
-def back_translated(
-    texts: Sequence[str], section: BackTranslationSection, dice: Sequence[random.Random]
-) -> list[str]:
+def back_translated(texts: Sequence[str], section: BackTranslationSection, dice: Sequence[random.Random]) -> list[str]:
     """Each text with ``section.strength`` of its sentences translated there and back, greedily.
 
     ``dice`` choose the sentences, one for each text. Raises :class:`InputError` as :func:`folders` does, and where a
@@ -57,7 +55,9 @@ def _translated(sentences: Sequence[str], translator: TranslatorSection, folder:
         cause = str(error).strip().splitlines()[0]
         raise InputError(f"{translator.model}: not a sequence-to-sequence model that can be loaded: {cause}") from error
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))  # like lengths: padding costs as much as text
+    order = sorted(
+        range(len(sentences)), key=lambda i: len(sentences[i])
+    )  # like lengths: padding costs as much as text
     result = [""] * len(sentences)
     for start in tqdm(range(0, len(order), BATCH), desc=f"translating with {translator.model}", unit=" batches"):
         batch = order[start : start + BATCH]

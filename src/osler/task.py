@@ -87,7 +87,7 @@ class Source(Protocol):
         """What gives a training row's text for a copy of it, by the copy's case id; the text of the row where nothing
         can be changed. Every augmentation that needs no model is asked of it."""
 
-    def held_out_wordings(self, text: str) -> Collection[str]:
+    def held_out_wordings(self, text: str) -> set[str]:
         """The wordings in ``text`` that training may not use; empty where the source holds none back."""
 
     def patients(self, split: str) -> Mapping[str, Patient]:
@@ -224,9 +224,9 @@ class Texts(ABC):
         assert self.ontology is not None, "a recipe that has to find findings in texts without one is refused"
         return Lexicon(read_ontology(pypi.fetch(self.ontology)))
 
-    def held_out_wordings(self, text: str) -> Collection[str]:
+    def held_out_wordings(self, text: str) -> set[str]:
         """None."""
-        return frozenset()
+        return set()
 
     def patients(self, split: str) -> Mapping[str, Patient]:
         """None."""

@@ -140,8 +140,9 @@ class LabelTrieTrainer(SFTTrainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        if "task" not in self._signature_columns:  # or it would be taken out of the batches as unused
-            self._signature_columns = [*self._signature_columns, "task"]
+        columns: Any = self._signature_columns
+        if "task" not in columns:  # or it would be taken out of the batches as unused
+            self._signature_columns = [*columns, "task"]  # type: ignore[assignment]
 
     def _head(self) -> torch.Tensor:
         weight = self.accelerator.unwrap_model(self.model).get_output_embeddings().weight

@@ -67,7 +67,7 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
             raise InputError(f"--split {split}: {benchmark or 'the recipe'} evaluates {', '.join(known)}")
     from accelerate import PartialState  # imports torch, as do the next
 
-    from osler import model, prediction, task
+    from osler import mixture, model, prediction, task
 
     chosen = task.load(tasks / benchmark) if benchmark else task.load(tasks / recipe.task.name, recipe.task.panel)
     manifest = read_json(run.manifest)
@@ -100,7 +100,8 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
             report.write(run.results, scored, files, report.texts_of(chosen.source, known), chosen.labels)
         return tables.render_robustness(measured)
     if benchmark:
-        learnt = task.load(tasks / recipe.task.name, recipe.task.panel).source.training(recipe.data, recipe.seed).rows
+        own = task.load(tasks / recipe.task.name, recipe.task.panel)
+        learnt = [row for part in mixture.parts(recipe, own) for row in part.rows]
         overlap = contamination.contamination(learnt, {split: chosen.source.split(split) for split in asked})
     else:
         overlap = read_json(run.data_report)["contamination"]

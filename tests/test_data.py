@@ -56,7 +56,7 @@ def test_the_loss_is_on_the_answer_and_its_end_only(load: Callable[..., Loaded])
         assert example["labels"] == [IGNORED] * len(prompt) + answer
         assert tokenizer.decode(answer[:-1]) == complaints.labels[row["label"]]
         assert answer[-1] == tokenizer.eos_token_id
-        assert answer == data.completions[row["label"]]
+        assert answer == data.completions[0][row["label"]]
         assert row["text"] in tokenizer.decode(prompt)
 
 

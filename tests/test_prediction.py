@@ -18,8 +18,9 @@ from osler.errors import InputError
 from osler.naive_bayes import NaiveBayes
 from osler.patient import Patient
 from osler.prediction_file import Prediction, read_predictions
-from osler.recipe import OF_FINDINGS, BaseSection
+from osler.recipe import BaseSection
 from osler.run import Run
+from osler.sections import OF_FINDINGS
 from osler.similarity import Similarity
 from osler.task import Task
 

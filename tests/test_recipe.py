@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from osler import recipe, schema
+from osler import limits, recipe, schema
 from osler.errors import InputError, exit_status
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "check_recipes.py"
@@ -547,7 +547,7 @@ def test_every_new_name_of_a_renamed_key_exists_and_no_old_one_does() -> None:
 
 def test_every_range_is_of_a_key_that_exists() -> None:
     known = {"train": schema.settings("train"), "lora": schema.settings("lora")}
-    for key in " ".join(recipe.RANGES.values()).split():
+    for key in " ".join(limits.RANGES.values()).split():
         section, _, name = key.partition(".")
         assert section not in known or name in schema.field_types(known[section]), key
     assert set(schema.NARROWER) <= set(schema.field_types(known["train"]))

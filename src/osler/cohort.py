@@ -6,14 +6,16 @@ import math
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from osler import pypi
+from osler.augmentation import Augmentation, denying, generalised, templates
 from osler.errors import InputError
 from osler.hpo import PHENOTYPIC_ABNORMALITY, Annotation, Annotations, Ontology, read_annotations, read_ontology
-from osler.narrative import Vocabulary, describe, mentioned, sentences, worded
+from osler.narrative import TEMPLATES, Vocabulary, describe, mentioned, sentences, worded
 from osler.patient import Patient, clean, panel, phenopackets, small_publications, training_annotations
 from osler.perturbation import OF_PATIENTS, Perturbation
 from osler.recipe import DataSection
@@ -23,6 +25,7 @@ from osler.task import Row, Rows, changed
 # Patients a disease, seed and name of the splits of new simulated patients.
 SIMULATED_SPLITS = {"simulated": (10, 20_000, "held-out"), "validation": (5, 30_000, "validation")}
 STORED_SPLITS = ("phenopackets", "phenopackets_unseen_wording")
+IRRELEVANT_DRAWS = 1000  # a small ontology may hold no unrelated finding at all
 # Subgroups, each below its limit: years of age, findings a patient has, patients a disease's annotations count.
 AGE_BANDS = ((5, "0-4"), (18, "5-17"), (math.inf, "18+"))
 FINDING_BANDS = ((6, "1-5"), (11, "6-10"), (math.inf, "11+"))
@@ -67,29 +70,32 @@ class Cohort:
 
         Raises :class:`InputError` where real patients are asked for and Phenopacket Store is not there.
         """
-        data = data or DataSection()
-        drawn = self._simulator.patients(data.simulated_per_label, seed)
-        rows = [self._told(patient, patient.case_id, "simulated") for patient in drawn]
-        dropped: dict[str, int] = {}
-        if data.real_repeats:
-            if not self._stored:
-                raise InputError(
-                    "data.real_repeats: real training patients come from Phenopacket Store, which is not here; get"
-                    " phenopacket_store/cases.jsonl.gz with scripts/fetch_phenopackets.py and set OSLER_DATA_DIR to its"
-                    " folder, or data.real_repeats=0"
-                )
-            real, dropped = self._real_training_patients()
-            rows += [
-                self._told(patient, f"{patient.case_id}#{n}", "published")
-                for patient in real
-                for n in range(data.real_repeats)
-            ]
-            random.Random(f"mixed/{seed}").shuffle(rows)
+        learners, dropped = self._learners(data or DataSection(), seed)
+        rows = [self._told(patient, case_id, source) for case_id, (patient, source) in learners.items()]
         # Two patients with one or two findings each can read the same, by chance and even with different diseases.
         # A stored patient may have one, too. Cases of `test` have four and more.
         held_out = {row["text"] for split in (*SIMULATED_SPLITS, *STORED_SPLITS) for row in self.split(split)}
         kept = [row for row in rows if row["text"] not in held_out]
         return Rows(kept, {**dropped, "text is in a held-out split": len(rows) - len(kept)})
+
+    def _learners(self, data: DataSection, seed: int) -> tuple[dict[str, tuple[Patient, str]], dict[str, int]]:
+        """Case id → training patient and where it is from, in the order of the rows; and what was left out."""
+        drawn = self._simulator.patients(data.simulated_per_label, seed)
+        learners = [(patient.case_id, (patient, "simulated")) for patient in drawn]
+        if not data.real_repeats:
+            return dict(learners), {}
+        if not self._stored:
+            raise InputError(
+                "data.real_repeats: real training patients come from Phenopacket Store, which is not here; get"
+                " phenopacket_store/cases.jsonl.gz with scripts/fetch_phenopackets.py and set OSLER_DATA_DIR to its"
+                " folder, or data.real_repeats=0"
+            )
+        real, dropped = self._real_training_patients()
+        learners += [
+            (f"{patient.case_id}#{n}", (patient, "published")) for patient in real for n in range(data.real_repeats)
+        ]
+        random.Random(f"mixed/{seed}").shuffle(learners)
+        return dict(learners), dropped
 
     def _real_training_patients(self) -> tuple[list[Patient], dict[str, int]]:
         """Published patients of the panel's diseases, publication-disjoint from every held-out patient."""
@@ -134,20 +140,57 @@ class Cohort:
         others = {i: [w for w in self._vocabulary.wordings(i) if w != words[i]] for i in words}
         words = perturbation.words(patient.case_id, words, others)
         if perturbation.name != "sex_swap" or not any(map(self._of_one_sex, (*said.present, *said.absent))):
-            said = perturbation.patient(said, self._irrelevant(patient, perturbation.seed))
+            known = self._annotations.rows[patient.disease]
+            said = perturbation.patient(said, self._irrelevant(patient, known, perturbation.seed))
         words = {i: words.get(i, self._vocabulary.name[i]) for i in (*said.present, *said.absent)}
         text = sentences(said, words, rng)
         if perturbation.name == "typos":
             return perturbation.text(patient.case_id, text, self.labels[patient.disease])
         return text
 
-    def _irrelevant(self, patient: Patient, seed: int) -> Iterator[str]:
-        """Findings without end, as common as over all diseases, unrelated to the patient's disease and findings."""
-        annotated = {row.hpo_id for row in self._annotations.rows[patient.disease]}
+    def augmenter(self, data: DataSection | None, seed: int) -> Callable[[Row, Augmentation, str], str]:
+        """What tells a training row again with other findings or in other words; all of its words are trainable."""
+        learners, _ = self._learners(data or DataSection(), seed)
+
+        def told(row: Row, augmentation: Augmentation, copy_id: str) -> str:
+            return self._augmented(learners[row["case_id"]][0], row["case_id"], augmentation, copy_id)
+
+        return told
+
+    def _augmented(self, patient: Patient, case_id: str, augmentation: Augmentation, copy_id: str) -> str:
+        name, strength, dice = augmentation.name, augmentation.strength, augmentation.dice(copy_id)
+        rng = random.Random(case_id)  # as in _told: order, wording and sentences are those of the row
+        said = mentioned(patient, rng)
+        words = worded(said, self._vocabulary, rng, varied=True)
+        if name == "synonyms":
+            others = {i: [w for w in self._vocabulary.trainable[i] if w != words[i]] for i in words}
+            words = augmentation.perturbation.words(copy_id, words, others)
+        elif name == "dropout":
+            said = augmentation.perturbation.patient(replace(said, case_id=copy_id), ())
+        elif name == "ancestors":
+            said = generalised(said, self._ontology, strength, dice)
+        elif name == "negations":
+            # Only what training knows of the disease: what its test patients have must not be told apart here.
+            known = self._simulator.rows[patient.disease]
+            said = denying(said, self._irrelevant(replace(said, case_id=copy_id), known, augmentation.seed), strength)
+        words = {**worded(said, self._vocabulary, dice, varied=True), **words}
+        text = sentences(said, words, rng, templates(strength, dice) if name == "templates" else TEMPLATES)
+        if name == "typos":
+            return augmentation.perturbation.text(copy_id, text, self.labels[patient.disease])
+        return text
+
+    def held_out_wordings(self, text: str) -> set[str]:
+        """The wordings in ``text`` that no training patient may be told in."""
+        return self._vocabulary.held_out_in(text)
+
+    def _irrelevant(self, patient: Patient, known: Iterable[Annotation], seed: int) -> Iterator[str]:
+        """Findings as common as over all diseases, unrelated to the patient's own and to those that ``known`` gives the
+        disease; as many as one may want, of an ontology that holds as many."""
+        annotated = {row.hpo_id for row in known}
         related = {i for i in annotated.union(patient.present, patient.absent) if i in self._ontology.phenotypes}
         implied = {above for i in related for above in self._ontology.ancestors(i)}
         rng = random.Random(f"irrelevant/{seed}/{patient.case_id}")
-        while True:
+        for _ in range(IRRELEVANT_DRAWS):
             finding = self._simulator.unrelated(rng)
             above = self._ontology.ancestors(finding)
             if finding not in implied and related.isdisjoint(above) and not self._of_one_sex(finding):

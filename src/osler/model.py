@@ -29,8 +29,8 @@ from osler.errors import InputError
 from osler.manifest import sha256_file
 from osler.recipe import BaseSection
 
-# Everything a causal language model and its tokenizer need, and nothing that unpickles (.bin, .pt, .ckpt).
-HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+# Everything a language model and its tokenizer need, and nothing that unpickles (.bin, .pt, .ckpt).
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.spm", "*.txt")
 # Tokens that families of models already carry for padding, in their own vocabulary.
 PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")
 

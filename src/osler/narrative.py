@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -55,21 +56,34 @@ class Vocabulary:
 
     def __init__(self, ontology: Ontology) -> None:
         phenotypes = [ontology.terms[i] for i in sorted(ontology.phenotypes)]
-        names = {_key(term.name) for term in phenotypes}
+        names = {words_of(term.name) for term in phenotypes}
         named = {part for term in phenotypes for part in _parts(term.name)}
         proper = _proper_words(w for term in phenotypes for w in (term.name, *term.wordings, term.definition))
         self.name = {term.id: _lower_first(term.name, proper) for term in phenotypes}
         spoken = {term.id: [_lower_first(w, proper) for w in term.wordings] for term in phenotypes}
-        self.held_out = {i: _held_out([w for w in ws if _key(w) not in named]) for i, ws in spoken.items()}
-        forbidden = {_key(w) for wordings in self.held_out.values() for w in wordings}
+        self.held_out = {i: _held_out([w for w in ws if words_of(w) not in named]) for i, ws in spoken.items()}
+        forbidden = {words_of(w) for wordings in self.held_out.values() for w in wordings}
+        self._held_out_by_first_word: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
+        for wording in sorted(forbidden):
+            self._held_out_by_first_word[wording.split()[0]].append(tuple(wording.split()))
         self.trainable = {
-            i: [self.name[i], *(w for w in wordings if _key(w) not in names and forbidden.isdisjoint(_parts(w)))]
+            i: [self.name[i], *(w for w in wordings if words_of(w) not in names and forbidden.isdisjoint(_parts(w)))]
             for i, wordings in spoken.items()
         }
 
     def wordings(self, hpo_id: str) -> list[str]:
         """Every wording of this term, trainable or held out."""
         return [*self.trainable[hpo_id], *self.held_out[hpo_id]]
+
+    def held_out_in(self, text: str) -> set[str]:
+        """The words of every held-out wording that stands in ``text``, of whatever term."""
+        words = words_of(text).split()
+        return {
+            " ".join(wording)
+            for at, word in enumerate(words)
+            for wording in self._held_out_by_first_word.get(word, ())
+            if tuple(words[at : at + len(wording)]) == wording
+        }
 
     def unseen(self, hpo_id: str) -> str | None:
         """The wording of this term that training never sees, or None where it has none."""
@@ -80,18 +94,19 @@ class Vocabulary:
 def _held_out(wordings: Sequence[str]) -> list[str]:
     """About ``HELD_OUT_SHARE`` of the wordings: of several, the first in hash order; a single one, by its hash."""
     if len(wordings) == 1:
-        return [w for w in wordings if stable_unit(_key(w)) < HELD_OUT_SHARE]
-    ranked = sorted(wordings, key=lambda w: stable_unit(_key(w)))
+        return [w for w in wordings if stable_unit(words_of(w)) < HELD_OUT_SHARE]
+    ranked = sorted(wordings, key=lambda w: stable_unit(words_of(w)))
     return ranked[: max(1, round(HELD_OUT_SHARE * len(ranked)))] if ranked else []
 
 
-def _key(wording: str) -> str:
+def words_of(wording: str) -> str:
+    """The words of a wording in small letters, one space between them: case, hyphens and commas make no other one."""
     return " ".join(re.findall(r"[^\W_]+", wording.lower()))
 
 
 def _parts(wording: str) -> Iterator[str]:
     """Every run of words inside ``wording``, itself included, as keys."""
-    words = _key(wording).split()
+    words = words_of(wording).split()
     return (" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
 
 
@@ -156,25 +171,32 @@ def worded(
     return {hpo_id: word(hpo_id) for hpo_id in (*patient.present, *patient.absent)}
 
 
-def sentences(patient: Patient, words: Mapping[str, str], rng: random.Random) -> str:
-    """All findings of ``patient``, in their order and in ``words``, with sex, age and onset around them."""
+TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    "presentation": ("{} with {}.", "{} presents with {}.", "{} has {}.", "{}. Findings: {}.", "{}: two sentences"),
+    "onset": ("Onset {}.", "First signs {}.", "Symptoms began {}."),
+    "absent": ("There was no {}.", "No {}.", "No evidence of {}.", "Absent: {}."),
+}
+
+
+def sentences(
+    patient: Patient, words: Mapping[str, str], rng: random.Random, templates: Mapping[str, Sequence[str]] = TEMPLATES
+) -> str:
+    """All findings of ``patient``, in their order and in ``words``, with sex, age and onset around them.
+
+    ``templates`` are those of each kind of sentence, one of which is drawn.
+    """
     findings = list(dict.fromkeys(words[i] for i in patient.present))
     missing = list(dict.fromkeys(words[i] for i in patient.absent))
     who = subject(patient.sex, patient.age)
-    told = [_presentation(who, findings, rng)]
+    told = [_presentation(who, findings, rng.choice(templates["presentation"]))]
     if patient.onset in ONSETS:
-        told.append(rng.choice(("Onset {}.", "First signs {}.", "Symptoms began {}.")).format(ONSETS[patient.onset]))
+        told.append(rng.choice(templates["onset"]).format(ONSETS[patient.onset]))
     if missing:
-        told.append(
-            rng.choice(("There was no {}.", "No {}.", "No evidence of {}.", "Absent: {}.")).format(_list(missing, "or"))
-        )
+        told.append(rng.choice(templates["absent"]).format(_list(missing, "or")))
     return " ".join(told)
 
 
-def _presentation(who: str, findings: list[str], rng: random.Random) -> str:
-    opening = rng.choice(
-        ("{} with {}.", "{} presents with {}.", "{} has {}.", "{}. Findings: {}.", "{}: two sentences")
-    )
+def _presentation(who: str, findings: list[str], opening: str) -> str:
     half = len(findings) // 2
     if opening != "{}: two sentences":
         return opening.format(who, _list(findings, "and"))

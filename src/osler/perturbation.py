@@ -82,7 +82,7 @@ class Perturbation:
             return dict(words)
         rng = self._rng(case_id)
         can = [hpo_id for hpo_id in words if others[hpo_id]]
-        return {**words, **{i: rng.choice(others[i]) for i in _chosen(can, self.strength, rng)}}
+        return {**words, **{i: rng.choice(others[i]) for i in share_of(can, self.strength, rng)}}
 
     def text(self, case_id: str, text: str, label: str) -> str:
         """The text, changed; as it was where nothing can be. Typos spare the ``label`` where it stands in the text."""
@@ -94,7 +94,7 @@ class Perturbation:
             return mistyped(text, label, self.strength, rng)
         if self.name == "negated":
             told = split_sentences(text)
-            for position in _chosen([n for n, s in enumerate(told) if flip(s) != s], self.strength, rng):
+            for position in share_of([n for n, s in enumerate(told) if flip(s) != s], self.strength, rng):
                 told[position] = flip(told[position])
             return " ".join(told)
         if self.name == "sex_swap":
@@ -107,7 +107,7 @@ class Perturbation:
 
     def _items(self, items: Sequence[T], irrelevant: Iterable[T], rng: random.Random) -> list[T]:
         """Findings or sentences: without some, with some in another place, or with some more."""
-        chosen = _chosen(range(len(items)), self.strength, rng)
+        chosen = share_of(range(len(items)), self.strength, rng)
         if self.name == "dropped":
             gone = chosen[: len(items) - 1]
             return [item for position, item in enumerate(items) if position not in gone]
@@ -123,7 +123,7 @@ class Perturbation:
         return result
 
 
-def _chosen(items: Sequence[T], strength: float, rng: random.Random) -> list[T]:
+def share_of(items: Sequence[T], strength: float, rng: random.Random) -> list[T]:
     """``strength`` of ``items``, one at least, at random: a smaller share is the beginning of a larger one."""
     return rng.sample(items, len(items))[: max(1, round(strength * len(items)))]
 
@@ -134,7 +134,7 @@ def _other_years(adult: bool) -> tuple[int, int]:
 
 def negated(patient: Patient, strength: float, rng: random.Random) -> Patient:
     """The patient with ``strength`` of the findings present made absent or the other way round; one stays present."""
-    flipped = _chosen([*patient.present, *patient.absent], strength, rng)
+    flipped = share_of([*patient.present, *patient.absent], strength, rng)
     if set(flipped) == set(patient.present):
         flipped = flipped[:-1]
     present = [i for i in patient.present if i not in flipped] + [i for i in patient.absent if i in flipped]
@@ -182,7 +182,7 @@ def mistyped(text: str, label: str, strength: float, rng: random.Random) -> str:
         for match in re.finditer(r"[^\W\d_]{4,}", text)
         if not any(start < match.end() and match.start() < end for start, end in spared)
     ]
-    typos = {match.span(): _mistype(match[0], rng) for match in _chosen(words, strength, rng)}
+    typos = {match.span(): _mistype(match[0], rng) for match in share_of(words, strength, rng)}
     for (start, end), typo in sorted(typos.items(), reverse=True):
         text = text[:start] + typo + text[end:]
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -36,6 +37,7 @@ def describe(
         + ", ".join(f"{n:,} {source}" for source, n in report["sources"].items()),
         f"tokens      {tokens['total']:,} a pass, {tokens['completion']:,} of them answers;"
         f" a row: {tokens['min']} to {tokens['max']}, median {tokens['median']}; {report['truncated']} rows truncated",
+        *_made_and_mixed(report),
         *_histogram([len(example["input_ids"]) for example in data.examples]),
         f"steps       {math.ceil(steps):,} of {batch} rows ({config.num_train_epochs:g} passes)",
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
@@ -85,6 +87,18 @@ def memory_bytes(model: Any, config: TrainingArguments, length: int) -> float:
         activations = shape.num_hidden_layers * layer
     runtime = 0.7e9  # Python, torch and its kernels
     return runtime + weights + training + activations * width
+
+
+def _made_and_mixed(report: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if made := report["augmentation"]:
+        lines.append("augmented   " + ", ".join(f"{n:,} rows by {name}" for name, n in made["rows"].items()))
+    if mixed := report["mixture"]:
+        of = (
+            f"{name} {part['rows']:,} rows, {part['tokens']['total']:,} tokens" for name, part in mixed["tasks"].items()
+        )
+        lines.append("mixture     " + "; ".join(of))
+    return lines
 
 
 def _histogram(lengths: list[int], bins: int = 8, width: int = 40) -> list[str]:

@@ -11,7 +11,7 @@ from accelerate import PartialState
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from osler import baseline, generation, pypi, scoring, terminology
+from osler import augmentation, baseline, generation, pypi, scoring, terminology
 from osler.errors import InputError
 from osler.naive_bayes import NaiveBayes
 from osler.perturbation import Perturbation
@@ -23,9 +23,10 @@ from osler.prediction_file import (
     read_parts,
     write_predictions,
 )
-from osler.recipe import OF_FINDINGS, Recipe
+from osler.recipe import Recipe
 from osler.run import Run, tuned_name
 from osler.scoring import Answer, ChoiceScorer, LabelScorer, Scorer
+from osler.sections import OF_FINDINGS
 from osler.similarity import Similarity
 from osler.task import Row, Task
 
@@ -117,7 +118,7 @@ def run(
         for perturbation in perturbations:
             copies = task.source.perturbed(split, perturbation).rows
             asked[split, perturbation] = [row for row in copies if row["case_id"] in ids]
-    training = cache(lambda: task.source.training(recipe.data, recipe.seed).rows)
+    training = cache(lambda: augmentation.training(recipe, task).rows)
     for system in systems:
         missing = []
         for (split, done), cases in asked.items():

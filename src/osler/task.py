@@ -6,13 +6,16 @@ import json
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
+from osler import augmentation, pypi
+from osler.augmentation import Augmentation
 from osler.errors import InputError
-from osler.hpo import Annotations, Ontology
+from osler.hpo import Annotations, Ontology, read_ontology
+from osler.lexicon import Lexicon
 from osler.narrative import stable_unit
 from osler.patient import Patient
 from osler.perturbation import OF_TEXTS, Perturbation
@@ -81,6 +84,13 @@ class Source(Protocol):
         """The rows of a split, changed; the same case ids and labels, in the same order. Where nothing can be changed,
         the case is left out and counted. Raises :class:`InputError` for what is not in ``perturbations``."""
 
+    def augmenter(self, data: DataSection | None, seed: int) -> Callable[[Row, Augmentation, str], str]:
+        """What gives a training row's text for a copy of it, by the copy's case id; the text of the row where nothing
+        can be changed. Every augmentation that needs no model is asked of it."""
+
+    def held_out_wordings(self, text: str) -> set[str]:
+        """The wordings in ``text`` that training may not use; empty where the source holds none back."""
+
     def patients(self, split: str) -> Mapping[str, Patient]:
         """Case id → the patient a text was made from, with the findings that it names; empty where texts are all."""
 
@@ -105,7 +115,7 @@ class Task:
     """A loaded task, its panel chosen.
 
     ``scorer`` is the one its cases need; None where the recipe chooses. ``terminology`` names the files that free-text
-    answers are read with (:func:`osler.terminology.load`).
+    answers are read with (:func:`osler.terminology.load`), and findings in its texts are found with.
     """
 
     name: str
@@ -156,7 +166,8 @@ def load(folder: Path, panel: str | None = None) -> Task:
 
         source = Prepared(content["source"], content["labels"], folder)
     else:
-        source = Published(content["source"], content["labels"], data_folder())
+        ontology = content.get("terminology", {}).get("ontology")
+        source = Published(content["source"], content["labels"], data_folder(), ontology)
     prompt = Prompt((folder / content["prompt"]).read_text(encoding="utf-8"), content.get("system"))
     return Task(
         name=content["name"],
@@ -192,6 +203,11 @@ class Texts(ABC):
 
     perturbations = OF_TEXTS
     labels: Mapping[str, str]
+    ontology: str | None = None  # the file of HPO, as :mod:`osler.pypi` reads it, that findings are found in texts with
+
+    @abstractmethod
+    def training(self, data: DataSection | None, seed: int) -> Rows:
+        """See :class:`Source`."""
 
     @abstractmethod
     def split(self, name: str) -> list[Row]:
@@ -204,6 +220,18 @@ class Texts(ABC):
         answers = [self.labels.get(row["label"], row["label"]) for row in rows]
         texts = [perturbation.text(r["case_id"], r["text"], answer) for r, answer in zip(rows, answers, strict=True)]
         return changed(rows, texts)
+
+    def augmenter(self, data: DataSection | None, seed: int) -> Callable[[Row, Augmentation, str], str]:
+        """What tells a training text again, its sentences, words or findings changed."""
+        return augmentation.Texts(self.training(data, seed).rows, self.labels, self._lexicon)
+
+    def _lexicon(self) -> Lexicon:
+        assert self.ontology is not None, "a recipe that has to find findings in texts without one is refused"
+        return Lexicon(read_ontology(pypi.fetch(self.ontology)))
+
+    def held_out_wordings(self, text: str) -> set[str]:
+        """None."""
+        return set()
 
     def patients(self, split: str) -> Mapping[str, Patient]:
         """None."""
@@ -228,7 +256,10 @@ class Published(Texts):
     ``validation_share`` of the rows of its training file, chosen by a hash of their text, are the split ``validation``.
     """
 
-    def __init__(self, spec: Mapping[str, Any], labels: list[str], folder: Path | None) -> None:
+    def __init__(
+        self, spec: Mapping[str, Any], labels: list[str], folder: Path | None, ontology: str | None = None
+    ) -> None:
+        self.ontology = ontology
         self.labels = {label: label for label in labels}
         self._spec = spec
         self._folder = folder / spec["local"] if folder and (folder / spec["local"]).is_dir() else None

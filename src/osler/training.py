@@ -54,18 +54,36 @@ class ShuffledBatches(LengthGroupedSampler):
         return (index for batch in order for index in batches[batch])
 
 
+class WithTasks:
+    """Makes batches as ``collate`` does, with the ``task`` of each example: which of the panels its label is of."""
+
+    def __init__(self, collate: Any) -> None:
+        self._collate = collate
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**self._collate(examples), "task": torch.tensor([example["task"] for example in examples])}
+
+
 class LabelTrieTrainer(SFTTrainer):
     """``SFTTrainer`` with the loss normalised over the label trie.
 
     For each example: minus the log-probability of its label, where the model only chooses among the trie's children at
     the nodes the label branches at, plus ``completion_weight`` times the ordinary mean token loss of the completion.
     The mean over labels' tokens, most of which decide nothing, would drown the decisions (``docs/decisions.md``).
+
+    ``completions`` are those of each task that is learnt, label → tokens, and the column ``task`` of the dataset says
+    which of them an example is of: two tasks may share a label, and decide about it between others.
     """
 
-    def __init__(self, *args: Any, completions: Mapping[str, Sequence[int]], completion_weight: float, **kwargs: Any):
+    def __init__(
+        self, *args: Any, completions: Sequence[Mapping[str, Sequence[int]]], completion_weight: float, **kwargs: Any
+    ):
         super().__init__(*args, **kwargs)
-        trie = LabelTrie(completions)
-        self._decisions = {tuple(tokens): trie.decisions(label) for label, tokens in completions.items()}
+        self.data_collator = WithTasks(self.data_collator)
+        self._decisions = []
+        for of_task in completions:
+            trie = LabelTrie(of_task)
+            self._decisions.append({tuple(tokens): trie.decisions(label) for label, tokens in of_task.items()})
         self._completion_weight = completion_weight
         # Ours is a mean over the examples of a micro-batch: Trainer has to divide it by the accumulation steps.
         self.loss_is_scaled_for_ga = False  # type: ignore[assignment]
@@ -77,7 +95,8 @@ class LabelTrieTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each batch × length."""
+        """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each batch × length, and the
+        task of each example."""
         labels = inputs["labels"]
         outputs = model(
             input_ids=inputs["input_ids"],
@@ -92,7 +111,8 @@ class LabelTrieTrainer(SFTTrainer):
         for row in range(len(labels)):
             positions = (labels[row] != IGNORED).nonzero().flatten()
             first = int(positions[0]) - 1  # the prompt's last token predicts the completion's first
-            for depth, children, right in self._decisions[tuple(labels[row, positions].tolist())]:
+            decisions = self._decisions[int(inputs["task"][row])]
+            for depth, children, right in decisions[tuple(labels[row, positions].tolist())]:
                 logits = torch.nn.functional.linear(states[row, first + depth], weight[children]).float()
                 target = torch.tensor(right, device=logits.device)
                 trie_loss = trie_loss + torch.nn.functional.cross_entropy(logits, target)
@@ -118,6 +138,12 @@ class LabelTrieTrainer(SFTTrainer):
         if isinstance(sampler, LengthGroupedSampler):
             return ShuffledBatches(sampler.batch_size, lengths=sampler.lengths)
         return sampler
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        columns: Any = self._signature_columns
+        if "task" not in columns:  # or it would be taken out of the batches as unused
+            self._signature_columns = [*columns, "task"]  # type: ignore[assignment]
 
     def _head(self) -> torch.Tensor:
         weight = self.accelerator.unwrap_model(self.model).get_output_embeddings().weight
@@ -151,8 +177,9 @@ class Bar(ProgressCallback):
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         """Show the newest loss."""
-        if self.training_bar is not None and "loss" in (logs or {}):
-            self.training_bar.set_postfix_str(f"loss {float(logs['loss']):.2f}", refresh=False)
+        bar: Any = self.training_bar  # None off the main process
+        if bar is not None and "loss" in (logs or {}):
+            bar.set_postfix_str(f"loss {float(logs['loss']):.2f}", refresh=False)
 
 
 def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
@@ -177,10 +204,11 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
 
 def trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData) -> SFTTrainer:
     """The trainer of a recipe, ready to ``train()``: data is tokenised already, so TRL must not touch it."""
+    examples = [{**example, "task": of} for example, of in zip(data.examples, data.task_of, strict=True)]
     arguments: dict[str, Any] = {
         "model": model,
         "args": sft_config(recipe, run),
-        "train_dataset": Dataset.from_list(data.examples),
+        "train_dataset": Dataset.from_list(examples),
         "processing_class": tokenizer,
         "peft_config": LoraConfig(task_type="CAUSAL_LM", **recipe.lora) if recipe.lora is not None else None,
     }
@@ -284,5 +312,17 @@ def _manifest(
         "rows_out": data.report["rows_out"],
         "truncated_rows": data.report["truncated"],
         "tokens_a_pass": data.report["tokens"]["total"],
+        "augmentation": data.report["augmentation"],
+        "mixture": _mixed(data.report["mixture"]),
         **figures,
+    }
+
+
+def _mixed(mixture: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Rows and tokens a pass of each task."""
+    if mixture is None:
+        return None
+    return {
+        name: {"rows": of["rows"], "tokens": of["tokens"]["total"], "completion_tokens": of["tokens"]["completion"]}
+        for name, of in mixture["tasks"].items()
     }

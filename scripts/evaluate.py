@@ -58,6 +58,8 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
     recipe = run.recipe()
     if not run.finished:
         raise InputError(f"{run.folder}: no manifest.json: training is not finished; run scripts/train.py again")
+    if recipe.stage == "pretrain":
+        raise InputError(f"{run.folder}: pre-trained, it answers nothing; fine-tune {run.adapter}, evaluate that run")
     tasks = recipes.find_tasks(run.folder)
     known: Sequence[str] = recipe.evaluation.splits
     if benchmark:

@@ -54,6 +54,11 @@ def build(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> Tra
     contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
     examples, truncated = [], [0] * len(learnt)
     for number, row in order:
+        if recipe.stage == "pretrain":  # the loss is on every token of a document
+            tokens = [*tokenizer(row["text"], add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+            truncated[number] += max_length is not None and len(tokens) > max_length
+            examples.append({"input_ids": tokens[:max_length], "labels": tokens[:max_length]})
+            continue
         answer = answers[number][row["label"]]
         room = None if max_length is None else max_length - len(answer)
         prompt, cut = learnt[number].task.prompt.encode_within(tokenizer, row["text"], room, row.get("options"))

@@ -152,6 +152,20 @@ def simulated(facts: Mapping[str, Any]) -> bool:
     return _kind(facts) == "simulated"
 
 
+def check_stage(stage: str | None, evaluation: EvaluationSection, task: str, facts: Mapping[str, Any]) -> None:
+    """Documents are pre-trained on, cases are not; and only cases can be evaluated."""
+    documents = _kind(facts) == "corpus"
+    if documents and stage != "pretrain":
+        raise Problem("stage", f"missing; {task} is documents without labels, to be learnt with stage: pretrain")
+    if stage == "pretrain" and not documents:
+        raise Problem("stage", f"pretrain is for documents; {task} has cases with labels, leave stage: away")
+    if not documents:
+        check_evaluation(evaluation, task, facts)
+    elif evaluation.splits or evaluation.baselines:
+        text = "expected [] under stage: pretrain; what it is good for shows in what is trained after it"
+        raise Problem(f"evaluation.{'splits' if evaluation.splits else 'baselines'}", text)
+
+
 def check_evaluation(evaluation: EvaluationSection, task: str, facts: Mapping[str, Any]) -> None:
     """Splits and baselines that the task has."""
     if not evaluation.splits or len(set(evaluation.splits)) < len(evaluation.splits):
@@ -218,6 +232,10 @@ def check_combinations(recipe: Recipe, defaults: Mapping[str, Any]) -> None:
     for name, mixed in recipe.mixture.tasks.items() if recipe.mixture else ():
         where = join(join("mixture.tasks", name), "data")
         refuse(where, mixed.data and mixed.data.empty, "neither simulated nor real patients to train on")
+    if recipe.stage == "pretrain":
+        refuse("loss.name", trie, "not with stage: pretrain: documents have no labels; expected completion")
+        refuse("augment", recipe.augment is not None, "not with stage: pretrain")
+        refuse("mixture", recipe.mixture is not None, "not with stage: pretrain")
     for key in ("packing", "eval_packing", "padding_free"):
         refuse(f"train.{key}", trie and train[key], "not with loss.name: label_trie, which needs one case a row")
     refuse("train.packing", packing and length is None, "needs a train.max_length to pack to")

@@ -18,18 +18,17 @@ from osler.data import IGNORED, TrainingData
 STEP_EFFICIENCY = 0.55
 
 
-def describe(
-    data: TrainingData, model: Any, tokenizer: PreTrainedTokenizerBase, config: TrainingArguments, processes: int
-) -> str:
-    """The plan as text, a dozen lines. ``model`` is the one the trainer holds (adapter in place)."""
+def describe(data: TrainingData, model: Any, tokenizer: PreTrainedTokenizerBase, config: Any, processes: int) -> str:
+    """The plan as text, a dozen lines. ``model`` is the one the trainer holds (adapter in place), ``config``
+    its ``SFTConfig``."""
     report, tokens = data.report, data.report["tokens"]
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = parameters(model)
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
-    steps = (
-        config.max_steps if config.max_steps > 0 else math.ceil(len(data.examples) / batch) * config.num_train_epochs
-    )
-    seen = min(tokens["total"] * config.num_train_epochs, steps * batch * tokens["total"] / len(data.examples))
+    # Packed, as many rows as fit share one; best-fit packing leaves next to nothing empty.
+    rows = math.ceil(tokens["total"] / config.max_length) if config.packing else len(data.examples)
+    steps = config.max_steps if config.max_steps > 0 else math.ceil(rows / batch) * config.num_train_epochs
+    seen = min(tokens["total"] * config.num_train_epochs, steps * batch * tokens["total"] / rows)
     lines = [
         f"rows        {report['rows_in']:,} in, {report['rows_out']:,} out"
         + "".join(f", {n:,} dropped ({reason})" for reason, n in report["dropped"].items() if n)

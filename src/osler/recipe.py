@@ -24,8 +24,8 @@ from osler.limits import (
     check_augment,
     check_base,
     check_combinations,
-    check_evaluation,
     check_mixture,
+    check_stage,
     check_values,
     simulated,
     task_facts,
@@ -83,6 +83,7 @@ class Recipe:
     allow_overlap: Mapping[str, str] | None
     augment: AugmentSection | None
     mixture: MixtureSection | None
+    stage: Literal["pretrain"] | None
     publish: PublishSection
     path: Path = field(compare=False)
     overridden: tuple[str, ...] = field(compare=False)
@@ -210,7 +211,7 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
     evaluation, augment = section(EvaluationSection, "evaluation"), optional(AugmentSection, "augment")
     check_base(base, shipped := _shipped(path))
     facts = task_facts(task.name, task, "task", tasks := find_tasks(path))
-    check_evaluation(evaluation, task.name, facts)
+    check_stage(document.get("stage"), evaluation, task.name, facts)
     if augment is not None:
         check_augment(augment, task.name, facts, shipped)
     _check_data("data", "data" in document, task.name, facts)
@@ -230,6 +231,7 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
         allow_overlap=MappingProxyType(document["allow_overlap"]) if document.get("allow_overlap") else None,
         augment=augment,
         mixture=_mixture(optional(MixtureSection, "mixture"), task.name, tasks),
+        stage=document.get("stage"),
         publish=section(PublishSection, "publish"),
         path=path,
         overridden=overrides,

@@ -161,6 +161,10 @@ def load(folder: Path, panel: str | None = None) -> Task:
             source = Benchmark(content, data_folder())
         except Problem as problem:
             raise InputError(f"{folder / 'task.yaml'}: {problem.key}: {problem.text}") from None
+    elif content["source"]["kind"] == "corpus":
+        from osler.corpus import Corpus
+
+        source = Corpus(content["source"], content["panels"][panel]["min_patients"])
     elif content["source"]["kind"] == "prepared":
         from osler.prepared import Prepared
 

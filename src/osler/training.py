@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from osler import model as models
 from osler import plan, task
@@ -204,11 +204,18 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
 
 def trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData) -> SFTTrainer:
     """The trainer of a recipe, ready to ``train()``: data is tokenised already, so TRL must not touch it."""
-    examples = [{**example, "task": of} for example, of in zip(data.examples, data.task_of, strict=True)]
+    examples = Dataset.from_list(
+        [{**example, "task": of} for example, of in zip(data.examples, data.task_of, strict=True)]
+    )
+    config = sft_config(recipe, run)
+    if (
+        config.packing and config.max_length
+    ):  # position ids that begin anew keep packed rows from attending to one another
+        examples = pack_dataset(examples.remove_columns("task"), config.max_length, config.packing_strategy)
     arguments: dict[str, Any] = {
         "model": model,
-        "args": sft_config(recipe, run),
-        "train_dataset": Dataset.from_list(examples),
+        "args": config,
+        "train_dataset": examples,
         "processing_class": tokenizer,
         "peft_config": LoraConfig(task_type="CAUSAL_LM", **recipe.lora) if recipe.lora is not None else None,
     }

@@ -1,9 +1,10 @@
 """A gold set for de-identification: made-up notes with planted identifiers, whose offsets and types are known.
 
-Two halves share nothing that a rule could be tuned to: ``development`` and ``held_out`` have their own note layouts,
-sentences, traps, formats and lists of names and places (some name *parts*, such as Wilson, are in both on purpose: they
-are eponyms). All was written by hand for this project before the rules were; the rules were tuned on ``development``
-alone, by the same author. No name, number or address belongs to anybody: numbers are drawn at random.
+Its three parts share nothing that a rule could be tuned to: each has its own note layouts, sentences, traps, formats
+and lists of names and places (some names are in several on purpose: Wilson is an eponym). The rules were tuned on
+``development``; ``held_out``, written with it before any rule, was then scored once (docs/decisions.md has the figures)
+and looked at, and the rules changed; ``final`` was written after that, and scored when nothing was changed any more. All
+three and the rules have one author. No name, number or address belongs to anybody: numbers are drawn at random.
 
 In a layout ``{slot}`` is planted, everything else is as it stands. What counts as an identifier is what the Safe Harbor
 list of HIPAA (45 CFR 164.514(b)(2)) names, with these borders: a year alone, a state, a country, an age below 90, a
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-HALVES = ("development", "held_out")
+PARTS = ("development", "held_out", "final")
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ AGES = {
 
 # ── layouts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 # Slots: p the patient, k a relative with the same surname, c and g two clinicians. After the dot: full (a style of the
-# half), first, last, rev (surname first), initial (initial and surname).
+# part), first, last, rev (surname first), initial (initial and surname).
 HEADERS = {
     "development": {
         "uk": [
@@ -232,7 +233,7 @@ HEADERS = {
             " Number: {ssn}\n\n",
             "OFFICE VISIT\n{p.full} | {dob} | {record} | {date}\n\nSUBJECTIVE: Pt is a {age_young} {person} with"
             " {disease}, followed by Dr. {g.initial}.\n\n",
-            "To Whom It May Concern:\n\nI am writing on behalf of my patient, {p.full} (born {dob}; SS# {ssn}), who"
+            "To Whom It May Concern:\n\nI am writing on bepart of my patient, {p.full} (born {dob}; SS# {ssn}), who"
             " carries a diagnosis of {disease}.\n\n",
             "MRI BRAIN W/O CONTRAST, {date}\nPatient Name: {p.rev}\n{record}\nReferring: {g.full}, DO\nIndication:"
             " {disease}.\n\n",
@@ -304,7 +305,7 @@ SENTENCES = {
         "{p.last} tolerated the procedure well.",
         "A letter was sent to {address}, {city}, last week.",
         "The interpreter, Ms {g.last}, was present throughout.",
-        "cc {g.full}; {hospital}",
+        "cc {g.full}; {hospital}.",
     ],
 }
 TRAPS = {
@@ -394,6 +395,121 @@ DISEASES = {
                  "Charcot-Marie-Tooth disease type 1A", "Kawasaki disease", "Gaucher disease", "heart failure", "Rett syndrome"],
 }  # fmt: skip
 
+# ── the third part, written after the second had been looked at ───────────────────────────────────────────────────────
+FINAL = "final"
+GIVEN[FINAL] = (
+    "Alice Beatrice Chiara Divya Eleanor Freya Gemma Hyacinth Ilse Joanna Kavita Lorraine Maeve Nkechi Ottoline Parvati Renée"
+    " Svetlana Tabitha Ursula Verity Yasmin Arjun Benedict Clifford Dmitri Emeka Frederick Giovanni Hamish Isaac Joaquín Kelechi"
+    " Lucas Mateusz Neville Oscar Percival Ronan Samir Terence Umar Vincent Xavier Zachary Hope Will"
+).split()  # fmt: skip
+SURNAME[FINAL] = (
+    "Williams Ackroyd Bhattacharya O'Reilly Söderberg Jiménez Zhang Lewandowski Eze Henderson Choudhury Espinoza"
+    " Moreau Hollingsworth Rodríguez Bernstein Bevan Mahmood Lincoln Wiśniewski Rhydderch McCormack Kobayashi Balogun Butterworth"
+    " O'Donoghue Rosenberg Cartwright Shostakovich Winterbottom Krishnamurthy Sidebottom Suzuki Pawlak Huntington Sjögren Turner"
+    " Green Short ten+Boom de+la+Cruz El-Sayed Montague-Jones Khumalo Tran Hebblethwaite Steinmetz Ravenscroft"
+).split()  # fmt: skip
+CITY[FINAL] = {
+    "uk": ["Bradford", "Newport", "Lincoln", "Inverness", "Bournemouth", "Oldham", "Shrewsbury", "Lisburn", "Bath"],
+    "us": ["Denver", "Omaha", "Santa Fe", "Tacoma", "Baltimore", "Knoxville", "Sioux Falls", "Dayton", "Mobile"],
+}
+HOSPITAL[FINAL] = {
+    "uk": ["St George's Hospital", "{city} Victoria Infirmary", "Great Ormond Street Hospital", "Riverbank Surgery",
+           "Ash Tree House Care Home", "NHS Greater {city}", "the Royal Free Hospital"],
+    "us": ["Good Samaritan Medical Center", "{city} VA Medical Center", "Sacred Heart Hospital", "Hillcrest Pediatrics",
+           "Beth Israel Deaconess", "Golden Acres Rehabilitation Center", "{city} Regional Hospital"],
+}  # fmt: skip
+STREET[FINAL] = {
+    "uk": ["Cavendish Square", "Hawthorn Grove", "Bridge St", "Upper Brook Street", "Saltergate"],
+    "us": ["Martin Luther King Jr Blvd", "Walnut Cir", "S Main St", "Highland Avenue", "42nd Street"],
+}
+STATE[FINAL] = ["CO", "NE", "MD", "AL", "SD"]
+COMPANY[FINAL] = ["Rolls-Royce", "Amazon"]
+DATES[FINAL] = {
+    "uk": ["{d}.{m}.{y}", "{d}{th} {mon} {y}", "{d:02} {MON} {y}", "{d}-{m}-{y}", "{d:02}/{mon}/{y}", "{d} {month}, {y}"],
+    "us": ["{mon} {d}, {y}", "{m}-{d}-{y}", "{d} {mon} {y}", "{MON} {d}, {y}", "{y}.{m:02}.{d:02}", "{m}/{d}/{y}"],
+}
+ON_DATES[FINAL] = {"uk": ["after {d}/{m}", "before {d:02}/{m:02}"], "us": ["due {m}/{d}", "seen {m:02}/{d:02}"]}
+for _kind, _forms in {
+    "LICENCE": {"uk": ["GMC: [7######]", "HCPC no [PH######]"], "us": ["NPI [1#########]"]},
+    "PHONE": {"uk": ["0121-496-0###", "07700-900-###", "0044 121 496 0###"], "us": ["(303)555-01##", "303/555-01##", "1 (303) 555-01##"]},
+    "RECORD": {
+        "uk": ["Hosp No [@@@####]", "MRN [######]", "Ref: [@@/#######]", "Hospital Number [##-##-##]"],
+        "us": ["MRN = [########]", "Med Rec #: [######-#]", "Encounter # [#########]", "Patient # [#######]"],
+    },
+    "ACCOUNT": {"uk": ["Bupa membership no. [########]", "account [########]"], "us": ["Medicare number [#@@#-@@#-@@##]", "Group # [#####-##]"]},
+    "DEVICE": {"uk": ["serial number: [##@@######]", "S/N [#######]"], "us": ["serial no [@@@-######]", "Lot # [@####@#]"]},
+    "VEHICLE": {"uk": ["reg [@@5# @@@]"], "us": ["license plate number [###-@@@]"]},
+    "IP": {"uk": ["81.2.69.1##"], "us": ["fe80::1ff:fe23:4567:89#a"]},
+    "POSTCODE": {"uk": ["BD# #~~", "SW#A #~~", "B1# #~~"], "us": ["8####", "2####"]},
+}.items():  # fmt: skip
+    FORMATS[_kind][FINAL] = _forms
+AGES[FINAL] = ["[9#]-yr-old", "[9#] years old", "aged [10#]", "[9#] y.o.", "[ninety-six] year old"]
+HEADERS[FINAL] = {
+    "uk": [
+        "Private and confidential\n\n{p.full}\n{address}\n{city}\n{postcode}\n\n{date}\n\nDear {title} {p.last}\n\nThank you for coming to"
+        " see us with {disease}. {record}. ",
+        "OUTPATIENT LETTER\nPt: {p.full}  DOB: {dob}  {record}  NHS {nhs}\nSeen by: Dr {c.full}, on {date}\n\nDear Dr {g.last},\n\n",
+        "Handover {date}\nBed 6: {p.last}, {p.first}. {age_young}. {disease}. {record}. Under {c.last}.\n",
+        "HISTOPATHOLOGY\nSurname {p.last}  Forename {p.first}  Sex F  Born {dob}\n{record}\nRequesting doctor: {c.initial}\n\n",
+    ],
+    "us": [
+        "HISTORY AND PHYSICAL\nPt Name: {p.rev}    {record}\nAdmit date: {date}   DOB: {dob}\nSSN {ssn}\nPrimary physician: {g.full}, M.D.\n\nThis is"
+        " a {age_young} {person} with {disease}. ",
+        "Dear Dr. {g.full},\n\nThank you for the referral of {p.full}, a {age_young} {person} from {city}, {state} {postcode}. ",
+        "EMERGENCY DEPARTMENT NOTE - {date}\n{title_dot} {p.full} ({record}) arrived by ambulance from {address}, {city}. ",
+        "Secure message from {p.full}, {date}: ",
+    ],
+}  # fmt: skip
+SENTENCES[FINAL] = [
+    "{title} {p.last} came with {k.first}, her cousin.",
+    "His partner {k.full} phoned from {phone} to cancel.",
+    "I have asked {g.full} to see him at {hospital}.",
+    "{p.first} is managing well at home.",
+    "Mr and Mrs {k.last} were both present.",
+    "Dr {c.last}'s team will review him on {date}.",
+    "Thank you, {g.first}, for your help.",
+    "She lives near {city} and is employed by {company}.",
+    "The defibrillator has {device}.",
+    "Please send the invoice to {account}.",
+    "His mobile is {phone} and his address is {address}, {city}.",
+    "Her uncle is {age_old} and in good health.",
+    "There was an accident involving a van, {vehicle}, {on_date}.",
+    "The questionnaire is at {url}, or write to {email}.",
+    "According to {k.first}, the fits began in {month_year}.",
+    "Operation note of {date}: surgeon {c.full}, assistant {g.full}.",
+    "He was born in {city} and adopted.",
+    "The device reported to {ip}.",
+    "Discharged to {hospital} on {date}.",
+    "{k.first} and {p.first} were married last year.",
+]
+TRAPS[FINAL] = [
+    "BP 98/62, HR 110, RR 22, GCS 15, BM 7.2.",
+    "Sodium 131, potassium 5.2, urea 9.8, CK 1240.",
+    "Mini-Mental State Examination 27/30; Epworth score 9/24.",
+    "Takes Lipitor 20 mg, Eliquis 5 mg and levothyroxine 75 mcg.",
+    "There is no evidence of Paget disease, Ménière disease or Bell's palsy.",
+    "Family history of von Willebrand disease and Duchenne muscular dystrophy.",
+    "Virchow's node not felt; Trousseau sign absent; Osler nodes absent.",
+    "Echo showed an ejection fraction of 45-50%.",
+    "Barrett's oesophagus was seen, Prague C2M4.",
+    "Admitted under General Medicine, moved to the Stroke Unit, Bay 3.",
+    "An 88-year-old resident had the same rash.",
+    "MRI: T2 hyperintensity at C3/4; Schmorl's nodes at T11/12.",
+    "She had visited Kenya in the autumn.",
+    "Swan-Ganz catheter removed; Ryles tube in place.",
+    "Variant c.1521_1523delCTT in CFTR, classified as pathogenic.",
+    "Alvarado score 7, Child-Pugh B, Ranson criteria 2.",
+    "Peak flow 380 L/min; FEV1/FVC 0.68.",
+    "He takes 1/2 tablet at night and 10 units of Lantus.",
+    "Diagnosed with Kaposi sarcoma in 1998.",
+    "To continue physiotherapy; review at 12 weeks.",
+]
+CLOSINGS[FINAL] = {
+    "uk": ["\n\nYours faithfully\n\n{c.full}\nST5 in Cardiology\n{licence}", "\n\nRegards,\nDr {c.initial}", "\n\nDictated but not signed: {c.full}, {date}"],
+    "us": ["\n\n{c.full}, DO\n{licence}", "\n\n/s/ {c.full} {date}", "\n\nBest,\n{c.full}\n{phone}"],
+}  # fmt: skip
+DISEASES[FINAL] = ["Paget disease", "Down syndrome", "Duchenne muscular dystrophy", "Bell's palsy", "gout", "von Willebrand disease"]
+
 _SLOT = re.compile(r"\{([a-z_]+)(?:\.([a-z]+))?\}")
 
 
@@ -407,21 +523,21 @@ class Person:
 class Writer:
     """Writes the notes of one patient; what is the same in all of them (name, birth, numbers) is drawn once."""
 
-    def __init__(self, half: str, style: str, rng: random.Random) -> None:
-        self.half, self.style, self.rng = half, style, rng
+    def __init__(self, part: str, style: str, rng: random.Random) -> None:
+        self.part, self.style, self.rng = part, style, rng
         self.female = rng.random() < 0.5
         self.p = self._drawn()
-        self.k = Person(rng.choice(GIVEN[half]), self.p.last, "")
+        self.k = Person(rng.choice(GIVEN[part]), self.p.last, "")
         self.born = date(rng.randint(1940, 2012), rng.randint(1, 12), rng.randint(1, 28))
-        self.record = self._digits(rng.choice(FORMATS["RECORD"][half][style]))
+        self.record = self._digits(rng.choice(FORMATS["RECORD"][part][style]))
         self.seen = date(rng.randint(2013, 2024), 1, 1) + timedelta(days=rng.randint(0, 364))
 
     def note(self, number: int) -> Note:
-        rng, half = self.rng, self.half
+        rng, part = self.rng, self.part
         self.c, self.g = self._drawn(), self._drawn()
-        body = rng.sample(SENTENCES[half], rng.randint(4, 8)) + rng.sample(TRAPS[half], rng.randint(3, 7))
+        body = rng.sample(SENTENCES[part], rng.randint(4, 8)) + rng.sample(TRAPS[part], rng.randint(3, 7))
         rng.shuffle(body)
-        layout = rng.choice(HEADERS[half][self.style]) + " ".join(body) + rng.choice(CLOSINGS[half][self.style])
+        layout = rng.choice(HEADERS[part][self.style]) + " ".join(body) + rng.choice(CLOSINGS[part][self.style])
         pieces: list[str] = []
         planted: list[tuple[int, int, str]] = []
         length = end = 0
@@ -433,12 +549,12 @@ class Writer:
                 length += len(text)
             end = slot.end()
         pieces.append(layout[end:])
-        patient = f"{self.half}-{self.p.last}-{self.record}"
-        return Note(f"{half}-{number:04d}", patient, "".join(pieces), tuple(planted))
+        patient = f"{self.part}-{self.p.last}-{self.record}"
+        return Note(f"{part}-{number:04d}", patient, "".join(pieces), tuple(planted))
 
     def _drawn(self) -> Person:
-        first, middle = self.rng.sample(GIVEN[self.half], 2)
-        return Person(first, self.rng.choice(SURNAME[self.half]).replace("+", " "), middle)
+        first, middle = self.rng.sample(GIVEN[self.part], 2)
+        return Person(first, self.rng.choice(SURNAME[self.part]).replace("+", " "), middle)
 
     def _fill(self, slot: str, form: str | None) -> list[tuple[str, str]]:
         """The pieces that stand for a slot: (text, type), with an empty type for what is no identifier."""
@@ -453,12 +569,17 @@ class Writer:
     def _named(self, person: Person, form: str) -> str:
         first, last, middle = person.first, person.last, person.middle or "Ann"
         if form == "initial":
-            return f"{first[0]} {last}" if self.half == "development" else f"{first[0]}. {last}"
+            return f"{first[0]} {last}" if self.part == "development" else f"{first[0]}. {last}"
         styles: dict[str, list[Callable[[], str]]] = {
             "full": [lambda: f"{first} {last}", lambda: f"{first} {middle[0]}. {last}", lambda: f"{first} {middle} {last}"],
             "rev": [lambda: f"{last.upper()}, {first}", lambda: f"{last}, {first}"],
         }  # fmt: skip
-        if self.half == "held_out":
+        if self.part == "final":
+            styles = {
+                "full": [lambda: f"{first} {last}", lambda: f"{first[0]}. {last}", lambda: f"{first[0]}. {middle[0]}. {last}"],
+                "rev": [lambda: f"{last.upper()},{first.upper()}", lambda: f"{last}, {first} {middle}"],
+            }  # fmt: skip
+        if self.part == "held_out":
             styles = {
                 "full": [lambda: f"{first} {last}", lambda: f"{first} {last.upper()}", lambda: f"{first.upper()} {last.upper()}"],
                 "rev": [lambda: f"{last.upper()}, {first.upper()}", lambda: f"{last}, {first} {middle[0]}."],
@@ -471,7 +592,7 @@ class Writer:
         if slot == "record":
             text = self.record
         else:
-            text = self._digits(self.rng.choice(FORMATS[kind][self.half][self.style]))
+            text = self._digits(self.rng.choice(FORMATS[kind][self.part][self.style]))
         return _bracketed(text, kind)
 
     def _digits(self, form: str) -> str:
@@ -491,45 +612,46 @@ class Writer:
         return [(self.rng.choice(["woman", "lady"] if self.female else ["man", "gentleman"]), "")]
 
     def _disease(self) -> list[tuple[str, str]]:
-        return [(self.rng.choice(DISEASES[self.half]), "")]
+        return [(self.rng.choice(DISEASES[self.part]), "")]
 
     def _company(self) -> list[tuple[str, str]]:
-        return [(self.rng.choice(COMPANY[self.half]), "ORGANIZATION")]
+        return [(self.rng.choice(COMPANY[self.part]), "ORGANIZATION")]
 
     def _state(self) -> list[tuple[str, str]]:
-        return [(self.rng.choice(STATE[self.half]), "")]
+        return [(self.rng.choice(STATE[self.part]), "")]
 
     def _age_young(self) -> list[tuple[str, str]]:
         return [(self.rng.choice(["{}-year-old", "{} year old", "{} yo"]).format(self.rng.randint(19, 89)), "")]
 
     def _age_old(self) -> list[tuple[str, str]]:
-        return _bracketed(self._digits(self.rng.choice(AGES[self.half])), "AGE")
+        return _bracketed(self._digits(self.rng.choice(AGES[self.part])), "AGE")
 
     def _city(self) -> list[tuple[str, str]]:
-        return [(self.rng.choice(CITY[self.half][self.style]), "PLACE")]
+        return [(self.rng.choice(CITY[self.part][self.style]), "PLACE")]
 
     def _hospital(self) -> list[tuple[str, str]]:
-        form = self.rng.choice(HOSPITAL[self.half][self.style])
-        return [(form.format(city=self.rng.choice(CITY[self.half][self.style])), "ORGANIZATION")]
+        form = self.rng.choice(HOSPITAL[self.part][self.style])
+        return [(form.format(city=self.rng.choice(CITY[self.part][self.style])), "ORGANIZATION")]
 
     def _address(self) -> list[tuple[str, str]]:
         flat = {"uk": ["Flat 3, ", "12 Rose Court, "], "us": ["Apt 4B, ", "Suite 210, "]}[self.style]
-        street = self.rng.choice(STREET[self.half][self.style])
+        street = self.rng.choice(STREET[self.part][self.style])
         number = self.rng.randint(1, 99) if self.style == "uk" else self.rng.randint(100, 9899)
         before = self.rng.choice(flat) if self.rng.random() < 0.2 else ""
         return [(f"{before}{number} {street}", "ADDRESS")]
 
     def _email(self) -> list[tuple[str, str]]:
         domain = {"uk": "nhs.example.uk", "us": "hospital.example.org"}[self.style]
-        form = {"development": "{a}.{b}@{d}", "held_out": "{b}_{a}@{d}"}[self.half]
+        form = {"development": "{a}.{b}@{d}", "held_out": "{b}_{a}@{d}", "final": "{a}{b}7@{d}"}[self.part]
         return [(form.format(a=_ascii(self.c.first), b=_ascii(self.c.last), d=domain).lower(), "EMAIL")]
 
     def _url(self) -> list[tuple[str, str]]:
         forms = {
             "development": ["https://results.example.org/p/{}", "www.example.com/patients/{}"],
+            "final": ["https://www.example.org/forms?p={}", "http://example.edu/{}"],
             "held_out": ["http://portal.example.net/view?id={}", "myhealth.example.co.uk/u/{}"],
         }
-        return [(self.rng.choice(forms[self.half]).format(self.rng.randint(1000, 99999)), "URL")]
+        return [(self.rng.choice(forms[self.part]).format(self.rng.randint(1000, 99999)), "URL")]
 
     def _nhs(self) -> list[tuple[str, str]]:
         while True:
@@ -537,30 +659,30 @@ class Writer:
             check = 11 - sum(digit * weight for digit, weight in zip(nine, range(10, 1, -1), strict=True)) % 11
             if check != 10 and nine[0] in (4, 6, 7, 9):
                 digits = "".join(map(str, [*nine, check % 11]))
-                sep = self.rng.choice(["", " "] if self.half == "development" else ["-", " "])
+                sep = self.rng.choice(["", " "] if self.part == "development" else ["-", " "])
                 return [(sep.join((digits[:3], digits[3:6], digits[6:])), "NATIONAL_ID")]
 
     def _ssn(self) -> list[tuple[str, str]]:
-        sep = "-" if self.half == "development" else self.rng.choice(["", " "])
+        sep = "-" if self.part == "development" else self.rng.choice(["", " "])
         area, group, serial = self.rng.randint(100, 665), self.rng.randint(10, 99), self.rng.randint(1000, 9999)
         return [(f"{area}{sep}{group}{sep}{serial}", "NATIONAL_ID")]
 
     def _dob(self) -> list[tuple[str, str]]:
-        full = [form for form in DATES[self.half][self.style] if "{d" in form and "{y" in form]
+        full = [form for form in DATES[self.part][self.style] if "{d" in form and "{y" in form]
         return _bracketed(_dated(self.born, self.rng.choice(full)), "DATE")
 
     def _date(self) -> list[tuple[str, str]]:
         when = self.seen + timedelta(days=self.rng.randint(-400, 400))
-        full = [form for form in DATES[self.half][self.style] if "{d" in form]
+        full = [form for form in DATES[self.part][self.style] if "{d" in form]
         return _bracketed(_dated(when, self.rng.choice(full)), "DATE")
 
     def _month_year(self) -> list[tuple[str, str]]:
         when = self.seen - timedelta(days=self.rng.randint(0, 2000))
-        form = {"development": ["{month} {y}", "{mon} {y}"], "held_out": ["{m:02}/{y}", "{month} of {y}"]}[self.half]
+        form = {"development": ["{month} {y}", "{mon} {y}"], "held_out": ["{m:02}/{y}", "{month} of {y}"], "final": ["{month}, {y}", "{MON} {y}"]}[self.part]
         return _bracketed(_dated(when, self.rng.choice(form)), "DATE")
 
     def _on_date(self) -> list[tuple[str, str]]:
-        word, text = _dated(self.seen, self.rng.choice(ON_DATES[self.half][self.style])).split(" ", 1)
+        word, text = _dated(self.seen, self.rng.choice(ON_DATES[self.part][self.style])).split(" ", 1)
         return [(word + " ", ""), (text, "DATE")]
 
 
@@ -587,9 +709,9 @@ def _dated(when: date, form: str) -> str:
     )  # fmt: skip
 
 
-def notes(half: str, count: int = 300, seed: int = 0) -> Iterator[Note]:
-    """``count`` notes of one half, always the same for a seed; two to a patient, British and American in turn."""
-    rng = random.Random(f"{half}/{seed}")
+def notes(part: str, count: int = 300, seed: int = 0) -> Iterator[Note]:
+    """``count`` notes of one part, always the same for a seed; two to a patient, British and American in turn."""
+    rng = random.Random(f"{part}/{seed}")
     for number in range(0, count, 2):
-        writer = Writer(half, ("uk", "us")[number // 2 % 2], rng)
+        writer = Writer(part, ("uk", "us")[number // 2 % 2], rng)
         yield from (writer.note(n) for n in range(number, min(number + 2, count)))

@@ -24,6 +24,7 @@ from osler.surrogate import Surrogates
 
 BATCH = 64  # texts; what one process is given at once
 MIN_KEY = 16  # characters
+FREQUENT = 5000  # surnames, which make a name of a given name and an ordinary word: Emily Brown
 _FULL_NAME, _SURNAME = re.compile(FULL_NAME), re.compile(SURNAME)
 _STOP = re.compile(rf"(?:{STOP})\b", re.I)
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -73,7 +74,8 @@ class Deidentifier:
                 f"de-identification needs the extra `deid` ({error.name} is not installed): pip install 'osler[deid]'"
             ) from None
         self._recognizers = recognizers
-        self._engine = recognizers.analyzer()
+        self._engine, self._english = recognizers.analyzer()
+        self._surnames = recognizers.surnames(FREQUENT)
         self._given, self._regions = recognizers.given_names(), recognizers.regions()
         self._protected = protected
         self._surrogates = Surrogates(key)
@@ -168,7 +170,7 @@ class Deidentifier:
             return Identifier(*span, candidate.type, candidate.by, candidate.score)
         start, found = candidate.start, text[candidate.start : candidate.end].split("\n")[0].rstrip(" ,.:;-(")
         found = re.sub(r"['’]s$", "", found) if candidate.type != "ORGANIZATION" else found
-        title = re.match(r"(?i)(?:(?:the|re|dear|hi|hello|dr|mr|mrs|ms|miss|prof|professor|nurse|sister)\b[.:]?\s+)+", found)
+        title = re.match(r"(?i)(?:(?:re|dear|hi|hello|dr|mr|mrs|ms|miss|prof|professor|nurse|sister)\b[.:]?\s+)+", found)
         skip = title.end() if title else 0
         return Identifier(start + skip, start + len(found), candidate.type, candidate.by, candidate.score)
 
@@ -189,27 +191,35 @@ class Deidentifier:
         judge = {"NAME": self._is_name, "PLACE": self._is_place, "ORGANIZATION": self._is_organization}.get(candidate.type)
         return judge is None or judge(text, candidate, found)
 
+    def _ordinary(self, word: str) -> bool:
+        """Whether it is a word of the terminologies or of English, inflected or not."""
+        word = word.lower()
+        stems = (word, word.removesuffix("s"), word.removesuffix("ed"), word.removesuffix("d"), word.removesuffix("ing"), word.removesuffix("ing") + "e")
+        return self._protected.ordinary(word) or any(stem in self._english for stem in stems)
+
     def _is_name(self, text: str, candidate: Identifier, found: str) -> bool:
         words = [word for word in _LETTERS.findall(found) if len(word) > 1]
         if not words or found.lower() in self._regions:
             return False
         given = [word for word in words if self._recognizers.plain(word) in self._given]
-        foreign = [word for word in words if not self._protected.ordinary(word) and not self._protected.eponym(word)]
+        foreign = [word for word in words if not self._ordinary(word) and not self._protected.eponym(word)]
+        if candidate.by == "initials":
+            return not self._ordinary(words[-1]) or words[-1].lower() in self._surnames
         if candidate.score >= LIKELY:
             return len(words) == 1 or bool(given or foreign)
-        if candidate.by == "name cue":
+        if candidate.by in ("name cue", "name beside number", "subject"):
             return bool(given or foreign)
-        if candidate.by in ("title lower", "who speaks"):
+        if candidate.by in ("title lower", "who speaks", "sentence subject"):
             return bool(foreign)
         if candidate.by == "given name":
             first = words[0]
             if re.search(r" [A-Z]\. ", found):
                 return True
             if len(words) == 1:
-                return not self._protected.ordinary(first) and not self._protected.eponym(first)
-            return not self._protected.ordinary(words[1]) and not (
-                self._protected.ordinary(first) and self._protected.eponym(words[1])
-            )
+                return not self._ordinary(first) and not self._protected.eponym(first)
+            if self._ordinary(words[1]):
+                return not self._ordinary(first) and words[1].lower() in self._surnames
+            return not (self._ordinary(first) and self._protected.eponym(words[1]))
         # spaCy's: it takes abbreviations and headings for persons.
         return bool(foreign) and not all(word.isupper() and len(word) < 6 for word in words) and found[0].isupper()
 
@@ -219,7 +229,7 @@ class Deidentifier:
         if candidate.by == "place name":
             return not _STOP.match(found)
         words = _LETTERS.findall(found)
-        foreign = [word for word in words if not self._protected.ordinary(word) and not self._protected.eponym(word)]
+        foreign = [word for word in words if not self._ordinary(word) and not self._protected.eponym(word)]
         told = _PREPOSITION.search(text, max(0, candidate.start - 14), candidate.start)
         return bool(foreign and told) and not all(word.isupper() for word in words)
 
@@ -229,11 +239,11 @@ class Deidentifier:
             told = _HEAD_NOUN.search(found) or _PREPOSITION.search(text, max(0, candidate.start - 14), candidate.start)
             capitals = all(word.isupper() for word in _LETTERS.findall(found))
             return bool(told) and not capitals and any(
-                not self._protected.ordinary(w) and not self._protected.eponym(w) and w not in _GENERIC for w in words
+                not self._ordinary(w) and not self._protected.eponym(w) and w not in _GENERIC for w in words
             )
         if candidate.score <= POSSIBLE:  # the Parkinson Clinic is a department, Mayo Clinic is not
             of_eponym = not re.search(r"(?i)\b(?:the|a|our|this) $", text[: candidate.start])
-            foreign = [w for w in words if w not in _GENERIC and not self._protected.ordinary(w)]
+            foreign = [w for w in words if w not in _GENERIC and not self._ordinary(w)]
             return any(of_eponym or not self._protected.eponym(w) for w in foreign)
         return any(word not in _GENERIC for word in words) or "st" in words
 
@@ -244,7 +254,7 @@ class Deidentifier:
             if identifier.type == "NAME":
                 parts = _SURNAME.findall(text[identifier.start : identifier.end])
                 sure = identifier.score >= LIKELY or len(parts) > 1
-                words |= {part for part in parts if len(part) > 2 and (sure or not self._protected.ordinary(part))}
+                words |= {part for part in parts if len(part) > 2 and (sure or not self._ordinary(part))}
         forms = {form for word in words for form in (word, word.upper(), word.title() if word.isupper() else word)}
         if not forms:
             return
@@ -256,7 +266,8 @@ class Deidentifier:
 def _insert(kept: list[Identifier], new: Identifier) -> None:
     """Add ``new``, or join it with what it overlaps where that is of its type; leave it out where it is not."""
     overlapping = [other for other in kept if other.start < new.end and new.start < other.end]
-    if any(other.type != new.type for other in overlapping):
+    # spaCy's borders are the least sure: what a rule found stays as it is.
+    if any(other.type != new.type or (new.by == "SpacyRecognizer" and other.score >= LIKELY) for other in overlapping):
         return
     for other in overlapping:
         kept.remove(other)

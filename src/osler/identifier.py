@@ -48,7 +48,7 @@ _U = "[A-ZÀ-ÖØ-Þ]"
 _L = r"(?:[^\W\d_]|['’](?!s\b)(?=[^\W\d_]))"
 # Capitalised words that end a name, or are none: roles, headings, credentials, the words of letters.
 STOP = (
-    "Account|Acct|Address|Admit\\w*|Admission|Age|Aged|All|Also|Ambulatory|And|Appointment|Attending|Author|Best|Birth\\w*|Bed|Blood"
+    "WR|CRN|Case|Whom|It|Account|Acct|Address|Admit\\w*|Admission|Age|Aged|All|Also|Ambulatory|And|Appointment|Attending|Author|Best|Birth\\w*|Bed|Blood"
     "|Board|Born|Care|Cardiology|CC|Cc|Chart|Chief|Clinic\\w*|Colleague|Consultant|Contact|Copy|Cons|CT|D\\.?O\\.?B|DO|DOS|Date|Daughter"
     "|Dear|Department|Diagnosis|Dictated|Discharge\\w*|Doctor|Dr|Drs|Electronically|Email|Emergency|Exam\\w*|Family|Fax|Female|Follow\\w*"
     "|For|Forename|From|FRC[A-Z]+|FY1|FY2|GMC|GP|He|Health|Hello|Her|Hi|His|History|Hosp|Hospital|Husband|In|Indication|Insurance|Junior"
@@ -60,7 +60,7 @@ STOP = (
     "|January|February|April|June|July|August|September|October|November|December|Monday|Tuesday|Wednesday|Thursday|Friday"
     "|Saturday|Sunday|I|A|An|DATE|DOB|PATIENT|NAME|EXAM|ORDERED|CLINICAL|BY|OF|REFERRING|SEX"
 )
-CAPITALISED = rf"(?!(?:{STOP})\b(?!['’-]\w)){_U}{_L}*(?:-{_L}+)*"
+CAPITALISED = rf"(?!(?:{STOP})\b(?!['’-]\w)){_U}{_L}+(?:-{_L}+)*"
 _INITIAL = rf"(?!(?:I|A)\s){_U}\."
 _PARTICLE = (
     r"(?:(?:van|von|de|da|do|del|della|di|dos|der|den|ten|ter|la|le|du|bin|ibn|al|el|zu|zur"
@@ -142,9 +142,10 @@ RULES = (
     _rule("ipv4", "IP", CERTAIN, r"(?<![\d.])(?P<x>(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d))(?![\d.]\d)"),
     _rule("ipv6", "IP", CERTAIN, r"(?i)(?<![\w:])(?P<x>(?:[0-9a-f]{1,4}:){2,7}(?::?[0-9a-f]{1,4}){1,6})(?![\w:])"),
     _rule("phone label", "PHONE", CERTAIN,
-          r"(?i:\b(?:tele?phone|tel|phone|ph|mobile|mob|cell|fax|pager|bleep|beeper|extension|ext|call(?:ed)?(?: (?:me|us|her|him))?(?: on| at| from)?"
+          r"(?i:\b(?:tele?phone|tel|phone|mobile|mob|cell|fax|call(?:ed)?(?: (?:me|us|her|him))?(?: on| at| from)?"
           r"|reach(?:ed)? (?:me |us |her |him )?(?:on|at)|contact(?:ed)? (?:me |us |her |him )?(?:on|at))\b(?: (?:number|no))?)"
-          r"[.:]?(?: is)?\s{0,2}(?P<x>\+?\(?\d[\d ().-]{1,18}\d(?:\s?(?:x|[Ee]xt\.?|extension)\s?\d{1,6})?)(?![/\d])"),
+          r"[.:]?(?: is)?\s{0,2}(?P<x>(?=(?:[^\d\n]{0,3}\d){7})\+?\(?\d[\d ().-]{5,18}\d(?:\s?(?:x|[Ee]xt\.?|extension)\s?\d{1,6})?)(?![/\d])"),
+    _rule("extension", "PHONE", CERTAIN, r"(?i:\b(?:pager|bleep|beeper|extension|ext)\b\.?:?(?: (?:number|no\.?|#))?)\s?(?P<x>\d{3,7})\b"),
     _rule("phone us", "PHONE", LIKELY, r"(?<![\w.-])(?P<x>(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])\d{3}[ .-]\d{4}(?:,?\s?(?:x|[Ee]xt\.?)\s?\d{1,6})?)(?![\w-])"),
     _rule("phone uk", "PHONE", LIKELY, r"(?<![\w.-])(?P<x>(?:\+44 ?(?:\(0\) ?)?|\(0|0)\d{2,4}\)?[ -]?\d{3,4}[ -]?\d{3,4}(?:\s?(?:x|[Ee]xt\.?)\s?\d{1,6})?)(?![\w/-])"),
     # Numbers with a label. MR 12 is a scan: labels that are words of the language need "number" behind them.
@@ -172,19 +173,19 @@ RULES = (
           r"(?![/.]\d|\s?(?:%|mg|kg|bpm|/min|cm|mm|days|hours|weeks|months|ml))"),
     # Dates.
     _rule("date numeric", "DATE", LIKELY, r"(?<![\w/.-])(?P<x>\d{1,2}([/.-])\d{1,2}\2(?:\d{4}|\d{2}))(?![\w/]|[.-]\d)"),
-    _rule("date iso", "DATE", LIKELY, rf"(?<![\w/.-])(?P<x>{_YEAR}([/.-]){_MON}\2{_DAY})(?=T\d\d:|(?![\w/]|[.-]\d))"),
+    _rule("date iso", "DATE", CERTAIN, rf"(?<![\w/.-])(?P<x>{_YEAR}([/.-]){_MON}\2{_DAY})(?=T\d\d:|(?![\w/]|[.-]\d))"),
     _rule("date compact", "DATE", LIKELY, rf"(?i:\b(?:dates?|dob|born|on|dated|seen|exam\w*)\b[^\d\n]{{0,12}})(?P<x>{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?!\w)"),
-    _rule("date day month", "DATE", LIKELY, rf"(?<![\w/.])(?P<x>{_DAY}{_TH}?[ -]?(?:of )?{_MONTH}\.?(?:,?[ -]?(?:of )?(?:{_YEAR}|['’]?\d{{2}}(?![\w:])))?){_NO_UNIT}"),
-    _rule("date day-month-year joined", "DATE", LIKELY, rf"(?<![\w/.])(?P<x>{_DAY}(?i:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(?:{_YEAR}|\d{{2}}))(?!\w)"),
-    _rule("date month day", "DATE", LIKELY, rf"(?<!\w)(?P<x>{_MONTH}\.? {_DAY}{_TH}?\b(?:,? {_YEAR}|, ?['’]?\d{{2}}(?!\w))?){_NO_UNIT}"),
-    _rule("date month year", "DATE", LIKELY, rf"(?<!\w)(?P<x>{_MONTH}\.?,?(?: of)?[ -]{_YEAR})(?!\w)"),
+    _rule("date day month", "DATE", CERTAIN, rf"(?<![\w/.])(?P<x>{_DAY}{_TH}?[ -]?(?:of )?{_MONTH}\.?(?:,?[ -]?(?:of )?(?:{_YEAR}|['’]?\d{{2}}(?!\w|:\d)))?){_NO_UNIT}"),
+    _rule("date day-month-year joined", "DATE", CERTAIN, rf"(?<![\w/.])(?P<x>{_DAY}(?i:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(?:{_YEAR}|\d{{2}}))(?!\w)"),
+    _rule("date month day", "DATE", CERTAIN, rf"(?<!\w)(?P<x>{_MONTH}\.? {_DAY}{_TH}?\b(?:,? {_YEAR}|, ?['’]?\d{{2}}(?!\w))?){_NO_UNIT}"),
+    _rule("date month year", "DATE", CERTAIN, rf"(?<!\w)(?P<x>{_MONTH}\.?,?(?: of)?[ -]{_YEAR})(?!\w)"),
     _rule("date numeric month", "DATE", LIKELY, rf"(?<![\w/.-])(?P<x>(?:0[1-9]|1[0-2])/{_YEAR})(?![\w/])"),
     _rule("date without year", "DATE", LIKELY,
           r"(?i:\b(?:on|since|until|till|from|by|dated?|before|after|due|seen)\s)(?P<x>\d{1,2}/\d{1,2})(?![\w/]|[.]\d|\s?(?:mmHg|to \d|points|on the))"),
     # Where somebody lives.
     _rule("street", "ADDRESS", CERTAIN,
           rf"(?<![\w/.-])(?P<x>(?:{_UNIT},? )?(?:\d+ [A-Z]\w+ (?:Court|House), )?\d{{1,5}}[A-Za-z]? (?:(?:[NSEW]|N[EW]|S[EW])\.? )?(?:(?:The|[A-Z][\w'’.-]*|\d+(?:st|nd|rd|th)) ){{0,3}}?"
-          rf"(?:The )?(?:(?:{_STREET})\b\.?|[A-Z]\w+(?:way|gate|side)\b(?: (?:{_STREET})\b\.?)?)(?:,? {_UNIT})?)"),
+          rf"(?:The )?(?:(?:{_STREET})\b\.?(?! (?:Road|Rd|Street|St|Avenue|Ave|Lane|Ln|Court|Ct|Drive|Crescent|Terrace|Pkwy)\b)|[A-Z]\w+(?:way|gate|side)\b(?: (?:{_STREET})\b\.?)?)(?:,? {_UNIT})?)"),
     _rule("po box", "ADDRESS", CERTAIN, r"(?i:\b(?P<x>P\.? ?O\.? Box \d+))"),
     _rule("house", "ADDRESS", CERTAIN, rf"(?P<x>{_UNIT}, [A-Z]\w+ (?:House|Court|Lodge|Mansions))"),
     _rule("postcode uk", "POSTCODE", LIKELY, r"(?<![\w/-])(?P<x>[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2})(?![\w-])"),
@@ -199,7 +200,7 @@ RULES = (
     _rule("city before postcode", "PLACE", CERTAIN, rf"(?P<x>(?:{CAPITALISED}[ -]){{0,2}}{CAPITALISED}),?\s+[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]? ?\d[A-Z]{{2}}\b"),
     # What somebody belongs to.
     _rule("institution", "ORGANIZATION", LIKELY,
-          rf"(?<![\w-])(?P<x>{_PROPER}(?: (?:(?:of|the|and|&|upon) )*{_PROPER}){{0,6}}? (?:{INSTITUTION})(?: (?:{INSTITUTION}))*(?: of (?:(?:the|and|of) )*[A-Z][\w'’-]+(?: (?:[A-Z][\w'’-]+|(?:of|and|the)(?= [A-Z])))*)?)(?!\w)"),
+          rf"(?<![\w-])(?P<x>{_PROPER}(?: (?:(?:of|the|and|&|upon) )*{_PROPER}){{0,6}}? (?:{INSTITUTION})(?: (?:{INSTITUTION}))*(?: of (?:(?:the|and|of) )*[A-Z][\w'’-]+(?: (?:[A-Z][\w'’-]+|(?:of|and|the)(?= [A-Z])))*)?)(?!\w| (?:number|[Nn]o\b|#|ID))"),
     _rule("institution of", "ORGANIZATION", LIKELY, r"(?P<x>\b(?:Hospital|University|College|Institute|School) (?:of|for) (?:(?:the|and|of|for) )*[A-Z][\w'’-]+(?: (?:[A-Z][\w'’-]+|(?:of|and)(?= [A-Z])))*)"),
     _rule("small institution", "ORGANIZATION", POSSIBLE, rf"(?<![\w-])(?P<x>{_PROPER}(?: {_PROPER}){{0,3}} (?:{_MINOR_INSTITUTION}))(?!\w)"),
     _rule("employer", "ORGANIZATION", LIKELY, r"(?i:\b(?:works? (?:for|at)|working (?:for|at)|worked (?:for|at)|employed (?:by|at)|employer:?)\s)(?:the )?(?P<x>[A-Z][\w'’&.-]*\w(?: (?:[A-Z][\w'’&-]*|and|&))*)"),
@@ -212,8 +213,14 @@ RULES = (
     _rule("subject", "NAME", POSSIBLE, rf"(?im:^(?:re|subject|ref|patient)\s?:)\s{{0,3}}{_TITLES}(?P<x>(?-i:{_NAME}))"),
     _rule("role", "NAME", LIKELY, rf"\b(?:SHO|FY[12]|F[12]|SpR|StR|ST[1-8]|CT[1-3]|HO|Cons|Pt|Resident)\.?:?[ ]{_TITLES}(?P<x>{FULL_NAME})"),
     _rule("who speaks", "NAME", POSSIBLE,
-          rf"(?P<x>{CAPITALISED})[ ](?:reports?|reported|says|said|feels|felt|states|stated|denies|denied|complains|complained|tells|told|describes|described"
+          rf"(?P<x>{FULL_NAME})[ ](?:called|phoned|rang|telephoned|wrote|asked|came|reports?|reported|says|said|feels|felt|states|stated|denies|denied|complains|complained|tells|told|describes|described"
           r"|attends|attended|visits|visited|thinks|believes|remains|agrees|agreed|wants|wishes)\b"),
+    _rule("initials", "NAME", LIKELY, rf"(?<![\w/.])(?P<x>(?:{_U}\.[ ]?){{1,3}}{_PARTICLE}*{CAPITALISED})"),
+    _rule("name beside number", "NAME", POSSIBLE,
+          rf"(?P<x>{_NAME})\s{{0,2}}[|,;:(–-]{{1,2}}\s*(?:the |[A-Z][a-z]+day,? )?(?=(?i:DOB|D\.O\.B|born|date of birth|MRN|NHS|hosp|patient id|CRN|DOS)\b|\d{{1,4}}[/.-]\d{{1,2}}[/.-]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th)?[ -]?(?:{_MONTH})|(?:{_MONTH})\.? \d)"),
+    _rule("reversed beside number", "NAME", LIKELY,
+          rf"(?P<x>{_REVERSED})(?=[ ,(]{{1,3}}(?i:DOB|MRN|MR ?#|CRN|NHS|patient id|hosp(?:ital)?\.? n|case|chart|unit n|record|medical record|\d{{6}}))"),
+    _rule("sentence subject", "NAME", POSSIBLE, rf"(?m:^|(?<=[.!?:]\s))(?P<x>{_PARTICLE}*{CAPITALISED})[ ](?:was|is|has|had|will|did|does|can|could|[a-z]{{2,}}(?:ed|[^s]s))\b"),
     _rule("sign-off", "NAME", LIKELY, rf"(?i:\b(?:sincerely|faithfully|truly|regards|wishes|thanks|thank you|cheers|signed))[,.]?\s*\n+\s*{_TITLES}(?P<x>{FULL_NAME})"),
     _rule("credential", "NAME", LIKELY, rf"(?P<x>{_NAME}),?[ ]{_CREDENTIAL}"),
     _rule("capitals reversed", "NAME", LIKELY, rf"(?m:^|(?<=\s))(?P<x>(?:{_PARTICLE})*[A-ZÀ-Þ][A-ZÀ-Þ'’-]{{2,}}, (?:{CAPITALISED})(?: {_U}\b\.?)?)(?=\s|$|[,.;(])"),

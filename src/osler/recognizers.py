@@ -49,11 +49,16 @@ _AFTER_PLACE = re.compile(r",? (?:[A-Z]{2}\b|[A-Z]{1,2}\d)")
 _NAME = re.compile(FULL_NAME)
 
 
-def analyzer() -> AnalyzerEngine:
-    """The engine, ready to analyse English."""
-    engine = SpacyNlpEngine(ner_model_configuration=_entities())
+def analyzer() -> tuple[AnalyzerEngine, frozenset[str]]:
+    """The engine, ready to analyse English, and the model's words: WordNet's, in small letters, without names."""
     # Named entities only: nobody reads the tags and lemmas, which take more than half of the time.
-    engine.nlp = {"en": spacy.load(MODEL, exclude=["tagger", "parser", "attribute_ruler", "lemmatizer"])}
+    nlp = spacy.load(MODEL, exclude=["tagger", "parser", "attribute_ruler"])
+    index = nlp.get_pipe("lemmatizer").lookups.get_table("lemma_index")
+    nlp.remove_pipe("lemmatizer")
+    nouns = set(index["noun"]) - given_names() - towns() - {name for name in surnames(None)}
+    words = frozenset(nouns.union(index["verb"], index["adj"], index["adv"]))
+    engine = SpacyNlpEngine(ner_model_configuration=_entities())
+    engine.nlp = {"en": nlp}
     rules = [RuleRecognizer(rule) for rule in RULES]
     # Presidio's, for what has a check digit or a numbering plan.
     checked = [
@@ -64,7 +69,7 @@ def analyzer() -> AnalyzerEngine:
         SpacyRecognizer(supported_entities=["PERSON", "LOCATION", "ORGANIZATION"]),
     ]
     registry = RecognizerRegistry([*rules, *checked, GivenNames(), Places()])
-    return AnalyzerEngine(registry=registry, nlp_engine=engine)
+    return AnalyzerEngine(registry=registry, nlp_engine=engine), words
 
 
 def _entities() -> NerModelConfiguration:
@@ -160,6 +165,12 @@ def given_names() -> frozenset[str]:
     """In small letters."""
     lists = (files("names").joinpath(f"dist.{sex}.first").read_text() for sex in ("female", "male"))
     return frozenset(line.split()[0].lower() for text in lists for line in text.splitlines())
+
+
+def surnames(most_frequent: int | None) -> frozenset[str]:
+    """The surnames of the census of 1990, in small letters; all 88,799 for None."""
+    lines = files("names").joinpath("dist.all.last").read_text().splitlines()[:most_frequent]
+    return frozenset(line.split()[0].lower() for line in lines)
 
 
 def towns() -> frozenset[str]:

@@ -9,6 +9,7 @@ it. Intervals are Wilson's 95%; notes of one layout are alike, so they are narro
 i2b2 2014 took out 0.992 of the identifiers of real notes; those were harder than these.
 """
 
+# ruff: noqa: E501, E402
 from __future__ import annotations
 
 import argparse
@@ -17,7 +18,6 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -85,7 +85,9 @@ def main() -> int:
         started = time.perf_counter()
         found = list(finder.find_all(note.text for note in gold))
         seconds = time.perf_counter() - started
-        print(f"\n{part}: {len(gold)} notes, {seconds:.1f} s, {sum(len(n.text) for n in gold) / seconds:,.0f} characters a second")
+        print(
+            f"\n{part}: {len(gold)} notes, {seconds:.1f} s, {sum(len(n.text) for n in gold) / seconds:,.0f} characters a second"
+        )
         reached, lines = table(gold, found)
         good &= reached
         report += [f"# {part}", *lines]

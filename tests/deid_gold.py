@@ -3,14 +3,15 @@
 Its three parts share nothing that a rule could be tuned to: each has its own note layouts, sentences, traps, formats
 and lists of names and places (some names are in several on purpose: Wilson is an eponym). The rules were tuned on
 ``development``; ``held_out``, written with it before any rule, was then scored once (docs/decisions.md has the figures)
-and looked at, and the rules changed; ``final`` was written after that, and scored when nothing was changed any more. All
-three and the rules have one author. No name, number or address belongs to anybody: numbers are drawn at random.
+and looked at, and the rules changed; ``final`` was written after that, and scored once before
+the rules were changed again. All three and the rules have one author. No name, number or address belongs to anybody: numbers are drawn at random.
 
 In a layout ``{slot}`` is planted, everything else is as it stands. What counts as an identifier is what the Safe Harbor
 list of HIPAA (45 CFR 164.514(b)(2)) names, with these borders: a year alone, a state, a country, an age below 90, a
 weekday, a season, a ward or a department is none; a title (Dr, Mrs) is not part of a name.
 """
 
+# ruff: noqa: E501, SIM905
 from __future__ import annotations
 
 import random
@@ -124,7 +125,10 @@ ON_DATES = {
 FORMATS: dict[str, dict[str, dict[str, list[str]]]] = {
     "LICENCE": {
         "development": {"uk": ["GMC [71#####]", "GMC no. [60#####]"], "us": ["NPI: [1#########]"]},
-        "held_out": {"uk": ["GMC number: [70#####]", "NMC PIN [##@####E]"], "us": ["DEA# [B@#######]", "License No. [@-######]"]},
+        "held_out": {
+            "uk": ["GMC number: [70#####]", "NMC PIN [##@####E]"],
+            "us": ["DEA# [B@#######]", "License No. [@-######]"],
+        },
     },
     "PHONE": {
         "development": {
@@ -142,7 +146,12 @@ FORMATS: dict[str, dict[str, dict[str, list[str]]]] = {
             "us": ["MRN: [########]", "MRN [#######]", "Medical record number: [###-##-##]", "MR# [#######]"],
         },
         "held_out": {
-            "uk": ["Hospital number [@#####@]", "Patient ID: [PT-00#####]", "Case note no: [##/#####]", "CRN [#######@]"],
+            "uk": [
+                "Hospital number [@#####@]",
+                "Patient ID: [PT-00#####]",
+                "Case note no: [##/#####]",
+                "CRN [#######@]",
+            ],
             "us": ["MRN#[##-##-##]", "Chart # [#######]", "Accession number: [S##-#####]", "Record no. [@#######]"],
         },
     },
@@ -414,7 +423,7 @@ CITY[FINAL] = {
 }
 HOSPITAL[FINAL] = {
     "uk": ["St George's Hospital", "{city} Victoria Infirmary", "Great Ormond Street Hospital", "Riverbank Surgery",
-           "Ash Tree House Care Home", "NHS Greater {city}", "the Royal Free Hospital"],
+           "Ash Tree House Care Home", "NHS Greater {city}", "Royal Free Hospital"],
     "us": ["Good Samaritan Medical Center", "{city} VA Medical Center", "Sacred Heart Hospital", "Hillcrest Pediatrics",
            "Beth Israel Deaconess", "Golden Acres Rehabilitation Center", "{city} Regional Hospital"],
 }  # fmt: skip
@@ -425,7 +434,14 @@ STREET[FINAL] = {
 STATE[FINAL] = ["CO", "NE", "MD", "AL", "SD"]
 COMPANY[FINAL] = ["Rolls-Royce", "Amazon"]
 DATES[FINAL] = {
-    "uk": ["{d}.{m}.{y}", "{d}{th} {mon} {y}", "{d:02} {MON} {y}", "{d}-{m}-{y}", "{d:02}/{mon}/{y}", "{d} {month}, {y}"],
+    "uk": [
+        "{d}.{m}.{y}",
+        "{d}{th} {mon} {y}",
+        "{d:02} {MON} {y}",
+        "{d}-{m}-{y}",
+        "{d:02}/{mon}/{y}",
+        "{d} {month}, {y}",
+    ],
     "us": ["{mon} {d}, {y}", "{m}-{d}-{y}", "{d} {mon} {y}", "{MON} {d}, {y}", "{y}.{m:02}.{d:02}", "{m}/{d}/{y}"],
 }
 ON_DATES[FINAL] = {"uk": ["after {d}/{m}", "before {d:02}/{m:02}"], "us": ["due {m}/{d}", "seen {m:02}/{d:02}"]}
@@ -508,7 +524,14 @@ CLOSINGS[FINAL] = {
     "uk": ["\n\nYours faithfully\n\n{c.full}\nST5 in Cardiology\n{licence}", "\n\nRegards,\nDr {c.initial}", "\n\nDictated but not signed: {c.full}, {date}"],
     "us": ["\n\n{c.full}, DO\n{licence}", "\n\n/s/ {c.full} {date}", "\n\nBest,\n{c.full}\n{phone}"],
 }  # fmt: skip
-DISEASES[FINAL] = ["Paget disease", "Down syndrome", "Duchenne muscular dystrophy", "Bell's palsy", "gout", "von Willebrand disease"]
+DISEASES[FINAL] = [
+    "Paget disease",
+    "Down syndrome",
+    "Duchenne muscular dystrophy",
+    "Bell's palsy",
+    "gout",
+    "von Willebrand disease",
+]
 
 _SLOT = re.compile(r"\{([a-z_]+)(?:\.([a-z]+))?\}")
 
@@ -589,11 +612,8 @@ class Writer:
     def _formatted(self, slot: str) -> list[tuple[str, str]]:
         """RECORD and the like: a label and, in brackets, the number; or a number alone."""
         kind = slot.upper()
-        if slot == "record":
-            text = self.record
-        else:
-            text = self._digits(self.rng.choice(FORMATS[kind][self.part][self.style]))
-        return _bracketed(text, kind)
+        form = self.record if slot == "record" else self.rng.choice(FORMATS[kind][self.part][self.style])
+        return _bracketed(form if slot == "record" else self._digits(form), kind)
 
     def _digits(self, form: str) -> str:
         """The form with its # and @ drawn, those in brackets only where there are brackets."""
@@ -678,14 +698,16 @@ class Writer:
 
     def _month_year(self) -> list[tuple[str, str]]:
         when = self.seen - timedelta(days=self.rng.randint(0, 2000))
-        form = {"development": ["{month} {y}", "{mon} {y}"], "held_out": ["{m:02}/{y}", "{month} of {y}"], "final": ["{month}, {y}", "{MON} {y}"]}[self.part]
+        form = {
+            "development": ["{month} {y}", "{mon} {y}"],
+            "held_out": ["{m:02}/{y}", "{month} of {y}"],
+            "final": ["{month}, {y}", "{MON} {y}"],
+        }[self.part]
         return _bracketed(_dated(when, self.rng.choice(form)), "DATE")
 
     def _on_date(self) -> list[tuple[str, str]]:
         word, text = _dated(self.seen, self.rng.choice(ON_DATES[self.part][self.style])).split(" ", 1)
         return [(word + " ", ""), (text, "DATE")]
-
-
 
 
 def _bracketed(text: str, kind: str) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Identifiers go, medicine stays; dates keep their distance, names their surrogate, and the audit keeps no secret."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import json
@@ -138,7 +139,7 @@ def test_the_key_decides_the_shift() -> None:
         ("2021-12-28", False, "2022-01-04"),
         ("3rd March 2021", False, "10th March 2021"),
         ("March 31, 2021", False, "April 7, 2021"),
-        ("28-Feb-2020", False, "06-Mar-2020"),
+        ("28-Feb-2020", False, "6-Mar-2020"),
         ("12MAR2021", False, "19MAR2021"),
         ("Mar. 3, 2021", False, "Mar. 10, 2021"),
         ("20210312", False, "20210319"),
@@ -148,8 +149,6 @@ def test_the_key_decides_the_shift() -> None:
     ],
 )
 def test_a_date_moves_and_keeps_its_form(text: str, first: bool, moved: str) -> None:
-    if text == "28-Feb-2020":
-        moved = "6-Mar-2020"
     assert shifted(text, timedelta(weeks=1), first, date(2025, 1, 1)) == moved
 
 
@@ -240,5 +239,5 @@ def test_protected_terms_know_spellings_and_ordinary_words() -> None:
     terms = ProtectedTerms(PHRASES, PROSE)
     text = "She has CROHNS disease, and Charcot Marie Tooth disease."
     assert {text[start:end] for start, end in terms.spans(text)} >= {"CROHNS disease", "Charcot Marie Tooth disease"}
-    assert terms.eponym("Crohn") and not terms.eponym("Smith")
-    assert terms.ordinary("Scan") and not terms.ordinary("Crohn")
+    assert (terms.eponym("Crohn"), terms.eponym("Smith")) == (True, False)
+    assert (terms.ordinary("Scan"), terms.ordinary("Crohn")) == (True, False)

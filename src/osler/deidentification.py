@@ -1,10 +1,11 @@
 """Identifiers of persons found in clinical notes and replaced, medicine left alone.
 
-Rules, lists and a small spaCy model propose (:mod:`osler.recognizers`); what looks like a disease, a drug or an ordinary
-word is dropped (:mod:`osler.protected_terms`); the rest is replaced (:mod:`osler.surrogate`). What was measured, and
+Rules, lists and a small spaCy model propose (:mod:`osler.recognizers`); what looks like a disease, a drug or an
+ordinary word is dropped (:mod:`osler.protected_terms`); the rest is replaced (:mod:`osler.surrogate`). What was measured, and
 what is missed, stands in docs/decisions.md: no rule set finds everything, so what comes out is not anonymous by itself.
 """
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import multiprocessing
@@ -18,7 +19,7 @@ from typing import TypedDict
 
 from osler import surrogate
 from osler.errors import InputError
-from osler.identifier import CERTAIN, FULL_NAME, LIKELY, POSSIBLE, STOP, SURNAME, Identifier
+from osler.identifier import CERTAIN, FULL_NAME, GENERIC, LIKELY, POSSIBLE, STOP, SURNAME, Identifier
 from osler.protected_terms import ProtectedTerms, Span
 from osler.surrogate import Surrogates
 
@@ -29,22 +30,9 @@ _FULL_NAME, _SURNAME = re.compile(FULL_NAME), re.compile(SURNAME)
 _STOP = re.compile(rf"(?:{STOP})\b", re.I)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _PREPOSITION = re.compile(r"\b(?:in|from|near|at|to|of|outside|around)\s(?:the\s)?$", re.I)
-_HEAD_NOUN = re.compile(r"(?i)\b(?:hospital|infirmary|clinic|cent(?:er|re)|surgery|hospice|home|trust|university|college|school|pharmacy"
+_HEAD_NOUN = re.compile(r"(?i)\b(?:hospital|infirmary|clinic|"
+    r"cent(?:er|re)|surgery|hospice|home|trust|university|college|school|pharmacy"
                         r"|practice|institute|health|medical|foundation|memorial)\b")  # fmt: skip
-# An institution is nobody's in particular when its name has only such words.
-_GENERIC = frozenset(
-    "a an the and of for at in on to our your local day night general community regional district teaching university children childrens"
-    " women womens men mens mother maternity acute private public cottage psychiatric mental health hospital hospitals medical centre center"
-    " clinic surgery family primary secondary tertiary care emergency accident urgent walk nursing home residential rest school high"
-    " pharmacy practice outpatient inpatient out patients patient laboratory trust foundation nhs referring previous new old another same"
-    " this that his her their my cardiac cancer heart eye dental orthopaedic orthopedic spinal stroke pain sleep memory diabetes asthma"
-    " respiratory renal dialysis fertility antenatal postnatal orthodontic transplant trauma burns rehabilitation veterans army military"
-    " cardiology neurology oncology haematology hematology dermatology rheumatology paediatric pediatric psychiatry gastroenterology"
-    " endocrinology urology gynaecology gynecology obstetrics ophthalmology radiology immunology genetics genetic movement disorders"
-    " disorder headache epilepsy breast wound foot falls st ward department unit secretary main state national royal hospice college"
-    " retirement assisted living prison church library system board group institute academy surgical surgeon plastic vascular thoracic"
-    " gp doctors doctor nurse nurses ltd inc limited llc plc".split()
-)
 
 
 class AuditRow(TypedDict):
@@ -66,7 +54,9 @@ class Deidentifier:
 
     def __init__(self, key: str, protected: ProtectedTerms) -> None:
         if len(key) < MIN_KEY:
-            raise InputError(f"a key of {len(key)} characters: who guesses it can undo the shift of dates; use {MIN_KEY} or more")
+            raise InputError(
+                f"a key of {len(key)} characters: who guesses it can undo the shift of dates; use {MIN_KEY} or more"
+            )
         try:
             from osler import recognizers
         except ImportError as error:
@@ -138,7 +128,11 @@ class Deidentifier:
         pieces, end = [], 0
         for identifier in identifiers:
             original = text[identifier.start : identifier.end]
-            new = self._surrogates.of(patient, identifier.type, original) if identifier.type not in ("DATE", "AGE") else "90+"
+            new = (
+                self._surrogates.of(patient, identifier.type, original)
+                if identifier.type not in ("DATE", "AGE")
+                else "90+"
+            )
             if identifier.type == "DATE":
                 new = surrogate.shifted(original, shift, day_first, today) or "[DATE]"
             pieces += [text[end : identifier.start], new]
@@ -170,7 +164,9 @@ class Deidentifier:
             return Identifier(*span, candidate.type, candidate.by, candidate.score)
         start, found = candidate.start, text[candidate.start : candidate.end].split("\n")[0].rstrip(" ,.:;-(")
         found = re.sub(r"['’]s$", "", found) if candidate.type != "ORGANIZATION" else found
-        title = re.match(r"(?i)(?:(?:re|dear|hi|hello|dr|mr|mrs|ms|miss|prof|professor|nurse|sister)\b[.:]?\s+)+", found)
+        title = re.match(
+            r"(?i)(?:(?:re|dear|hi|hello|dr|mr|mrs|ms|miss|prof|professor|nurse|sister)\b[.:]?\s+)+", found
+        )
         skip = title.end() if title else 0
         return Identifier(start + skip, start + len(found), candidate.type, candidate.by, candidate.score)
 
@@ -188,13 +184,17 @@ class Deidentifier:
             "ORGANIZATION",
         ):
             return False
-        judge = {"NAME": self._is_name, "PLACE": self._is_place, "ORGANIZATION": self._is_organization}.get(candidate.type)
+        judge = {"NAME": self._is_name, "PLACE": self._is_place, "ORGANIZATION": self._is_organization}.get(
+            candidate.type
+        )
         return judge is None or judge(text, candidate, found)
 
     def _ordinary(self, word: str) -> bool:
         """Whether it is a word of the terminologies or of English, inflected or not."""
         word = word.lower()
-        stems = (word, word.removesuffix("s"), word.removesuffix("ed"), word.removesuffix("d"), word.removesuffix("ing"), word.removesuffix("ing") + "e")
+        stems = [word, word.removesuffix("s")]
+        if len(word) > 6:  # Sayed does not come from say
+            stems += [word.removesuffix("ed"), word.removesuffix("d"), word.removesuffix("ing"), word[:-3] + "e"]
         return self._protected.ordinary(word) or any(stem in self._english for stem in stems)
 
     def _is_name(self, text: str, candidate: Identifier, found: str) -> bool:
@@ -204,10 +204,11 @@ class Deidentifier:
         given = [word for word in words if self._recognizers.plain(word) in self._given]
         foreign = [word for word in words if not self._ordinary(word) and not self._protected.eponym(word)]
         if candidate.by == "initials":
-            return not self._ordinary(words[-1]) or words[-1].lower() in self._surnames
+            known = words[-1].lower() in self._surnames or len(words) > 1
+            return known or not self._protected.ordinary(words[-1])
         if candidate.score >= LIKELY:
             return len(words) == 1 or bool(given or foreign)
-        if candidate.by in ("name cue", "name beside number", "subject"):
+        if candidate.by in ("name cue", "name beside number", "name above address", "second subject", "subject"):
             return bool(given or foreign)
         if candidate.by in ("title lower", "who speaks", "sentence subject"):
             return bool(foreign)
@@ -238,14 +239,16 @@ class Deidentifier:
         if candidate.by == "SpacyRecognizer":
             told = _HEAD_NOUN.search(found) or _PREPOSITION.search(text, max(0, candidate.start - 14), candidate.start)
             capitals = all(word.isupper() for word in _LETTERS.findall(found))
-            return bool(told) and not capitals and any(
-                not self._ordinary(w) and not self._protected.eponym(w) and w not in _GENERIC for w in words
+            return (
+                bool(told)
+                and not capitals
+                and any(not self._ordinary(w) and not self._protected.eponym(w) and w not in GENERIC for w in words)
             )
         if candidate.score <= POSSIBLE:  # the Parkinson Clinic is a department, Mayo Clinic is not
             of_eponym = not re.search(r"(?i)\b(?:the|a|our|this) $", text[: candidate.start])
-            foreign = [w for w in words if w not in _GENERIC and not self._ordinary(w)]
+            foreign = [w for w in words if w not in GENERIC and not self._ordinary(w)]
             return any(of_eponym or not self._protected.eponym(w) for w in foreign)
-        return any(word not in _GENERIC for word in words) or "st" in words
+        return any(word not in GENERIC for word in words) or "st" in words
 
     def _mentions(self, text: str, kept: list[Identifier], protected: list[Span]) -> Iterator[Identifier]:
         """Other places where a word of a name stands: a patient is Jane Smith once, and Smith from then on."""
@@ -258,7 +261,9 @@ class Deidentifier:
         forms = {form for word in words for form in (word, word.upper(), word.title() if word.isupper() else word)}
         if not forms:
             return
-        for match in re.finditer(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(forms, key=len, reverse=True)))})(?!\w)", text):
+        for match in re.finditer(
+            rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(forms, key=len, reverse=True)))})(?!\w)", text
+        ):
             if not any(start < match.end() and match.start() < end for start, end in protected):
                 yield Identifier(*match.span(), "NAME", "mention", POSSIBLE)
 

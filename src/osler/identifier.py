@@ -4,6 +4,7 @@ The types follow the Safe Harbor list of HIPAA (45 CFR 164.514(b)(2)); a year al
 89 are no identifiers there, and none here. In a pattern the group ``x`` is the identifier, the rest is what tells it.
 """
 
+# ruff: noqa: E501, SIM905  (a pattern is read in one piece)
 from __future__ import annotations
 
 import re
@@ -58,7 +59,7 @@ STOP = (
     "|Responsible|Result\\w*|Reviewed|RN|R\\.N|Sender|Senior|Sent|Serial|SHO|She|Signed|Sincerely|Sir|Sister|Social|Son|Specialist|SpR"
     "|SSN|Subject|Surgery|Surname|Team|Tel\\w*|Thank\\w*|That|The|They|This|To|Today|Transcribed|Typed|Unit|Ward|We|Wife|With|Yours"
     "|January|February|April|June|July|August|September|October|November|December|Monday|Tuesday|Wednesday|Thursday|Friday"
-    "|Saturday|Sunday|I|A|An|DATE|DOB|PATIENT|NAME|EXAM|ORDERED|CLINICAL|BY|OF|REFERRING|SEX"
+    "|Saturday|Sunday|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|I|A|An|DATE|DOB|PATIENT|NAME|EXAM|ORDERED|CLINICAL|BY|OF|REFERRING|SEX"
 )
 CAPITALISED = rf"(?!(?:{STOP})\b(?!['’-]\w)){_U}{_L}+(?:-{_L}+)*"
 _INITIAL = rf"(?!(?:I|A)\s){_U}\."
@@ -68,7 +69,9 @@ _PARTICLE = (
 )
 SURNAME = rf"{_PARTICLE}*{CAPITALISED}"
 FULL_NAME = rf"(?<![\w/])(?:(?:{CAPITALISED}|{_INITIAL}|{_U})[ ])*?(?:{_PARTICLE})*{CAPITALISED}(?:[ ](?:{_INITIAL}[ ]|{_PARTICLE})*{CAPITALISED})*"
-_REVERSED = rf"(?:{_PARTICLE})*{CAPITALISED}(?:[ ]{CAPITALISED})?,[ ]?{CAPITALISED}(?:[ ](?:{_INITIAL}|{_U}\b|{CAPITALISED}))*"
+_REVERSED = (
+    rf"(?:{_PARTICLE})*{CAPITALISED}(?:[ ]{CAPITALISED})?,[ ]?{CAPITALISED}(?:[ ](?:{_INITIAL}|{_U}\b|{CAPITALISED}))*"
+)
 _NAME = rf"(?:{_REVERSED}|{FULL_NAME})"
 # Not in any case: "412 ms. Murphy".
 _TITLE = r"(?:Drs?|DR|Doctors?|MR|Mr|MRS|Mrs|MS|Ms|Miss|MISS|Mx|Messrs|Profs?|Professor|Sir|Dame|Rev(?:erend)?|Nurse|Sister|Matron|Midwife|dr|mr|mrs)\b\.?"
@@ -88,7 +91,7 @@ _NAME_LABEL = (
 )
 _NAME_CUE = (
     r"(?i:patient|pt|re|from|to|cc|copy to|subject|contact|consultant|gp|registrar|dear|hi|hello|dear doctor|dear dr"
-    r"|with|by|spoke to|colleagues?|under(?: the care of)?|called"
+    r"|with|by|spoke to|according to|thank you,|thanks,|/s/|colleagues?|under(?: the care of)?|called"
     r"|on behalf of|on behalf of my patient,|student|nurse|physiotherapist|social worker|secretary|interpreter|pharmacist|carer|dietitian"
     r"|therapist|i am|this is|named|known as"
     r"|wife|husband|spouse|partner|son|daughter|mother|mum|mom|father|dad|brother|sister|aunt|uncle|cousin|niece|nephew|grand\w+|friend"
@@ -129,6 +132,21 @@ INSTITUTION = (
 )
 _MINOR_INSTITUTION = r"Clinic|Cent(?:er|re)|Practice|House|Lodge|Manor|Associates|Partners|Imaging"
 
+# An institution is nobody's in particular when its name has only such words.
+GENERIC = frozenset(
+    "a an the and of for at in on to our your local day night general community regional district teaching university children childrens"
+    " women womens men mens mother maternity acute private public cottage psychiatric mental health hospital hospitals medical centre center"
+    " clinic surgery family primary secondary tertiary care emergency accident urgent walk nursing home residential rest school high"
+    " pharmacy practice outpatient inpatient out patients patient laboratory trust foundation nhs referring previous new old another same"
+    " this that his her their my cardiac cancer heart eye dental orthopaedic orthopedic spinal stroke pain sleep memory diabetes asthma"
+    " respiratory renal dialysis fertility antenatal postnatal orthodontic transplant trauma burns rehabilitation veterans army military"
+    " cardiology neurology oncology haematology hematology dermatology rheumatology paediatric pediatric psychiatry gastroenterology"
+    " endocrinology urology gynaecology gynecology obstetrics ophthalmology radiology immunology genetics genetic movement disorders"
+    " disorder headache epilepsy breast wound foot falls st ward department unit secretary main state national royal hospice college"
+    " retirement assisted living prison church library system board group institute academy surgical surgeon plastic vascular thoracic"
+    " gp doctors doctor nurse nurses ltd inc limited llc plc".split()
+)
+
 
 def _rule(name: str, kind: str, score: float, pattern: str) -> Rule:
     return Rule(name, kind, score, re.compile(pattern))
@@ -140,7 +158,7 @@ RULES = (
     _rule("url", "URL", CERTAIN, r"(?P<x>(?:https?://|www\.)[^\s<>\"')]*[^\s<>\"').,;:])"),
     _rule("domain", "URL", CERTAIN, r"(?<![@\w.])(?P<x>(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|uk|io|health|info)(?:/[^\s<>\"')]*[^\s<>\"').,;:])?)(?![\w@])"),
     _rule("ipv4", "IP", CERTAIN, r"(?<![\d.])(?P<x>(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d))(?![\d.]\d)"),
-    _rule("ipv6", "IP", CERTAIN, r"(?i)(?<![\w:])(?P<x>(?:[0-9a-f]{1,4}:){2,7}(?::?[0-9a-f]{1,4}){1,6})(?![\w:])"),
+    _rule("ipv6", "IP", CERTAIN, r"(?i)(?<![\w:])(?P<x>(?=[0-9a-f:]*(?:::|(?:[0-9a-f]+:){7}))[0-9a-f]{0,4}(?:::?[0-9a-f]{1,4}){2,7})(?![\w:])"),
     _rule("phone label", "PHONE", CERTAIN,
           r"(?i:\b(?:tele?phone|tel|phone|mobile|mob|cell|fax|call(?:ed)?(?: (?:me|us|her|him))?(?: on| at| from)?"
           r"|reach(?:ed)? (?:me |us |her |him )?(?:on|at)|contact(?:ed)? (?:me |us |her |him )?(?:on|at))\b(?: (?:number|no))?)"
@@ -154,7 +172,7 @@ RULES = (
     _rule("nhs", "NATIONAL_ID", CERTAIN, r"(?i:\b(?:nhs|chi|h ?& ?c)(?:\s?(?:number|num|no\.?|#))?)" + _SEP + r"(?P<x>\d{3}[ -]?\d{3}[ -]?\d{4})\b"),
     _rule("national insurance", "NATIONAL_ID", LIKELY, r"\b(?P<x>[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])\b"),
     _rule("record label", "RECORD", CERTAIN,
-          rf"(?i:\b(?:(?:MRN|CRN|URN|(?:our|your) ref(?:erence)?|patient id|medical record|hospital id){_NO}?|(?:MR|unit|hosp(?:ital)?\.?|patient|chart|case(?: notes?)?"
+          rf"(?i:\b(?:(?:MRN|CRN|URN|(?:(?:our|your) )?ref(?:erence)?|patient id|med(?:ical)?\.? rec(?:ord)?|hospital id){_NO}?|(?:MR|unit|hosp(?:ital)?\.?|patient|chart|case(?: notes?)?"
           rf"|record|accession|episode|encounter|visit|specimen|sample|lab(?:oratory)?|study|referral|file|registration){_NO}))\.?" + _SEP + _ID),
     _rule("account label", "ACCOUNT", CERTAIN,
           rf"(?i:\b(?:(?:account|acct|a/c|policy|medicaid|medicare|subscriber|iban|insurance|billing|invoice|claim){_NO}?|(?:member(?:ship)?|group|plan|beneficiary|card|health plan){_NO}))\.?" + _SEP + _ID),
@@ -175,7 +193,7 @@ RULES = (
     _rule("date numeric", "DATE", LIKELY, r"(?<![\w/.-])(?P<x>\d{1,2}([/.-])\d{1,2}\2(?:\d{4}|\d{2}))(?![\w/]|[.-]\d)"),
     _rule("date iso", "DATE", CERTAIN, rf"(?<![\w/.-])(?P<x>{_YEAR}([/.-]){_MON}\2{_DAY})(?=T\d\d:|(?![\w/]|[.-]\d))"),
     _rule("date compact", "DATE", LIKELY, rf"(?i:\b(?:dates?|dob|born|on|dated|seen|exam\w*)\b[^\d\n]{{0,12}})(?P<x>{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?!\w)"),
-    _rule("date day month", "DATE", CERTAIN, rf"(?<![\w/.])(?P<x>{_DAY}{_TH}?[ -]?(?:of )?{_MONTH}\.?(?:,?[ -]?(?:of )?(?:{_YEAR}|['’]?\d{{2}}(?!\w|:\d)))?){_NO_UNIT}"),
+    _rule("date day month", "DATE", CERTAIN, rf"(?<![\w/.])(?P<x>{_DAY}{_TH}?[ /-]?(?:of )?{_MONTH}\.?(?:,?[ /-]?(?:of )?(?:{_YEAR}|['’]?\d{{2}}(?!\w|:\d)))?){_NO_UNIT}"),
     _rule("date day-month-year joined", "DATE", CERTAIN, rf"(?<![\w/.])(?P<x>{_DAY}(?i:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(?:{_YEAR}|\d{{2}}))(?!\w)"),
     _rule("date month day", "DATE", CERTAIN, rf"(?<!\w)(?P<x>{_MONTH}\.? {_DAY}{_TH}?\b(?:,? {_YEAR}|, ?['’]?\d{{2}}(?!\w))?){_NO_UNIT}"),
     _rule("date month year", "DATE", CERTAIN, rf"(?<!\w)(?P<x>{_MONTH}\.?,?(?: of)?[ -]{_YEAR})(?!\w)"),
@@ -184,7 +202,7 @@ RULES = (
           r"(?i:\b(?:on|since|until|till|from|by|dated?|before|after|due|seen)\s)(?P<x>\d{1,2}/\d{1,2})(?![\w/]|[.]\d|\s?(?:mmHg|to \d|points|on the))"),
     # Where somebody lives.
     _rule("street", "ADDRESS", CERTAIN,
-          rf"(?<![\w/.-])(?P<x>(?:{_UNIT},? )?(?:\d+ [A-Z]\w+ (?:Court|House), )?\d{{1,5}}[A-Za-z]? (?:(?:[NSEW]|N[EW]|S[EW])\.? )?(?:(?:The|[A-Z][\w'’.-]*|\d+(?:st|nd|rd|th)) ){{0,3}}?"
+          rf"(?<![\w/.-])(?P<x>(?:{_UNIT},? )?(?:\d+ [A-Z]\w+ (?:Court|House), )?\d{{1,5}}[A-Za-z]? (?:(?:[NSEW]|N[EW]|S[EW])\.? )?(?:(?:The|[A-Z][\w'’.-]*|\d+(?:st|nd|rd|th)) ){{0,5}}?"
           rf"(?:The )?(?:(?:{_STREET})\b\.?(?! (?:Road|Rd|Street|St|Avenue|Ave|Lane|Ln|Court|Ct|Drive|Crescent|Terrace|Pkwy)\b)|[A-Z]\w+(?:way|gate|side)\b(?: (?:{_STREET})\b\.?)?)(?:,? {_UNIT})?)"),
     _rule("po box", "ADDRESS", CERTAIN, r"(?i:\b(?P<x>P\.? ?O\.? Box \d+))"),
     _rule("house", "ADDRESS", CERTAIN, rf"(?P<x>{_UNIT}, [A-Z]\w+ (?:House|Court|Lodge|Mansions))"),
@@ -196,7 +214,7 @@ RULES = (
     # Not MD or PA without a ZIP code: those are physicians, and assistants of theirs.
     _rule("city before state", "PLACE", LIKELY,
           rf"(?P<x>[A-Z][\w'’.-]+(?: [A-Z][\w'’.-]+){{0,2}}), (?:(?:{_STATES}) \d{{5}}|(?!MD|PA)(?:{_STATES})(?=[.,;)]|\s*$|\s*\n))"),
-    _rule("city after street", "PLACE", CERTAIN, rf"\d[A-Za-z]? (?:[\w'’.]+ ){{0,3}}(?:{_STREET})\b\.?(?:,? {_UNIT})?,?[ \n]{{1,2}}(?P<x>(?:{CAPITALISED}[ -]){{0,2}}{CAPITALISED})(?=,? (?:{_STATES})\b|,?\s+[A-Z]{{1,2}}\d|[.,;]|\s*\n)"),
+    _rule("city after street", "PLACE", CERTAIN, rf"\d[A-Za-z]? (?:[\w'’.]+ ){{0,5}}(?:{_STREET}|[A-Z]\w+(?:way|gate|side))\b\.?(?:,? {_UNIT})?,?[ \n]{{1,2}}(?P<x>(?:{CAPITALISED}[ -]){{0,2}}{CAPITALISED})(?=,? (?:{_STATES})\b|,?\s+[A-Z]{{1,2}}\d|[.,;]|\s*\n)"),
     _rule("city before postcode", "PLACE", CERTAIN, rf"(?P<x>(?:{CAPITALISED}[ -]){{0,2}}{CAPITALISED}),?\s+[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]? ?\d[A-Z]{{2}}\b"),
     # What somebody belongs to.
     _rule("institution", "ORGANIZATION", LIKELY,
@@ -209,7 +227,7 @@ RULES = (
     _rule("titles", "NAME", CERTAIN, rf"(?<!\w)(?:Drs|Messrs|Doctors)\.?[ ]+{FULL_NAME}(?: and|,? &|,)[ ](?P<x>{FULL_NAME})"),
     _rule("title lower", "NAME", POSSIBLE, r"(?<!\w)(?:[Dd]r|[Mm]rs?|[Mm]s)\.?[ ](?P<x>[a-z]{3,}(?:-[a-z]+)?)\b"),
     _rule("name label", "NAME", LIKELY, rf"\b{_NAME_LABEL}(?:[ ]?[:=-]|[ ]is)?\s{{1,3}}{_TITLES}(?P<x>{_NAME})"),
-    _rule("name cue", "NAME", POSSIBLE, rf"\b{_NAME_CUE}(?:[:,(-]{{1,2}})?[ ]\(?{_TITLES}(?P<x>{_NAME})"),
+    _rule("name cue", "NAME", POSSIBLE, rf"(?<!\w){_NAME_CUE}(?:[:,(-]{{1,2}})?[ ]\(?{_TITLES}(?P<x>{_NAME})"),
     _rule("subject", "NAME", POSSIBLE, rf"(?im:^(?:re|subject|ref|patient)\s?:)\s{{0,3}}{_TITLES}(?P<x>(?-i:{_NAME}))"),
     _rule("role", "NAME", LIKELY, rf"\b(?:SHO|FY[12]|F[12]|SpR|StR|ST[1-8]|CT[1-3]|HO|Cons|Pt|Resident)\.?:?[ ]{_TITLES}(?P<x>{FULL_NAME})"),
     _rule("who speaks", "NAME", POSSIBLE,
@@ -217,10 +235,12 @@ RULES = (
           r"|attends|attended|visits|visited|thinks|believes|remains|agrees|agreed|wants|wishes)\b"),
     _rule("initials", "NAME", LIKELY, rf"(?<![\w/.])(?P<x>(?:{_U}\.[ ]?){{1,3}}{_PARTICLE}*{CAPITALISED})"),
     _rule("name beside number", "NAME", POSSIBLE,
-          rf"(?P<x>{_NAME})\s{{0,2}}[|,;:(–-]{{1,2}}\s*(?:the |[A-Z][a-z]+day,? )?(?=(?i:DOB|D\.O\.B|born|date of birth|MRN|NHS|hosp|patient id|CRN|DOS)\b|\d{{1,4}}[/.-]\d{{1,2}}[/.-]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th)?[ -]?(?:{_MONTH})|(?:{_MONTH})\.? \d)"),
+          rf"(?P<x>{_NAME})\s{{0,2}}[|,;:(–-]{{1,2}}\s*(?:the |[A-Z][a-z]+day,? )?(?=(?i:DOB|D\.O\.B|born|date of birth|MRN|NHS|hosp|patient id|CRN|DOS)\b|\d{{4}}[/.-]|\d{{1,4}}[/.-]\d{{1,2}}[/.-]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th)?[ -]?(?:{_MONTH})|(?:{_MONTH})\.? \d)"),
     _rule("reversed beside number", "NAME", LIKELY,
           rf"(?P<x>{_REVERSED})(?=[ ,(]{{1,3}}(?i:DOB|MRN|MR ?#|CRN|NHS|patient id|hosp(?:ital)?\.? n|case|chart|unit n|record|medical record|\d{{6}}))"),
-    _rule("sentence subject", "NAME", POSSIBLE, rf"(?m:^|(?<=[.!?:]\s))(?P<x>{_PARTICLE}*{CAPITALISED})[ ](?:was|is|has|had|will|did|does|can|could|[a-z]{{2,}}(?:ed|[^s]s))\b"),
+    _rule("name above address", "NAME", POSSIBLE, rf"(?m:^){_TITLES}(?P<x>{FULL_NAME})(?=\n(?:{_UNIT}, )?\d{{1,5}}[A-Za-z]? [A-Z])"),
+    _rule("second subject", "NAME", POSSIBLE, rf"{CAPITALISED} and (?P<x>{CAPITALISED}) (?:are|were|have|had)\b"),
+    _rule("sentence subject", "NAME", POSSIBLE, rf"(?m:^|(?<=[.!?:]\s))(?P<x>{_PARTICLE}*{CAPITALISED})[ ](?:and {CAPITALISED} (?:are|were|have|had)|was|is|has|had|will|did|does|can|could|[a-z]{{2,}}(?:ed|[^s]s))\b"),
     _rule("sign-off", "NAME", LIKELY, rf"(?i:\b(?:sincerely|faithfully|truly|regards|wishes|thanks|thank you|cheers|signed))[,.]?\s*\n+\s*{_TITLES}(?P<x>{FULL_NAME})"),
     _rule("credential", "NAME", LIKELY, rf"(?P<x>{_NAME}),?[ ]{_CREDENTIAL}"),
     _rule("capitals reversed", "NAME", LIKELY, rf"(?m:^|(?<=\s))(?P<x>(?:{_PARTICLE})*[A-ZÀ-Þ][A-ZÀ-Þ'’-]{{2,}}, (?:{CAPITALISED})(?: {_U}\b\.?)?)(?=\s|$|[,.;(])"),

@@ -46,7 +46,7 @@ _STEMS = (
 _DRUG = re.compile(
     rf"\b(?:[Cc]o-)?{_CAPITALISED}(?:-{_CAPITALISED})?(?=[ ](?:inhaler|tablets?|cream|patch|drops|MR|XR|XL|SR|CR)\b"
     rf"|[ ]\d+(?:[.,]\d+)?(?:/\d+)?\s?(?:mg|mcg|micrograms?|g|units?|iu|ml|%|puffs?)\b)"
-    rf"|\b[A-Z][a-z]{{2,}}(?:{_STEMS})\b"
+    rf"|(?<=units of )[A-Z][a-z]+|\b[A-Z][a-z]{{2,}}(?:{_STEMS})\b"
 )
 
 

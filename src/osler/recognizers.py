@@ -4,6 +4,7 @@ Needs the extra ``deid``; :mod:`osler.deidentification` says so where it is miss
 a wheel, and Presidio's recognizers of URLs and e-mail addresses, which fetch a list of domains, are not used.
 """
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import re
@@ -45,7 +46,7 @@ STATES = (
     "|England|Scotland|Wales|Northern Ireland|Great Britain|Britain|UK|U.K|USA|US|U.S|America|Europe|Asia|Africa|Australia"
 )
 _BEFORE_PLACE = re.compile(r"\b(?:in|from|to|near|of|at|outside|around|via|between|visiting|visited|left)\s$", re.I)
-_AFTER_PLACE = re.compile(r",? (?:[A-Z]{2}\b|[A-Z]{1,2}\d)")
+_AFTER_PLACE = re.compile(r",? (?:[A-Z]{2}\b|[A-Z]{1,2}\d[A-Z\d]? \d)")
 _NAME = re.compile(FULL_NAME)
 
 
@@ -53,12 +54,12 @@ def analyzer() -> tuple[AnalyzerEngine, frozenset[str]]:
     """The engine, ready to analyse English, and the model's words: WordNet's, in small letters, without names."""
     # Named entities only: nobody reads the tags and lemmas, which take more than half of the time.
     nlp = spacy.load(MODEL, exclude=["tagger", "parser", "attribute_ruler"])
-    index = nlp.get_pipe("lemmatizer").lookups.get_table("lemma_index")
+    index = nlp.get_pipe("lemmatizer").lookups.get_table("lemma_index")  # type: ignore[attr-defined]
     nlp.remove_pipe("lemmatizer")
-    nouns = set(index["noun"]) - given_names() - towns() - {name for name in surnames(None)}
+    nouns = set(index["noun"]) - given_names() - towns() - surnames(None)
     words = frozenset(nouns.union(index["verb"], index["adj"], index["adv"]))
     engine = SpacyNlpEngine(ner_model_configuration=_entities())
-    engine.nlp = {"en": nlp}
+    engine.nlp = {"en": nlp}  # type: ignore[assignment]
     rules = [RuleRecognizer(rule) for rule in RULES]
     # Presidio's, for what has a check digit or a numbering plan.
     checked = [
@@ -74,8 +75,24 @@ def analyzer() -> tuple[AnalyzerEngine, frozenset[str]]:
 
 def _entities() -> NerModelConfiguration:
     kept = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "ORG": "ORGANIZATION"}
-    ignored = "CARDINAL DATE EVENT LANGUAGE LAW MONEY NORP ORDINAL PERCENT PRODUCT QUANTITY TIME WORK_OF_ART".split()
-    return NerModelConfiguration(model_to_presidio_entity_mapping=kept, labels_to_ignore=ignored, default_score=POSSIBLE)
+    ignored = [
+        "CARDINAL",
+        "DATE",
+        "EVENT",
+        "LANGUAGE",
+        "LAW",
+        "MONEY",
+        "NORP",
+        "ORDINAL",
+        "PERCENT",
+        "PRODUCT",
+        "QUANTITY",
+        "TIME",
+        "WORK_OF_ART",
+    ]
+    return NerModelConfiguration(
+        model_to_presidio_entity_mapping=kept, labels_to_ignore=ignored, default_score=POSSIBLE
+    )
 
 
 def found(engine: AnalyzerEngine, texts: Iterable[str], batch: int) -> Iterator[tuple[str, list[Identifier]]]:
@@ -87,7 +104,9 @@ def found(engine: AnalyzerEngine, texts: Iterable[str], batch: int) -> Iterator[
 
 def _identifier(result: RecognizerResult) -> Identifier:
     by = result.recognition_metadata[RecognizerResult.RECOGNIZER_NAME_KEY]
-    score = LIKELY if by in ("PhoneRecognizer", "NhsRecognizer", "CreditCardRecognizer", "IbanRecognizer") else result.score
+    score = (
+        LIKELY if by in ("PhoneRecognizer", "NhsRecognizer", "CreditCardRecognizer", "IbanRecognizer") else result.score
+    )
     kind = TYPES.get(result.entity_type, result.entity_type)
     return Identifier(result.start, result.end, kind, by, score)
 
@@ -183,5 +202,7 @@ def towns() -> frozenset[str]:
 def regions() -> frozenset[str]:
     """Countries and states, which are no identifiers, in small letters."""
     # "*aa" points to the name under "aa".
-    countries = {names[names["en"].lstrip("*")] if names["en"][0] == "*" else names["en"] for names in LOCALE_DATA.values()}
+    countries = {
+        names[names["en"].lstrip("*")] if names["en"][0] == "*" else names["en"] for names in LOCALE_DATA.values()
+    }
     return frozenset(name.lower() for name in countries.union(STATES.split("|")))

@@ -85,7 +85,9 @@ def shifted(text: str, by: timedelta, day_first: bool, today: date) -> str | Non
     moved = value + by
     # 12/10/2021 may be of either style; a lone digit is of one only.
     numbers = [part for part, field in zip(parts, fields, strict=True) if field in ("day", "month")]
-    padded = any(part[0] == "0" for part in numbers) or ("monthname" not in fields and min(map(len, numbers), default=2) > 1)
+    padded = any(part[0] == "0" for part in numbers) or (
+        "monthname" not in fields and min(map(len, numbers), default=2) > 1
+    )
     new = iter([_written(part, field, moved, padded) for part, field in zip(parts, fields, strict=True)])
     return _PART.sub(lambda match: next(new), text)
 

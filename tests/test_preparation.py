@@ -142,6 +142,30 @@ def test_the_new_task_and_recipe_train_and_are_evaluated_as_they_stand(clinic: P
     assert test["systems"]["tfidf_svm"]["metrics"]["accuracy"]["value"] > 0.9
 
 
+def test_identifiers_are_replaced_and_diseases_are_not(tmp_path: Path) -> None:
+    pytest.importorskip("presidio_analyzer", reason="the extra deid is not installed")
+    made = rows(30)
+    made[0]["note"] = (
+        "Mrs Margaret Whitfield (MRN 00483921) was seen by Dr Alan Pemberton on 03/04/2019."
+        " Her mother has Wilson disease. She can be reached at margaret.whitfield@example.org or 020 7946 0958."
+    )
+    export(tmp_path / "export.csv", made)
+    (tmp_path / "key").write_text("a secret that nobody guesses\n")
+    done = script(tmp_path, "prepare_data", "export.csv", *NAMED, "--deidentify", "key", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    assert "identifiers replaced: " in done.stdout
+    everything = "".join(path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    for identifier in ("Whitfield", "Margaret", "Pemberton", "00483921", "03/04/2019", "example.org", "7946"):
+        assert identifier not in everything
+    assert "Her mother has Wilson disease." in everything
+    for name in (*(row["record"] for row in made), *(row["patient"] for row in made)):
+        assert f'"{name}"' not in everything, "record numbers are identifiers, too"
+    audit = [json.loads(line) for line in (tmp_path / "out" / "deidentification_audit.jsonl").read_text().splitlines()]
+    assert {"case_id", "start", "end", "type", "rule"} == set(audit[0])
+    report = json.loads((tmp_path / "out" / "data_report.json").read_text())
+    assert sum(report["identifiers"].values()) == len(audit) > 5
+
+
 def test_a_prepared_file_that_was_edited_is_refused(clinic: Path) -> None:
     folder = clinic / "clinic" / "tasks" / "clinic"
     assert len(task.load(folder).source.split("test")) > 10

@@ -16,9 +16,10 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,10 +35,12 @@ from osler.reading import Record, Rejected
 from osler.schema import Problem, read_yaml
 from osler.splitting import SPLITS, assign
 
+if TYPE_CHECKING:
+    from osler.deidentification import Deidentifier
+
 HELD_OUT = SPLITS[1:]
 REPORT = "data_report.json"
 BATCH = 1000  # rows
-SHORTEST_KEY = 16  # characters
 
 Array = npt.NDArray[Any]
 
@@ -103,14 +106,22 @@ def prepare(
 
 
 def read_key(path: Path) -> str:
-    """The secret of a key file. Raises :class:`InputError` where it is missing or too short to be one."""
+    """The secret of a key file, of which de-identification makes surrogates.
+
+    Raises:
+        InputError: it is missing or too short, or the extra ``deid`` is not installed.
+    """
+    from osler.deidentification import MIN_KEY
+
+    if find_spec("presidio_analyzer") is None:
+        raise InputError("--deidentify needs the extra `deid`: pip install 'osler[deid]'")
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: cannot be read as a key file ({error}); make one: openssl rand -hex 32 > {path}"
         ) from None
-    if len(key) < SHORTEST_KEY:
+    if len(key) < MIN_KEY:
         raise InputError(f"{path}: {len(key)} characters are no secret; make one: openssl rand -hex 32 > {path}")
     return key
 
@@ -216,35 +227,43 @@ class _Cleaner:
     def __init__(self, cleaning: Cleaning, key: str | None) -> None:
         self._cleaning = cleaning
         self._key = key
-        self._deidentifier: Any = None  # a language model: each process loads its own
+        self._deidentifier: Deidentifier | None = None  # a language model: each process loads its own
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         rows = [self._cleaning.clean(text, label) for text, label in zip(batch["text"], batch["label"], strict=True)]
         texts = [row.text for row in rows]
-        found: list[list[Any]] = [[] for _ in rows]
+        found: list[Sequence[Any]] = [[] for _ in rows]
         if self._key is not None:
             kept = [n for n, row in enumerate(rows) if row.dropped is None]
-            patients = [batch["group"][n] or batch["case_id"][n] for n in kept]
-            for n, (text, identifiers) in zip(kept, self._replaced([texts[n] for n in kept], patients), strict=True):
-                texts[n] = text
-                found[n] = [[i.start, i.end, i.type, i.by] for i in identifiers]
+            ids, groups = batch["case_id"], batch["group"]
+            notes = ((ids[n], texts[n], groups[n] or ids[n]) for n in kept)
+            for n, (_, text, audit) in zip(kept, self._deidentified(self._key, notes), strict=True):
+                texts[n], found[n] = text, audit
         return {
             "text": texts,
             "label": [row.label for row in rows],
             "dropped": [row.dropped or "" for row in rows],
             "changed": [",".join(row.changed) for row in rows],
-            "identifiers": [json.dumps(entries) for entries in found],
+            "identifiers": [json.dumps(audit) for audit in found],
             "words": [len(text.split()) for text in texts],
             "key": [_key(text) for text in texts],
         }
 
-    def _replaced(self, texts: Sequence[str], patients: Sequence[str]) -> Iterable[tuple[str, list[Any]]]:
-        assert self._key is not None
+    def _deidentified(
+        self, key: str, notes: Iterable[tuple[str, str, str]]
+    ) -> Iterable[tuple[str, str, Sequence[Any]]]:
         if self._deidentifier is None:
-            from osler.deidentification import Deidentifier  # an extra that need not be installed
+            self._deidentifier = _deidentifier(key)
+        return self._deidentifier.replace_all(notes)
 
-            self._deidentifier = Deidentifier(self._key)
-        return self._deidentifier.replace_all(texts, patients)
+
+def _deidentifier(key: str) -> Deidentifier:
+    """What replaces identifiers and leaves the names of diseases alone, such as those in the files of the task ``hpo``."""
+    from osler import deidentification, protected_terms, pypi  # an extra that need not be installed
+
+    source = read_yaml(Path(__file__).resolve().parents[2] / "tasks" / "hpo" / "task.yaml")["source"]
+    files = pypi.fetch_many([source["ontology"], source["annotations"]])
+    return deidentification.Deidentifier(key, protected_terms.load(*files))
 
 
 def _clean(raw: Any, work: Path, cleaning: Cleaning, key: str | None) -> Any:
@@ -361,9 +380,8 @@ class Table:
 
     def audit(self) -> Iterator[dict[str, Any]]:
         """Where identifiers stood in the texts that stay, and never what they were."""
-        for raw, row in self.pairs(self.kept):
-            for start, end, type_, by in json.loads(row["identifiers"]):
-                yield {"case_id": raw["case_id"], "start": start, "end": end, "type": type_, "by": by}
+        for _, row in self.pairs(self.kept):
+            yield from json.loads(row["identifiers"])
 
 
 def _write(table: Table, work: Path, audited: bool) -> dict[str, str]:

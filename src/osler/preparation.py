@@ -258,7 +258,7 @@ class _Cleaner:
 
 
 def _deidentifier(key: str) -> Deidentifier:
-    """What replaces identifiers and leaves the names of diseases alone, such as those in the files of the task ``hpo``."""
+    """What replaces identifiers and leaves the names of diseases alone, those of the task ``hpo`` among others."""
     from osler import deidentification, protected_terms, pypi  # an extra that need not be installed
 
     source = read_yaml(Path(__file__).resolve().parents[2] / "tasks" / "hpo" / "task.yaml")["source"]

@@ -61,7 +61,9 @@ def test_the_table_shows_the_tuned_model_and_not_another_system(tmp_path: Path, 
     expected.record([evaluated(tmp_path, path, 0, 0.4)], path)
     row = expected.overview(tmp_path).splitlines()[-1]
     assert "| 1.5 min on 2 threads, 2.3 GB | test | 24 | 0.400 [0.400, 0.400] |  | 0.300 [0.300, 0.300] |" in row
-    assert expected.details(path).splitlines()[4].startswith("| tiny-made-up@1.0.0 | 0.400")
+    page = expected.details(path).splitlines()
+    assert page[0] == "Trained in 1.5 minutes on 2 threads of 2 cores (a CPU), with 2.3 GB of memory."
+    assert page[6].startswith("| tiny-made-up@1.0.0 | 0.400")
 
 
 def test_robustness_is_recorded_where_it_was_measured_and_only_with_the_same_predictions(

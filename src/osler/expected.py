@@ -170,8 +170,7 @@ def _rows(recipe: Recipe, shown: Path, path: Path) -> list[str]:
     if not path_of(path).is_file():
         return [f"{head} {NOT_RUN} | {NOT_RUN} | | | | | | |"]
     expected = read_json(path_of(path))
-    threads = f"{expected['threads']} thread{'s' if expected['threads'] > 1 else ''}"
-    cost = f"{expected['train_minutes']:g} min on {threads}, {expected['peak_memory_gb']:g} GB"
+    cost = f"{expected['train_minutes']:g} min on {_threads(expected)}, {expected['peak_memory_gb']:g} GB"
     rows = []
     for split in (split for split in recipe.evaluation.splits if split in expected["splits"]):
         values = expected["splits"][split]
@@ -192,6 +191,10 @@ def _rows(recipe: Recipe, shown: Path, path: Path) -> list[str]:
     return rows
 
 
+def _threads(expected: Mapping[str, Any]) -> str:
+    return f"{expected['threads']} thread{'s' if expected['threads'] > 1 else ''}"
+
+
 def _over_seeds(values: Sequence[float]) -> str:
     """``0.961 (0.953–0.967, 3)``: mean, range and number of training seeds; nothing where there was one."""
     return f"{mean(values):.3f} ({min(values):.3f}–{max(values):.3f}, {len(values)})" if len(values) > 1 else ""
@@ -200,7 +203,11 @@ def _over_seeds(values: Sequence[float]) -> str:
 def details(recipe_path: Path) -> str:
     """Markdown: every system on every split of one recipe's expected file."""
     recipe, expected = recipes.load(recipe_path), read_json(path_of(recipe_path))
-    lines = []
+    hardware = expected["hardware"]
+    lines = [
+        f"Trained in {expected['train_minutes']:g} minutes on {_threads(expected)} of {hardware['cores']} cores"
+        f" ({hardware['cpu'] or 'CPU'}), with {expected['peak_memory_gb']:g} GB of memory."
+    ]
     for split in (split for split in recipe.evaluation.splits if split in expected["splits"]):
         values = expected["splits"][split]
         lines += [

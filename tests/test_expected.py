@@ -155,6 +155,16 @@ def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_bas
     assert expected.NOT_RUN in expected.overview(tmp_path)
 
 
+def test_benchmarks_that_were_answered_are_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    run = evaluated(tmp_path, path, 0, 0.4)
+    (record,) = read_json(run.results)["records"]
+    write_json(run.scored("medqa"), {"records": [{**record, "task": "medqa", "n": 7}]})
+    write_json(run.scored("medqa", partial=True), {"records": [{**record, "task": "medqa", "n": 3}]})
+    expected.record([run], path)
+    assert expected.overview(tmp_path).splitlines()[-1] == "| tiny | medqa | test | 7 | 0.400 [0.400, 0.400] | – |"
+
+
 def test_a_baseline_the_recipe_lists_and_nobody_recorded_is_named(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make(tmp_path, tiny_base)
     recorded = expected.record([evaluated(tmp_path, path, 0, 0.4)], path)

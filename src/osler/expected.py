@@ -77,6 +77,7 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
             "tolerance": _tolerance(list(seeds.values())) if len(seeds) >= MIN_SEEDS else None,
             "splits": {record["split"]: _split(record, tuned_name(recipe)) for record in results[0]["records"]},
             "robustness": _robustness(runs[0], recipe, results[0]),
+            "benchmarks": _benchmarks(runs[0], recipe),
         },
     )
     return path_of(recipe_path)
@@ -151,14 +152,39 @@ def _robustness(run: Run, recipe: Recipe, results: Mapping[str, Any]) -> dict[st
     return splits or None
 
 
+def _benchmarks(run: Run, recipe: Recipe) -> dict[str, Any] | None:
+    """Benchmark → split → number of cases and what the tuned model made of them; None where none was answered."""
+    found: dict[str, Any] = {}
+    for path in sorted(run.folder.glob("results-*.json")):
+        for record in read_json(path)["records"]:
+            if path == run.scored(record["task"]):  # not a part of the cases
+                metrics = record["systems"][tuned_name(recipe)]["metrics"]
+                kept = {name: metrics[name] for name in ("accuracy", "parse_rate") if name in metrics}
+                found.setdefault(record["task"], {})[record["split"]] = {"n": record["n"], **kept}
+    return found or None
+
+
 def overview(root: Path) -> str:
-    """Markdown: one row a recipe under ``root/recipes``, with the first split's numbers or "not run yet"."""
+    """Markdown: the splits of every recipe under ``root/recipes``, or "not run yet"; then the benchmarks answered."""
     lines = [
         "| recipe | base, method | training | split | n | accuracy [95%] | over seeds | TF-IDF + SVM | top-3 | top-5 |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for path in sorted((root / "recipes").rglob("*.yaml")):
         lines += _rows(recipes.load(path), path.relative_to(root / "recipes"), path)
+    answered = []
+    for path in sorted((root / "recipes").rglob("*.expected.json")):
+        recipe = str(path.relative_to(root / "recipes")).removesuffix(".expected.json")
+        for benchmark, splits in (read_json(path).get("benchmarks") or {}).items():
+            for split, of in splits.items():
+                cells = [recipe, benchmark, split, f"{of['n']:,}", cell(of["accuracy"]), cell(of.get("parse_rate"))]
+                answered.append(f"| {' | '.join(cells)} |")
+    if answered:
+        head = [
+            "| recipe | benchmark | split | n | accuracy [95%] | answers that could be read |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += ["", *head, *answered]
     return "\n".join(lines)
 
 

@@ -7,14 +7,17 @@
 Made-up clinical notes of about 300 characters. One in ten has one to three near-duplicates (Jaccard similarity of
 character 5-shingles of 0.8 or more), one in twenty a decoy below that. Every system runs in a process of its own on the
 same file; its memory is that of all its processes, shared pages counted once, sampled five times a second. `osler` is
-normal forms, clusters and splits; `datasketch` is what its manual shows (one process, an index that is asked before it
-is added to) with the pairs it proposes compared exactly, and without a split. Exit status 1: osler misses a target.
+normal forms, clusters and splits; `preparation` is all of scripts/prepare_data.py: reading JSONL, every step of
+cleaning, the same clusters and splits, writing, report; `datasketch` is what its manual shows (one process, an index
+that is asked before it is added to) with the pairs it proposes compared exactly, and without a split. Exit status 1:
+Osler misses a target.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import resource
@@ -124,6 +127,22 @@ def osler(texts: list[str]) -> np.ndarray:
     return found
 
 
+def preparation(texts: list[str]) -> None:
+    """Everything that is done to an export, from a file to files."""
+    from osler.cleaning import USUAL, steps
+    from osler.preparation import Preparation, prepare
+    from osler.reading import Columns, read
+
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name, "export.jsonl")
+        with file.open("w", encoding="utf-8") as lines:
+            for row, text in enumerate(texts):
+                lines.write(json.dumps({"id": row, "note": text, "diagnosis": f"diagnosis {row % 40}"}) + "\n")
+        texts.clear()  # it reads the file
+        rows = read(str(file), Columns("note", "diagnosis", "id"))
+        prepare(((None, row) for row in rows), Path(name, "out"), Preparation(steps(list(USUAL), "")), file.name)
+
+
 def datasketch(texts: list[str]) -> np.ndarray:
     """29 bands of 8 minima let 1 in 200 of the pairs at 0.8 slip, as osler's 47 of 10 do, for half the minima."""
     from datasketch import MinHash, MinHashLSH
@@ -150,7 +169,7 @@ def datasketch(texts: list[str]) -> np.ndarray:
     return np.array([root(row) for row in range(len(texts))])
 
 
-SYSTEMS = {"osler": osler, "datasketch": datasketch}
+SYSTEMS = {"osler": osler, "preparation": preparation, "datasketch": datasketch}
 
 
 def work(system: str, folder: Path) -> int:
@@ -159,7 +178,8 @@ def work(system: str, folder: Path) -> int:
     started, before = time.perf_counter(), processor()
     found = SYSTEMS[system](texts)
     print(json.dumps({"seconds": time.perf_counter() - started, "processor": processor() - before}))
-    np.save(folder / f"{system}.npy", found)
+    if found is not None:
+        np.save(folder / f"{system}.npy", found)
     return 0
 
 
@@ -199,6 +219,8 @@ def memory(pid: int) -> int:
 
 def quality(system: str, folder: Path) -> dict[str, float]:
     """``recall``: planted pairs in one cluster. ``precision``: rows in a cluster that are similar to one of it."""
+    if not (folder / f"{system}.npy").is_file():  # it writes files, no clusters
+        return {"planted": math.nan, "recall": math.nan, "precision": math.nan}
     found, pairs = np.load(folder / f"{system}.npy"), np.load(folder / "pairs.npy")
     planted = pairs[pairs[:, 2] >= THRESHOLD, :2].astype(int)
     texts = (folder / "texts.txt").read_text(encoding="utf-8").split("\n")
@@ -254,7 +276,7 @@ def report(results: dict[tuple[str, int], dict[str, Any]], rows: list[int], syst
             seconds, sizes = [results[system, n]["seconds"] for n in rows], [results[system, n]["bytes"] for n in rows]
             slopes = [np.polyfit(np.log(rows), np.log(values), 1)[0] for values in (seconds, sizes)]
             print(f"{system}: seconds grow with rows^{slopes[0]:.2f}, memory with rows^{slopes[1]:.2f}")
-            failed |= system == "osler" and slopes[0] > MAX_SLOPE
+            failed |= system != "datasketch" and slopes[0] > MAX_SLOPE
     for n in rows if len(systems) == len(SYSTEMS) else ():
         ours, theirs = results["osler", n], results["datasketch", n]
         times, part = theirs["seconds"] / ours["seconds"], ours["bytes"] / theirs["bytes"]
@@ -263,7 +285,7 @@ def report(results: dict[tuple[str, int], dict[str, Any]], rows: list[int], syst
     for (system, _), result in results.items():
         if system == "osler":
             failed |= result["recall"] < MIN_RECALL or result["precision"] < MIN_PRECISION
-            failed |= result["bytes"] > MAX_MEMORY
+        failed |= system != "datasketch" and result["bytes"] > MAX_MEMORY
     print(
         f"targets: recall {MIN_RECALL} and precision {MIN_PRECISION} or more, below {MAX_MEMORY / 1e9:.0f} GB, no"
         f" slower than datasketch, exponent of {MAX_SLOPE} or less: {'missed' if failed else 'met'}"

@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from osler import model
 from osler.errors import InputError
+from osler.manifest import fingerprint
 from osler.recipe import BaseSection
 
 TEXT = "A 72-year-old woman presents with crushing chest pain."
@@ -105,7 +106,7 @@ def test_pickled_weights_are_refused(tiny_base: BaseSection, tmp_path: Path) -> 
         with pytest.raises(InputError, match=r"no \.safetensors file"):
             refusing(base)
     with pytest.raises(InputError, match=r"no \.safetensors file"):
-        model.fingerprint(Path(base.model))
+        fingerprint(Path(base.model))
 
 
 def test_a_model_that_is_neither_here_nor_on_the_hub_is_named_with_the_way_out(tiny_base: BaseSection) -> None:
@@ -120,14 +121,14 @@ def test_a_model_that_is_neither_here_nor_on_the_hub_is_named_with_the_way_out(t
 
 
 def test_the_fingerprint_changes_with_the_weights_and_with_nothing_else(tiny_base: BaseSection, tmp_path: Path) -> None:
-    first = model.fingerprint(Path(tiny_base.model))
-    assert first == model.fingerprint(Path(copy_of(tiny_base, tmp_path / "copy").model))
+    first = fingerprint(Path(tiny_base.model))
+    assert first == fingerprint(Path(copy_of(tiny_base, tmp_path / "copy").model))
     (tmp_path / "copy" / "README.md").write_text("x")
-    assert first == model.fingerprint(tmp_path / "copy")
+    assert first == fingerprint(tmp_path / "copy")
     with (tmp_path / "copy" / "model.safetensors").open("r+b") as weights:
         weights.seek(-1, os.SEEK_END)
         weights.write(b"\x7f")
-    assert first != model.fingerprint(tmp_path / "copy")
+    assert first != fingerprint(tmp_path / "copy")
 
 
 def saved_adapter(base: BaseSection, folder: Path, dtype: torch.dtype) -> torch.nn.Module:

@@ -70,6 +70,8 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
     assert "grad_norm" not in done.stdout + done.stderr
     assert ", loss " in done.stderr
     assert "grad_norm" in (run / "train_log.jsonl").read_text()
+    for noise in ("gemm_4bit", "is_gradient_checkpointing"):
+        assert noise not in done.stderr
 
     again = script(tmp_path, "train", path)
     assert again.returncode == 0
@@ -80,9 +82,10 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
 
 def test_showing_the_plan_writes_nothing(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make(tmp_path, tiny_base)
-    planned = script(tmp_path, "train", path, "--plan")
+    planned = script(tmp_path, "train", path, "train.num_train_epochs=1", "--plan")
     assert planned.returncode == 0, planned.stderr
     assert "⟦" in planned.stdout
+    assert "(1 pass)" in planned.stdout
     assert not (tmp_path / "runs").exists()
 
 

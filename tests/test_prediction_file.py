@@ -139,6 +139,10 @@ def test_a_file_cut_off_in_its_last_line_is_refused(tmp_path: Path) -> None:
         (2 * (json.dumps(LINE) + "\n"), "svm.jsonl:2: case_id 'c1' of system 'svm' is on line 1 already"),
     ],
 )
+def test_a_file_that_is_not_one_prediction_a_line_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    assert complaint in refusal(tmp_path, text)
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
@@ -163,10 +167,6 @@ def test_a_bad_line_among_those_a_killed_run_left_is_named_with_the_way_out(tmp_
         read_parts(tmp_path / "svm.jsonl")
     assert str(refused.value).startswith(f"{part}:2: ")
     assert "delete this file" in str(refused.value)
-
-
-def test_a_file_that_is_not_one_prediction_a_line_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
-    assert complaint in refusal(tmp_path, text)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

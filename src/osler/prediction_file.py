@@ -113,8 +113,8 @@ def read_predictions(path: Path) -> list[Prediction]:
 
     Raises :class:`~osler.errors.InputError`, naming file, line and fault, for a file that cannot be read, holds no
     line, or has a line that is not JSON, misses a field, has an unknown one or one twice, holds a value
-    :class:`Prediction` refuses, or repeats a case of a system; where the file is of several tasks, or a system of several prompts or with
-    probabilities for a part of its answers only.
+    :class:`Prediction` refuses, or repeats a case of a system; where the file is of several tasks, or a system of
+    several prompts or with probabilities for a part of its answers only.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")

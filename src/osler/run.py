@@ -76,8 +76,8 @@ class Run:
     def scored(
         self, benchmark: str | None = None, splits: Sequence[str] | None = None, limit: int | None = None
     ) -> Path:
-        """``results.json``, or its like for a benchmark; of some ``splits`` only, or of their first ``limit`` cases, the
-        name says which: ``results-partial-test-first-3.json``."""
+        """``results.json``, or its like for a benchmark; where it is of some ``splits`` only, or of their first
+        ``limit`` cases, the name says which: ``results-partial-test-first-3.json``."""
         part = f"{''.join(f'-{split}' for split in splits or ())}{_first(limit)}"
         return self.folder / f"results{f'-{benchmark}' if benchmark else ''}{'-partial' if part else ''}{part}.json"
 
@@ -129,9 +129,10 @@ class Run:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Keep other evaluations out, which would write the same predictions; raise :class:`InputError` where one is at it.
+        """Keep other evaluations out, which would write the same predictions.
 
-        The lock is the kernel's and ends with the process that holds it, whichever way that ends.
+        Raises :class:`InputError` where one is at it. The lock is the kernel's and ends with the process that holds it,
+        whichever way that ends.
         """
         with (self.folder / ".evaluation.lock").open("a+") as file:
             try:
@@ -139,8 +140,8 @@ class Run:
             except BlockingIOError:
                 file.seek(0)
                 raise InputError(
-                    f"{self.folder}: process {file.read().strip() or 'unknown'} is evaluating it; wait until it is done,"
-                    " or end it, and start again: nothing is answered twice"
+                    f"{self.folder}: process {file.read().strip() or 'unknown'} is evaluating it; wait until it is"
+                    " done, or end it, and start again: nothing is answered twice"
                 ) from None
             file.truncate(0)
             file.write(f"{os.getpid()} on {os.uname().nodename}")
@@ -148,7 +149,7 @@ class Run:
             yield
 
     def set_aside(self) -> Path | None:
-        """Move all that was made of an earlier training into a folder ``earlier-<n>``, and return it; None for nothing."""
+        """Move what was made of an earlier training into a folder ``earlier-<n>`` and return that; None for nothing."""
         made = sorted(path for pattern in DERIVED for path in self.folder.glob(pattern))
         if not made:
             return None

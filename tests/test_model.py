@@ -286,7 +286,7 @@ def test_importing_osler_does_not_import_torch() -> None:
     "targets", ["all-linear", None, ["q_proj", "embed_tokens"], r".*\.self_attn\.[qk]_proj", ["layers.0.mlp.up_proj"]]
 )
 def test_layers_that_are_there_are_found(tiny_base: BaseSection, targets: object) -> None:
-    model.check_targets(tiny_base, {"target_modules": targets})
+    model.check_targets(tiny_base, {"target_modules": targets}, "a.yaml")
     get_peft_model(model.load_base(tiny_base), LoraConfig(task_type="CAUSAL_LM", target_modules=targets))
 
 
@@ -304,6 +304,6 @@ def test_layers_that_are_not_there_are_refused_as_peft_would_later(
     tiny_base: BaseSection, targets: object, complaint: str
 ) -> None:
     with pytest.raises(InputError, match=complaint):
-        model.check_targets(tiny_base, {"target_modules": targets})
+        model.check_targets(tiny_base, {"target_modules": targets}, "a.yaml")
     with pytest.raises((ValueError, re.error)):
         get_peft_model(model.load_base(tiny_base), LoraConfig(task_type="CAUSAL_LM", target_modules=targets))

@@ -118,7 +118,7 @@ def test_an_adapter_for_layers_there_are_not_is_refused_and_leaves_nothing_behin
     refused = script(tmp_path, "train", path, f"lora.target_modules={value}", "--output", tmp_path / "run")
     assert refused.returncode == 2, refused.stderr
     assert len(refused.stderr.splitlines()) == 1, refused.stderr
-    assert refused.stderr.startswith("error: lora.target_modules: ")
+    assert refused.stderr.startswith(f"error: {path}: lora.target_modules: ")
     assert said in refused.stderr
     assert "are down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj" in refused.stderr
     assert not (tmp_path / "run").exists()

@@ -129,9 +129,10 @@ def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any
     return model
 
 
-def check_targets(base: BaseSection, lora: Mapping[str, Any]) -> None:
+def check_targets(base: BaseSection, lora: Mapping[str, Any], where: str) -> None:
     """Raise :class:`InputError` where ``lora.target_modules`` names no layer of the base. Its weights are not loaded.
 
+    ``where`` is the recipe's file.
     As PEFT reads it, text is a regular expression for the whole name of a module, and an item of a list the end of
     one. PEFT would let an item that names nothing pass beside another that names something.
     """
@@ -145,7 +146,7 @@ def check_targets(base: BaseSection, lora: Mapping[str, Any]) -> None:
     expected = f"the linear layers of {base.model} are {', '.join(sorted(linear))}"
 
     def refuse(reason: str) -> NoReturn:
-        raise InputError(f"lora.target_modules: {show(asked)}: {reason}; {expected}")
+        raise InputError(f"{where}: lora.target_modules: {show(asked)}: {reason}; {expected}")
 
     if not asked:
         refuse("names nothing")

@@ -234,7 +234,7 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
     started_in = environment()  # before hours pass in which somebody commits or upgrades
     tokenizer = models.load_tokenizer(recipe.base)
     if recipe.lora is not None:
-        models.check_targets(recipe.base, recipe.lora)
+        models.check_targets(recipe.base, recipe.lora, str(recipe.path))
     chosen = task.load(recipes.find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
     data = build(recipe, chosen, tokenizer)
     with ExitStack() as stack:

@@ -198,7 +198,7 @@ def test_a_home_that_is_none_is_named_in_one_line(project: Path, home: str) -> N
     )
     assert refused.returncode == 2, refused.stderr
     assert "Traceback" not in refused.stderr
-    assert refused.stderr.splitlines()[-1].startswith("error: /dev/null/")
+    assert refused.stderr.splitlines()[-1].startswith("error: /dev/null")
     assert not (project / "out.json").exists()
 
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from osler import contamination, report, results, robustness, tables
 from osler import recipe as recipes
 from osler.errors import InputError, exit_status
-from osler.manifest import read_json
+from osler.manifest import read_record
 from osler.run import Run, tuned_name
 from osler.schema import read_yaml
 
@@ -34,20 +35,25 @@ def main() -> int:
     arguments = parser.parse_args()
     if (arguments.run is None) == (arguments.predictions is None):
         raise InputError("name either a run directory or --predictions FILE…")
+    if arguments.run and arguments.output:
+        raise InputError("--output is for --predictions; the results of a run are written into it")
     if arguments.limit is not None and arguments.limit < 1:
         raise InputError(f"--limit {arguments.limit}: at least 1")
     if arguments.predictions:
         if arguments.output is None:
             raise InputError("--predictions needs --output results.json")
-        report.path_beside(arguments.output)  # refuses a name that both would have, before anything is written
+        for option in ("benchmark", "robustness", "split", "limit"):
+            if getattr(arguments, option):
+                raise InputError(f"--{option} is for a run; --predictions scores all that is in its files")
+        report.check_output(arguments.output, arguments.predictions)
         scored = results.score(arguments.predictions, arguments.output)
         report.write(arguments.output, scored, arguments.predictions)
         print(tables.render_table(scored))
         return 0
     if arguments.robustness and (arguments.benchmark or len(arguments.split or []) > 1):
         raise InputError("--robustness is of one split of the recipe's own task")
-    run = Run(arguments.run)
-    table = evaluate(run, arguments.benchmark, arguments.split, arguments.limit, arguments.robustness)
+    splits = list(dict.fromkeys(arguments.split)) if arguments.split else None
+    table = evaluate(Run(arguments.run), arguments.benchmark, splits, arguments.limit, arguments.robustness)
     if table:
         print(table)
     return 0
@@ -56,8 +62,7 @@ def main() -> int:
 def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: int | None, perturb: bool) -> str | None:
     """Predictions for every system; then, from the files alone and by the main process, results and their table."""
     recipe = run.recipe()
-    if not run.finished:
-        raise InputError(f"{run.folder}: no manifest.json: training is not finished; run scripts/train.py again")
+    manifest = run.trained(recipe)
     if recipe.stage == "pretrain":
         raise InputError(f"{run.folder}: pre-trained, it answers nothing; fine-tune {run.adapter}, evaluate that run")
     tasks = recipes.find_tasks(run.folder)
@@ -67,29 +72,31 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
     for split in splits or []:
         if split not in known:
             raise InputError(f"--split {split}: {benchmark or 'the recipe'} evaluates {', '.join(known)}")
+    if not benchmark:
+        overlap = read_record(run.data_report, "contamination.splits", "contamination.settings")["contamination"]
     from accelerate import PartialState  # imports torch, as do the next
 
     from osler import mixture, model, prediction, task
 
     chosen = task.load(tasks / benchmark) if benchmark else task.load(tasks / recipe.task.name, recipe.task.panel)
-    manifest = read_json(run.manifest)
     if not benchmark and manifest["prompt_sha256"] != chosen.prompt.sha256:
         raise InputError(f"{run.folder}: trained with another prompt than tasks/{chosen.name} has now; train again")
     state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
     device_map = None if state.device.type == "cpu" else {"": state.device}
     asked = list(splits or known)
-    files = prediction.run(
-        run,
-        recipe,
-        chosen,
-        asked[:1] if perturb else asked,
-        limit,
-        tuned=lambda: model.load_tuned(recipe.base, run.adapter, device_map),
-        base=lambda: model.load_base(recipe.base, device_map),
-        tokenizer=model.load_tokenizer(recipe.base),
-        systems=robustness.systems(recipe) if perturb else None,
-        perturbations=robustness.planned(chosen.source.perturbations) if perturb else (),
-    )
+    with run.evaluating() if state.is_main_process else nullcontext():
+        files = prediction.run(
+            run,
+            recipe,
+            chosen,
+            asked[:1] if perturb else asked,
+            limit,
+            tuned=lambda: model.load_tuned(recipe.base, run.adapter, device_map),
+            base=lambda: model.load_base(recipe.base, device_map),
+            tokenizer=model.load_tokenizer(recipe.base),
+            systems=robustness.systems(recipe) if perturb else None,
+            perturbations=robustness.planned(chosen.source.perturbations) if perturb else (),
+        )
     if not state.is_main_process:
         return None
     if not files:
@@ -97,7 +104,7 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
     if perturb:
         measured = robustness.score(run, recipe, chosen.source.perturbations, asked[0], limit)
         if limit is None and run.results.is_file():  # the report shows robustness, too
-            scored = read_json(run.results)
+            scored = read_record(run.results, "records")
             files = [run.answers(r["task"], r["split"], system) for r in scored["records"] for system in r["systems"]]
             report.write(run.results, scored, files, report.texts_of(chosen.source, known), chosen.labels)
         return tables.render_robustness(measured)
@@ -105,9 +112,7 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         own = task.load(tasks / recipe.task.name, recipe.task.panel)
         learnt = [row for part in mixture.parts(recipe, own) for row in part.rows]
         overlap = contamination.contamination(learnt, {split: chosen.source.split(split) for split in asked})
-    else:
-        overlap = read_json(run.data_report)["contamination"]
-    output = run.scored(benchmark, partial=splits is not None or limit is not None)
+    output = run.scored(benchmark, splits, limit)
     scored = results.score(
         files,
         output,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from osler import recipe as recipes
 from osler.errors import InputError, exit_status
-from osler.manifest import read_json
+from osler.manifest import read_record
 from osler.run import Run
 
 
@@ -29,7 +29,7 @@ def main() -> int:
         if run.finished:
             from osler import contamination  # imports numpy: not for --help, not for a recipe that is refused
 
-            overlap = read_json(run.data_report)["contamination"]
+            overlap = read_record(run.data_report, "contamination.splits")["contamination"]
             contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
             run.open(recipe)  # what is evaluated, and how it is published, may have changed
             print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")

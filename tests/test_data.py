@@ -90,10 +90,13 @@ def test_without_a_max_length_nothing_is_cut(load: Callable[..., Loaded]) -> Non
 
 
 @pytest.mark.parametrize("max_length", [1, 20], ids=["shorter than an answer", "shorter than the question"])
-def test_a_max_length_without_room_for_the_question_is_refused(load: Callable[..., Loaded], max_length: int) -> None:
+def test_a_max_length_without_room_for_the_question_is_refused(
+    load: Callable[..., Loaded], tmp_path: Path, max_length: int
+) -> None:
     with pytest.raises(InputError) as error:
         build(*load(f"train.max_length={max_length}"))
-    assert str(error.value).startswith("max_length leaves ")
+    path = tmp_path / "recipes" / "tiny.yaml"
+    assert str(error.value).startswith(f"{path}: train.max_length: {max_length} has no room for a prompt of made_up: ")
     assert "\n" not in str(error.value)
 
 

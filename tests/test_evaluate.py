@@ -151,7 +151,55 @@ def test_a_limited_evaluation_leaves_the_real_one_alone(project: Path) -> None:
     done = script(project, "evaluate", RUN, "--limit", "3")
     assert done.returncode == 0, done.stderr
     assert [(project / RUN / name).read_bytes() for name in ("results.json", "report.html")] == before
-    assert "headline split <b>test</b>: 3 cases" in (project / RUN / "report-partial.html").read_text()
+    assert "headline split <b>test</b>: 3 cases" in (project / RUN / "report-partial-first-3.html").read_text()
+    assert script(project, "evaluate", RUN, "--split", "test").returncode == 0
+    assert "24 cases" in (project / RUN / "report-partial-test.html").read_text()
+
+
+def test_a_run_whose_adapter_or_recipe_was_exchanged_is_refused_before_a_model_is_loaded(project: Path) -> None:
+    weights, recipe = project / RUN / "adapter" / "adapter_model.safetensors", project / RUN / "recipe.yaml"
+    for path, old, new in ((weights, b"F32", b"F16"), (recipe, b"seed: 0", b"seed: 1")):
+        whole = path.read_bytes()
+        assert old in whole
+        path.write_bytes(whole.replace(old, new))
+        refused = script(project, "evaluate", RUN)
+        path.write_bytes(whole)
+        assert refused.returncode == 2
+        assert f"{RUN / path.relative_to(project / RUN).parts[0]}: not " in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("script_name", ["evaluate", "train"])
+def test_a_data_report_without_what_is_needed_of_it_is_named(project: Path, script_name: str) -> None:
+    report = project / RUN / "data_report.json"
+    whole = report.read_text()
+    report.write_text("{}")
+    refused = script(project, script_name, RUN if script_name == "evaluate" else project / "recipes" / "tiny.yaml")
+    report.write_text(whole)
+    assert refused.returncode == 2
+    assert "data_report.json: the key contamination.splits is missing" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("home", ["HOME", "HF_HOME"])
+def test_a_home_that_is_none_is_named_in_one_line(project: Path, home: str) -> None:
+    file = project / RUN / "predictions" / "made_up-test-majority.jsonl"
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "evaluate.py"),
+        "--predictions",
+        str(file),
+        "--output",
+        "out.json",
+    ]
+    variables = {key: value for key, value in environment(project).items() if key not in ("HF_HOME", "XDG_CACHE_HOME")}
+    refused = subprocess.run(
+        command, cwd=project, env={**variables, home: "/dev/null"}, capture_output=True, text=True, timeout=60
+    )
+    assert refused.returncode == 2, refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert refused.stderr.splitlines()[-1].startswith("error: /dev/null")
+    assert not (project / "out.json").exists()
 
 
 def test_perturbed_cases_are_answered_once_and_compared(project: Path) -> None:
@@ -187,7 +235,7 @@ def test_perturbed_cases_are_answered_once_and_compared(project: Path) -> None:
 def test_a_few_perturbed_cases_have_files_of_their_own(project: Path) -> None:
     done = script(project, "evaluate", RUN, "--robustness", "--limit", "3")
     assert done.returncode == 0, done.stderr
-    measured = json.loads((project / RUN / "robustness-partial.json").read_text())
+    measured = json.loads((project / RUN / "robustness-first-3.json").read_text())
     assert {row["n"] for rows in measured["records"].values() for row in rows} <= {0, 1, 2, 3}
     cases = (project / RUN / "predictions-first-3" / "made_up-test-tfidf_svm.jsonl").read_text().splitlines()
     copies = project / RUN / "predictions-perturbed-first-3" / "typos-0.1" / "made_up-test-tfidf_svm.jsonl"
@@ -205,7 +253,12 @@ def test_a_few_perturbed_cases_have_files_of_their_own(project: Path) -> None:
         ([], "name either a run directory or --predictions"),
         (["--predictions", "missing.jsonl"], "--output"),
         (["--predictions", "missing.jsonl", "--output", "out.json"], "missing.jsonl"),
-        (["--predictions", "missing.jsonl", "--output", "report.html"], "the name of the report"),
+        (["--predictions", "missing.jsonl", "--output", "report.html"], "name a file that ends in .json"),
+        (["--predictions", "a.jsonl", "--output", "out.json", "--limit", "3"], "--limit is for a run"),
+        (["--predictions", "a.jsonl", "--output", "out.json", "--split", "test"], "--split is for a run"),
+        (["--predictions", "a.jsonl", "--output", "out.json", "--robustness"], "--robustness is for a run"),
+        (["--predictions", "a.jsonl", "--output", "out.json", "--benchmark", "medqa"], "--benchmark is for a run"),
+        ([RUN, "--output", "out.json"], "the results of a run are written into it"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(project: Path, arguments: list[str | Path], said: str) -> None:

@@ -160,7 +160,7 @@ def test_benchmarks_that_were_answered_are_in_the_table(tmp_path: Path, tiny_bas
     run = evaluated(tmp_path, path, 0, 0.4)
     (record,) = read_json(run.results)["records"]
     write_json(run.scored("medqa"), {"records": [{**record, "task": "medqa", "n": 7}]})
-    write_json(run.scored("medqa", partial=True), {"records": [{**record, "task": "medqa", "n": 3}]})
+    write_json(run.scored("medqa", limit=3), {"records": [{**record, "task": "medqa", "n": 3}]})
     expected.record([run], path)
     assert expected.overview(tmp_path).splitlines()[-1] == "| tiny | medqa | test | 7 | 0.400 [0.400, 0.400] | – |"
 

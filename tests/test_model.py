@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from osler import model
 from osler.errors import InputError
+from osler.manifest import fingerprint
 from osler.recipe import BaseSection
 
 TEXT = "A 72-year-old woman presents with crushing chest pain."
@@ -105,7 +107,7 @@ def test_pickled_weights_are_refused(tiny_base: BaseSection, tmp_path: Path) -> 
         with pytest.raises(InputError, match=r"no \.safetensors file"):
             refusing(base)
     with pytest.raises(InputError, match=r"no \.safetensors file"):
-        model.fingerprint(Path(base.model))
+        fingerprint(Path(base.model))
 
 
 def test_a_model_that_is_neither_here_nor_on_the_hub_is_named_with_the_way_out(tiny_base: BaseSection) -> None:
@@ -120,14 +122,14 @@ def test_a_model_that_is_neither_here_nor_on_the_hub_is_named_with_the_way_out(t
 
 
 def test_the_fingerprint_changes_with_the_weights_and_with_nothing_else(tiny_base: BaseSection, tmp_path: Path) -> None:
-    first = model.fingerprint(Path(tiny_base.model))
-    assert first == model.fingerprint(Path(copy_of(tiny_base, tmp_path / "copy").model))
+    first = fingerprint(Path(tiny_base.model))
+    assert first == fingerprint(Path(copy_of(tiny_base, tmp_path / "copy").model))
     (tmp_path / "copy" / "README.md").write_text("x")
-    assert first == model.fingerprint(tmp_path / "copy")
+    assert first == fingerprint(tmp_path / "copy")
     with (tmp_path / "copy" / "model.safetensors").open("r+b") as weights:
         weights.seek(-1, os.SEEK_END)
         weights.write(b"\x7f")
-    assert first != model.fingerprint(tmp_path / "copy")
+    assert first != fingerprint(tmp_path / "copy")
 
 
 def saved_adapter(base: BaseSection, folder: Path, dtype: torch.dtype) -> torch.nn.Module:
@@ -278,3 +280,30 @@ def test_importing_osler_does_not_import_torch() -> None:
     subprocess.run(
         [sys.executable, "-c", "import sys, osler, osler.pypi; sys.exit('torch' in sys.modules)"], check=True
     )
+
+
+@pytest.mark.parametrize(
+    "targets", ["all-linear", None, ["q_proj", "embed_tokens"], r".*\.self_attn\.[qk]_proj", ["layers.0.mlp.up_proj"]]
+)
+def test_layers_that_are_there_are_found(tiny_base: BaseSection, targets: object) -> None:
+    model.check_targets(tiny_base, {"target_modules": targets}, "a.yaml")
+    get_peft_model(model.load_base(tiny_base), LoraConfig(task_type="CAUSAL_LM", target_modules=targets))
+
+
+@pytest.mark.parametrize(
+    ("targets", "complaint"),
+    [
+        ("q_proj", r'"q_proj": no module is called "q_proj" \(.*did you mean \[q_proj\]'),
+        ([".*_proj"], r"no module is called"),
+        (["mlp"], r'"mlp" names a LlamaMLP, which takes no adapter'),
+        (".*", r"names a Llama\w+, which takes no adapter"),
+        ("(", r"none that can be read"),
+    ],
+)
+def test_layers_that_are_not_there_are_refused_as_peft_would_later(
+    tiny_base: BaseSection, targets: object, complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        model.check_targets(tiny_base, {"target_modules": targets}, "a.yaml")
+    with pytest.raises((ValueError, re.error)):
+        get_peft_model(model.load_base(tiny_base), LoraConfig(task_type="CAUSAL_LM", target_modules=targets))

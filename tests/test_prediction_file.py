@@ -12,7 +12,7 @@ import pytest
 
 from osler.errors import InputError
 from osler.manifest import write_atomically
-from osler.prediction_file import Prediction, read_predictions, write_predictions
+from osler.prediction_file import Prediction, read_parts, read_predictions, write_predictions
 
 LINE: dict[str, Any] = {
     "case_id": "c1",
@@ -141,6 +141,32 @@ def test_a_file_cut_off_in_its_last_line_is_refused(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_not_one_prediction_a_line_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     assert complaint in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (json.dumps(LINE)[:-1] + ', "label": "OMIM:2"}', "the field 'label' is there twice"),
+        (json.dumps(LINE).replace('"sex"', '"sex": "male", "sex"'), "the field 'sex' is there twice"),
+        ('{"text": ' + 100_000 * "[" + 100_000 * "]" + "}", "nested too deep"),
+    ],
+    ids=["key twice", "subgroup twice", "deep"],
+)
+def test_json_that_python_would_read_another_way_or_not_at_all_is_refused(
+    tmp_path: Path, line: str, complaint: str
+) -> None:
+    message = refusal(tmp_path, json.dumps({**LINE, "case_id": "c0"}) + "\n" + line + "\n")
+    assert message.startswith(f"{tmp_path / 'svm.jsonl'}:2: {complaint}")
+
+
+@pytest.mark.parametrize("line", [b'{"case_id": "c2"}', b"\xff\xfe"])
+def test_a_bad_line_among_those_a_killed_run_left_is_named_with_the_way_out(tmp_path: Path, line: bytes) -> None:
+    part = tmp_path / ".svm.jsonl.part-0"
+    part.write_bytes(json.dumps(LINE).encode() + b"\n" + line + b"\n")
+    with pytest.raises(InputError) as refused:
+        read_parts(tmp_path / "svm.jsonl")
+    assert str(refused.value).startswith(f"{part}:2: ")
+    assert "delete this file" in str(refused.value)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from osler.errors import InputError
 from osler.model import load_tokenizer
-from osler.prompt import Prompt, completion, completions
+from osler.prompt import Prompt, TooLong, completion, completions
 from osler.recipe import BaseSection
 from osler.schema import read_yaml
 
@@ -136,11 +136,11 @@ def test_no_more_is_cut_than_has_to_be(tokenizer: PreTrainedTokenizerBase) -> No
     assert len(tokens) > whole - 10
 
 
-def test_no_room_for_the_question_is_refused_with_both_lengths(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_no_room_for_the_question_is_refused_with_its_length(tokenizer: PreTrainedTokenizerBase) -> None:
     needed = len(ASK.encode(tokenizer, ""))
-    with pytest.raises(InputError) as error:
+    with pytest.raises(TooLong) as error:
         ASK.encode_within(tokenizer, TEXT, needed - 1)
-    assert str(error.value) == (f"max_length leaves {needed - 1} tokens for the prompt; without text it has {needed}")
+    assert error.value.tokens == needed
 
 
 def test_an_answer_is_the_label_and_its_end(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -351,9 +351,30 @@ def test_the_report_stands_beside_the_results(output: str, expected: str, tmp_pa
     assert report.path_beside(tmp_path / output) == tmp_path / expected
 
 
-def test_results_that_would_be_overwritten_by_their_report_are_refused() -> None:
-    with pytest.raises(InputError, match="the name of the report"):
-        report.path_beside(Path("report.html"))
+@pytest.mark.parametrize(
+    ("output", "complaint"),
+    [
+        ("a.jsonl", "results are JSON; name a file that ends in .json"),
+        ("report.html", "results are JSON; name a file that ends in .json"),
+        ("a.json", "a.json would overwrite .*a.json, which it is made from"),
+        ("link.json", "link.json would overwrite .*a.json, which it is made from"),
+        ("b.json", "b.html would overwrite .*b.html, which it is made from"),
+        ("data_report.json", "data_report.json would overwrite .*data_report.json"),
+        ("folder.json", r"is a folder; name a file in it, such as .*folder.json/results.json"),
+        ("a.json/results.json", "a.json is not a folder"),
+    ],
+)
+def test_results_that_would_overwrite_what_they_are_made_from_or_cannot_be_written_are_refused(
+    tmp_path: Path, output: str, complaint: str
+) -> None:
+    files = [tmp_path / name for name in ("a.json", "b.html", "a.jsonl")]
+    for file in (*files, tmp_path / "data_report.json"):
+        file.write_text("what is in it")
+    (tmp_path / "link.json").symlink_to("a.json")
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(InputError, match=complaint):
+        report.check_output(tmp_path / output, files)
+    report.check_output(tmp_path / "new" / "results.json", files)
 
 
 def test_a_questions_options_are_shown_below_it() -> None:

@@ -376,7 +376,7 @@ def test_two_publications_are_too_few_for_an_interval(tmp_path: Path) -> None:
     assert record["comparisons"][0]["low"] is None
     assert record["comparisons"][0]["p_value"] >= 0.5
     table = tables.render_table(scored)
-    assert "60 cases of 2 groups" in table
+    assert "60 cases of 2 groups (publications): intervals are over groups; of too few, only a share has one" in table
     assert max(map(len, table.splitlines())) <= 110
     assert "None" not in table + tables.markdown_table(scored)
 
@@ -463,6 +463,7 @@ def test_systems_that_disagree_about_a_group_are_refused_and_one_that_knows_none
         results.score([tmp_path / "a", tmp_path / "b"], tmp_path / "results.json", resamples=20)
     record = results.score([tmp_path / "old", tmp_path / "a"], tmp_path / "results.json", resamples=20)["records"][0]
     assert record["groups"] == 1
+    assert "60 cases of 1 group (" in tables.render_table({"records": [record]})
 
 
 def test_a_refused_file_leaves_the_old_results_alone(files: list[Path], tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from project import make
+from project import environment, make
 
 from osler import recipe as recipes
 from osler.errors import InputError
+from osler.manifest import fingerprint, write_json
 from osler.recipe import BaseSection
 from osler.run import Run, mark_complete
 
@@ -74,3 +79,108 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, tiny_base: Bas
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a run directory is what"):
         Run(tmp_path).recipe()
+
+
+def trained(folder: Path, tiny: BaseSection, **manifest: Any) -> tuple[Run, Path]:
+    """A finished run, as far as its files say, and the recipe's file."""
+    path = make(folder, tiny)
+    recipe, run = recipes.load(path), Run(folder / "run")
+    run.open(recipe)
+    run.adapter.mkdir()
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    bound = {"sha256": recipe.sha256, "run_sha256": recipe.run_sha256}
+    content = {"recipe": bound, "prompt_sha256": "ab", "adapter_sha256": fingerprint(run.adapter), **manifest}
+    write_json(run.manifest, content)
+    return run, path
+
+
+def test_a_trained_run_is_that_of_its_recipe_whatever_is_evaluated_now(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, path = trained(tmp_path, tiny_base)
+    assert run.trained(run.recipe())["prompt_sha256"] == "ab"
+    run.open(recipes.load(path, ["evaluation.baselines=[majority]"]))
+    run.trained(run.recipe())
+    (run.folder / "recipe.yaml").write_text(recipes.load(path, ["train.seed=5"]).to_yaml())
+    with pytest.raises(InputError, match=r"run/recipe\.yaml: not what the adapter was trained with"):
+        run.trained(run.recipe())
+
+
+def test_another_adapter_than_training_wrote_is_not_evaluated(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, _ = trained(tmp_path, tiny_base)
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"others")
+    with pytest.raises(InputError, match="adapter: not the weights that training wrote"):
+        run.trained(run.recipe())
+    run.adapter.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="adapter: is gone: bring it back"):
+        run.trained(run.recipe())
+
+
+def test_a_run_from_before_these_hashes_were_written_down_is_believed(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, _ = trained(tmp_path, tiny_base, recipe={"sha256": "cd"}, adapter_sha256=None)
+    run.trained(run.recipe())
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [("{}", "recipe.sha256"), ("[]", "recipe.sha256"), ('{"recipe": {"sha256": "ab"}}', "prompt_sha256")],
+)
+def test_a_manifest_without_its_keys_is_named(tmp_path: Path, tiny_base: BaseSection, content: str, key: str) -> None:
+    run, _ = trained(tmp_path, tiny_base)
+    run.manifest.write_text(content)
+    with pytest.raises(InputError, match=rf"run/manifest\.json: the key {key} is missing"):
+        run.trained(run.recipe())
+
+
+def test_what_was_made_of_an_earlier_training_is_moved_away_whole(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.set_aside() is None
+    for number in (1, 2):
+        for path in (run.answers("t", "test", "s"), run.answers("t", "test", "s", 3), run.results, run.train_log):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(str(number))
+        earlier = tmp_path / f"earlier-{number}"
+        assert run.set_aside() == earlier
+        assert {path.name for path in earlier.iterdir()} == {"predictions", "predictions-first-3", "results.json"}
+        assert (earlier / "predictions" / "t-test-s.jsonl").read_text() == str(number)
+    assert {path.name for path in tmp_path.iterdir()} == {"earlier-1", "earlier-2", "train_log.jsonl"}
+
+
+def test_a_run_is_evaluated_by_one_process_at_a_time_and_a_killed_one_is_none(tmp_path: Path) -> None:
+    code = "import pathlib, sys, time; from osler.run import Run\n"
+    code += f"with Run(pathlib.Path({str(tmp_path)!r})).evaluating(): print('at it', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "at it\n"
+        refused = pytest.raises(InputError, match=rf"{tmp_path}: process {other.pid} on .* is evaluating it; wait")
+        with refused, Run(tmp_path).evaluating():
+            pass
+        other.kill()
+    with Run(tmp_path).evaluating():
+        pass
+
+
+def test_results_of_a_part_say_which() -> None:
+    run = Run(Path())
+    names = [run.scored(*part).name for part in (("medqa",), (None, ["a", "b"]), (None, None, 3), (None, ["a"], 3))]
+    assert names == [
+        "results-medqa.json",
+        "results-partial-a-b.json",
+        "results-partial-first-3.json",
+        "results-partial-a-first-3.json",
+    ]
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below/it"])
+def test_a_run_directory_that_is_none_is_refused_before_anything_else(
+    tmp_path: Path, tiny_base: BaseSection, folder: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file is not a folder; name another place"):
+        Run(tmp_path / folder).check(recipes.load(make(tmp_path, tiny_base)))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_refused_before_anything_else(tmp_path: Path, tiny_base: BaseSection) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="locked may not be written into"):
+        Run(tmp_path / "locked" / "run").check(recipes.load(make(tmp_path, tiny_base)))

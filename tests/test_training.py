@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from osler import recipe as recipes
 from osler import task
 from osler.data import build
+from osler.manifest import fingerprint
 from osler.model import load_base, load_tokenizer
 from osler.recipe import BaseSection
 from osler.run import Run, mark_complete
@@ -60,6 +61,8 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
     }
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["recipe"]["sha256"] == recipes.load(run / "recipe.yaml").sha256
+    assert manifest["recipe"]["run_sha256"] == recipes.load(path).run_sha256
+    assert manifest["adapter_sha256"] == fingerprint(run / "adapter")
     assert manifest["steps"] == 6
     assert manifest["rows_in"] == manifest["rows_out"] == 24
     assert not [p for p in run.rglob("*") if p.suffix in (".bin", ".pkl") and p.parent.name == "adapter"]
@@ -70,6 +73,8 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
     assert "grad_norm" not in done.stdout + done.stderr
     assert ", loss " in done.stderr
     assert "grad_norm" in (run / "train_log.jsonl").read_text()
+    for noise in ("gemm_4bit", "is_gradient_checkpointing"):
+        assert noise not in done.stderr
 
     again = script(tmp_path, "train", path)
     assert again.returncode == 0
@@ -80,9 +85,10 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
 
 def test_showing_the_plan_writes_nothing(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make(tmp_path, tiny_base)
-    planned = script(tmp_path, "train", path, "--plan")
+    planned = script(tmp_path, "train", path, "train.num_train_epochs=1", "--plan")
     assert planned.returncode == 0, planned.stderr
     assert "⟦" in planned.stdout
+    assert "(1 pass)" in planned.stdout
     assert not (tmp_path / "runs").exists()
 
 
@@ -95,6 +101,54 @@ def test_a_wrong_row_ends_in_one_line_and_leaves_nothing_behind(tmp_path: Path, 
     assert "train.jsonl:25: the label 'lumbago' is not among" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("foo", 'no module is called "foo"'),
+        ("[q_proj, foo]", 'no module is called "foo"'),
+        ("[]", "names nothing"),
+    ],
+)
+def test_an_adapter_for_layers_there_are_not_is_refused_and_leaves_nothing_behind(
+    tmp_path: Path, tiny_base: BaseSection, value: str, said: str
+) -> None:
+    path = make(tmp_path, tiny_base)
+    refused = script(tmp_path, "train", path, f"lora.target_modules={value}", "--output", tmp_path / "run")
+    assert refused.returncode == 2, refused.stderr
+    assert len(refused.stderr.splitlines()) == 1, refused.stderr
+    assert refused.stderr.startswith(f"error: {path}: lora.target_modules: ")
+    assert said in refused.stderr
+    assert "are down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj" in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_that_is_a_file_is_refused_before_torch_is_imported(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    (tmp_path / "README.md").write_text("Read me.")
+    code = "import sys, runpy; sys.argv = ['train.py', sys.argv[1], '--output', 'README.md']\n"
+    code += f"try: runpy.run_path({str(ROOT / 'scripts' / 'train.py')!r}, run_name='__main__')\n"
+    code += "except SystemExit as end: assert end.code == 2\nassert 'torch' not in sys.modules"
+    command = [sys.executable, "-c", code, str(path)]
+    refused = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
+    assert refused.returncode == 0, refused.stderr
+    assert refused.stderr == "error: README.md: README.md is not a folder; name another place\n"
+
+
+def test_predictions_of_an_earlier_training_are_not_taken_for_those_of_a_new_one(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    path, run = make(tmp_path, tiny_base, train={"max_steps": 1, "save_strategy": "no"}), tmp_path / "run"
+    assert script(tmp_path, "train", path, "--output", run).returncode == 0
+    (run / "predictions").mkdir()
+    (run / "predictions" / "old.jsonl").write_text("old")
+    (run / "manifest.json").unlink()
+    again = script(tmp_path, "train", path, "--output", run)
+    assert again.returncode == 0, again.stderr
+    assert f"predictions and results of an earlier training are in {run / 'earlier-1'} now" in again.stdout
+    assert not (run / "predictions").exists()
+    assert (run / "earlier-1" / "predictions" / "old.jsonl").read_text() == "old"
 
 
 def test_an_overridden_recipe_needs_a_folder_of_its_own(tmp_path: Path, tiny_base: BaseSection) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from osler import contamination
+from osler.errors import InputError
 from osler.mixture import Part, parts
-from osler.prompt import completions
+from osler.prompt import TooLong, completions
 from osler.recipe import Recipe
 from osler.task import Row, Task
 
@@ -38,7 +39,7 @@ class TrainingData:
 def build(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> TrainingData:
     """The training data of ``recipe``. The same recipe and task give the same examples in the same order.
 
-    Raises :class:`~osler.errors.InputError` where ``train.max_length`` leaves no room for a prompt, and where cases
+    Raises :class:`~osler.errors.InputError` where ``train.max_length`` has no room for a prompt, and where cases
     of a split the recipe evaluates stand in the training data without a reason in ``allow_overlap``.
     """
     max_length = recipe.train.get("max_length", 1024)  # SFTConfig's own default
@@ -61,7 +62,14 @@ def build(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> Tra
             continue
         answer = answers[number][row["label"]]
         room = None if max_length is None else max_length - len(answer)
-        prompt, cut = learnt[number].task.prompt.encode_within(tokenizer, row["text"], room, row.get("options"))
+        try:
+            prompt, cut = learnt[number].task.prompt.encode_within(tokenizer, row["text"], room, row.get("options"))
+        except TooLong as error:
+            raise InputError(
+                f"{recipe.path}: train.max_length: {max_length} has no room for a prompt of {learnt[number].task.name}:"
+                f" it has {error.tokens} tokens without its text, and the answer {len(answer)};"
+                f" expected {error.tokens + len(answer)} at the very least"
+            ) from None
         truncated[number] += cut
         examples.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
     report = _report(recipe, learnt, task_of, examples, truncated)

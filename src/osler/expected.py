@@ -13,7 +13,7 @@ from scipy.stats import t as student_t
 
 from osler import recipe as recipes
 from osler.errors import InputError
-from osler.manifest import read_json, write_atomically, write_json
+from osler.manifest import read_json, read_record, write_atomically, write_json
 from osler.recipe import Recipe
 from osler.run import Run, tuned_name
 from osler.tables import cell
@@ -42,8 +42,10 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
     recipe = recipes.load(recipe_path)
     manifests, results = [], []
     for run in runs:
-        manifests.append(read_json(run.manifest))
-        results.append(read_json(run.results))
+        manifests.append(
+            read_record(run.manifest, "seed", "environment", "threads", "train_seconds", "peak_memory_bytes")
+        )
+        results.append(read_record(run.results, "records"))
         seed = manifests[-1]["seed"]
         as_run = recipe if run is runs[0] else recipes.load(recipe_path, [f"train.seed={seed}"])
         if run.recipe().run_sha256 != as_run.run_sha256:

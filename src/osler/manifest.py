@@ -121,6 +121,52 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not JSON: {error}") from None
 
 
+def read_record(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a JSON object that has all ``keys``; ``recipe.sha256`` is a key of the object under ``recipe``.
+
+    Raises:
+        InputError: as :func:`read_json`; or a key is missing.
+    """
+    record = read_json(path)
+    for key in keys:
+        inside = record
+        for name in key.split("."):
+            if not isinstance(inside, dict) or name not in inside:
+                raise InputError(f"{path}: the key {key} is missing; make the file anew, or bring back the whole one")
+            inside = inside[name]
+    return dict(record)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise :class:`~osler.errors.InputError` where ``folder`` is none that can be written into, nor be made."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise InputError(f"{folder}: {there} is not a folder; name another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: {there} may not be written into; name another place, or change its permissions")
+
+
+def safetensors(folder: Path) -> list[Path]:
+    """The weights in ``folder``, in the order of their names.
+
+    Raises:
+        InputError: there are none.
+    """
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise InputError(f"{folder}: no .safetensors file in it (pickled weights are never loaded: convert them first)")
+    return paths
+
+
+def fingerprint(folder: Path) -> str:
+    """The sha256 over the sha256s of a folder's safetensors files, in the order of their names.
+
+    Raises:
+        InputError: there are none.
+    """
+    return sha256_text("".join(sha256_file(path) for path in safetensors(folder)))
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate.utils import parse_flag_from_env
@@ -16,6 +17,7 @@ from huggingface_hub.errors import HFValidationError
 from peft import PeftModel
 from safetensors import safe_open
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
@@ -23,16 +25,21 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.pytorch_utils import Conv1D
 
 from osler import pypi
 from osler.errors import InputError
-from osler.manifest import sha256_file
+from osler.manifest import safetensors
 from osler.recipe import BaseSection
+from osler.schema import show
 
 # Everything a language model and its tokenizer need, and nothing that unpickles (.bin, .pt, .ckpt).
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.spm", "*.txt")
 # Tokens that families of models already carry for padding, in their own vocabulary.
 PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")
+
+LINEAR = (torch.nn.Linear, Conv1D)  # GPT-2's Conv1D is a linear layer
+ADAPTABLE = (torch.nn.Embedding, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)  # what else PEFT's LoRA takes
 
 
 def base_folder(base: BaseSection) -> Path:
@@ -49,7 +56,7 @@ def base_folder(base: BaseSection) -> Path:
     folder = Path(base.model).expanduser()
     if not folder.is_dir():
         folder = _from_hub(base.model, base.revision)
-    _safetensors(folder)
+    safetensors(folder)
     return folder
 
 
@@ -122,20 +129,38 @@ def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any
     return model
 
 
-def fingerprint(folder: Path) -> str:
-    """The sha256 over the sha256s of a folder's safetensors files, in the order of their names.
+def check_targets(base: BaseSection, lora: Mapping[str, Any], where: str) -> None:
+    """Raise :class:`InputError` where ``lora.target_modules`` names no layer of the base. Its weights are not loaded.
 
-    Raises:
-        InputError: there are none.
+    ``where`` is the recipe's file.
+    As PEFT reads it, text is a regular expression for the whole name of a module, and an item of a list the end of
+    one. PEFT would let an item that names nothing pass beside another that names something.
     """
-    return hashlib.sha256("".join(sha256_file(path) for path in _safetensors(folder)).encode()).hexdigest()
+    asked = lora.get("target_modules")
+    if asked is None or asked == "all-linear":
+        return
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base_folder(base)))
+    modules = dict(model.named_modules())
+    linear = {name.rpartition(".")[2] for name, module in modules.items() if isinstance(module, LINEAR)}
+    expected = f"the linear layers of {base.model} are {', '.join(sorted(linear))}"
 
+    def refuse(reason: str) -> NoReturn:
+        raise InputError(f"{where}: lora.target_modules: {show(asked)}: {reason}; {expected}")
 
-def _safetensors(folder: Path) -> list[Path]:
-    paths = sorted(folder.glob("*.safetensors"))
-    if not paths:
-        raise InputError(f"{folder}: no .safetensors file in it (pickled weights are never loaded: convert them first)")
-    return paths
+    if not asked:
+        refuse("names nothing")
+    for item in [asked] if isinstance(asked, str) else asked:
+        try:
+            pattern = re.compile(item if isinstance(asked, str) else rf"(.*\.)?{re.escape(item)}")
+        except re.error as error:
+            refuse(f"is text, and so a regular expression, but none that can be read ({error})")
+        found = [module for name, module in modules.items() if pattern.fullmatch(name)]
+        if not found:
+            hint = f" (text is a regular expression for a whole name; did you mean [{item}]?)" if item in linear else ""
+            refuse(f"no module is called {show(item)}{hint}")
+        if other := next((module for module in found if not isinstance(module, (*LINEAR, *ADAPTABLE))), None):
+            refuse(f"{show(item)} names a {type(other).__name__}, which takes no adapter")
 
 
 def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:

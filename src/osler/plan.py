@@ -29,6 +29,7 @@ def describe(data: TrainingData, model: Any, tokenizer: PreTrainedTokenizerBase,
     rows = math.ceil(tokens["total"] / config.max_length) if config.packing else len(data.examples)
     steps = config.max_steps if config.max_steps > 0 else math.ceil(rows / batch) * config.num_train_epochs
     seen = min(tokens["total"] * config.num_train_epochs, steps * batch * tokens["total"] / rows)
+    passes = f"{config.num_train_epochs:g} pass{'' if config.num_train_epochs == 1 else 'es'}"
     lines = [
         f"rows        {report['rows_in']:,} in, {report['rows_out']:,} out"
         + "".join(f", {n:,} dropped ({reason})" for reason, n in report["dropped"].items() if n)
@@ -38,7 +39,7 @@ def describe(data: TrainingData, model: Any, tokenizer: PreTrainedTokenizerBase,
         f" a row: {tokens['min']} to {tokens['max']}, median {tokens['median']}; {report['truncated']} rows truncated",
         *_made_and_mixed(report),
         *_histogram([len(example["input_ids"]) for example in data.examples]),
-        f"steps       {math.ceil(steps):,} of {batch} rows ({config.num_train_epochs:g} passes)",
+        f"steps       {math.ceil(steps):,} of {batch} rows ({passes})",
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
         f"memory      about {memory_bytes(model, config, tokens['max']) / 1e9:.1f} GB",
         f"time        about {_minutes(total, seen, model):.0f} minutes (from a matrix product timed just now)",

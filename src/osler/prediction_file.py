@@ -112,9 +112,9 @@ def read_predictions(path: Path) -> list[Prediction]:
     """Read and check a prediction file.
 
     Raises :class:`~osler.errors.InputError`, naming file, line and fault, for a file that cannot be read, holds no
-    line, or has a line that is not JSON, misses a field or has an unknown one, holds a value :class:`Prediction`
-    refuses, or repeats a case of a system; where the file is of several tasks, or a system of several prompts or with
-    probabilities for a part of its answers only.
+    line, or has a line that is not JSON, misses a field, has an unknown one or one twice, holds a value
+    :class:`Prediction` refuses, or repeats a case of a system; where the file is of several tasks, or a system of
+    several prompts or with probabilities for a part of its answers only.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -166,11 +166,19 @@ def append_predictions(file: BinaryIO, predictions: Iterable[Prediction]) -> Non
 
 
 def read_parts(path: Path) -> dict[str, Prediction]:
-    """Case id → prediction, of everything the processes of this run, or of one that was killed, have collected."""
+    """Case id → prediction, of everything the processes of this run, or of one that was killed, have collected.
+
+    Raises :class:`~osler.errors.InputError` for a line that is whole and no prediction.
+    """
     found = {}
     for part in sorted(path.parent.glob(f".{path.name}.part-*")):
-        for line in part.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:  # the last one ended in no \n
-            row = _parse(line)
+        for number, line in enumerate(part.read_bytes().split(b"\n")[:-1], start=1):  # what ends in no \n was cut off
+            try:
+                row = _parse(line.decode("utf-8"))
+            except ValueError as error:
+                raise InputError(
+                    f"{part}:{number}: {error}; delete this file, and its cases are answered anew"
+                ) from None
             found[row.case_id] = row
     return found
 
@@ -189,9 +197,11 @@ def _line(row: Prediction) -> str:
 
 def _parse(line: str) -> Prediction:
     try:
-        row: Any = json.loads(line)
+        row: Any = json.loads(line, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("nested too deep for a prediction") from None
     if not isinstance(row, dict):
         raise ValueError(f"holds a {type(row).__name__}; a JSON object is needed")
     for name in FIELDS:
@@ -204,6 +214,16 @@ def _parse(line: str) -> Prediction:
         if isinstance(row[name], list):
             row[name] = tuple(row[name])
     return Prediction(**row)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict, which would keep the last of two values and say nothing."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for position, name in enumerate(names) if name in names[:position])
+        raise ValueError(f"the field {twice!r} is there twice")
+    return found
 
 
 def _check_unique(predictions: list[Prediction]) -> None:

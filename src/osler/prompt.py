@@ -15,6 +15,14 @@ from osler.manifest import sha256_text
 LISTING = "The diagnosis is one of these, written exactly as here:\n"
 
 
+class TooLong(ValueError):
+    """A prompt has more tokens than there is room for, even without its text. ``tokens``: how many."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(f"without text the prompt has {tokens} tokens")
+        self.tokens = tokens
+
+
 @dataclass(frozen=True)
 class Prompt:
     """A task's user turn and its ``system`` turn (None for no such turn).
@@ -70,7 +78,7 @@ class Prompt:
         """As :meth:`encode`, with the end of ``text`` cut off where the prompt would be longer than ``max_tokens``.
 
         Returns the token ids and whether anything was cut. Never cuts the question, the options or the answer's
-        opening: that would train on nothing. Raises :class:`InputError` where even the empty text is too long.
+        opening: that would train on nothing. Raises :class:`TooLong` where even the empty text is too long.
         """
         tokens = self.encode(tokenizer, text, options)
         if max_tokens is None or len(tokens) <= max_tokens:
@@ -78,9 +86,7 @@ class Prompt:
         words = tokenizer(text, add_special_tokens=False)["input_ids"]
         while len(tokens) > max_tokens:
             if not words:
-                raise InputError(
-                    f"max_length leaves {max_tokens} tokens for the prompt; without text it has {len(tokens)}"
-                )
+                raise TooLong(len(tokens))
             words = words[: len(words) - max(1, len(tokens) - max_tokens)] if len(words) > 1 else []
             tokens = self.encode(tokenizer, str(tokenizer.decode(words)), options)
         return tokens, True

@@ -23,7 +23,7 @@ import osler
 from osler import calibration, plots, tables
 from osler.answers import Answers, Splits, read_splits
 from osler.errors import InputError
-from osler.manifest import read_json, write_atomically
+from osler.manifest import check_folder, read_json, write_atomically
 from osler.measurement import columns_of
 from osler.prediction_file import Prediction
 from osler.resampling import Floats
@@ -43,13 +43,31 @@ LEVEL = 0.05  # an adjusted p value below it is called a difference
 def path_beside(output: Path) -> Path:
     """The report's file: ``results.json`` → ``report.html``, ``results-partial.json`` → ``report-partial.html``.
 
-    Any other name keeps its stem. Raises :class:`~osler.errors.InputError` where the results would be overwritten.
+    Any other name keeps its stem.
     """
     stem = re.sub(r"^results(?=-|$)", "report", output.stem)
-    path = output.with_name(f"{stem}.html")
-    if path == output:
-        raise InputError(f"{output}: the name of the report; results are JSON, name another file")
-    return path
+    return output.with_name(f"{stem}.html")
+
+
+def check_output(output: Path, files: Sequence[Path]) -> None:
+    """Raise :class:`~osler.errors.InputError` where results of ``files`` cannot be written to ``output``, or one of
+    those, or what the report reads beside ``output``, would be overwritten by the results or the report."""
+    if output.suffix != ".json":
+        raise InputError(f"--output {output}: results are JSON; name a file that ends in .json")
+    if output.is_dir():
+        raise InputError(f"--output {output}: is a folder; name a file in it, such as {output / 'results.json'}")
+    check_folder(output.parent)
+    for path in (output, path_beside(output)):
+        for file in (*files, *beside(output).values()):
+            if path.exists() and file.exists() and path.samefile(file):
+                raise InputError(
+                    f"--output {output}: {path} would overwrite {file}, which it is made from; name another"
+                )
+
+
+def beside(output: Path) -> dict[str, Path]:
+    """What the report shows besides ``results.json``, where it is there: name → file in the same folder."""
+    return {name: output.with_name(f"{name}.json") for name in ("data_report", "robustness")}
 
 
 def write(
@@ -70,10 +88,9 @@ def write(
         labels: label → name; where it is None, those of ``data_report.json``.
 
     Raises:
-        InputError: a file cannot be read, or ``output`` has the report's own name.
+        InputError: a file cannot be read.
     """
-    beside = {name: output.with_name(f"{name}.json") for name in ("data_report", "robustness")}
-    found = {name: read_json(path) for name, path in beside.items() if path.is_file()}
+    found = {name: read_json(path) for name, path in beside(output).items() if path.is_file()}
     path = path_beside(output)
     write_atomically(path, render(results, read_splits(files), texts or {}, labels, **found))
     return path

@@ -50,7 +50,7 @@ def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int
     Args:
         run, recipe: whose answers.
         names: the perturbations there are of the task's cases.
-        split, limit: of which cases. With ``limit`` the file's name ends in ``-partial``.
+        split, limit: of which cases. With ``limit`` the file's name says so.
 
     Returns:
         What was written: ``schema``, ``task``, ``split``, ``records`` (system → what :func:`robustness` returns) and
@@ -76,7 +76,7 @@ def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int
         "records": records,
         "predictions_sha256": hashes,
     }
-    output = run.robustness(recipe, split, partial=limit is not None)
+    output = run.robustness(recipe, split, limit)
     write_atomically(output, json.dumps(measured, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return measured
 

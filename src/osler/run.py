@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from osler import recipe as recipes
 from osler.errors import InputError
-from osler.manifest import read_json, write_atomically, write_json
+from osler.manifest import check_folder, fingerprint, read_json, read_record, write_atomically, write_json
 from osler.perturbation import Perturbation
 from osler.recipe import Recipe
 
 COMPLETE = "complete.json"  # written last into a checkpoint: without it, the checkpoint was cut off while being saved
+# What is made of a training once it is finished, in its run directory.
+DERIVED = ("predictions*", "results*.json", "report*.html", "robustness*.json", "encoder")
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,7 @@ class Run:
     ) -> Path:
         """The prediction file of a system for a split, its first ``limit`` cases, or perturbed copies of them."""
         folder = self.predictions if perturbation is None else self.folder / "predictions-perturbed"
-        if limit is not None:
-            folder = folder.with_name(f"{folder.name}-first-{limit}")
+        folder = folder.with_name(f"{folder.name}{_first(limit)}")
         if perturbation is not None:
             folder /= f"{perturbation.name}-{perturbation.strength:g}"
         return folder / f"{task}-{split}-{system}.jsonl"
@@ -67,14 +73,19 @@ class Run:
     def results(self) -> Path:
         return self.scored()
 
-    def scored(self, benchmark: str | None = None, partial: bool = False) -> Path:
-        """``results.json``, or its like for a benchmark, or for a part of the splits or cases only."""
-        return self.folder / f"results{f'-{benchmark}' if benchmark else ''}{'-partial' if partial else ''}.json"
+    def scored(
+        self, benchmark: str | None = None, splits: Sequence[str] | None = None, limit: int | None = None
+    ) -> Path:
+        """``results.json``, or its like for a benchmark; where it is of some ``splits`` only, or of their first
+        ``limit`` cases, the name says which: ``results-partial-test-first-3.json``."""
+        part = f"{''.join(f'-{split}' for split in splits or ())}{_first(limit)}"
+        return self.folder / f"results{f'-{benchmark}' if benchmark else ''}{'-partial' if part else ''}{part}.json"
 
-    def robustness(self, recipe: Recipe, split: str, partial: bool = False) -> Path:
-        """``robustness.json`` for the first split that ``recipe`` evaluates; the others' files name theirs."""
+    def robustness(self, recipe: Recipe, split: str, limit: int | None = None) -> Path:
+        """``robustness.json`` for the first split that ``recipe`` evaluates; the others' files name theirs, and those
+        of its first ``limit`` cases the limit."""
         named = "" if split == recipe.evaluation.splits[0] else f"-{split}"
-        return self.folder / f"robustness{named}{'-partial' if partial else ''}.json"
+        return self.folder / f"robustness{named}{_first(limit)}.json"
 
     def recipe(self) -> Recipe:
         """The resolved recipe the run was made with. Raises :class:`InputError` where the folder is no run."""
@@ -88,6 +99,67 @@ class Run:
         """Whether training came to its end: the manifest is written last."""
         return self.manifest.is_file()
 
+    def trained(self, recipe: Recipe) -> dict[str, Any]:
+        """The manifest of the run's training, once it is known to be that of ``recipe`` and of the adapter there is.
+
+        Raises :class:`InputError` where training is not finished, the recipe has changed in more than what it evaluates
+        or how it is published, or the adapter's weights are gone or others. A manifest from before these two were
+        written down is believed.
+        """
+        if not self.finished:
+            raise InputError(f"{self.folder}: no manifest.json: training is not finished; run scripts/train.py again")
+        manifest = read_record(self.manifest, "recipe.sha256", "prompt_sha256")
+        was, now = manifest["recipe"].get("run_sha256"), recipe.run_sha256
+        if was not in (None, now):
+            raise InputError(
+                f"{self.folder}/recipe.yaml: not what the adapter was trained with (sha256 {now[:12]}, in manifest.json"
+                f" {was[:12]}): bring that one back, or train this one with an --output of its own"
+            )
+        if not self.adapter.is_dir():
+            raise InputError(
+                f"{self.adapter}: is gone: bring it back, or delete manifest.json and run scripts/train.py again"
+            )
+        was, now = manifest.get("adapter_sha256"), fingerprint(self.adapter)
+        if was not in (None, now):
+            raise InputError(
+                f"{self.adapter}: not the weights that training wrote (sha256 {now[:12]}, in manifest.json {was[:12]}):"
+                " bring those back, or delete manifest.json and run scripts/train.py again"
+            )
+        return manifest
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Keep other evaluations out, which would write the same predictions.
+
+        Raises :class:`InputError` where one is at it. The lock is the kernel's and ends with the process that holds it,
+        whichever way that ends.
+        """
+        with (self.folder / ".evaluation.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise InputError(
+                    f"{self.folder}: process {file.read().strip() or 'unknown'} is evaluating it; wait until it is"
+                    " done, or end it, and start again: nothing is answered twice"
+                ) from None
+            file.truncate(0)
+            file.write(f"{os.getpid()} on {os.uname().nodename}")
+            file.flush()
+            yield
+
+    def set_aside(self) -> Path | None:
+        """Move what was made of an earlier training into a folder ``earlier-<n>`` and return that; None for nothing."""
+        made = sorted(path for pattern in DERIVED for path in self.folder.glob(pattern))
+        if not made:
+            return None
+        names = (self.folder / f"earlier-{number}" for number in count(1))
+        folder = next(path for path in names if not path.exists())
+        folder.mkdir()
+        for path in made:
+            path.rename(folder / path.name)
+        return folder
+
     def open(self, recipe: Recipe) -> None:
         """Make the directory, or take it up again, with the recipe's evaluation as it is now.
 
@@ -97,7 +169,9 @@ class Run:
         write_atomically(self.folder / "recipe.yaml", recipe.to_yaml())
 
     def check(self, recipe: Recipe) -> None:
-        """Raise :class:`InputError` where the directory belongs to another recipe or to something else altogether."""
+        """Raise :class:`InputError` where the directory belongs to another recipe or to something else altogether, or
+        cannot be written into."""
+        check_folder(self.folder)
         path = self.folder / "recipe.yaml"
         if path.is_file():
             if (found := recipes.load(path).run_sha256) != recipe.run_sha256:
@@ -117,6 +191,10 @@ class Run:
             else:
                 shutil.rmtree(path)
         return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _first(limit: int | None) -> str:
+    return "" if limit is None else f"-first-{limit}"
 
 
 def tuned_name(recipe: Recipe) -> str:

@@ -114,7 +114,12 @@ def grouped(record: dict[str, Any]) -> list[str]:
     """A note on cases that are not independent, if they are not."""
     if not record["groups"]:
         return []
-    return [f"{record['n']} cases of {record['groups']} groups (publications): no interval where those are too few"]
+    groups = f"{record['groups']} group{'' if record['groups'] == 1 else 's'}"
+    # Of too few groups a share still has Wilson's interval, up to [0, 1]; what is resampled has none.
+    return [
+        f"{record['n']} cases of {groups} (publications): intervals are over groups; of too few,"
+        " only a share has one, and a wide one"
+    ]
 
 
 def overlapping(record: dict[str, Any]) -> list[str]:

@@ -27,7 +27,7 @@ from osler import plan, task
 from osler import recipe as recipes
 from osler.data import IGNORED, TrainingData, build
 from osler.errors import InputError
-from osler.manifest import environment, peak_memory_bytes, read_json, write_json
+from osler.manifest import environment, fingerprint, peak_memory_bytes, read_record, write_json
 from osler.recipe import Recipe
 from osler.run import Run, mark_complete
 from osler.trie import LabelTrie
@@ -240,6 +240,8 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
     """
     started_in = environment()  # before hours pass in which somebody commits or upgrades
     tokenizer = models.load_tokenizer(recipe.base)
+    if recipe.lora is not None:
+        models.check_targets(recipe.base, recipe.lora, str(recipe.path))
     chosen = task.load(recipes.find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
     data = build(recipe, chosen, tokenizer)
     with ExitStack() as stack:
@@ -265,7 +267,11 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
             f" {run.last_checkpoint() or 'none'}: free some space and start the same command again"
         ) from error
     if leading:
-        write_json(run.manifest, _manifest(recipe, data, started_in, figures))
+        if earlier := run.set_aside():
+            print(f"predictions and results of an earlier training are in {earlier} now")
+        write_json(
+            run.manifest, _manifest(recipe, data, started_in, {**figures, "adapter_sha256": fingerprint(run.adapter)})
+        )
         print(
             f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
             f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter}"
@@ -276,7 +282,9 @@ def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
     """Train from the last whole checkpoint, if there is one, to the end; save the adapter and its tokenizer."""
     checkpoint = run.last_checkpoint()
     # The time before a kill counts, up to the checkpoint.
-    started = time.monotonic() - (read_json(checkpoint / ELAPSED)["train_seconds"] if checkpoint else 0)
+    started = time.monotonic() - (
+        read_record(checkpoint / ELAPSED, "train_seconds")["train_seconds"] if checkpoint else 0
+    )
     made.add_callback(Progress(run, started))
     if made.pop_callback(ProgressCallback):  # a recipe may have said disable_tqdm
         made.add_callback(Bar())
@@ -303,13 +311,18 @@ def _manifest(
 ) -> dict[str, Any]:
     return {
         "schema": 1,
-        "recipe": {"name": recipe.name, "version": recipe.version, "sha256": recipe.sha256},
+        "recipe": {
+            "name": recipe.name,
+            "version": recipe.version,
+            "sha256": recipe.sha256,
+            "run_sha256": recipe.run_sha256,
+        },
         "environment": started_in,
         "base": {
             "model": recipe.base.model,
             "revision": recipe.base.revision,
             "weights": recipe.base.weights,
-            "fingerprint": models.fingerprint(models.base_folder(recipe.base)),
+            "fingerprint": fingerprint(models.base_folder(recipe.base)),
         },
         "task": {"name": recipe.task.name, "version": recipe.task.version, "panel": recipe.task.panel},
         "prompt_sha256": data.report["prompt_sha256"],

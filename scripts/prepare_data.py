@@ -17,6 +17,7 @@ from pathlib import Path
 from osler import cleaning, data_report, dataset_card, preparation, reading, scaffold
 from osler.errors import InputError, exit_status
 from osler.manifest import write_atomically
+from osler.workspace import check_apart
 
 
 def main() -> int:
@@ -46,6 +47,7 @@ def main() -> int:
     if of_task:
         rows, prepared = preparation.of_task(task, key, arguments.max_rejected)
     else:
+        check_apart(arguments.source, arguments.output, preparation.MADE)
         columns = columns_of(arguments)
         cuts = cuts_of(arguments)
         steps = cleaning.steps(list(cleaning.USUAL), "cleaning")
@@ -83,6 +85,8 @@ def cuts_of(arguments: argparse.Namespace) -> tuple[str, str] | None:
     cuts = (arguments.validation_from, arguments.test_from)
     if (cuts[0] is None) != (cuts[1] is None):
         raise InputError("a split by date needs both --validation-from and --test-from")
+    if cuts[0] is not None and arguments.date_column is None and arguments.text_column is not None:
+        raise InputError("a split by date needs --date-column, too")
     return None if cuts[0] is None else cuts
 
 

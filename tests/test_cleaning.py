@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from osler.cleaning import USUAL, Cleaned, Cleaning, spellings, steps
+from osler.cleaning import USUAL, Cleaned, Cleaning, LabelInText, Language, spellings, steps
 from osler.schema import Problem
 
 
@@ -115,3 +115,17 @@ def test_a_mistake_in_a_task_file_is_named(content: object, key: str, says: str)
         steps(content, "cleaning")
     assert caught.value.key == key
     assert says in caught.value.text
+
+
+def test_signs_tell_labels_apart() -> None:
+    for pair in (("+", "-"), ("HIV+", "HIV-"), ("score <5", "score >5"), ("😀", "😢")):
+        assert spellings(dict.fromkeys(pair, 1)) == {label: label for label in pair}
+
+
+def test_a_label_without_a_word_masks_only_itself() -> None:
+    assert LabelInText("x")("He felt 😀 and well.", "😀") == "He felt [diagnosis] and well."
+
+
+def test_a_language_that_shares_its_probability_with_its_kin_is_dropped() -> None:
+    arabic = "مريض يعاني من صداع وحمى شديدة منذ 3 أيام ثم ألم في الظهر والرقبة"
+    assert Language("x")(arabic, "") is None

@@ -10,11 +10,11 @@ import pytest
 from hospital import ANSWERED, CONFLICTING, HTML, NAMED, SIGNS, UNLABELLED, export, rows
 from project import script
 
-from osler import preparation, task
+from osler import preparation, scaffold, task
 from osler.cleaning import USUAL, steps
 from osler.errors import InputError
 from osler.preparation import Preparation
-from osler.reading import Columns, read
+from osler.reading import Columns, Record, Rejected, read
 from osler.recipe import BaseSection
 
 SPLITS = ("train", "validation", "test")
@@ -89,8 +89,8 @@ def test_a_patient_is_in_one_split_only_and_every_split_has_rows(clinic: Path) -
 
 def test_rows_that_are_added_move_no_row_that_is_there(clinic: Path, tmp_path: Path) -> None:
     before = prepared(clinic / "clinic")
-    for name in (*SPLITS, "rejected"):
-        (tmp_path / f"{name}.jsonl").write_text((clinic / "clinic" / f"{name}.jsonl").read_text())
+    for name in (*(f"{split}.jsonl" for split in SPLITS), "rejected.jsonl", "data_report.json"):
+        (tmp_path / name).write_text((clinic / "clinic" / name).read_text())
     more = rows(120, first=1000)
     more[3]["note"] = rows()[5]["note"].replace("for", "for about")  # a near-duplicate of an old row
     prepare(export(tmp_path / "more.csv", [*more, *rows()]), tmp_path)
@@ -248,6 +248,7 @@ def test_a_run_that_is_interrupted_leaves_the_folder_as_it_was(tmp_path: Path) -
         (["export.csv", *NAMED, "--name", "My Clinic"], "small letters, digits and underscores"),
         (["export.csv", *NAMED, "--deidentify", "no.key"], "openssl rand"),
         (["exports.csv", *NAMED], "no such file"),
+        (["export.csv", *NAMED, "--validation-from", "2015-01-01", "--test-from", "2020-01-01"], "needs --date-column"),
         (["export.csv", "--text-column", "notes", "--label-column", "diagnosis"], "did you mean note?"),
     ],
 )
@@ -258,3 +259,63 @@ def test_a_wrong_command_says_what_is_wrong_and_writes_nothing(tmp_path: Path, a
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def lines(path: Path, made: list[tuple[str, str]]) -> Path:
+    """Texts and labels as a file."""
+    path.write_text("".join(json.dumps({"note": note, "diagnosis": label}) + "\n" for note, label in made))
+    return path
+
+
+def notes(*labels: str) -> list[tuple[str, str]]:
+    return [(row["note"], labels[n % len(labels)]) for n, row in enumerate(rows(60, first=1000))]
+
+
+def test_one_text_with_two_labels_in_it_is_a_conflict(tmp_path: Path) -> None:
+    either = "Either flu or gout, said the doctor on the ward."
+    source = lines(tmp_path / "x.jsonl", [*notes("flu", "gout"), (either, "flu"), (either, "gout")])
+    report = prepare(source, tmp_path / "out", Columns("note", "diagnosis"))
+    assert report["dropped"] == {"conflicting_labels": 2}
+    assert len(prepared(tmp_path / "out")) == 60
+
+
+def test_one_label_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    source = lines(tmp_path / "x.jsonl", notes("flu"))
+    with pytest.raises(InputError, match=r"one label is left \(flu\)"):
+        prepare(source, tmp_path / "out", Columns("note", "diagnosis"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_other_files_is_left_as_it_is(tmp_path: Path) -> None:
+    source = lines(tmp_path / "x.jsonl", notes("flu", "gout"))
+    for name, says in (("README.md", "was not made by prepare_data"), ("data_report.json", "was not made by")):
+        output = tmp_path / name.partition(".")[0]
+        output.mkdir()
+        (output / name).write_text("{}")
+        with pytest.raises(InputError, match=says):
+            prepare(source, output, Columns("note", "diagnosis"))
+        assert [path.read_text() for path in output.iterdir()] == ["{}"]
+
+
+def test_another_key_is_refused_because_rows_would_change_splits(tmp_path: Path) -> None:
+    source = lines(tmp_path / "x.jsonl", notes("flu", "gout"))
+    prepare(source, tmp_path / "out", Columns("note", "diagnosis"))
+    with pytest.raises(InputError, match="choose another --output"):
+        prepare(source, tmp_path / "out", Columns("note", "diagnosis"), key="a secret that nobody guesses")
+
+
+def test_reasons_do_not_quote_identifiers_where_texts_are_deidentified(tmp_path: Path) -> None:
+    bad = Rejected("x.jsonl:1", "'Margaret Whitfield' is not an ISO 8601 date", "'Margaret'")
+    good = Record(case_id="1", text="x", label="y", group=None, date=None, subgroups={}, source="x.jsonl:2")
+    _, kept = preparation._read([(None, bad), (None, good)], tmp_path, 1, key="a secret that nobody guesses")
+    assert "Whitfield" not in kept[0].reason
+
+
+def test_training_counts_the_rows_of_a_source_and_not_each_row(clinic: Path) -> None:
+    found = task.load(clinic / "clinic" / "tasks" / "clinic").source.split("train")
+    assert {row["source"] for row in found} == {"export.csv"}
+
+
+def test_a_path_with_spaces_is_quoted_in_the_next_commands() -> None:
+    said = scaffold.next_commands(Path("my data/recipes/x/qlora-v1.yaml"), Path("my data"))
+    assert "'my data/recipes/x/qlora-v1.yaml' --output 'my data/runs/qlora-v1'" in said

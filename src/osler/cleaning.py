@@ -160,8 +160,8 @@ class Language:
     def __call__(self, text: str, label: str) -> str | None:
         if len(text.split()) < self.min_words:
             return text
-        found, probability = _languages().classify(text)
-        return None if found != self.keep and probability >= self.probability else text
+        # Not that of the likeliest alone: three kinds of Arabic, or of Chinese, share it.
+        return text if dict(_languages().rank(text))[self.keep] > 1 - self.probability else None
 
 
 @dataclass(frozen=True)
@@ -281,10 +281,15 @@ def spellings(counts: Mapping[str, int], known: Callable[[str], str | None] | No
         return {label: known(text) for label, text in trimmed.items()}
     alike: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for label, text in trimmed.items():
-        alike[canonical(text)][text] += counts[label]
+        alike[_form(text)][text] += counts[label]
     # Ties by spelling, so that the order of the rows does not decide.
     chosen = {form: min(of, key=lambda text: (-of[text], text)) for form, of in alike.items()}
-    return {label: chosen[canonical(text)] for label, text in trimmed.items()}
+    return {label: chosen[_form(text)] for label, text in trimmed.items()}
+
+
+def _form(label: str) -> str:
+    """Its canonical form, which knows no signs: B+ is not B-, nor <5 the same as >5, and 😀 has nothing else."""
+    return " ".join([canonical(label), *re.findall(r"[+<>=≤≥±]|[-−]$", label)]).strip() or label
 
 
 def stated(steps: Mapping[str, Step]) -> list[dict[str, Any]]:
@@ -308,6 +313,8 @@ def _pattern(label: str) -> re.Pattern[str]:
     """The words of a label as they may stand in a text: any case, spaces or hyphens between them, a plural. What it has
     in brackets, such as its code, is seldom said."""
     words = re.findall(r"\w+", label.partition(" (")[0])
+    if not words:  # 😀; without a word, the pattern would find the edge of every word
+        return re.compile(re.escape(label))
     return re.compile(r"\b" + r"[\W_]{1,3}".join(map(re.escape, words)) + r"(?:e?s)?\b", re.IGNORECASE)
 
 

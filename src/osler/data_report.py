@@ -204,6 +204,8 @@ def summary(report: Mapping[str, Any]) -> str:
         found = ", ".join(f"{name} {n:,}" for name, n in report["identifiers"].items())
         lines.append(f"  identifiers replaced: {found or 'none found'}")
     for split, of in report["splits"].items():
+        if not of["rows"]:
+            lines.append(f"  {split} has no rows")
         if of["labels_missing"]:
             some = ", ".join(of["labels_missing"][:3]) + (" …" if len(of["labels_missing"]) > 3 else "")
             lines.append(f"  {split} has no row of {len(of['labels_missing'])} labels: {some}")

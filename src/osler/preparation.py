@@ -12,10 +12,9 @@ import hashlib
 import hmac
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -29,18 +28,23 @@ from osler import data_report, duplicates
 from osler.cleaning import USUAL, Cleaning, Step, spellings
 from osler.cleaning import steps as cleaning_steps
 from osler.errors import InputError
-from osler.manifest import sha256_file, write_json
+from osler.manifest import read_json, sha256_file, write_json
 from osler.normal_form import normal_form
 from osler.reading import Record, Rejected
 from osler.schema import Problem, read_yaml
 from osler.splitting import SPLITS, assign
+from osler.workspace import workspace
 
 if TYPE_CHECKING:
     from osler.deidentification import Deidentifier
 
 HELD_OUT = SPLITS[1:]
 REPORT = "data_report.json"
+MADE = (*(f"{split}.jsonl" for split in SPLITS), "rejected.jsonl", REPORT, "data_report.html", "README.md")
+FEWEST_LABELS = 2
 BATCH = 1000  # rows
+# Reasons quote ids and dates.
+WITHHELD = "the reason is not kept with --deidentify: it may hold an identifier"
 
 Array = npt.NDArray[Any]
 
@@ -79,29 +83,27 @@ def prepare(
         source: what the rows were read from, for the report.
 
     Raises:
-        InputError: more rows than allowed cannot be read, or none is left.
+        InputError: more rows than allowed cannot be read, fewer than two labels are left, or ``output`` is not one
+            that can be prepared so.
     """
-    work = output / ".preparing"
-    shutil.rmtree(work, ignore_errors=True)  # of a run that was interrupted
-    work.mkdir(parents=True)
-    try:
+    with workspace(output, REPORT, MADE) as work:
+        _check_key(output, preparation.key)
         raw, rejected = _read(rows, work, preparation.max_rejected, preparation.key)
-        labels = spellings(Counter(Table.column(raw, "label")), preparation.known)
-        cleaned = _clean(raw, work, Cleaning(preparation.steps, labels), preparation.key)
+        means = spellings(Counter(Table.column(raw, "label")), preparation.known)
+        cleaned = _clean(raw, work, Cleaning(preparation.steps, means), preparation.key)
         table = Table(raw, cleaned, rejected)
         table.drop_conflicts_and_copies()
         table.split(_former(output), preparation.cuts)
         if not len(table.kept):
             raise InputError(f"{source}: no row is left; dropped: {dict(Counter(table.dropped))}")
+        if len(labels := np.unique(table.label[table.kept])) < FEWEST_LABELS:
+            raise InputError(f"{source}: one label is left ({table.labels[labels[0]]}); there is nothing to tell apart")
         files = _write(table, work, audited=preparation.key is not None)
         report = data_report.describe(table, source, preparation, files)
+        report["key_fingerprint"] = _fingerprint(preparation.key)
         write_json(work / REPORT, report)
         for name in [*files, REPORT]:
             os.replace(work / name, output / name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if not any(output.iterdir()):  # nothing came of it
-            output.rmdir()
     return report
 
 
@@ -168,6 +170,25 @@ def _former(output: Path) -> dict[str, str]:
     return found
 
 
+def _fingerprint(key: str | None) -> str | None:
+    """Which key it is, without the key."""
+    return None if key is None else _pseudonym("fingerprint", key)
+
+
+def _check_key(output: Path, key: str | None) -> None:
+    """With another key, rows have other names: all that a folder says of their splits would be lost."""
+    if not (output / REPORT).exists():
+        return
+    report = read_json(output / REPORT)
+    if "key_fingerprint" not in report:
+        raise InputError(f"{output / REPORT}: was not made by this prepare_data.py; choose another --output")
+    if report["key_fingerprint"] != _fingerprint(key):
+        raise InputError(
+            f"{output}: was prepared without --deidentify or with another key, so its rows cannot be told and would"
+            " change splits; choose another --output"
+        )
+
+
 def _read(
     rows: Iterable[tuple[str | None, Record | Rejected]], work: Path, max_rejected: int, key: str | None
 ) -> tuple[Any, list[Rejected]]:
@@ -181,7 +202,7 @@ def _read(
     with ArrowWriter(path=str(work / "raw.arrow"), features=features) as writer:
         for split, row in tqdm(rows, desc="reading", unit=" rows"):
             if isinstance(row, Rejected):
-                rejected.append(row)
+                rejected.append(row if key is None else replace(row, reason=WITHHELD))
                 if len(rejected) > max_rejected:
                     raise InputError(
                         f"{row.source}: {row.reason}: {row.excerpt}; {len(rejected):,} rows cannot be read and"
@@ -247,6 +268,7 @@ class _Cleaner:
             "identifiers": [json.dumps(audit) for audit in found],
             "words": [len(text.split()) for text in texts],
             "key": [_key(text) for text in texts],
+            "raw_key": [_key(text or "") for text in batch["text"]],
         }
 
     def _deidentified(
@@ -311,12 +333,16 @@ class Table:
         """One text with several labels teaches nothing; the same text twice counts twice. Of copies, the first held-out
         one stays, else the first."""
         kept = self.kept
-        _, text = np.unique(self.key[kept], return_inverse=True)
-        low = np.full(text.max(initial=-1) + 1, len(self.labels))
-        high = np.full(len(low), -1)
-        np.minimum.at(low, text, self.label[kept])
-        np.maximum.at(high, text, self.label[kept])
-        self._drop(kept[(low != high)[text]], "conflicting_labels")
+        conflicting = np.zeros(len(kept), bool)
+        # As it was read, too: where each label was masked, or each copy de-identified, they are no longer the same.
+        for key in (self.key[kept], self.column(self.cleaned, "raw_key")[kept]):
+            _, text = np.unique(key, return_inverse=True)
+            low = np.full(text.max(initial=-1) + 1, len(self.labels))
+            high = np.full(len(low), -1)
+            np.minimum.at(low, text, self.label[kept])
+            np.maximum.at(high, text, self.label[kept])
+            conflicting |= (low != high)[text]
+        self._drop(kept[conflicting], "conflicting_labels")
         kept = self.kept
         held_out = np.isin(self.given[kept], HELD_OUT)
         first = kept[np.lexsort((kept, ~held_out, self.key[kept]))]  # by text, held-out rows first

@@ -55,7 +55,7 @@ class Prepared(Texts):
             label=record["label"],
             subgroups=record["subgroups"],
             group=record["group"],
-            source=record["source"],
+            source=self._spec["prepared_from"],  # a report counts them; the line has the row's place
         )
 
     def provenance(self) -> dict[str, Any]:

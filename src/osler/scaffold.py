@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,15 @@ from osler.manifest import write_atomically
 from osler.schema import dump_yaml
 
 PROMPT = "{{ text }}\nDiagnosis?"
-FEWEST_LABELS = 2
 
 
 def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence[Mapping[str, Any]]) -> Path:
     """Write ``tasks/NAME/`` and ``recipes/NAME/qlora-v1.yaml`` into the prepared ``folder``; returns the recipe.
 
     Raises:
-        InputError: fewer than two labels, or no shipped recipe to start from.
+        InputError: no shipped recipe to start from.
     """
     labels = list(report["labels"])
-    if len(labels) < FEWEST_LABELS:
-        raise InputError(
-            f"{report['source']}: {len(labels)} label is left ({', '.join(labels)}); there is nothing to tell apart"
-        )
     task = folder / "tasks" / name
     content = {
         "name": name,
@@ -68,10 +64,10 @@ def check_name(name: str) -> None:
 
 def next_commands(recipe: Path, folder: Path) -> str:
     """What to type next."""
-    run = folder / "runs" / recipe.stem
+    run = shlex.quote(str(folder / "runs" / recipe.stem))
     return (
         "next:\n  accelerate launch --config_file accelerate_configs/cpu.yaml"
-        f" scripts/train.py {recipe} --output {run}\n  python scripts/evaluate.py {run}"
+        f" scripts/train.py {shlex.quote(str(recipe))} --output {run}\n  python scripts/evaluate.py {run}"
     )
 
 
@@ -103,7 +99,7 @@ def _recipe(name: str, n_labels: int, path: Path, report: Mapping[str, Any]) -> 
     return (
         f"# {nearest.base.model.rpartition('/')[2]} · QLoRA (NF4) · {name}, {n_labels} diagnoses."
         f" Made from {nearest.name} by scripts/prepare_data.py.\n"
-        f"#   accelerate launch --config_file accelerate_configs/cpu.yaml scripts/train.py {path}\n"
+        f"#   accelerate launch --config_file accelerate_configs/cpu.yaml scripts/train.py {shlex.quote(str(path))}\n"
         "# Override any value:  … train.num_train_epochs=3 --output ANOTHER_FOLDER\n"
         "# Hardware: two CPU cores are enough for a few thousand short texts. Not run yet.\n" + dump_yaml(content)
     )

@@ -39,12 +39,18 @@ def main() -> int:
     parser.add_argument("--license", help="of the data, as the Hub writes it, such as cc-by-4.0")
     arguments = parser.parse_args()
 
+    if arguments.max_rejected < 0:
+        raise InputError(f"--max-rejected {arguments.max_rejected}: at least 0")
     name = (arguments.name or arguments.output.resolve().name).replace("-", "_")
     scaffold.check_name(name)
     key = preparation.read_key(arguments.deidentify) if arguments.deidentify else None
     task = Path("tasks") / arguments.source
     of_task = "/" not in arguments.source and (task / "task.yaml").is_file()
     if of_task:
+        if arguments.text_column or arguments.label_column or arguments.validation_from or arguments.test_from:
+            raise InputError(
+                f"{arguments.source}: a task, whose file names its columns and splits; leave the options out"
+            )
         rows, prepared = preparation.of_task(task, key, arguments.max_rejected)
     else:
         check_apart(arguments.source, arguments.output, preparation.MADE)

@@ -248,6 +248,7 @@ def test_a_run_that_is_interrupted_leaves_the_folder_as_it_was(tmp_path: Path) -
         (["export.csv", *NAMED, "--name", "My Clinic"], "small letters, digits and underscores"),
         (["export.csv", *NAMED, "--deidentify", "no.key"], "openssl rand"),
         (["exports.csv", *NAMED], "no such file"),
+        (["export.csv", *NAMED, "--max-rejected", "-1"], "--max-rejected -1: at least 0"),
         (["export.csv", *NAMED, "--validation-from", "2015-01-01", "--test-from", "2020-01-01"], "needs --date-column"),
         (["export.csv", "--text-column", "notes", "--label-column", "diagnosis"], "did you mean note?"),
     ],

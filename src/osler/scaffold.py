@@ -92,7 +92,7 @@ def _recipe(name: str, n_labels: int, path: Path, report: Mapping[str, Any]) -> 
     content = nearest.to_dict()
     content |= {"name": f"{name.replace('_', '-')}-qlora", "version": "1.0.0", "task": {"name": name, "version": 1}}
     content["evaluation"] |= {
-        "splits": ["test", "validation"],
+        "splits": [split for split in ("test", "validation") if report["splits"][split]["rows"]],
         "baselines": ["base_model", "tfidf_svm", "tfidf_char_svm", "majority"],
     }
     content["publish"] = {"license": report["license"] or "other", "private": True}

@@ -302,6 +302,27 @@ def _clean(raw: Any, work: Path, cleaning: Cleaning, key: str | None) -> Any:
     )
 
 
+class _Texts(Sequence[str]):
+    """The texts at ``places``, in their order, read from disk when they are asked for; `datasets` takes far longer to give
+    one at a time."""
+
+    def __init__(self, column: Any, places: Array) -> None:
+        self._column, self._places = column, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, at: Any) -> Any:
+        if not isinstance(at, slice):
+            return self._column[int(self._places[at])].as_py()
+        places = self._places[at]
+        if not len(places):
+            return []
+        first = int(places[0])
+        rows = self._column.slice(first, int(places[-1]) - first + 1).to_pylist()
+        return [rows[place] for place in (places - first).tolist()]
+
+
 class Table:
     """What is known of each row, by position; ``dropped`` is empty where a row stays."""
 
@@ -358,7 +379,7 @@ class Table:
         kept = self.kept
         if not len(kept):
             return
-        texts = self.cleaned.select(kept)["text"]
+        texts = _Texts(self.cleaned.data.column("text"), kept)
         self.cluster[kept] = kept[duplicates.clusters(texts)]
         if self.given[kept].all():
             held_out = np.isin(self.given[kept], HELD_OUT)

@@ -303,7 +303,7 @@ def _clean(raw: Any, work: Path, cleaning: Cleaning, key: str | None) -> Any:
 
 
 class _Texts(Sequence[str]):
-    """The texts at ``places``, in their order, read from disk when they are asked for; `datasets` takes far longer to give
+    """The texts at ``places``, in order, read from disk when they are asked for; `datasets` takes far longer to give
     one at a time."""
 
     def __init__(self, column: Any, places: Array) -> None:

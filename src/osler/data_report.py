@@ -6,16 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
 import osler
 from osler import duplicates, plots
 from osler.cleaning import stated
+from osler.page import render
 from osler.splitting import SPLITS
 
 if TYPE_CHECKING:
@@ -173,18 +172,12 @@ def _examples(table: Table, hidden: bool) -> dict[str, list[dict[str, str | None
 
 def page(name: str, report: Mapping[str, Any]) -> str:
     """``data_report.html``: one page that needs no network; the same arguments give the same bytes."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     by_split = [(split, {"rows": of["rows"]}) for split, of in report["splits"].items()]
     flow = [*by_split, *((f"dropped: {why.replace('_', ' ')}", {"rows": n}) for why, n in report["dropped"].items())]
     labels = list(report["labels"].items())[:BARS]
     lengths = [(f"{of['from']}–{of['to']}", {split: of[split] for split in SPLITS}) for of in report["lengths"]]
-    return environment.get_template("data_report.html.jinja").render(
+    return render(
+        "data_report.html.jinja",
         version=osler.__version__,
         name=name,
         report=report,

@@ -427,8 +427,8 @@ class Table:
 
     def audit(self) -> Iterator[dict[str, Any]]:
         """Where identifiers stood in the texts that stay, and never what they were."""
-        for _, row in self.pairs(self.kept):
-            yield from json.loads(row["identifiers"])
+        for found in self.column(self.cleaned, "identifiers")[self.kept]:
+            yield from json.loads(found)
 
 
 def _write(table: Table, work: Path, audited: bool) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import Any
@@ -121,8 +122,9 @@ class _Recognizer(LocalRecognizer):
     def load(self) -> None:
         """Nothing to load."""
 
+    @abstractmethod
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        raise NotImplementedError
+        """Where identifiers of its type stand in ``text``."""
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:
         return [RecognizerResult(self.supported_entities[0], *span, self.score) for span in self.spans(text)]
@@ -133,7 +135,10 @@ class RuleRecognizer(_Recognizer):
 
     def __init__(self, rule: Rule) -> None:
         super().__init__(rule.type, rule.name, rule.score)
-        self.spans = rule.spans  # type: ignore[method-assign]
+        self.rule = rule
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        return self.rule.spans(text)
 
 
 class GivenNames(_Recognizer):

@@ -14,13 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
 import osler
-from osler import calibration, plots, tables
+from osler import calibration, page, plots, tables
 from osler.answers import Answers, Splits, read_splits
 from osler.errors import InputError
 from osler.manifest import check_folder, read_json, write_atomically
@@ -116,21 +115,16 @@ def render(
     headline = headline_of(sections)
     trained = data_report.get("task", headline.record["task"])
     names = labels or (data_report.get("labels", {}) if trained == headline.record["task"] else {})
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "name": lambda label: names.get(label, label) or "(no answer)",
         "metric": lambda metric: _apart(tables.cell(metric)),
         "difference": lambda row: _apart(tables.difference(row)),
         "p_value": lambda value: tables.p_value(value).removeprefix("p ").removeprefix("= "),
         "perturbation": perturbed_as,
     }
-    return environment.get_template("report.html.jinja").render(
+    return page.render(
+        "report.html.jinja",
+        filters,
         version=osler.__version__,
         results=results,
         headline=headline,

@@ -12,7 +12,7 @@ from typing import Any
 from osler import recipe as recipes
 from osler.errors import InputError
 from osler.manifest import write_atomically
-from osler.schema import dump_yaml
+from osler.schema import dump_yaml, read_yaml
 
 PROMPT = "{{ text }}\nDiagnosis?"
 
@@ -73,8 +73,6 @@ def next_commands(recipe: Path, folder: Path) -> str:
 
 def _nearest(n_labels: int) -> recipes.Recipe:
     """Of the shipped recipes that train on texts alone, the one whose task has the number of labels nearest to it."""
-    from osler.schema import read_yaml
-
     root = Path(__file__).resolve().parents[2]
     found = []
     for path in sorted((root / "recipes").rglob("*.yaml")):

@@ -114,9 +114,7 @@ assert not {{"osler", "bitsandbytes"}} & sys.modules.keys()
 print(json.dumps([chat, str(network.dtype), logits.argmax(-1)[0].tolist(), logits.max().item()]))
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     chat, dtype, answers, largest = json.loads(done.stdout)
     expected = logits(model.load_tuned(base, adapter), base)

@@ -512,7 +512,7 @@ MERGED = f"{LLM}-merged"
 
 
 def beside_its_merged_model(
-    folder: Path, change: Callable[[Prediction], Prediction] = lambda row: row, cases: int = 60
+    folder: Path, change: Callable[[Prediction], Prediction] = lambda row: row, cases: int = 60, dtype: str = "float32"
 ) -> dict[str, Any]:
     """Results of a merged model, the model with its adapter and a baseline; ``change`` is done to the first's answers,
     to so many of them."""
@@ -522,7 +522,7 @@ def beside_its_merged_model(
     for name, rows in systems.items():
         write_predictions(folder / f"{name}.jsonl", rows)
     files = [folder / f"{name}.jsonl" for name in systems]
-    return results.score(files, folder / "results.json", resamples=20)
+    return results.score(files, folder / "results.json", resamples=20, dtype=dtype)
 
 
 def moved(row: Prediction, by: float) -> Prediction:
@@ -550,9 +550,12 @@ def test_a_merged_model_is_held_against_the_one_with_the_adapter_and_compared_wi
     assert record["comparisons"][0]["p_adjusted"] == record["comparisons"][0]["p_value"], "it costs no power"
 
 
-@pytest.mark.parametrize(("by", "holds"), [(9e-4, True), (2e-3, False)])
-def test_the_largest_difference_of_a_probability_decides(tmp_path: Path, by: float, holds: bool) -> None:
-    found = beside_its_merged_model(tmp_path, lambda row: moved(row, by), cases=1)["records"][0]["parity"]
+@pytest.mark.parametrize(
+    ("by", "dtype", "holds"), [(9e-4, "float32", True), (2e-3, "float32", False), (2e-3, "bfloat16", True)]
+)
+def test_the_largest_difference_of_a_probability_decides(tmp_path: Path, by: float, dtype: str, holds: bool) -> None:
+    (record,) = beside_its_merged_model(tmp_path, lambda row: moved(row, by), cases=1, dtype=dtype)["records"]
+    found = record["parity"]
     assert found["max_probability_difference"] == pytest.approx(by)
     assert found["holds"] is holds
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -39,9 +40,7 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
     if folder.exists():
         raise InputError(f"{folder}: is there already; move it away to merge anew")
     if not (adapter / ADAPTER).is_file():
-        raise InputError(
-            f"{adapter}: no {ADAPTER} in it; a recipe without lora: trains a whole model: use it as it is"
-        )
+        raise InputError(f"{adapter}: no {ADAPTER} in it; a recipe without lora: trains a whole model: use it as it is")
     model = models.load_base(replace(base, quantization=None))
     if base.quantization is not None:
         _round(model, models.load_base(base))
@@ -52,9 +51,7 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
     try:
         merged.save_pretrained(part)
         models.load_tokenizer(base).save_pretrained(part)
-        write_json(
-            part / MERGED_FROM, {"adapter_sha256": fingerprint(adapter), "weights_sha256": fingerprint(part)}
-        )
+        write_json(part / MERGED_FROM, {"adapter_sha256": fingerprint(adapter), "weights_sha256": fingerprint(part)})
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -69,8 +66,8 @@ def _round(model: PreTrainedModel, quantised: PreTrainedModel) -> None:
     layers = dict(model.named_modules())
     for name, module in quantised.named_modules():
         if isinstance(module, Linear4bit):
-            weight = dequantize_4bit(module.weight.data, module.weight.quant_state)
-            layer = layers[name]
+            packed: Any = module.weight
+            weight, layer = dequantize_4bit(packed.data, packed.quant_state), layers[name]
             with torch.no_grad():
                 layer.weight.copy_(weight.T if isinstance(layer, Conv1D) else weight)
 
@@ -88,7 +85,7 @@ def merge_run(run: Run, recipe: Recipe) -> None:
     state.wait_for_everyone()
 
 
-def load(base: BaseSection, folder: Path, device_map: str | dict[str, object] | None = None) -> PreTrainedModel:
+def load(base: BaseSection, folder: Path, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
     """Load the merged model in ``folder`` as :func:`osler.model.load_base` loads the base it was made of."""
     whole = replace(base, model=str(folder), revision=None, weights=None, quantization=None)
     return models.load_base(whole, device_map)

@@ -10,8 +10,11 @@ from osler.prediction_file import Prediction
 
 MERGED = "-merged"  # what the name of a merged model adds to that of the model with its adapter
 
-# The most that the probability of a label may differ by, by the precision that both compute in.
-BOUNDS: Mapping[str, float] = {"float32": 1e-3, "bfloat16": 1e-3, "float16": 1e-3}
+# The most that the probability of a label may differ by, by the precision that both compute in. Measured on 20 cases of
+# rare_disease (135 M parameters, NF4): 2e-6 in float32, where only sums are taken in another order; 0.033 in bfloat16,
+# where a merged weight is rounded to 8 bits once more (the adapter itself answers 0.036 otherwise than in float32);
+# merged into the weights before NF4, which has to be found out in any precision, 0.32. float16 rounds to 11 bits.
+BOUNDS: Mapping[str, float] = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.1 / 8}
 
 
 def merged_models(systems: Mapping[str, Any]) -> dict[str, str]:

@@ -49,7 +49,7 @@ def score(
             (:func:`osler.contamination.contamination`), and ``allowed``, the reasons a recipe gives; what is of a
             record's split goes into it, with the settings it was measured with; null where it was not measured.
         weights_sha256: system to fingerprint of its weights; copied, where the system has answered.
-        dtype: what the models computed in, which decides how near a merged model's probabilities must be.
+        dtype: what the models computed in, of which the bound of ``parity`` is; the strictest unless given.
 
     Returns:
         What was written: ``schema``, ``resamples``, ``seed``, ``weights_sha256`` (null where no weights are known) and

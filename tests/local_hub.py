@@ -61,7 +61,6 @@ class Call:
     number: int
     method: str
     path: str
-    body: bytes = field(repr=False)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -309,14 +308,15 @@ class _Wire:
             self.hub.working -= 1
 
     async def _handle(self, scope: Any, receive: Any, send: Any) -> None:
-        hub, body, more = self.hub, b"", True
+        hub, chunks, more = self.hub, [], True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
-            body += message["body"]
+            chunks.append(message["body"])
             more = message["more_body"]
-        call = Call(len(hub.requests) + 1, scope["method"], scope["path"], body)
+        body = b"".join(chunks)
+        call = Call(len(hub.requests) + 1, scope["method"], scope["path"])
         hub.requests.append(call)
         fault = hub.fault(call)
         if fault is not None and fault not in FAULTS:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Interrupted(InputError):
-    """The Hub, or the way to it, failed; the same call may succeed later, after ``pause`` seconds if it asks for some."""
+    """The Hub, or the way to it, failed; the same call may succeed later, after the ``pause`` seconds it asks for."""
 
     def __init__(self, text: str, pause: float = 0.0) -> None:
         super().__init__(text)

@@ -406,6 +406,8 @@ class Sweep:
         hub.requests.clear()
         publish(self.folder)
         self.calls = [str(call) for call in hub.requests]
+        # An upload in one piece, one in two, and everything around them.
+        assert sum(call.startswith("PUT ") for call in self.calls) == 3
         self.commits = len(hub.repository(REPO).history())
         self.check_complete()
 

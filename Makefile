@@ -6,10 +6,10 @@ RUN     = runs/smollm2-135m-rare-disease-qlora/1.0.0
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install demo test quality clean
+.PHONY: help install demo test quality release-check clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed  ## create .venv with the tested versions (twice does nothing)
 
@@ -32,6 +32,19 @@ quality: install  ## lint, formatting, types, recipes
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy src
 	.venv/bin/python scripts/check_recipes.py
+
+# Recipes are published once and run for years: what resolves today has to resolve with the next TRL, too. It comes alone,
+# beside the tested versions of everything else.
+TRL = $(shell sed -n 's/^ *\(trl>=.*\)/\1/p' setup.cfg)
+release-check: quality  ## before a release: recipes under the newest TRL allowed, published tables, cards, versions
+	.venv/bin/python -m pip install --quiet --upgrade --no-deps --target build/newest '$(TRL)'
+	PYTHONPATH=build/newest .venv/bin/python -c 'import trl; print("recipes under TRL", trl.__version__)'
+	PYTHONPATH=build/newest .venv/bin/python scripts/check_recipes.py
+	.venv/bin/python scripts/record_expected.py
+	git diff --exit-code -- README.md recipes/README.md
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/test_card.py tests/test_chai.py tests/test_skeleton.py
+	@v=$$(.venv/bin/python -c 'import osler; print(osler.__version__)'); grep -q "^## $$v " CHANGELOG.md || \
+		{ echo "CHANGELOG.md has no section for $$v"; exit 1; }
 
 clean:  ## remove caches and build results (never .venv or runs/)
 	rm -rf build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache

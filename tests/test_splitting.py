@@ -86,6 +86,54 @@ def test_shares_are_met_for_every_label_as_nearly_as_chance_allows() -> None:
     assert report["missing"] == {split: [] for split in SPLITS}
 
 
+def rare(n: int, seed: int) -> Rows:
+    """Rows without near-duplicates or groups, of which one label has three and another has two."""
+    rows = Rows(n, seed, grouped=0)
+    rows.clusters = list(range(n))
+    rows.labels = ["rare"] * 3 + ["rarer"] * 2 + ["common"] * (n - 5)
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_split_has_a_row_of_every_label_that_three_patients_have(seed: int) -> None:
+    rows, everything = rare(200, seed), list(range(200))
+    assignment = rows.part(everything)
+    assert sorted(assignment.splits[:3]) == sorted(SPLITS)
+    assert set(assignment.report["labels"]["rarer"].values()) <= {0, 1, 2}
+    for split, labels in assignment.report["missing"].items():
+        assert set(labels) <= {"rarer"}, split
+    order = random.Random(seed).sample(everything, 200)
+    assert rows.by_id(order, rows.part(order)) == rows.by_id(everything, assignment)
+    by_hash = rows.part(everything, shares={"train": 0.8, "validation": 0.1, "test": 0.1})
+    rows.labels = ["common"] * 200
+    moved = sum(a != b for a, b in zip(by_hash.splits, rows.part(everything).splits, strict=True))
+    assert moved <= 2, "nothing moves but for the label that would be missing"
+
+
+def test_no_split_loses_a_label_to_another_and_patients_stay_whole() -> None:
+    for seed in range(30):
+        rng = random.Random(seed)
+        groups = [f"patient-{seed}-{row // 2}" for row in range(60)]
+        labels = [rng.choice("abcdefghijkl") for _ in range(60)]
+        assignment = assign([f"{row}" for row in range(60)], labels, groups, range(60))
+        splits = assignment.splits
+        assert all(splits[row] == splits[row + 1] for row in range(0, 60, 2))
+        assert "train" in splits
+        in_train = assignment.report["labels"]
+        assert all(of["train"] for label, of in in_train.items() if of["validation"] + of["test"] > 2)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_label_that_becomes_frequent_enough_is_tested_with_new_rows_and_old_ones_stay(seed: int) -> None:
+    rows = rare(200, seed)
+    few = [0, *range(5, 200)]  # one row of the rare label
+    before = rows.by_id(few, rows.part(few))
+    everything = list(range(200))
+    after = rows.part(everything, former=before)
+    assert before.items() <= rows.by_id(everything, after).items()
+    assert sorted(after.splits[:3]) == sorted(SPLITS)
+
+
 def test_another_seed_is_another_split_and_no_share_is_no_row() -> None:
     rows, everything = Rows(300, 0), list(range(300))
     assert rows.part(everything, seed=1).splits != rows.part(everything).splits

@@ -99,7 +99,6 @@ def test_every_split_has_a_row_of_every_label_that_three_patients_have(seed: int
     rows, everything = rare(200, seed), list(range(200))
     assignment = rows.part(everything)
     assert sorted(assignment.splits[:3]) == sorted(SPLITS)
-    assert set(assignment.report["labels"]["rarer"].values()) <= {0, 1, 2}
     for split, labels in assignment.report["missing"].items():
         assert set(labels) <= {"rarer"}, split
     order = random.Random(seed).sample(everything, 200)

@@ -205,9 +205,7 @@ def _cover(
                 points[nearest] = split
 
 
-def _held(
-    points: np.ndarray, unit: np.ndarray, labels: Sequence[str], fixed: Sequence[str | None]
-) -> np.ndarray:
+def _held(points: np.ndarray, unit: np.ndarray, labels: Sequence[str], fixed: Sequence[str | None]) -> np.ndarray:
     """(n, 3): each unit with each of its labels and the split it has it in, in order; of units with former rows these
     decide, and where their other rows go is left open. Labels are numbered in alphabetical order."""
     code = {label: number for number, label in enumerate(sorted(set(labels)))}

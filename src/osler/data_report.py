@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 import osler
 from osler import duplicates, plots
-from osler.cleaning import stated
+from osler.cleaning import LabelInText, Step, stated
 from osler.page import render
 from osler.splitting import SPLITS
 
@@ -55,6 +55,7 @@ def describe(selection: Selection, source: str, preparation: Preparation, files:
         "rows_out": len(kept),
         "dropped": dict(dropped.most_common()),
         "steps": steps,
+        "labels_left_in_text": _left_in_text(selection, preparation.steps),
         "labels": labels,
         "spellings": _spellings(selection),
         "lengths": _lengths(selection),
@@ -78,6 +79,18 @@ def _labels(selection: Selection) -> dict[str, dict[str, int]]:
         of = Counter(selection.assigned[selection.kept[selection.label[selection.kept] == code]])
         found[str(selection.labels[code])] = {split: of[split] for split in SPLITS}
     return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0])))
+
+
+def _left_in_text(selection: Selection, steps: Mapping[str, Step]) -> dict[str, int]:
+    """Label that is one common word → how many texts of it say it, and keep it."""
+    step = steps.get("label_in_text")
+    if not isinstance(step, LabelInText):
+        return {}
+    kept, found = selection.kept, {}
+    for code, label in enumerate(map(str, selection.labels)):
+        if step.keeps(label):
+            found[label] = step.left(label, selection.texts(kept[selection.label[kept] == code]))
+    return {label: n for label, n in found.items() if n}
 
 
 def _spellings(selection: Selection) -> dict[str, list[str]]:
@@ -195,6 +208,8 @@ def summary(report: Mapping[str, Any]) -> str:
     splits = ", ".join(f"{split} {of['rows']:,}" for split, of in report["splits"].items())
     lines = [f"{report['rows_in']:,} rows in, {report['rows_out']:,} out: {splits}; {len(report['labels'])} labels"]
     lines += [f"  {n:>9,} dropped: {reason.replace('_', ' ')}" for reason, n in report["dropped"].items()]
+    for label, n in report["labels_left_in_text"].items():
+        lines.append(f"  {n:>9,} texts of {label} say so: one common word, which is not masked")
     if report["identifiers"] is not None:
         found = ", ".join(f"{name} {n:,}" for name, n in report["identifiers"].items())
         lines.append(f"  identifiers replaced: {found or 'none found'}")

@@ -9,41 +9,42 @@ into place at the end, the report last: a run that was interrupted left what was
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from osler import data_report, duplicates
+from osler import data_report, duplicates, licenses
 from osler.cleaning import USUAL, Cleaning, Step, spellings
 from osler.cleaning import steps as cleaning_steps
 from osler.errors import InputError
 from osler.manifest import read_json, sha256_file, write_json
 from osler.normal_form import normal_form
+from osler.pseudonyms import Pseudonyms, deidentifier, pseudonym
 from osler.reading import Record, Rejected
-from osler.schema import Problem, read_yaml
+from osler.schema import Problem, nearest, read_yaml
 from osler.selection import Selection
 from osler.splitting import SPLITS
-from osler.workspace import workspace
-
-if TYPE_CHECKING:
-    from osler.deidentification import Deidentifier
+from osler.workspace import deliver, workspace
 
 REPORT = "data_report.json"
 MADE = (*(f"{split}.jsonl" for split in SPLITS), "rejected.jsonl", REPORT, "data_report.html", "README.md")
 FEWEST_LABELS = 2
 BATCH = 1000  # rows
-# Reasons quote ids and dates.
-WITHHELD = "the reason is not kept with --deidentify: it may hold an identifier"
+NO_ROWS = {
+    "benchmark": "it is a benchmark, scored as it was published: scripts/evaluate.py RUN --benchmark NAME",
+    "simulated": "its patients are simulated when a recipe is trained, and described in the run's data_report.json",
+    "corpus": "its texts are made from an ontology when a recipe is trained",
+    "prepared": "it was made by prepare_data.py; name the export that it was made from",
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def prepare(
             split, word for word or nearly, is dropped; where there are no splits, rows are given one by group and
             near-duplicates stay together.
         output: where it is such a folder already, its rows keep their splits.
-        source: what the rows were read from, for the report.
+        source: what the rows were read from, as the report says it: with a key, nothing that may name a person.
 
     Raises:
         InputError: more rows than allowed cannot be read, fewer than two labels are left, or ``output`` is not one
@@ -85,7 +86,7 @@ def prepare(
     """
     with workspace(output, REPORT, MADE) as work:
         _check_key(output, preparation.key)
-        raw, rejected = _read(rows, work, preparation.max_rejected, preparation.key)
+        raw, rejected = _read(rows, work, preparation.max_rejected, Pseudonyms(preparation.key))
         means = spellings(Counter(Selection.column(raw, "label")), preparation.known)
         cleaned = _clean(raw, work, Cleaning(preparation.steps, means), preparation.key)
         selection = Selection(raw, cleaned, rejected)
@@ -100,8 +101,7 @@ def prepare(
         report = data_report.describe(selection, source, preparation, files)
         report["key_fingerprint"] = _fingerprint(preparation.key)
         write_json(work / REPORT, report)
-        for name in [*files, REPORT]:
-            os.replace(work / name, output / name)
+        deliver(work, [*files, REPORT])
     return report
 
 
@@ -126,6 +126,37 @@ def read_key(path: Path) -> str:
     return key
 
 
+def cleaning_of(task_file: Path) -> tuple[list[Any], dict[str, Step]]:
+    """The steps that a task's file lists, as they stand and as they are taken; where there is none yet, the usual ones.
+
+    Raises:
+        InputError: a step is wrong.
+    """
+    content = read_yaml(task_file) if task_file.is_file() else {}
+    listed = content.get("preparation", {}).get("cleaning", list(USUAL))
+    try:
+        return listed, cleaning_steps(listed, "preparation.cleaning")
+    except Problem as problem:
+        raise InputError(f"{task_file}: {problem.key}: {problem.text}") from None
+
+
+def find_task(source: str) -> Path | None:
+    """The folder of the task called ``source``, in the working directory or in this checkout.
+
+    None where ``source`` is a file or a folder, or can only be a dataset on the Hub.
+
+    Raises:
+        InputError: it is nothing that is here, but nearly the name of a task.
+    """
+    if "/" in source or os.path.exists(source):
+        return None
+    roots = (Path(__file__).resolve().parents[2], Path.cwd())
+    tasks = {path.parent.name: path.parent for root in roots for path in root.glob("tasks/*/task.yaml")}
+    if source not in tasks and (close := nearest(source, tasks)):
+        raise InputError(f"{source}: no such file, folder or task{close}")
+    return tasks.get(source)
+
+
 def of_task(
     folder: Path, key: str | None, max_rejected: int
 ) -> tuple[Iterator[tuple[str, Record | Rejected]], Preparation]:
@@ -134,18 +165,15 @@ def of_task(
     Raises:
         InputError: the task's cases are not rows of a dataset, or its file is wrong.
     """
+    path = folder / "task.yaml"
+    content = read_yaml(path)
+    if (kind := content["source"]["kind"]) in NO_ROWS:
+        raise InputError(f"{folder.name}: has no rows to be prepared: {NO_ROWS[kind]}")
+    if "license" in content:
+        licenses.check(content["license"], f"{path}: license")
+    _, steps = cleaning_of(path)
     from osler import task  # imports transformers
 
-    content = read_yaml(folder / "task.yaml")
-    if content["source"]["kind"] != "dataset":
-        raise InputError(
-            f"{folder.name}: its cases are not rows of a dataset to be cleaned (kind: {content['source']['kind']});"
-            " what training makes of them is in the data_report.json of a run"
-        )
-    try:
-        steps = cleaning_steps(content.get("preparation", {}).get("cleaning", list(USUAL)), "preparation.cleaning")
-    except Problem as problem:
-        raise InputError(f"{folder / 'task.yaml'}: {problem.key}: {problem.text}") from None
     labels = {normal_form(label): label for label in content["labels"]}
     published = task.Published(content["source"], content["labels"], task.data_folder())
     known = Preparation(
@@ -170,7 +198,7 @@ def _former(output: Path) -> dict[str, str]:
 
 def _fingerprint(key: str | None) -> str | None:
     """Which key it is, without the key."""
-    return None if key is None else _pseudonym("fingerprint", key)
+    return None if key is None else pseudonym("fingerprint", key)
 
 
 def _check_key(output: Path, key: str | None) -> None:
@@ -188,49 +216,31 @@ def _check_key(output: Path, key: str | None) -> None:
 
 
 def _read(
-    rows: Iterable[tuple[str | None, Record | Rejected]], work: Path, max_rejected: int, key: str | None
+    rows: Iterable[tuple[str | None, Record | Rejected]], work: Path, max_rejected: int, pseudonyms: Pseudonyms
 ) -> tuple[Any, list[Rejected]]:
     """The rows as an Arrow file, and those that cannot be read."""
     from datasets import Dataset, Features, Value
     from datasets.arrow_writer import ArrowWriter
 
-    names = ("case_id", "text", "label", "group", "date", "subgroups", "source", "split")
+    names = ("case_id", "text", "label", "group", "date", "subgroups", "source", "identifiers", "split")
     features = Features({name: Value("large_string" if name == "text" else "string") for name in names})
     rejected: list[Rejected] = []
     with ArrowWriter(path=str(work / "raw.arrow"), features=features) as writer:
         for split, row in tqdm(rows, desc="reading", unit=" rows"):
-            if isinstance(row, Rejected):
-                rejected.append(row if key is None else replace(row, reason=WITHHELD))
+            kept = row if isinstance(row, Rejected) else pseudonyms.checked(row)
+            if isinstance(kept, Rejected):
+                rejected.append(pseudonyms.rejected(kept))
                 if len(rejected) > max_rejected:
                     raise InputError(
-                        f"{row.source}: {row.reason}: {row.excerpt}; {len(rejected):,} rows cannot be read and"
+                        f"{kept.source}: {kept.reason}: {kept.excerpt}; {len(rejected):,} rows cannot be read and"
                         f" {max_rejected:,} may be set aside: mend the file, or allow more with --max-rejected"
                     )
             else:
-                writer.write({**_named(row, key), "split": split})
+                writer.write({**pseudonyms.row(kept), "split": split})
         n, _ = writer.finalize()
     if not n:
         raise InputError(f"no rows: {len(rejected):,} could not be read, and there are no others")
     return Dataset.from_file(str(work / "raw.arrow")), rejected
-
-
-def _named(row: Record, key: str | None) -> dict[str, Any]:
-    """``row`` as it is kept. A row without an id of its own is called after its text, so that it has the same name when
-    rows are added above it. Record numbers are identifiers: where texts are de-identified, it is a keyed hash of them.
-    """
-    case_id, group = row["case_id"], row["group"]
-    if case_id == row["source"]:
-        case_id = _pseudonym(row["text"] or "", key or "")
-    elif key is not None:
-        case_id = _pseudonym(case_id, key)
-    if key is not None and group is not None:
-        group = _pseudonym(group, key)
-    subgroups = json.dumps(row["subgroups"], ensure_ascii=False)
-    return {**row, "case_id": case_id, "group": group, "subgroups": subgroups}
-
-
-def _pseudonym(name: str, key: str) -> str:
-    return hmac.new(key.encode(), name.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:16]
 
 
 def _key(text: str) -> int:
@@ -246,7 +256,6 @@ class _Cleaner:
     def __init__(self, cleaning: Cleaning, key: str | None) -> None:
         self._cleaning = cleaning
         self._key = key
-        self._deidentifier: Deidentifier | None = None  # a language model: each process loads its own
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         rows = [self._cleaning.clean(text, label) for text, label in zip(batch["text"], batch["label"], strict=True)]
@@ -256,8 +265,8 @@ class _Cleaner:
             kept = [n for n, row in enumerate(rows) if row.dropped is None]
             ids, groups = batch["case_id"], batch["group"]
             notes = ((ids[n], texts[n], groups[n] or ids[n]) for n in kept)
-            for n, (_, text, audit) in zip(kept, self._deidentified(self._key, notes), strict=True):
-                texts[n], found[n] = text, audit
+            for n, (_, text, audit) in zip(kept, deidentifier(self._key).replace_all(notes), strict=True):
+                texts[n], found[n] = text, [{**identifier, "field": "text"} for identifier in audit]
         return {
             "text": texts,
             "label": [row.label for row in rows],
@@ -268,22 +277,6 @@ class _Cleaner:
             "key": [_key(text) for text in texts],
             "raw_key": [_key(text or "") for text in batch["text"]],
         }
-
-    def _deidentified(
-        self, key: str, notes: Iterable[tuple[str, str, str]]
-    ) -> Iterable[tuple[str, str, Sequence[Any]]]:
-        if self._deidentifier is None:
-            self._deidentifier = _deidentifier(key)
-        return self._deidentifier.replace_all(notes)
-
-
-def _deidentifier(key: str) -> Deidentifier:
-    """What replaces identifiers and leaves the names of diseases alone, those of the task ``hpo`` among others."""
-    from osler import deidentification, protected_terms, pypi  # an extra that need not be installed
-
-    source = read_yaml(Path(__file__).resolve().parents[2] / "tasks" / "hpo" / "task.yaml")["source"]
-    files = pypi.fetch_many([source["ontology"], source["annotations"]])
-    return deidentification.Deidentifier(key, protected_terms.load(*files))
 
 
 def _clean(raw: Any, work: Path, cleaning: Cleaning, key: str | None) -> Any:
@@ -298,7 +291,6 @@ def _clean(raw: Any, work: Path, cleaning: Cleaning, key: str | None) -> Any:
         new_fingerprint="cleaned",  # the folder is ours alone: nothing is looked up, and hashing the steps takes long
         desc="cleaning",
     )
-
 
 
 def _write(selection: Selection, work: Path, audited: bool) -> dict[str, str]:

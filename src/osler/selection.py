@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class Selection:
         kept = self.kept
         if not len(kept):
             return
-        texts = _Texts(self.cleaned.data.column("text"), kept)
+        texts = self.texts(kept)
         self.cluster[kept] = kept[duplicates.clusters(texts)]
         if self.given[kept].all():
             held_out = np.isin(self.given[kept], HELD_OUT)
@@ -95,6 +96,10 @@ class Selection:
         self.assigned[kept] = [split or "" for split in assignment.splits]
         for row, reason in assignment.reasons.items():
             self.dropped[kept[row]] = reason
+
+    def texts(self, places: Array) -> Sequence[str]:
+        """The cleaned texts of the rows at ``places``, in order."""
+        return _Texts(self.cleaned.data.column("text"), places)
 
     def pairs(self, places: Array) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """The rows at ``places`` as they were read, and as they are."""
@@ -122,8 +127,9 @@ class Selection:
             yield {"case_id": raw["case_id"], "source": raw["source"], "reason": self.dropped[place]}
 
     def audit(self) -> Iterator[dict[str, Any]]:
-        """Where identifiers stood in the texts that stay, and never what they were."""
-        for found in self.column(self.cleaned, "identifiers")[self.kept]:
+        """Where identifiers stood in the rows that stay, and never what they were."""
+        outside, inside = (self.column(rows, "identifiers")[self.kept] for rows in (self.raw, self.cleaned))
+        for found in chain.from_iterable(zip(outside, inside, strict=True)):
             yield from json.loads(found)
 
 

@@ -14,10 +14,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from osler import cleaning, data_report, dataset_card, preparation, reading, scaffold
+from osler import data_report, dataset_card, licenses, preparation, reading, scaffold
 from osler.errors import InputError, exit_status
 from osler.manifest import write_atomically
 from osler.workspace import check_apart
+
+# What the file of a task says of its rows, and nobody says of those of a file.
+OF_FILES = ("text_column", "label_column", "id_column", "group_column", "date_column", "subgroup_column")
+OF_FILES += ("validation_from", "test_from", "revision", "license")
 
 
 def main() -> int:
@@ -41,38 +45,39 @@ def main() -> int:
 
     if arguments.max_rejected < 0:
         raise InputError(f"--max-rejected {arguments.max_rejected}: at least 0")
+    if arguments.license:
+        licenses.check(arguments.license, "--license")
     name = (arguments.name or arguments.output.resolve().name).replace("-", "_")
     scaffold.check_name(name)
     key = preparation.read_key(arguments.deidentify) if arguments.deidentify else None
-    task = Path("tasks") / arguments.source
-    of_task = "/" not in arguments.source and (task / "task.yaml").is_file()
-    if of_task:
-        if arguments.text_column or arguments.label_column or arguments.validation_from or arguments.test_from:
-            raise InputError(
-                f"{arguments.source}: a task, whose file names its columns and splits; leave the options out"
-            )
+    source, task = arguments.source, preparation.find_task(arguments.source)
+    if task is not None:
+        given = [option for option in OF_FILES if vars(arguments)[option]]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says that; leave it out")
         rows, prepared = preparation.of_task(task, key, arguments.max_rejected)
     else:
-        check_apart(arguments.source, arguments.output, preparation.MADE)
+        check_apart(source, arguments.output, preparation.MADE)
         columns = columns_of(arguments)
         cuts = cuts_of(arguments)
-        steps = cleaning.steps(list(cleaning.USUAL), "cleaning")
-        read = reading.read(arguments.source, columns, arguments.revision)
-        rows = ((None, row) for row in read)
+        listed, steps = preparation.cleaning_of(arguments.output / "tasks" / name / "task.yaml")
+        rows = ((None, row) for row in reading.read(source, columns, arguments.revision))
         prepared = preparation.Preparation(steps, None, arguments.max_rejected, key, cuts, arguments.license)
-    report = preparation.prepare(rows, arguments.output, prepared, arguments.source)
+        if key is not None and arguments.revision is None:
+            source = "an export"  # what a file is called may name a person
+    report = preparation.prepare(rows, arguments.output, prepared, source)
     write_atomically(arguments.output / "data_report.html", data_report.page(name, report))
     write_atomically(arguments.output / "README.md", dataset_card.render(name, report))
     print(data_report.summary(report))
-    if not of_task:
-        recipe = scaffold.write(arguments.output, name, report, cleaning.USUAL)
+    if task is None:
+        recipe = scaffold.write(arguments.output, name, report, listed)
         print(scaffold.next_commands(recipe, arguments.output))
     return 0
 
 
 def columns_of(arguments: argparse.Namespace) -> reading.Columns | None:
     """The columns named; None where none is, which formats that say what is what do without."""
-    if arguments.text_column is None and arguments.label_column is None:
+    if not any(vars(arguments)[option] for option in OF_FILES if option.endswith("column")):
         return None
     if arguments.text_column is None or arguments.label_column is None:
         raise InputError("name both --text-column and --label-column")

@@ -64,3 +64,29 @@ def export(path: Path, made: list[dict[str, str]]) -> Path:
 
 NAMED = ("--text-column", "note", "--label-column", "diagnosis", "--id-column", "record", "--group-column", "patient")
 """The columns, as they are named on the command line."""
+
+
+def identified(folder: Path, n: int) -> list[str]:
+    """Write an export of two files that name patients and clinicians everywhere: in notes, ids, groups, in the names of
+    the files, in a label and in a row that cannot be read. Returns all that identifies somebody."""
+    folder.mkdir()
+    made = rows(n, first=5000)
+    for number, row in enumerate(made):
+        row["record"] = f"MRN-7{number:05}"
+        row["patient"] = f"Whitfield^Margaret^{4711 + number // 2}"
+        row["age"] = "94" if number == 3 else "57"
+    made[0]["note"] = (
+        "Mrs Margaret Whitfield (MRN 00483921) was seen by Dr Alan Pemberton on 03/04/2019."
+        " Her mother has Wilson disease. She can be reached at margaret.whitfield@example.org or 020 7946 0958."
+    )
+    made[1]["diagnosis"] += " (Mrs Sofia Lindqvist)"
+    for name, part in (
+        ("pemberton clinic.csv", made[: n // 2]),
+        ("margaret whitfield.csv", [*made[n // 2 :], made[0]]),
+    ):
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, (*COLUMNS, "age"))
+            writer.writeheader()
+            writer.writerows(part)
+    planted = ["Whitfield", "Margaret", "Pemberton", "Lindqvist", "Sofia", "00483921", "03/04/2019", "example.org"]
+    return [*planted, "7946", "MRN-7", "^4711", *(row["record"] for row in made), *(row["patient"] for row in made)]

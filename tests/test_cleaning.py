@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from osler.cleaning import USUAL, Cleaned, Cleaning, LabelInText, Language, spellings, steps
+from osler.cleaning import SYMPTOMS, USUAL, Cleaned, Cleaning, LabelInText, Language, spellings, steps
 from osler.schema import Problem
 
 
@@ -129,3 +131,40 @@ def test_a_label_without_a_word_masks_only_itself() -> None:
 def test_a_language_that_shares_its_probability_with_its_kin_is_dropped() -> None:
     arabic = "مريض يعاني من صداع وحمى شديدة منذ 3 أيام ثم ألم في الظهر والرقبة"
     assert Language("x")(arabic, "") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "after"),
+    [
+        ("pain", "Back pain and chest pain for a week.", None),
+        ("no", "No fever, no cough.", None),
+        ("Seizures", "Two seizures this morning.", None),
+        ("Dyspnoea", "Dyspnoea on stairs.", None),
+        ("Cough (R05)", "A dry cough.", None),
+        ("back pain", "Known back pain, back-pain again.", "Known [diagnosis], [diagnosis] again."),
+        ("gout", "A known gout.", "A known [diagnosis]."),
+        ("Hypertension", "On tablets for hypertension.", "On tablets for [diagnosis]."),
+        ("Painful bladder syndrome", "Painful bladder syndrome.", "[diagnosis]."),
+    ],
+)
+def test_a_label_that_is_a_common_word_is_not_masked_and_a_diagnosis_is(
+    label: str, text: str, after: str | None
+) -> None:
+    step = LabelInText("x")
+    assert step(text, label) == (after or text)
+    assert LabelInText("x", action="drop")(text, label) == (None if after else text)
+    assert step.left(label, [text, "Nothing of it."]) == (0 if after else 1)
+    assert "[diagnosis]" in (LabelInText("x", keep_common=False)(text, label) or "")
+
+
+def test_a_common_word_is_one_that_icd10cm_files_under_symptoms() -> None:
+    import simple_icd_10_cm as icd
+
+    codes = [code for code in dict.fromkeys(icd.get_all_codes()) if re.match(r"R[0-6]\d", code) and "-" not in code]
+    said = {w for code in codes for t in (icd.get_description(code), *icd.get_inclusion_term(code)) for w in words(t)}
+    assert [word for word in SYMPTOMS.split() if word not in said] == []
+
+
+def words(text: str) -> set[str]:
+    found = set(re.findall("[a-z]+", text.lower()))
+    return found | {word.removesuffix("s") for word in found}

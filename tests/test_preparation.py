@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hospital import ANSWERED, CONFLICTING, HTML, NAMED, SIGNS, UNLABELLED, export, rows
+from hospital import ANSWERED, CONFLICTING, HTML, NAMED, SIGNS, UNLABELLED, export, identified, rows
 from project import script
 
 from osler import preparation, scaffold, task
 from osler.cleaning import USUAL, steps
 from osler.errors import InputError
 from osler.preparation import Preparation
-from osler.reading import Columns, Record, Rejected, read
+from osler.pseudonyms import Pseudonyms
+from osler.reading import Columns, Rejected, read
 from osler.recipe import BaseSection
 
 SPLITS = ("train", "validation", "test")
@@ -142,26 +143,38 @@ def test_the_new_task_and_recipe_train_and_are_evaluated_as_they_stand(clinic: P
     assert test["systems"]["tfidf_svm"]["metrics"]["accuracy"]["value"] > 0.9
 
 
-def test_identifiers_are_replaced_and_diseases_are_not(tmp_path: Path) -> None:
+def test_no_identifier_is_left_in_any_file_and_no_row_moves(tmp_path: Path) -> None:
     pytest.importorskip("presidio_analyzer", reason="the extra deid is not installed")
-    made = rows(30)
-    made[0]["note"] = (
-        "Mrs Margaret Whitfield (MRN 00483921) was seen by Dr Alan Pemberton on 03/04/2019."
-        " Her mother has Wilson disease. She can be reached at margaret.whitfield@example.org or 020 7946 0958."
-    )
-    export(tmp_path / "export.csv", made)
     (tmp_path / "key").write_text("a secret that nobody guesses\n")
-    done = script(tmp_path, "prepare_data", "export.csv", *NAMED, "--deidentify", "key", "--output", "out")
-    assert done.returncode == 0, done.stderr
+    command = [*NAMED, "--subgroup-column", "sex", "--subgroup-column", "age", "--deidentify", "key"]
+    command += ["--max-rejected", "2", "--output", "out"]
+    splits: list[dict[str, str]] = []
+    for n in (60, 80):
+        planted = identified(tmp_path / f"whitfield {n}", n)
+        done = script(tmp_path, "prepare_data", f"whitfield {n}", *command)
+        assert done.returncode == 0, done.stderr
+        files = {path: path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+        assert len(files) > 10
+        for path, content in files.items():
+            for identifier in planted:
+                assert identifier.lower() not in f"{path.relative_to(tmp_path)}\n{content}".lower(), (path, identifier)
+        kept = prepared(tmp_path / "out")
+        splits.append({case: row["split"] for case, row in kept.items()})
+    assert splits[0].items() < splits[1].items(), "pseudonyms of the same key are the same"
     assert "identifiers replaced: " in done.stdout
-    everything = "".join(path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file())
-    for identifier in ("Whitfield", "Margaret", "Pemberton", "00483921", "03/04/2019", "example.org", "7946"):
-        assert identifier not in everything
+    everything = "".join(files.values())
     assert "Her mother has Wilson disease." in everything
-    for name in (*(row["record"] for row in made), *(row["patient"] for row in made)):
-        assert f'"{name}"' not in everything, "record numbers are identifiers, too"
-    audit = [json.loads(line) for line in (tmp_path / "out" / "deidentification_audit.jsonl").read_text().splitlines()]
-    assert {"case_id", "start", "end", "type", "rule"} == set(audit[0])
+    assert {label for label in SIGNS if label in everything} == set(SIGNS)
+    assert {row["subgroups"]["age"] for row in kept.values()} == {"57", "90+"}
+    assert {row["subgroups"]["sex"] for row in kept.values()} == {"female", "male"}
+    assert {row["source"].partition(":")[0] for row in kept.values()} == {"file-1", "file-2"}
+    unread = [line for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines() if "unreadable" in line]
+    assert len(unread) == 2
+    assert "the label identifies somebody (NAME)" in "".join(unread)
+    lines = (tmp_path / "out" / "deidentification_audit.jsonl").read_text().splitlines()
+    audit = [json.loads(line) for line in lines]
+    assert all(row.keys() == {"case_id", "field", "start", "end", "type", "rule"} for row in audit)
+    assert {row["field"] for row in audit} == {"text", "subgroup age"}
     report = json.loads((tmp_path / "out" / "data_report.json").read_text())
     assert sum(report["identifiers"].values()) == len(audit) > 5
 
@@ -305,11 +318,12 @@ def test_another_key_is_refused_because_rows_would_change_splits(tmp_path: Path)
         prepare(source, tmp_path / "out", Columns("note", "diagnosis"), key="a secret that nobody guesses")
 
 
-def test_reasons_do_not_quote_identifiers_where_texts_are_deidentified(tmp_path: Path) -> None:
-    bad = Rejected("x.jsonl:1", "'Margaret Whitfield' is not an ISO 8601 date", "'Margaret'")
-    good = Record(case_id="1", text="x", label="y", group=None, date=None, subgroups={}, source="x.jsonl:2")
-    _, kept = preparation._read([(None, bad), (None, good)], tmp_path, 1, key="a secret that nobody guesses")
-    assert "Whitfield" not in kept[0].reason
+def test_reasons_do_not_quote_identifiers_where_texts_are_deidentified() -> None:
+    bad = Rejected("whitfield.jsonl:1", "'Margaret Whitfield' is not an ISO 8601 date", "'Margaret'")
+    kept = Pseudonyms("a secret that nobody guesses").rejected(bad)
+    assert kept.source == "file-1:1"
+    assert "Whitfield" not in f"{kept}"
+    assert Pseudonyms(None).rejected(bad) == bad
 
 
 def test_training_counts_the_rows_of_a_source_and_not_each_row(clinic: Path) -> None:

@@ -86,6 +86,56 @@ def test_shares_are_met_for_every_label_as_nearly_as_chance_allows() -> None:
     assert report["missing"] == {split: [] for split in SPLITS}
 
 
+def rare(n: int, seed: int) -> Rows:
+    """Rows without near-duplicates or groups, of which one label has three and another has two."""
+    rows = Rows(n, seed, grouped=0)
+    rows.clusters = list(range(n))
+    rows.labels = ["rare"] * 3 + ["rarer"] * 2 + ["common"] * (n - 5)
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_split_has_a_row_of_every_label_that_three_patients_have(seed: int) -> None:
+    rows, everything = rare(200, seed), list(range(200))
+    assignment = rows.part(everything)
+    assert sorted(assignment.splits[:3]) == sorted(SPLITS)
+    for split, labels in assignment.report["missing"].items():
+        assert set(labels) <= {"rarer"}, split
+    order = random.Random(seed).sample(everything, 200)
+    assert rows.by_id(order, rows.part(order)) == rows.by_id(everything, assignment)
+    splits = assignment.splits
+    rows.labels = ["common"] * 200
+    moved = sum(a != b for a, b in zip(splits, rows.part(everything).splits, strict=True))
+    assert moved <= 2, "nothing moves but for the label that would be missing"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_patients_are_moved_whole_and_every_label_of_three_patients_is_everywhere(seed: int) -> None:
+    rng = random.Random(seed)
+    of_patient = [rng.choice("abcdefghijkl") for _ in range(50)]
+    patients = [rng.randrange(50) for _ in range(150)]
+    labels, groups = [of_patient[patient] for patient in patients], [f"{seed}-{patient}" for patient in patients]
+    assignment = assign([f"{row}" for row in range(150)], labels, groups, range(150))
+    of_group: dict[str, set[str | None]] = {}
+    for group, split in zip(groups, assignment.splits, strict=True):
+        of_group.setdefault(group, set()).add(split)
+    assert all(len(splits) == 1 for splits in of_group.values())
+    held = Counter(of_patient[patient] for patient in set(patients))
+    for split, missing in assignment.report["missing"].items():
+        assert all(held[label] < 3 for label in missing), split
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_label_that_becomes_frequent_enough_is_tested_with_new_rows_and_old_ones_stay(seed: int) -> None:
+    rows = rare(200, seed)
+    few = [0, *range(5, 200)]  # one row of the rare label
+    before = rows.by_id(few, rows.part(few))
+    everything = list(range(200))
+    after = rows.part(everything, former=before)
+    assert before.items() <= rows.by_id(everything, after).items()
+    assert sorted(after.splits[:3]) == sorted(SPLITS)
+
+
 def test_another_seed_is_another_split_and_no_share_is_no_row() -> None:
     rows, everything = Rows(300, 0), list(range(300))
     assert rows.part(everything, seed=1).splits != rows.part(everything).splits

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
 from pathlib import Path
 
 import pytest
 
 from osler.errors import InputError
-from osler.workspace import check_apart, workspace
+from osler.workspace import check_apart, deliver, workspace
 
 NAMES = ("train.jsonl", "report.json")
 
@@ -46,3 +48,34 @@ def test_output_and_source_lie_apart(tmp_path: Path) -> None:
         check_apart(str(tmp_path / "train.jsonl"), tmp_path, NAMES)
     with pytest.raises(InputError, match="all files are read"):
         check_apart(str(tmp_path), tmp_path / "out", NAMES)
+
+
+def test_what_was_finished_is_moved_in_first_and_all_or_nothing_is_delivered(tmp_path: Path) -> None:
+    with workspace(tmp_path, "report.json", NAMES) as work:
+        for name in NAMES:
+            (work / name).write_text("old")
+        deliver(work, NAMES)
+    (tmp_path / ".prepared").mkdir()  # of a run that was killed after the first of two files
+    (tmp_path / ".prepared" / "01-report.json").write_text("new")
+    (tmp_path / "train.jsonl").write_text("new")
+    with workspace(tmp_path, "report.json", NAMES):
+        assert [(tmp_path / name).read_text() for name in NAMES] == ["new", "new"]
+    assert {path.name for path in tmp_path.iterdir()} == set(NAMES)
+
+
+def test_a_process_that_helps_does_not_hold_the_lock(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    ready = fork.Event()
+
+    def help_and_hang() -> None:
+        ready.set()
+        time.sleep(60)
+
+    helper = fork.Process(target=help_and_hang)
+    with workspace(tmp_path / "out", "report.json", NAMES) as work:
+        (work.parent / "report.json").touch()
+        helper.start()
+        assert ready.wait(30)
+    with workspace(tmp_path / "out", "report.json", NAMES):
+        assert helper.is_alive()
+    helper.kill()

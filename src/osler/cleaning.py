@@ -164,18 +164,51 @@ class Language:
         return text if dict(_languages().rank(text))[self.keep] > 1 - self.probability else None
 
 
+# One word, and no diagnosis: what ICD-10-CM files under symptoms and signs (R00 to R69) of what notes say, in American
+# spelling, and what answers a question. As labels they are parts of what any text may say: "back pain", "no fever".
+SYMPTOMS = (
+    "amnesia anorexia anosmia aphasia apnea ascites asthenia ataxia bloating bradycardia bruit cachexia chills"
+    " colic coma confusion convulsion cough cyanosis diarrhea disorientation dizziness drowsiness dyspepsia"
+    " dysphagia dysphasia dysphonia dyspnea dysuria edema enuresis epistaxis fainting fall fatigue fever fit"
+    " flatulence flushing frailty hallucination headache heartburn hematuria hemoptysis hemorrhage hepatomegaly"
+    " hiccough hoarseness hyperventilation hypoxemia illness jaundice lethargy lymphadenopathy malaise nausea"
+    " nervousness nocturia nosebleed orthopnea pain pallor palpitation paresthesia petechiae polydipsia polyphagia"
+    " polyuria pyrexia rales rash seizure shock sneezing snoring somnolence splenomegaly stridor stupor sweating"
+    " swelling syncope tachycardia tachypnea tiredness tremor twitching underweight unconsciousness vertigo"
+    " vomiting weakness wheezing"
+)
+ANSWERS = (
+    "abnormal absent healthy high ill low mild moderate negative no none normal not other positive present severe"
+    " sick unknown unspecified well yes"
+)
+_COMMON = frozenset(f"{SYMPTOMS} {ANSWERS}".split())
+
+
 @dataclass(frozen=True)
 class LabelInText:
-    """The answer stands in the question: write ``[diagnosis]`` in its place, or drop the row."""
+    """The answer stands in the question: write ``[diagnosis]`` in its place, or drop the row.
+
+    A label that is one common word, of ``SYMPTOMS`` or ``ANSWERS``, stays where it stands unless ``keep_common`` is
+    false: rows of every label say it, and masked in rows of its own alone, ``[diagnosis]`` would give the answer away.
+    """
 
     reason: str
     action: Literal["mask", "drop"] = "mask"
+    keep_common: bool = True
 
     def __call__(self, text: str, label: str) -> str | None:
-        if not label:
+        if not label or self.keeps(label):
             return text
         masked = _pattern(label).sub("[diagnosis]", text)
         return masked if self.action == "mask" or masked == text else None
+
+    def keeps(self, label: str) -> bool:
+        """Whether ``label`` stays in texts."""
+        return self.keep_common and _is_common(label)
+
+    def left(self, label: str, texts: Iterable[str]) -> int:
+        """In how many ``texts`` of this ``label`` it stands and stays."""
+        return sum(_pattern(label).search(text) is not None for text in texts) if self.keeps(label) else 0
 
 
 STEPS: Mapping[str, type[Any]] = {
@@ -205,7 +238,12 @@ USUAL: tuple[dict[str, Any], ...] = (
         "reason": "fewer words describe no patient, more are no note",
     },
     {"step": "language", "reason": "the base model and the baselines read English"},
-    {"step": "label_in_text", "action": "mask", "reason": "a model would learn to copy the answer"},
+    {
+        "step": "label_in_text",
+        "action": "mask",
+        "keep_common": True,
+        "reason": "a model would learn to copy the answer; a label that is one common word is in any text",
+    },
 )
 
 
@@ -306,6 +344,14 @@ def counted(rows: Iterable[Cleaned], steps: Sequence[str]) -> dict[str, dict[str
         if row.dropped:
             dropped[row.dropped] += 1
     return {name: {"changed": changed[name], "dropped": dropped[name]} for name in ("labels", *steps)}
+
+
+@cache
+def _is_common(label: str) -> bool:
+    """Whether it is one common word, in either spelling and number; a code in brackets does not count."""
+    word = label.partition(" (")[0].strip().lower()
+    american = word.replace("ae", "e").replace("oe", "e")
+    return bool({word, american, american.removesuffix("s")} & _COMMON)
 
 
 @cache

@@ -13,12 +13,13 @@ from markupsafe import Markup
 
 import osler
 from osler import duplicates, plots
-from osler.cleaning import stated
+from osler.cleaning import LabelInText, Step, stated
 from osler.page import render
 from osler.splitting import SPLITS
 
 if TYPE_CHECKING:
-    from osler.preparation import Preparation, Table
+    from osler.preparation import Preparation
+    from osler.selection import Selection
 
 EXAMPLES = 3  # of each reason
 LONGEST_EXAMPLE = 200  # characters
@@ -26,83 +27,97 @@ SHOWN = 10  # clusters, and cases of each
 BARS = 30  # labels in the figure
 
 
-def describe(table: Table, source: str, preparation: Preparation, files: Mapping[str, str]) -> dict[str, Any]:
-    """What became of every row of ``table``, as JSON. No text is in it but of rows that were dropped after cleaning and
+def describe(selection: Selection, source: str, preparation: Preparation, files: Mapping[str, str]) -> dict[str, Any]:
+    """What became of every row, as JSON. No text is in it but of rows that were dropped after cleaning and
     de-identification (``examples``).
 
     ``rows_in`` is ``rows_out`` and all of ``dropped``. ``labels``, ``lengths``, ``subgroups`` and ``splits`` count the
     rows that stayed. ``leakage``: training rows dropped because they stood in a held-out split of the source.
     ``files``: name → sha256.
     """
-    kept = table.kept
-    dropped = Counter(str(reason) for reason in table.dropped if reason)
-    if table.rejected:
-        dropped["unreadable"] = len(table.rejected)
+    kept = selection.kept
+    dropped = Counter(str(reason) for reason in selection.dropped if reason)
+    if selection.rejected:
+        dropped["unreadable"] = len(selection.rejected)
     changed: Counter[str] = Counter()
-    for names, n in Counter(table.column(table.cleaned, "changed")).items():
+    for names, n in Counter(selection.column(selection.cleaned, "changed")).items():
         changed.update(dict.fromkeys(names.split(","), n))
     steps = [
         {**step, "changed": changed[step["step"]], "dropped": dropped[step["step"]]}
         for step in stated(preparation.steps)
     ]
-    labels = _labels(table)
+    labels = _labels(selection)
     return {
         "schema": 1,
         "source": source,
         "license": preparation.license,
-        "rows_in": len(table.dropped) + len(table.rejected),
+        "rows_in": len(selection.dropped) + len(selection.rejected),
         "rows_out": len(kept),
         "dropped": dict(dropped.most_common()),
         "steps": steps,
+        "labels_left_in_text": _left_in_text(selection, preparation.steps),
         "labels": labels,
-        "spellings": _spellings(table),
-        "lengths": _lengths(table),
-        "clusters": _clusters(table),
-        "leakage": table.leakage,
-        "splits": {split: _split(table, split, labels) for split in SPLITS},
-        "split_by": _split_by(table, preparation.cuts),
-        "subgroups": _subgroups(table),
+        "spellings": _spellings(selection),
+        "lengths": _lengths(selection),
+        "clusters": _clusters(selection),
+        "leakage": selection.leakage,
+        "splits": {split: _split(selection, split, labels) for split in SPLITS},
+        "split_by": _split_by(selection, preparation.cuts),
+        "subgroups": _subgroups(selection),
         "identifiers": None
         if preparation.key is None
-        else dict(Counter(found["type"] for found in table.audit()).most_common()),
-        "examples": _examples(table, hidden=preparation.key is not None),
+        else dict(Counter(found["type"] for found in selection.audit()).most_common()),
+        "examples": _examples(selection, hidden=preparation.key is not None),
         "files": dict(files),
     }
 
 
-def _labels(table: Table) -> dict[str, dict[str, int]]:
+def _labels(selection: Selection) -> dict[str, dict[str, int]]:
     """Label → split → rows, the most frequent first."""
     found = {}
-    for code in np.unique(table.label[table.kept]):
-        of = Counter(table.assigned[table.kept[table.label[table.kept] == code]])
-        found[str(table.labels[code])] = {split: of[split] for split in SPLITS}
+    for code in np.unique(selection.label[selection.kept]):
+        of = Counter(selection.assigned[selection.kept[selection.label[selection.kept] == code]])
+        found[str(selection.labels[code])] = {split: of[split] for split in SPLITS}
     return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0])))
 
 
-def _spellings(table: Table) -> dict[str, list[str]]:
+def _left_in_text(selection: Selection, steps: Mapping[str, Step]) -> dict[str, int]:
+    """Label that is one common word → how many texts of it say it, and keep it."""
+    step = steps.get("label_in_text")
+    if not isinstance(step, LabelInText):
+        return {}
+    kept, found = selection.kept, {}
+    for code, label in enumerate(map(str, selection.labels)):
+        if step.keeps(label):
+            found[label] = step.left(label, selection.texts(kept[selection.label[kept] == code]))
+    return {label: n for label, n in found.items() if n}
+
+
+def _spellings(selection: Selection) -> dict[str, list[str]]:
     """Label → how else the source writes it, where it does."""
     also: dict[str, set[str]] = {}
-    for raw, now in set(zip(table.column(table.raw, "label"), table.column(table.cleaned, "label"), strict=True)):
+    given, meant = (selection.column(rows, "label") for rows in (selection.raw, selection.cleaned))
+    for raw, now in set(zip(given, meant, strict=True)):
         if now and raw.strip() != now:
             also.setdefault(now, set()).add(raw.strip())
     return {label: sorted(of) for label, of in sorted(also.items())}
 
 
-def _lengths(table: Table) -> list[dict[str, Any]]:
+def _lengths(selection: Selection) -> list[dict[str, Any]]:
     """How many rows of each split have ``from`` to ``to`` words; after 8, a bin is twice as wide as the one before."""
-    words = table.column(table.cleaned, "words")[table.kept]
+    words = selection.column(selection.cleaned, "words")[selection.kept]
     edges = [0, *(2**power for power in range(3, max(4, int(words.max()).bit_length() + 1)))]
     bins = []
     for low, high in pairwise(edges):
-        of = Counter(table.assigned[table.kept[(low <= words) & (words < high)]])
+        of = Counter(selection.assigned[selection.kept[(low <= words) & (words < high)]])
         bins.append({"from": low, "to": high - 1, **{split: of[split] for split in SPLITS}})
     return bins
 
 
-def _clusters(table: Table) -> dict[str, Any]:
+def _clusters(selection: Selection) -> dict[str, Any]:
     """Near-duplicates among the rows that stayed."""
-    _, place, rows = np.unique(table.cluster[table.kept], return_inverse=True, return_counts=True)
-    case_ids = table.column(table.raw, "case_id")
+    _, place, rows = np.unique(selection.cluster[selection.kept], return_inverse=True, return_counts=True)
+    case_ids = selection.column(selection.raw, "case_id")
     largest = [code for code in np.argsort(-rows, kind="stable")[:SHOWN].tolist() if rows[code] > 1]
     return {
         "near": duplicates.CLUSTER,
@@ -111,16 +126,16 @@ def _clusters(table: Table) -> dict[str, Any]:
         "largest": [
             {
                 "rows": int(rows[code]),
-                "cases": case_ids[table.kept[place == code][:SHOWN]].tolist(),
+                "cases": case_ids[selection.kept[place == code][:SHOWN]].tolist(),
             }
             for code in largest
         ],
     }
 
 
-def _split(table: Table, split: str, labels: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    places = table.kept[table.assigned[table.kept] == split]
-    groups, case_ids = (table.column(table.raw, name)[places] for name in ("group", "case_id"))
+def _split(selection: Selection, split: str, labels: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    places = selection.kept[selection.assigned[selection.kept] == split]
+    groups, case_ids = (selection.column(selection.raw, name)[places] for name in ("group", "case_id"))
     return {
         "rows": len(places),
         "groups": len(set(np.where(groups == "", case_ids, groups))),
@@ -129,8 +144,8 @@ def _split(table: Table, split: str, labels: Mapping[str, Mapping[str, int]]) ->
     }
 
 
-def _split_by(table: Table, cuts: tuple[str, str] | None) -> str:
-    if table.given.any():
+def _split_by(selection: Selection, cuts: tuple[str, str] | None) -> str:
+    if selection.given.any():
         return "The splits are those of the source."
     if cuts:
         return f"By date: before {cuts[0]} train, before {cuts[1]} validation, from then on test."
@@ -140,12 +155,12 @@ def _split_by(table: Table, cuts: tuple[str, str] | None) -> str:
     )
 
 
-def _subgroups(table: Table) -> dict[str, dict[str, dict[str, int]]]:
+def _subgroups(selection: Selection) -> dict[str, dict[str, dict[str, int]]]:
     """Subgroup → value → split → rows."""
     counts: Counter[tuple[str, str, str]] = Counter()
-    for (subgroups, split), n in Counter(
-        zip(table.column(table.raw, "subgroups")[table.kept], table.assigned[table.kept], strict=True)
-    ).items():
+    kept = selection.kept
+    values = selection.column(selection.raw, "subgroups")[kept]
+    for (subgroups, split), n in Counter(zip(values, selection.assigned[kept], strict=True)).items():
         for name, value in json.loads(subgroups).items():
             counts[name, value, split] += n
     found: dict[str, dict[str, dict[str, int]]] = {}
@@ -154,18 +169,18 @@ def _subgroups(table: Table) -> dict[str, dict[str, dict[str, int]]]:
     return found
 
 
-def _examples(table: Table, hidden: bool) -> dict[str, list[dict[str, str | None]]]:
+def _examples(selection: Selection, hidden: bool) -> dict[str, list[dict[str, str | None]]]:
     """Reason → some rows. Where texts are de-identified, those dropped before that are not shown."""
     shown: dict[str, list[dict[str, str | None]]] = {}
-    for reason in dict.fromkeys(str(reason) for reason in table.dropped if reason):
-        places = np.flatnonzero(table.dropped == reason)[:EXAMPLES]
+    for reason in dict.fromkeys(str(reason) for reason in selection.dropped if reason):
+        places = np.flatnonzero(selection.dropped == reason)[:EXAMPLES]
         shown[reason] = [
             {"source": raw["source"], "text": None if hidden and row["dropped"] else row["text"][:LONGEST_EXAMPLE]}
-            for raw, row in table.pairs(places)
+            for raw, row in selection.pairs(places)
         ]
-    if table.rejected:
+    if selection.rejected:
         shown["unreadable"] = [
-            {"source": f"{row.source}: {row.reason}", "text": None} for row in table.rejected[:EXAMPLES]
+            {"source": f"{row.source}: {row.reason}", "text": None} for row in selection.rejected[:EXAMPLES]
         ]
     return shown
 
@@ -193,6 +208,8 @@ def summary(report: Mapping[str, Any]) -> str:
     splits = ", ".join(f"{split} {of['rows']:,}" for split, of in report["splits"].items())
     lines = [f"{report['rows_in']:,} rows in, {report['rows_out']:,} out: {splits}; {len(report['labels'])} labels"]
     lines += [f"  {n:>9,} dropped: {reason.replace('_', ' ')}" for reason, n in report["dropped"].items()]
+    for label, n in report["labels_left_in_text"].items():
+        lines.append(f"  {n:>9,} texts of {label} say so: one common word, which is not masked")
     if report["identifiers"] is not None:
         found = ", ".join(f"{name} {n:,}" for name, n in report["identifiers"].items())
         lines.append(f"  identifiers replaced: {found or 'none found'}")

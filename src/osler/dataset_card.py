@@ -72,6 +72,7 @@ it, or null) · `source` (where the row stood)
 {report["rows_in"]:,} rows in, {report["rows_out"]:,} out.
 
 {_table(["step", "why", "rows changed", "rows dropped"], steps)}
+{_left(report["labels_left_in_text"])}
 
 {_table(["dropped for", "rows"], dropped) if dropped else "No row was dropped."}
 
@@ -97,6 +98,13 @@ held-out split: {leakage["exact"]:,} word for word, {leakage["near"]:,} nearly.
 """
 
 
+def _left(found: Mapping[str, int]) -> str:
+    if not found:
+        return ""
+    listed = ", ".join(f"{label} ({count:,})" for label, count in found.items())
+    return f"\nLabels that are one common word are not masked, and stand in texts of theirs: {listed}.\n"
+
+
 def _personal(found: Mapping[str, int] | None) -> str:
     if found is None:
         return "The texts were **not** de-identified: do not publish them before you know that they name nobody."
@@ -104,7 +112,8 @@ def _personal(found: Mapping[str, int] | None) -> str:
         ", ".join(f"{name.lower().replace('_', ' ')} {count:,}" for name, count in found.items()) or "none was found"
     )
     return (
-        f"De-identified by machine; replaced: {listed}. No machine finds every identifier: have a person read a sample"
+        f"De-identified by machine; replaced: {listed}. Case ids and groups are keyed"
+        " hashes, files are numbered. No machine finds every identifier: have a person read a sample"
         " before the dataset leaves the house."
     )
 

@@ -15,11 +15,14 @@ When rows are added to the data, and ``former`` is given, no row of it moves or 
 
 * by date, no row ever moves to another split; one can be set aside when its group gets rows in a later split;
 * by hash, a row stays if its unit has no new group; a unit that gains one (its text has a new near-duplicate in another
-  group) moves, whole, only if the new group's name comes first and its hash points elsewhere.
+  group) moves, whole, only if the new group's name comes first and its hash points elsewhere. A unit that was moved
+  for the sake of its label (below) can move back.
 
-Labels do not choose splits: a quota that is met exactly for each label depends on all rows, and a row added to the data
-would move others. The shares of a label with n units vary by ``sqrt(share * (1 - share) / n)``; the report says how
-they fell and which label a split has none of.
+By hash, every split has rows of every label that has as many units as there are splits: of a label that a split would
+have none of, the unit whose hash lies nearest to that split goes there. More than that, labels do not choose splits: a
+quota that is met exactly for each label depends on all rows, and a row added to the data would move others. The shares
+of a label with n units vary by ``sqrt(share * (1 - share) / n)``; the report says how they fell and which label a split
+has none of.
 """
 
 from __future__ import annotations
@@ -101,7 +104,7 @@ def assign(
     if dates is not None and cuts is not None:
         splits, reasons = _by_date(nodes, fixed, settled, [_dated(day, cuts) for day in dates])
     else:
-        splits, reasons = _by_hash(nodes, fixed, settled, _hashed(names, unit, shares, seed))
+        splits, reasons = _by_hash(nodes, fixed, settled, _hashed(names, unit, labels, fixed, shares, seed))
     report = {
         **_counts(labels, splits),
         "units": _unit_counts(names, unit),
@@ -141,19 +144,79 @@ def _units(nodes: np.ndarray) -> np.ndarray:
     return connected_components(edges, directed=False)[1][nodes[:, 0]] if n else np.empty(0, np.int32)
 
 
-def _hashed(names: Sequence[str], unit: np.ndarray, shares: Mapping[str, float], seed: int) -> list[str]:
-    """For each row the split that the key of its unit points to."""
+def _hashed(
+    names: Sequence[str],
+    unit: np.ndarray,
+    labels: Sequence[str],
+    fixed: Sequence[str | None],
+    shares: Mapping[str, float],
+    seed: int,
+) -> list[str]:
+    """For each row the split that its unit points to; of a label that a split would have none of, one unit is moved."""
     keys: dict[int, tuple[int, str]] = {}
     for number, name in zip(unit.tolist(), names, strict=True):
         key = len(name), name
         if number not in keys or key < keys[number]:
             keys[number] = key
-    bounds = np.cumsum([shares[split] for split in SPLITS])[:-1]
-    points = {
-        number: SPLITS[int(np.searchsorted(bounds, stable_unit(f"{seed}/{key}"), side="right"))]
-        for number, (_, key) in keys.items()
-    }
-    return [points[number] for number in unit.tolist()]
+    hashes = np.array([stable_unit(f"{seed}/{keys[number][1]}") for number in range(len(keys))])
+    edges = np.cumsum([0, *(shares[split] for split in SPLITS)])
+    points = np.searchsorted(edges[1:-1], hashes, side="right")
+    far = np.maximum(edges[:-1] - hashes[:, None], hashes[:, None] - edges[1:])  # from each split
+    # A label that cannot be learnt is worse than one that cannot be scored.
+    wanted = [SPLITS.index(name) for name in ("train", "test", "validation") if shares[name]]
+    _cover(points, far, wanted, unit, labels, fixed)
+    return [SPLITS[place] for place in points[unit].tolist()]
+
+
+def _cover(
+    points: np.ndarray,
+    far: np.ndarray,
+    wanted: Sequence[int],
+    unit: np.ndarray,
+    labels: Sequence[str],
+    fixed: Sequence[str | None],
+) -> None:
+    """Move units in ``points`` so that each ``wanted`` split has one of every label that has as many units as there are
+    splits; as few as possible, the nearest first, and none that is the last of a label where it is or has former rows.
+
+    Args:
+        points: (units,) the split of each.
+        far: (units, splits) how far its hash is from each.
+    """
+    of_row = _held(points, unit, labels, fixed)
+    former = np.isin(np.arange(len(points)), unit[[split is not None for split in fixed]])
+    counts = np.zeros((len(set(labels)), len(SPLITS)), np.int64)  # units of each label in each split
+    np.add.at(counts, (of_row[:, 1], of_row[:, 2]), 1)
+    by_unit, by_label = of_row[:, :2], of_row[np.argsort(of_row[:, 1], kind="stable"), :2]
+
+    def labels_of(number: int) -> np.ndarray:
+        return by_unit[slice(*np.searchsorted(by_unit[:, 0], (number, number + 1))), 1]
+
+    lacking = np.flatnonzero((counts[:, wanted] == 0).any(axis=1) & (counts.sum(axis=1) >= len(wanted)))
+    # From the rarest on, which have the least choice.
+    for label in sorted(lacking.tolist(), key=lambda label: (counts[label].sum(), label)):
+        units = by_label[slice(*np.searchsorted(by_label[:, 1], (label, label + 1))), 0]
+        for split in wanted:
+            spare = [n for n in units[~former[units]].tolist() if (counts[labels_of(n), points[n]] > 1).all()]
+            if counts[label, split] == 0 and spare:
+                nearest = min(spare, key=lambda number: far[number, split])
+                counts[labels_of(nearest), points[nearest]] -= 1
+                counts[labels_of(nearest), split] += 1
+                points[nearest] = split
+
+
+def _held(points: np.ndarray, unit: np.ndarray, labels: Sequence[str], fixed: Sequence[str | None]) -> np.ndarray:
+    """(n, 3): each unit with each of its labels and the split it has it in, in order; of units with former rows these
+    decide, and where their other rows go is left open. Labels are numbered in alphabetical order."""
+    code = {label: number for number, label in enumerate(sorted(set(labels)))}
+    label = np.fromiter((code[of_row] for of_row in labels), np.int64, len(labels))
+    former = np.array([split is not None for split in fixed], bool)
+    split = points[unit]
+    split[former] = [SPLITS.index(of_row) for of_row in fixed if of_row is not None]
+    known = former | ~np.isin(unit, unit[former])
+    combined = np.unique(((unit.astype(np.int64) * len(code) + label) * len(SPLITS) + split)[known])
+    rest, split = np.divmod(combined, len(SPLITS))
+    return np.stack([*np.divmod(rest, max(1, len(code))), split], axis=1)
 
 
 def _by_hash(

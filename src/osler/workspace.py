@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import shutil
-from collections.abc import Collection, Iterator
+import signal
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from osler.errors import InputError
 
 NAME = ".preparing"
+DONE = ".prepared"  # what is finished, on its way into the output
+
+_locks: set[int] = set()
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def _in_child() -> None:
+    """In a process that helps ours: the lock is not its own, and it ends when ours does, even by ``kill -9``."""
+    if _libc is not None and _locks:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    while _locks:
+        os.close(_locks.pop())
+
+
+# The workers of datasets.map would wait forever, and a lock lasts as long as any process has it open.
+os.register_at_fork(after_in_child=_in_child)
 
 
 @contextmanager
 def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Path]:
     """An empty folder inside ``output``, removed at the end; ``output`` too, where nothing came of it.
+
+    What a process had finished, and was killed while it moved it into place, is moved first.
 
     Args:
         report: the file that every prepared folder has.
@@ -36,15 +58,17 @@ def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Pa
         lock = os.open(output, os.O_RDONLY)
     except OSError as error:
         raise InputError(f"{output}: cannot be written to ({error.strerror}); choose another --output") from None
+    _locks.add(lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _move_in(output)
         shutil.rmtree(work, ignore_errors=True)  # of a run that was interrupted
         work.mkdir()
     except BlockingIOError:
-        os.close(lock)
+        _unlock(lock)
         raise InputError(f"{output}: another prepare_data.py is writing to it; wait for it to end") from None
     except OSError as error:
-        os.close(lock)
+        _unlock(lock)
         raise InputError(f"{output}: cannot be written to ({error.strerror}); choose another --output") from None
     try:
         yield work
@@ -52,7 +76,33 @@ def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Pa
         shutil.rmtree(work, ignore_errors=True)
         if not any(output.iterdir()):  # nothing came of it
             output.rmdir()
-        os.close(lock)
+        _unlock(lock)
+
+
+def deliver(work: Path, names: Sequence[str]) -> None:
+    """Move the files ``names`` of the workspace ``work`` into its output: all of them, or none.
+
+    A process that is killed meanwhile leaves the rest for the next one. The last name is the last to be there.
+    """
+    done = work / DONE
+    done.mkdir()
+    for number, name in enumerate(names):
+        os.replace(work / name, done / f"{number:02}-{name}")
+    os.replace(done, work.parent / DONE)  # from here on, they count
+    _move_in(work.parent)
+
+
+def _move_in(output: Path) -> None:
+    done = output / DONE
+    if done.is_dir():
+        for path in sorted(done.iterdir()):
+            os.replace(path, output / path.name.partition("-")[2])
+        done.rmdir()
+
+
+def _unlock(lock: int) -> None:
+    _locks.discard(lock)
+    os.close(lock)
 
 
 def check_apart(source: str, output: Path, names: Collection[str]) -> None:

@@ -19,9 +19,9 @@ from osler import disclosure, licence, publication, pypi
 from osler import recipe as recipes
 from osler.errors import InputError
 from osler.limits import COMMIT
-from osler.manifest import fingerprint, read_json, read_record, sha256_file, sha256_text
+from osler.manifest import fingerprint, read_record, sha256_file, sha256_text
 from osler.recipe import Recipe
-from osler.run import ADAPTER, Run, merged_name, tuned_name
+from osler.run import ADAPTER, Run, tuned_name
 from osler.schema import read_yaml
 
 EVALUATE = "run scripts/evaluate.py RUN --merged"
@@ -56,13 +56,7 @@ def check(run: Run, folder: Path) -> list[Problem]:
 def check_run(run: Run) -> list[Problem]:
     """The checks that need no publication. Raises :class:`InputError` where the folder is no run at all."""
     recipe = run.recipe()
-    if broken := manifest(run, recipe):
-        return _problems("manifest", broken)  # without it, nothing is known about the weights
-    found = _problems("evaluation", evaluation(run, recipe))
-    for name, of_run in OF_RUN.items():
-        if name not in ("manifest", "evaluation"):
-            found += _problems(name, of_run(run, recipe))
-    return found
+    return [problem for name, of_run in OF_RUN.items() for problem in _problems(name, of_run(run, recipe))]
 
 
 def check_files(run: Run, folder: Path) -> list[Problem]:
@@ -126,7 +120,10 @@ def manifest(run: Run, recipe: Recipe) -> list[str]:
 
 def git(run: Run, recipe: Recipe) -> list[str]:
     """It was trained from a commit, and from nothing but that commit."""
-    environment = read_json(run.manifest)["environment"]
+    trained = _read(run.manifest, "environment.git_commit")
+    if trained is None:
+        return [f"{run.manifest}: does not say which commit was trained from; see check manifest"]
+    environment = trained["environment"]
     commit, dirty = environment["git_commit"], environment.get("git_dirty")
     if commit is None:
         return [f"{run.manifest}: environment.git_commit is null: trained outside a clone of Osler; train in one"]
@@ -146,17 +143,18 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
         return [f"{error}; {EVALUATE}"]
     if not results["records"]:
         return [f"{run.results}: no split in it; {EVALUATE}"]
-    found = []
-    evaluated = results.get("weights_sha256", {})
-    for system, folder in ((tuned_name(recipe), run.adapter), (merged_name(recipe), run.merged)):
-        if not folder.is_dir():
-            continue  # check parity says that there is no merged model
-        was, now = evaluated.get(system), fingerprint(folder)
+    try:
+        weights = run.weights(recipe)
+    except InputError as error:
+        return [str(error)]
+    found, evaluated = [], results.get("weights_sha256") or {}
+    for system, now in weights.items():
+        was = evaluated.get(system)
         if was is None:
             found.append(f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored; {EVALUATE}")
         elif was != now:
             found.append(
-                f"{run.results}: of other weights of {system} (sha256 {was[:12]}) than those in {folder} ({now[:12]});"
+                f"{run.results}: of other weights of {system} (sha256 {was[:12]}) than there are now ({now[:12]});"
                 f" {EVALUATE}"
             )
     for record in results["records"]:
@@ -172,9 +170,11 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
     return found
 
 
-def recipe(run: Run, recipe: Recipe) -> list[str]:
+def same_recipe(run: Run, recipe: Recipe) -> list[str]:
     """Recipe and prompt are those that were trained with."""
-    trained = read_json(run.manifest)
+    trained = _read(run.manifest, "recipe.sha256", "prompt_sha256")
+    if trained is None:
+        return [f"{run.manifest}: does not say which recipe was trained; see check manifest"]
     found = []
     was, now = trained["recipe"].get("run_sha256"), recipe.run_sha256
     if was is None:  # an earlier Osler wrote down the hash of the whole recipe alone
@@ -227,10 +227,10 @@ def _commit(revision: str | None) -> bool:
 
 def parity(run: Run, recipe: Recipe) -> list[str]:
     """The merged model answers as the adapter does."""
-    results = _results(run)
-    if recipe.lora is None or results is None:
+    if recipe.lora is None:
         return []
-    if not run.merged.is_dir():
+    results = _read(run.results, "records")
+    if results is None or not run.merged.is_dir():
         return [f"{run.merged}: no merged model: {EVALUATE}"]
     found = []
     for record in results["records"]:
@@ -252,9 +252,11 @@ def contamination(run: Run, recipe: Recipe) -> list[str]:
 
     What training refuses is refused here: the same case beyond doubt. Near-duplicates and n-grams stand in the card.
     """
-    results = _results(run)
+    results = _read(run.results, "records")
+    if results is None:
+        return [f"{run.results}: does not say how the held-out cases overlap with training; {EVALUATE}"]
     found = []
-    for record in results["records"] if results else ():
+    for record in results["records"]:
         where, measured = f"{run.results}: {record['split']}", record.get("contamination")
         if measured is None:
             found.append(f"{where}: overlap with the training data was not measured; {EVALUATE}")
@@ -301,9 +303,12 @@ def _terms() -> str:
     return "read its terms, then choose another publish.license or say --allow licence=REASON"
 
 
-def _results(run: Run) -> dict[str, Any] | None:
-    """None where the check ``evaluation`` has said what is wrong with it."""
-    return read_json(run.results) if run.results.is_file() else None
+def _read(path: Path, *keys: str) -> dict[str, Any] | None:
+    """None where the check ``manifest`` or ``evaluation`` says what is wrong with the file."""
+    try:
+        return read_record(path, *keys)
+    except InputError:
+        return None
 
 
 # ── the files ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -364,7 +369,7 @@ OF_RUN: Mapping[str, Callable[[Run, Recipe], list[str]]] = {
     "manifest": manifest,
     "evaluation": evaluation,
     "git": git,
-    "recipe": recipe,
+    "recipe": same_recipe,
     "pins": pins,
     "parity": parity,
     "contamination": contamination,
@@ -382,3 +387,4 @@ NEVER = {
     "secrets": "whoever reads the files can use them",
     "weights": "a pickle runs code where it is loaded",
 }
+UNBUILT = ("manifest", "evaluation")  # where one of these fails, there is nothing to build a publication of

@@ -142,3 +142,33 @@ def _difference(was: Prediction, now: Prediction) -> str | None:
     if not found["holds"]:
         return f"{where}: ranked first is {now.answer!r}, published {was.answer!r}, or another label further down"
     return None
+
+
+class Differs(Exception):
+    """A published version does not answer as its prediction files say."""
+
+
+def verify(downloaded: Path, task_folder: Path) -> None:
+    """Load the adapter and the merged model of a downloaded version and ask each :data:`SAMPLE` cases of every split.
+
+    ``task_folder`` is that of the recipe's task on this machine, whose data may be beside it.
+
+    Raises:
+        Differs: an answer is not the published one, or no case could be asked.
+        InputError: as :func:`rescore`; or the recipe does not load from the folder.
+    """
+    from osler import task as tasks
+
+    run = Run(downloaded)
+    recipe = run.recipe()
+    task = tasks.load(task_folder, recipe.task.panel)
+    systems = [tuned_name(recipe), *([merged_name(recipe)] if run.merged.is_dir() else [])]
+    splits = [split for split in recipe.evaluation.splits if run.answers(task.name, split, systems[0]).is_file()]
+    for system in systems:
+        found = rescore(run, recipe, task, system, splits, SAMPLE)
+        if not found:
+            raise Differs(f"none of the data of {task.name} is on this machine: no answer of {system} could be tried")
+        for agreement in found:
+            if agreement.first:
+                raise Differs(f"what was uploaded does not answer as was published: {system}, {agreement.first}")
+        print(f"{system}: answers {sum(agreement.n for agreement in found)} cases from the Hub as published")

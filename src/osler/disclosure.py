@@ -26,8 +26,9 @@ _SECRETS = {name: re.compile(pattern) for name, pattern in SECRETS.items()}
 
 # In a folder's name, the account of whoever trained the model.
 _HOME = re.compile(r"(?<![\w.])(?:/home/|/Users/|[A-Z]:\\\\?Users\\\\?)(?P<x>[^/\\\s\"'<>]+)")
-# Names of things, not of persons: hashes, terms and publications, keys and file names.
-_NO_PERSON = re.compile(r"[0-9a-f]{12,64}|[A-Za-z]+:\d+|[a-z_0-9.]+|[\d.,%\s-]{1,6}")
+# Names of things, not of persons: hashes, terms and publications; in records, keys and file names, too.
+_THING = re.compile(r"(?=.*[a-f])[0-9a-f]{12,64}|(?:OMIM|ORPHA|DECIPHER|MONDO|HP|PMID):\d+")
+_KEY = re.compile(r"(?=.*[a-z])[a-z_0-9.]+|[\d.,%\s-]{1,6}")
 # What pages and records may hold of itself: who made the model, where and when.
 _OF_AUTHORS = ("URL", "IP", "ORGANIZATION", "PLACE", "DATE", "AGE", "DEVICE", "LICENCE", "EMAIL")
 # Names in them count where they are called somebody's; others are those of diseases, models and authors.
@@ -48,7 +49,7 @@ def secrets(folder: Path) -> list[Finding]:
     """Tokens, keys and passwords in any text file below ``folder``."""
     found = []
     for path in files(folder):
-        if path.suffix in BINARY:
+        if path.suffix in BINARY or path.is_symlink():
             continue
         text = path.read_bytes().decode("utf-8", errors="replace")
         for name, pattern in _SECRETS.items():
@@ -71,7 +72,13 @@ def identifiers(folder: Path) -> list[Finding]:
     from osler.preparation import deidentifier
 
     texts = [text for path in files(folder) for text in _texts(path, str(path.relative_to(folder)))]
-    looked_at = list(dict.fromkeys(text.text for text in texts if not _NO_PERSON.fullmatch(text.text)))
+    looked_at = list(
+        dict.fromkeys(
+            text.text
+            for text in texts
+            if not _THING.fullmatch(text.text) and (text.of_case or not _KEY.fullmatch(text.text))
+        )
+    )
     found = dict(zip(looked_at, deidentifier("only looked for, not replaced").find_all(looked_at), strict=True))
     findings = []
     for text in texts:
@@ -96,7 +103,7 @@ class _Text:
 
 def _texts(path: Path, name: str) -> Iterator[_Text]:
     """The texts in a file; each is looked at by itself, so that one row's number stands beside no other row's name."""
-    if path.suffix in BINARY or path.name in VOCABULARY:
+    if path.suffix in BINARY or path.name in VOCABULARY or path.is_symlink():
         return
     content = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".jsonl":

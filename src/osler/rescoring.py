@@ -144,7 +144,7 @@ def _difference(was: Prediction, now: Prediction) -> str | None:
     return None
 
 
-class Differs(Exception):
+class Differs(InputError):
     """A published version does not answer as its prediction files say."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -257,15 +257,18 @@ def test_words_about_secrets_are_none(run: Run, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def recognizers() -> None:
-    """The extra, and HPO's files; tests that need them are skipped where they cannot be had."""
+def recognizers() -> Iterator[None]:
+    """The extra, and HPO's files, read once; tests that need them are skipped where they cannot be had."""
     pytest.importorskip("presidio_analyzer", reason="the extra `deid` is not installed")
-    from osler.preparation import deidentifier
+    from osler import preparation
 
     try:
-        deidentifier("a key for the tests, no other")
+        read = preparation.deidentifier("a key for the tests, no other")
     except InputError as error:
         pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "deidentifier", lambda key: read)
+        yield
 
 
 CASE = {"case_id": "test/00001", "group": None, "text": None, "subgroups": {}}

@@ -24,7 +24,6 @@ from osler.recipe import Recipe
 from osler.run import ADAPTER, Run, tuned_name
 from osler.schema import read_yaml
 
-EVALUATE = "run scripts/evaluate.py RUN --merged"
 # Every file that a publication may have; * is within one folder.
 FILES = (
     "README.md chai.json figures/*.png report.html"
@@ -140,9 +139,9 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
     try:
         results = read_record(run.results, "records")
     except InputError as error:
-        return [f"{error}; {EVALUATE}"]
+        return [f"{error}; {_evaluate(run)}"]
     if not results["records"]:
-        return [f"{run.results}: no split in it; {EVALUATE}"]
+        return [f"{run.results}: no split in it; {_evaluate(run)}"]
     try:
         weights = run.weights(recipe)
     except InputError as error:
@@ -151,21 +150,21 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
     for system, now in weights.items():
         was = evaluated.get(system)
         if was is None:
-            found.append(f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored; {EVALUATE}")
+            found.append(f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored; {_evaluate(run)}")
         elif was != now:
             found.append(
                 f"{run.results}: of other weights of {system} (sha256 {was[:12]}) than there are now ({now[:12]});"
-                f" {EVALUATE}"
+                f" {_evaluate(run)}"
             )
     for record in results["records"]:
         if tuned_name(recipe) not in record["systems"]:
-            found.append(f"{run.results}: {record['split']} was not answered by {tuned_name(recipe)}; {EVALUATE}")
+            found.append(f"{run.results}: {record['split']} was not answered by {tuned_name(recipe)}; {_evaluate(run)}")
     for path, sha256 in publication.prediction_files(run, results).items():
         if not path.is_file():
-            found.append(f"{path}: is missing, and results.json was made from it; {EVALUATE}")
+            found.append(f"{path}: is missing, and results.json was made from it; {_evaluate(run)}")
         elif (now := sha256_file(path)) != sha256:
             found.append(
-                f"{path}: not what results.json was made from (sha256 {now[:12]}, there {sha256[:12]}); {EVALUATE}"
+                f"{path}: not what results.json was made from (sha256 {now[:12]}, there {sha256[:12]}); {_evaluate(run)}"
             )
     return found
 
@@ -177,9 +176,12 @@ def same_recipe(run: Run, recipe: Recipe) -> list[str]:
         return [f"{run.manifest}: does not say which recipe was trained; see check manifest"]
     found = []
     was, now = trained["recipe"].get("run_sha256"), recipe.run_sha256
-    if was is None:  # an earlier Osler wrote down the hash of the whole recipe alone
-        was, now = trained["recipe"]["sha256"], recipe.sha256
-    if was != now:
+    if was is None and trained["recipe"]["sha256"] != recipe.sha256:
+        found.append(
+            f"{run.manifest}: recipe.run_sha256 is missing (an earlier Osler wrote it), and {recipe.path} has changed"
+            " since, if perhaps only in what it evaluates; train again"
+        )
+    elif was not in (None, now):
         found.append(
             f"{recipe.path}: not what was trained with (sha256 {now[:12]}, in manifest.json {was[:12]}): bring that one"
             " back, or train this one"
@@ -221,6 +223,10 @@ def pins(run: Run, recipe: Recipe) -> list[str]:
     return found
 
 
+def _evaluate(run: Run) -> str:
+    return f"run scripts/evaluate.py {run.folder} --merged"
+
+
 def _commit(revision: str | None) -> bool:
     return revision is not None and re.fullmatch(COMMIT[0], revision) is not None
 
@@ -231,18 +237,18 @@ def parity(run: Run, recipe: Recipe) -> list[str]:
         return []
     results = _read(run.results, "records")
     if results is None or not run.merged.is_dir():
-        return [f"{run.merged}: no merged model: {EVALUATE}"]
+        return [f"{run.merged}: no merged model: {_evaluate(run)}"]
     found = []
     for record in results["records"]:
         measured, where = record.get("parity"), f"{run.results}: {record['split']}"
         if measured is None:
-            found.append(f"{where}: the merged model was not compared with the adapter; {EVALUATE}")
+            found.append(f"{where}: the merged model was not compared with the adapter; {_evaluate(run)}")
         elif not measured["holds"]:
             moved = measured["max_probability_difference"]
             found.append(
                 f"{where}: the merged model is another: {measured['same_ranking']} of {measured['n']} rankings are the"
                 f" same{'' if moved is None else f', probabilities differ by up to {moved:.2g}'}; allowed are"
-                f" {measured['bound']:g}; move {run.merged} away, and {EVALUATE}"
+                f" {measured['bound']:g}; move {run.merged} away, and {_evaluate(run)}"
             )
     return found
 
@@ -254,12 +260,12 @@ def contamination(run: Run, recipe: Recipe) -> list[str]:
     """
     results = _read(run.results, "records")
     if results is None:
-        return [f"{run.results}: does not say how the held-out cases overlap with training; {EVALUATE}"]
+        return [f"{run.results}: does not say how the held-out cases overlap with training; {_evaluate(run)}"]
     found = []
     for record in results["records"]:
         where, measured = f"{run.results}: {record['split']}", record.get("contamination")
         if measured is None:
-            found.append(f"{where}: overlap with the training data was not measured; {EVALUATE}")
+            found.append(f"{where}: overlap with the training data was not measured; {_evaluate(run)}")
             continue
         for name in overlap.REFUSED:
             cases = measured[name]["cases"] if measured[name] else 0
@@ -267,7 +273,7 @@ def contamination(run: Run, recipe: Recipe) -> list[str]:
                 found.append(
                     f"{where}: {cases:,} of {record['n']:,} cases are in the training data ({name}, such as"
                     f" {measured[name]['worst'][0][0]}): take them out and train again, or give the recipe an"
-                    f" allow_overlap: {{{record['split']}: REASON}}, and {EVALUATE}"
+                    f" allow_overlap: {{{record['split']}: REASON}}, and {_evaluate(run)}"
                 )
     return found
 

@@ -27,7 +27,7 @@ _SECRETS = {name: re.compile(pattern) for name, pattern in SECRETS.items()}
 # In a folder's name, the account of whoever trained the model.
 _HOME = re.compile(r"(?<![\w.])(?:/home/|/Users/|[A-Z]:\\\\?Users\\\\?)(?P<x>[^/\\\s\"'<>]+)")
 # Names of things, not of persons: hashes, terms and publications; in records, keys and file names, too.
-_THING = re.compile(r"(?=.*[a-f])[0-9a-f]{12,64}|(?:OMIM|ORPHA|DECIPHER|MONDO|HP|PMID):\d+")
+_THING = re.compile(r"(?=.*[a-f])[0-9a-f]{12,64}|(?:OMIM|ORPHA|DECIPHER|MONDO|HP|PMID|ISBN(?:-1[03])?):[\d-]+X?")
 _KEY = re.compile(r"(?=.*[a-z])[a-z_0-9.]+|[\d.,%\s-]{1,6}")
 # What pages and records may hold of itself: who made the model, where and when.
 _OF_AUTHORS = ("URL", "IP", "ORGANIZATION", "PLACE", "DATE", "AGE", "DEVICE", "LICENCE", "EMAIL")
@@ -118,13 +118,16 @@ def _texts(path: Path, name: str) -> Iterator[_Text]:
     elif path.suffix == ".json":
         for place, text in _strings(json.loads(content)):
             yield _Text(name, place, text)
+    elif path.suffix == ".html":
+        line = 1
+        for node in re.split(r"(?s)(<style\b.*?</style>|<[^>]*>)", content):  # cells of a table are no one number
+            if node.strip() and not node.startswith("<"):
+                yield _Text(name, f"line {line}", html.unescape(node.strip()))
+            line += node.count("\n")
     else:
-        if path.suffix == ".html":
-            content = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", content)
-            content = html.unescape(re.sub(r"<[^>]*>", " ", content))
-        for number, line in enumerate(content.splitlines(), 1):
-            if line.strip():
-                yield _Text(name, f"line {number}", line.strip())
+        for number, text in enumerate(content.splitlines(), 1):
+            if text.strip():
+                yield _Text(name, f"line {number}", text.strip())
 
 
 def _letters(text: str) -> str:

@@ -42,11 +42,12 @@ def permits(source: str, published: str) -> bool:
 
 
 def of_base(model: str, revision: str | None) -> str | None:
-    """The licence of a base model: from its own card, where that is in the Hub's cache, else one of :data:`BASES`."""
+    """The licence of a base model: from its own card, in its folder or the Hub's cache, else one of :data:`BASES`."""
     from huggingface_hub import ModelCard, try_to_load_from_cache
 
-    card = try_to_load_from_cache(model, "README.md", revision=revision)
-    if isinstance(card, str):
+    folder = Path(model).expanduser()
+    card = folder / "README.md" if folder.is_dir() else try_to_load_from_cache(model, "README.md", revision=revision)
+    if isinstance(card, (str, Path)) and Path(card).is_file():
         stated = ModelCard.load(Path(card), ignore_metadata_errors=True).data.license
         if isinstance(stated, str):
             return stated

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on 127.0.0.1: the real clients publish to it, read from it, and meet whatever faults a test asks for.
+"""A Hugging Face Hub on 127.0.0.1: the real clients publish to it, read from it, and meet the faults asked for.
 
     with LocalHub.serve(tmp_path) as hub:
         token = hub.token("jane")                      # also role="read" or "fineGrained"
@@ -22,6 +22,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -124,7 +125,7 @@ class Repository:
     def advance(self, branch: str, title: str, files: dict[str, Entry]) -> Commit:
         parent = self.branches.get(branch)
         tree = sorted((path, entry.oid) for path, entry in files.items())
-        oid = hashlib.sha1(json.dumps([parent, title, tree]).encode()).hexdigest()
+        oid = hashlib.sha1(json.dumps([parent, branch, title, tree]).encode()).hexdigest()
         self.commits[oid] = Commit(oid, parent, title, files)
         self.branches[branch] = oid
         return self.commits[oid]
@@ -170,9 +171,7 @@ class LocalHub:
                 hub._transports[self.client] = transport
 
         server = uvicorn.Server(
-            uvicorn.Config(
-                _Wire(hub), port=0, http=Protocol, lifespan="off", proxy_headers=False, log_level="error"
-            )
+            uvicorn.Config(_Wire(hub), port=0, http=Protocol, lifespan="off", proxy_headers=False, log_level="error")
         )
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
@@ -181,9 +180,13 @@ class LocalHub:
                 raise RuntimeError("the local Hub did not start")
             time.sleep(0.005)
         hub.endpoint = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        # Server and client mostly share an interpreter, and each answer has to wait for it.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(0.0002)
         try:
             yield hub
         finally:
+            sys.setswitchinterval(interval)
             server.should_exit = server.force_exit = True
             thread.join(timeout=10)
 

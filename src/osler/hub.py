@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,15 +50,13 @@ def check_access(repo_id: str) -> None:
     def check() -> None:
         with explained(repo_id):
             _check_may_write(api.whoami(), repo_id)
-            try:
+            with suppress(RepositoryNotFoundError):  # it will be made
                 api.auth_check(repo_id, write=True)
-            except RepositoryNotFoundError:
-                pass  # it will be made
-            try:
+            with suppress(RepositoryNotFoundError):
                 api.dataset_info(repo_id)
-            except RepositoryNotFoundError:
-                return
-        raise InputError(f"{repo_id}: a dataset has this name, and would be taken for the model; choose another one")
+                raise InputError(
+                    f"{repo_id}: a dataset has this name, and would be taken for the model; choose another one"
+                )
 
     persistently(check)
 
@@ -114,7 +113,7 @@ class _Publication:
     verify: Callable[[Path], None]
     cache: Path  # empty at first, so that what is verified did come from the Hub
     main: str | None = None  # its head when we first looked
-    verified: set[str] = field(default_factory=set)  # commits
+    verified: bool = False  # these very files
     contents: dict[str, dict[str, RepoFile]] = field(default_factory=dict)  # of commits, which never change
 
     def attempt(self) -> str:
@@ -183,7 +182,12 @@ class _Publication:
             self.api.create_branch(self.repo_id, branch=branch, revision=head)
         if not self._different(head):
             return head
-        return self._commit(branch, head, [CommitOperationAdd(path, file.source) for path, file in self.files.items()])
+        return self._commit(
+            f"Stage {self.tag}",
+            branch,
+            head,
+            [CommitOperationAdd(path, file.source) for path, file in self.files.items()],
+        )
 
     def _verified(self, commit: str) -> Path:
         """What the Hub gives back for a commit, once it has passed every check."""
@@ -195,9 +199,9 @@ class _Publication:
                     f"{self.repo_id}: {path} came back from the Hub other than it was sent; main and the tags are as"
                     " they were: run this again"
                 )
-        if commit not in self.verified:
+        if not self.verified:
             self.verify(folder)
-            self.verified.add(commit)
+            self.verified = True
         return folder
 
     def _release(self, main: str, commit: str, copy: Path) -> None:
@@ -214,15 +218,17 @@ class _Publication:
                 else CommitOperationAdd(path, copy / path)
                 for path in self.files
             ]
-            main = self._commit("main", main, operations)
+            main = self._commit(self.tag, "main", main, operations)
         self.api.create_tag(self.repo_id, tag=self.tag, revision=main)
 
-    def _commit(self, branch: str, parent: str, files: Sequence[CommitOperationAdd | CommitOperationCopy]) -> str:
+    def _commit(
+        self, title: str, branch: str, parent: str, files: Sequence[CommitOperationAdd | CommitOperationCopy]
+    ) -> str:
         from huggingface_hub import CommitOperationDelete
 
         gone = [CommitOperationDelete(path, is_folder=False) for path in self._content(parent).keys() - self.files]
         commit = self.api.create_commit(
-            self.repo_id, [*files, *gone], commit_message=self.tag, revision=branch, parent_commit=parent
+            self.repo_id, [*files, *gone], commit_message=title, revision=branch, parent_commit=parent
         ).oid
         if different := self._different(commit):
             raise InputError(f"{self.repo_id}: the Hub did not keep {different[0]} as it was sent; run this again")
@@ -248,7 +254,11 @@ def _download(repo_id: str, revision: str, cache: Path | None) -> tuple[Path, st
     from huggingface_hub import get_token, snapshot_download
 
     with explained(repo_id, revision):
-        folder = Path(snapshot_download(repo_id, revision=revision, cache_dir=cache, token=get_token()))
+        folder = Path(
+            snapshot_download(
+                repo_id, revision=revision, cache_dir=cache, token=get_token(), ignore_patterns=ATTRIBUTES
+            )
+        )
     return folder, folder.name
 
 
@@ -283,8 +293,8 @@ def check_id(repo_id: str) -> None:
             raise HFValidationError("no namespace")
     except HFValidationError:
         raise InputError(
-            f"{repo_id!r}: not the id of a repository; write USER/NAME in letters, digits, '-', '_' and '.' (at most 96;"
-            " no '--' or '..', neither '-' nor '.' at either end, no '.git')"
+            f"{repo_id!r}: not the id of a repository; write USER/NAME in letters, digits, '-', '_' and '.' (at most"
+            " 96; no '--' or '..', neither '-' nor '.' at either end, no '.git')"
         ) from None
 
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Interrupted(InputError):
-    """The Hub, or the way to it, failed; the same call may succeed later. ``pause``: the seconds that the Hub asks for."""
+    """The Hub, or the way to it, failed; the same call may succeed later, after ``pause`` seconds if it asks for some."""
 
     def __init__(self, text: str, pause: float = 0.0) -> None:
         super().__init__(text)
@@ -114,8 +114,10 @@ def _explanation(error: Exception, place: str) -> InputError:
     if cause is not None:
         why = type(cause).__name__  # what it says may hold the request's headers
         return Interrupted(f"{place}: no answer from {constants.ENDPOINT} ({why}); see to the network, then try again")
-    if isinstance(error, (OSError, json.JSONDecodeError)):  # half a file, half an answer
-        return Interrupted(f"{place}: the Hub's answer is not whole ({line(error)}); try again later")
+    if isinstance(
+        error, (OSError, RuntimeError, json.JSONDecodeError)
+    ):  # half an answer; or of hf_xet, which is not HTTP
+        return Interrupted(f"{place}: the transfer failed ({line(error)}); try again later")
     return InputError(f"{place}: {line(error)}")
 
 

@@ -5,6 +5,7 @@ What its sections say under CHAI's names is what :mod:`osler.chai` exports; both
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
     document = chai.document(found, repo_id, version, about, allowed)
     body = page.render(
         "card.md.jinja",
-        {"said": _said, "literal": repr, "cell": tables.cell, "listed": _listed, "capitalize_first": _capitalized},
+        {"said": _said, "literal": _literal, "cell": tables.cell, "listed": _listed, "capitalize_first": _capitalized},
         found=found,
         recipe=found.recipe,
         record=found.headline,
@@ -95,9 +96,9 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         mixed=_mixed(found),
         machine=_machine(found),
         fingerprints=_fingerprints(found),
-        key_metrics=_key_metrics(document),
         nobody=NOBODY,
     )
+    body = re.sub(r"\n{3,}", "\n\n", body).strip()
     return f"---\n{_metadata(found, repo_id, version, about).to_yaml()}\n---\n\n{body}\n"
 
 
@@ -136,8 +137,8 @@ def _user_turn(template: str) -> str:
     mark = "\0"
     options: dict[str, Any] = {"undefined": jinja2.StrictUndefined, "keep_trailing_newline": True}
     first, *rest = jinja2.Template(template, **options).render(text=mark).split(mark)
-    pieces = [repr(first), *(piece for part in rest for piece in ("text", repr(part)))]
-    return " + ".join(piece for piece in pieces if piece != repr(""))
+    pieces = [_literal(first), *(piece for part in rest for piece in ("text", _literal(part)))]
+    return " + ".join(piece for piece in pieces if piece != _literal(""))
 
 
 def _settings(found: Evidence) -> dict[str, Any]:
@@ -208,6 +209,11 @@ def _said(text: str | None) -> str:
     return text or NOBODY
 
 
+def _literal(text: str) -> str:
+    """The text as Python writes it, in double quotes: JSON's way is Python's."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _listed(texts: list[str] | None) -> str | None:
     return "; ".join(texts) if texts else None
 
@@ -246,7 +252,7 @@ def _overlaps(found: Evidence) -> list[list[object]]:
             continue
         cases = [measured[name]["cases"] for name in ("normalised", "near", "ngrams")]
         shared = measured["publications"]["cases"] if measured["publications"] else "–"
-        rows.append([record["split"], record["n"], *cases, shared, measured["allowed"] or ""])
+        rows.append([record["split"], record["n"], *cases, shared, measured.get("allowed") or ""])
     return rows
 
 
@@ -280,13 +286,6 @@ def _fingerprints(found: Evidence) -> list[list[str]]:
     rows += [(f"weights of `{name}`", sha256) for name, sha256 in weights.items()]
     rows += [(f"predictions on `{r['split']}`", r["predictions_sha256"][found.tuned]) for r in found.records]
     return [[what, f"`{sha256}`"] for what, sha256 in rows]
-
-
-def _key_metrics(document: Mapping[str, Any]) -> list[list[str]]:
-    keys = ("metric_goal", "interpretation", "test_type", "testing_data_description", "validation_process_and_justification")
-    return [
-        [name.replace("_", ", "), *(_said(of[key]) for key in keys)] for name, of in document["key_metrics"].items()
-    ]
 
 
 # ── what the Hub would refuse ────────────────────────────────────────────────────────────────────────────────────────

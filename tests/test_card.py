@@ -184,7 +184,10 @@ def test_every_system_of_every_split_is_in_the_results_with_interval_and_p_value
 
 
 def test_limitations_are_written_from_the_worst_subgroup_and_the_most_confused_pairs(written: Run) -> None:
-    limits, system = section(rendered(written), "Limitations"), read_json(written.results)["records"][0]["systems"][TUNED]
+    limits, system = (
+        section(rendered(written), "Limitations"),
+        read_json(written.results)["records"][0]["systems"][TUNED],
+    )
     sex = system["subgroups"]["sex"]
     worst = sex["values"][sex["worst"]]
     assert f"sex: worst for {sex['worst']} (n = {worst['n']}), accuracy {worst['accuracy']['value']:.3f}" in limits
@@ -201,7 +204,9 @@ def test_limitations_are_written_from_the_worst_subgroup_and_the_most_confused_p
 
 def test_simulated_patients_are_held_against_real_ones(written: Run) -> None:
     limits = section(rendered(written), "Limitations")
-    assert re.search(r"On simulated patients \(simulated\) its accuracy is 0\.9\d* \[.* on real ones \(test\) 0\.", limits)
+    assert re.search(
+        r"On simulated patients \(simulated\) its accuracy is 0\.9\d* \[.* on real ones \(test\) 0\.", limits
+    )
 
 
 def test_overlap_with_the_training_data_is_told_for_every_split(written: Run) -> None:
@@ -316,7 +321,7 @@ def test_predictions_and_prompts_other_than_those_scored_are_refused(run: Run) -
     path = run.answers("made_up", "test", TUNED)
     text = path.read_text()
     path.write_text(text.replace("case-000", "case-999"))
-    with pytest.raises(InputError, match="not the predictions that results.json scores"):
+    with pytest.raises(InputError, match="not the predictions that results"):
         rendered(run)
     path.write_text(text)
     (run.folder.parents[2] / "tasks" / "made_up" / "prompt.jinja").write_text("{{ text }} What is it?")
@@ -358,7 +363,8 @@ def test_about_yaml_gives_what_it_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("quantization", [None, "nf4"])
 @pytest.mark.parametrize(
-    ("system", "template"), [("", "{{ text }}\nDiagnosis?"), (None, "Findings: {{ text }}\n'Diagnosis' of {{ text }}?\n")]
+    ("system", "template"),
+    [("", "{{ text }}\nDiagnosis?"), (None, "Findings: {{ text }}\n'Diagnosis' of {{ text }}?\n")],
 )
 def test_the_code_loads_what_was_published_and_asks_as_the_model_was_asked(
     merged: Run, tmp_path: Path, tiny_base: BaseSection, quantization: str | None, system: str | None, template: str
@@ -411,7 +417,8 @@ def rendered_with_prompt(run: Run, system: str | None, template: str) -> str:
 
 
 def test_a_run_made_by_the_scripts_has_a_card_the_hub_takes(tmp_path: Path, tiny_base: BaseSection) -> None:
-    path = make(tmp_path, tiny_base, train={"max_steps": 2, "save_strategy": "no"})
+    train, evaluation = {"max_steps": 2, "save_strategy": "no"}, {"baselines": ["majority"]}
+    path = make(tmp_path, tiny_base, train=train, evaluation=evaluation)
     run = Run(tmp_path / "runs" / "tiny-made-up" / "1.0.0")
     for name, argument in (("train", path), ("evaluate", run.folder)):
         done = script(tmp_path, name, argument)
@@ -429,5 +436,3 @@ def test_a_run_made_by_the_scripts_has_a_card_the_hub_takes(tmp_path: Path, tiny
     found: dict[str, Any] = {}
     exec(code.replace(json.dumps(REPO), json.dumps(str(published / "adapter"))), found)
     assert found["answer"].shape[1] > found["inputs"]["input_ids"].shape[1]
-
-

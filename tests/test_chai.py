@@ -104,7 +104,7 @@ def test_what_nobody_said_is_null_and_what_the_author_said_is_there(run: Run, do
     assert filled["trust_ingredients"]["transparency_information"]["funding_source"] == "nobody"
     assert filled["resources"]["peer_reviewed_publications"] == ["A paper"]
     out_of_scope = filled["uses_and_directions"]["cautioned_out_of_scope_settings"]
-    assert out_of_scope.startswith(chai.OUT_OF_SCOPE) and out_of_scope.endswith(" Children.")
+    assert out_of_scope == f"{chai.OUT_OF_SCOPE} Children."
 
 
 def test_it_is_never_a_medical_device(document: dict[str, Any]) -> None:
@@ -138,7 +138,11 @@ def test_what_was_let_pass_is_a_known_risk(run: Run) -> None:
     [
         (("basic_info", "phone"), "1", r"basic_info: .*'phone' was unexpected"),
         (("basic_info", "model_developer"), "", r"basic_info\.model_developer: "),
-        (("key_metrics", "fairness_equity", "results", 0, "value"), "high", r"key_metrics\.fairness_equity\.results\.0\.value: "),
+        (
+            ("key_metrics", "fairness_equity", "results", 0, "value"),
+            "high",
+            r"key_metrics\.fairness_equity\.results\.0\.value: ",
+        ),
         (("warnings", "known_risks_and_limitations"), [], r"warnings\.known_risks_and_limitations: "),
         (("chai_version",), "0.3", "chai_version: "),
         (("release_info", "release_date"), ..., "release_info: 'release_date' is a required property"),

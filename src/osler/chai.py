@@ -48,7 +48,10 @@ def document(
     evidence: Evidence, repo_id: str, version: str, about: Mapping[str, Any], allowed: Mapping[str, str]
 ) -> dict[str, Any]:
     """As :func:`export`, of a run that is read already."""
-    risks = [*limitations.risks(evidence), *(f"Published although the check {c} failed: {r}" for c, r in allowed.items())]
+    risks = [
+        *limitations.risks(evidence),
+        *(f"Published although the check {c} failed: {r}" for c, r in allowed.items()),
+    ]
     biases = [*limitations.biases(evidence), *([about["biases"]] if "biases" in about else [])]
     return {
         "schema": 1,
@@ -136,14 +139,12 @@ def summary(evidence: Evidence) -> str:
 
 
 def verdict(evidence: Evidence) -> str:
-    """How it stands to its baselines on the headline split, what it does not beat first; and where else it is behind."""
+    """How it stands to its baselines on the headline split, those it does not beat first; then other splits."""
     record, best = evidence.headline, evidence.best_other
     if best is None:
         return "It was compared with nothing."
     words = {"behind": "worse than", "open": "not shown to be better than", "beats": "better than"}
-    said = "; ".join(
-        f"{words[kind]} {', '.join(names)}" for kind, names in evidence.compared(record).items() if names
-    )
+    said = "; ".join(f"{words[kind]} {', '.join(names)}" for kind, names in evidence.compared(record).items() if names)
     behind = {r["split"]: evidence.compared(r)["behind"] for r in evidence.published if r["split"] != record["split"]}
     elsewhere = [f" On {split} it is worse than {', '.join(names)}." for split, names in behind.items() if names]
     return f"{said[0].upper()}{said[1:]}.{''.join(elsewhere)}"
@@ -226,9 +227,7 @@ def provenance_of(evidence: Evidence) -> list[str]:
 # ── metrics ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _metrics(
-    evidence: Evidence, goal: str, results: list[dict[str, Any]], interpretation: list[str]
-) -> dict[str, Any]:
+def _metrics(evidence: Evidence, goal: str, results: list[dict[str, Any]], interpretation: list[str]) -> dict[str, Any]:
     record = evidence.headline
     groups = f" of {record['groups']} independent groups" if record["groups"] else ""
     return {
@@ -264,7 +263,9 @@ def _fairness(evidence: Evidence) -> dict[str, Any]:
     for attribute, of in evidence.system["subgroups"].items():
         for value, group in of["values"].items():
             if group["accuracy"]:
-                results.append(_result(f"accuracy, {attribute}: {value}", record["split"], group["n"], group["accuracy"]))
+                results.append(
+                    _result(f"accuracy, {attribute}: {value}", record["split"], group["n"], group["accuracy"])
+                )
         if of["gap"]:
             results.append(_result(f"gap, {attribute}", record["split"], record["n"], of["gap"]))
     return _metrics(evidence, "The same accuracy for every subgroup.", results, limitations.biases(evidence))
@@ -277,7 +278,9 @@ def _safety(evidence: Evidence) -> dict[str, Any]:
         if when in system["calibration"]:
             found.append((f"ece, {when} temperature", system["calibration"][when]["ece"]))
     abstention = system["calibration"].get("abstention") or {}
-    found += [(f"{name} above the threshold", abstention[name]) for name in ("coverage", "accuracy") if abstention.get(name)]
+    found += [
+        (f"{name} above the threshold", abstention[name]) for name in ("coverage", "accuracy") if abstention.get(name)
+    ]
     results = [_result(name, record["split"], record["n"], value) for name, value in found]
     for row in evidence.robustness.get(record["split"], {"records": {evidence.tuned: []}})["records"][evidence.tuned]:
         if row["n"]:

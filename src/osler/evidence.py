@@ -162,13 +162,21 @@ def read(run: Run) -> Evidence:
     recipe = run.recipe()
     tuned = tuned_name(recipe)
     manifest = read_record(
-        run.manifest, "environment.packages", "prompt_sha256", "train_seconds", "peak_memory_bytes.host", "steps", "seed"
+        run.manifest,
+        "environment.packages",
+        "prompt_sha256",
+        "train_seconds",
+        "peak_memory_bytes.host",
+        "steps",
+        "seed",
     )
     data_report = read_record(run.data_report, "rows_in", "rows_out", "dropped", "sources", "labels", "tokens.total")
     results = read_record(run.results, "records")
     for record in results["records"]:
         if tuned not in record["systems"]:
-            raise InputError(f"{run.results}: no results of {tuned} on {record['split']}: run scripts/evaluate.py again")
+            raise InputError(
+                f"{run.results}: no results of {tuned} on {record['split']}: run scripts/evaluate.py again"
+            )
     folder = recipes.find_tasks(recipe.path) / recipe.task.name
     task = read_yaml(folder / "task.yaml")
     template = (folder / task["prompt"]).read_text(encoding="utf-8")

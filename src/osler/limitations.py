@@ -91,7 +91,8 @@ def _overlap(evidence: Evidence) -> Iterator[str]:
         if cases:
             allowed = found.get("allowed")  # results from before there was the key have none
             reason = f" (allowed by the recipe: {allowed})" if allowed else ""
-            yield f"Of the {record['n']} cases of {record['split']}, the training data holds {', '.join(cases)}{reason}."
+            of = f"Of the {record['n']} cases of {record['split']}"
+            yield f"{of}, the training data holds {', '.join(cases)}{reason}."
 
 
 def _calibration(evidence: Evidence) -> Iterator[str]:
@@ -162,8 +163,8 @@ def _size(evidence: Evidence) -> Iterator[str]:
     seen = rows[evidence.best_other]["minimum_detectable_difference"] if evidence.best_other else None
     if seen:
         yield (
-            f"The {record['n']} cases of {record['split']} show a difference to {evidence.best_other} from {seen:.2f} on;"
-            " a smaller one they would miss."
+            f"The {record['n']} cases of {record['split']} show a difference to {evidence.best_other} from {seen:.2f}"
+            " on; a smaller one they would miss."
         )
     for few in evidence.published:
         if any(row["interval_method"] == "too_few_groups" for row in few["comparisons"]):

@@ -40,7 +40,9 @@ def predictions(system: str, split: str, skill: float, n: int = 40, probabilitie
         weights = sorted((draw.random() ** 3 for _ in ranked), reverse=True)
         subgroups = {"sex": ("male", "female")[case % 2], "age_band": "0-4" if case < 4 else "18-64"}
         shares = tuple(weight / sum(weights) for weight in weights) if probabilities else None
-        rows.append(Prediction(f"case-{case:03d}", "made_up", split, system, label, ranked, shares, subgroups=subgroups))
+        rows.append(
+            Prediction(f"case-{case:03d}", "made_up", split, system, label, ranked, shares, subgroups=subgroups)
+        )
     return rows
 
 
@@ -53,7 +55,11 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
     path = make(folder, BaseSection(""), base={**BASE, **base}, evaluation=evaluation, task={"panel": "all"})
     task_file = folder / "tasks" / "made_up" / "task.yaml"
     task = yaml.safe_load(task_file.read_text())
-    task["source"] = {"kind": "simulated", "ontology": "pypi:hpo==1/hp.obo", "annotations": "pypi:hpo==1/phenotype.hpoa"}
+    task["source"] = {
+        "kind": "simulated",
+        "ontology": "pypi:hpo==1/hp.obo",
+        "annotations": "pypi:hpo==1/phenotype.hpoa",
+    }
     task["splits"] = {
         "test": "real published patients",
         "simulated": "new simulated patients",
@@ -103,7 +109,11 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
             "labels": LABELS,
             "tokens": {"total": 5000},
             "truncated": 3,
-            "provenance": {"hpo_release": "2025-01-16", "held_out_publications": ["PMID:1", "PMID:2"], "local": "/home/me"},
+            "provenance": {
+                "hpo_release": "2025-01-16",
+                "held_out_publications": ["PMID:1", "PMID:2"],
+                "local": "/home/me",
+            },
         },
     )
     skills = {"test": (0.3, 0.9), "simulated": (0.95, 0.9), "validation": (0.95, 0.9)}
@@ -121,8 +131,14 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
             write_predictions(files[-1], rows)
     measures = dict.fromkeys(("exact", "normalised", "near", "ngrams"), NONE_FOUND)
     measures["near"] = {**NONE_FOUND, "cases": 7}
-    overlap = {"settings": {}, "splits": {"test": {"n": 40, **measures, "publications": None}}, "allowed": {"test": "known | so"}}
-    scored = results.score(files, run.results, 50, compared=TUNED, task_version=1, prompt_sha256=prompt, contamination=overlap)
+    overlap = {
+        "settings": {},
+        "splits": {"test": {"n": 40, **measures, "publications": None}},
+        "allowed": {"test": "known | so"},
+    }
+    scored = results.score(
+        files, run.results, 50, compared=TUNED, task_version=1, prompt_sha256=prompt, contamination=overlap
+    )
     if parity is not None:
         merged = f"{TUNED}-merged"
         for record in scored["records"]:
@@ -133,7 +149,14 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
     return run
 
 
-PARITY = {"n": 40, "same_first_label": 40, "same_ranking": 39, "max_probability_difference": 3.1e-5, "bound": 1e-3, "holds": True}
+PARITY = {
+    "n": 40,
+    "same_first_label": 40,
+    "same_ranking": 39,
+    "max_probability_difference": 3.1e-5,
+    "bound": 1e-3,
+    "holds": True,
+}
 
 
 def perturb(run: Run) -> None:

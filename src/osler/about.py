@@ -29,6 +29,7 @@ class About:
     maintenance: str | None = None
     security: str | None = None
     funding: str | None = None
+    ehr_compatibility: list[str] | None = None
     third_parties: str | None = None
     stakeholders: str | None = None
     clinical_trial: str | None = None

@@ -5,6 +5,7 @@ What its sections say under CHAI's names is what :mod:`osler.chai` exports; both
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 EXAMPLE = "The patient is short and has a heart murmur and widely spaced eyes."
 MAX_NEW_TOKENS = 64  # the longest names of diseases have about 40
 # https://huggingface.co/docs/hub/repositories-licenses, as of October 2026: what the Hub takes for `license`.
-LICENSES = frozenset(
+LICENSES = (
     "apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m"
     " afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0"
     " cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0"
@@ -36,18 +37,15 @@ LICENSES = frozenset(
     " gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc h-research intel-research lppl-1.3c ms-pl apple-ascl apple-amlr"
     " mpl-2.0 odc-by odbl openmdw-1.0 openmdw-1.1 openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl"
     " lgpl-lr deepfloyd-if-license fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4"
-    " grok2-community gemma unknown other".split()
+    " grok2-community gemma unknown other"
 )
 # Those of the Hub's tasks that a language model can have.
-PIPELINE_TAGS = frozenset(
+PIPELINE_TAGS = (
     "text-generation text-classification token-classification question-answering zero-shot-classification translation"
     " summarization feature-extraction fill-mask sentence-similarity text-ranking table-question-answering"
-    " image-text-to-text any-to-any".split()
+    " image-text-to-text any-to-any"
 )
-RELATIONS = frozenset({"adapter", "merge", "quantized", "finetune"})
-
-
-
+RELATIONS = "adapter merge quantized finetune"
 
 
 def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allowed: Mapping[str, str]) -> str:
@@ -66,7 +64,7 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
     document = chai.document(found, repo_id, version, about, allowed)
     body = page.render(
         "card.md.jinja",
-        {"said": _said, "literal": repr, "cell": tables.cell, "listed": _listed, "capitalize_first": _capitalized},
+        {"said": _said, "literal": _literal, "cell": tables.cell, "listed": _listed, "capitalize_first": _capitalized},
         found=found,
         recipe=found.recipe,
         record=found.headline,
@@ -95,9 +93,9 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         mixed=_mixed(found),
         machine=_machine(found),
         fingerprints=_fingerprints(found),
-        key_metrics=_key_metrics(document),
         nobody=NOBODY,
     )
+    body = re.sub(r"\n{3,}", "\n\n", body).strip()
     return f"---\n{_metadata(found, repo_id, version, about).to_yaml()}\n---\n\n{body}\n"
 
 
@@ -136,8 +134,8 @@ def _user_turn(template: str) -> str:
     mark = "\0"
     options: dict[str, Any] = {"undefined": jinja2.StrictUndefined, "keep_trailing_newline": True}
     first, *rest = jinja2.Template(template, **options).render(text=mark).split(mark)
-    pieces = [repr(first), *(piece for part in rest for piece in ("text", repr(part)))]
-    return " + ".join(piece for piece in pieces if piece != repr(""))
+    pieces = [_literal(first), *(piece for part in rest for piece in ("text", _literal(part)))]
+    return " + ".join(piece for piece in pieces if piece != _literal(""))
 
 
 def _settings(found: Evidence) -> dict[str, Any]:
@@ -182,7 +180,9 @@ def _eval_results(found: Evidence, source_url: str) -> list[Any]:
             dataset_config=task.panel,
             dataset_split=record["split"],
             dataset_revision=found.revision(record["split"]),
-            dataset_args=_known(n=record["n"], groups=record["groups"], predictions_sha256=record["predictions_sha256"][found.tuned]),
+            dataset_args=_known(
+                n=record["n"], groups=record["groups"], predictions_sha256=record["predictions_sha256"][found.tuned]
+            ),
             metric_type=name,
             metric_name=name.replace("_", " "),
             metric_value=round(metric["value"], 6),
@@ -206,6 +206,11 @@ def _known(**values: Any) -> dict[str, Any]:
 
 def _said(text: str | None) -> str:
     return text or NOBODY
+
+
+def _literal(text: str) -> str:
+    """The text as Python writes it, in double quotes: JSON's way is Python's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _listed(texts: list[str] | None) -> str | None:
@@ -246,7 +251,7 @@ def _overlaps(found: Evidence) -> list[list[object]]:
             continue
         cases = [measured[name]["cases"] for name in ("normalised", "near", "ngrams")]
         shared = measured["publications"]["cases"] if measured["publications"] else "–"
-        rows.append([record["split"], record["n"], *cases, shared, measured["allowed"] or ""])
+        rows.append([record["split"], record["n"], *cases, shared, measured.get("allowed") or ""])
     return rows
 
 
@@ -261,7 +266,10 @@ def _machine(found: Evidence) -> list[list[object]]:
     peak = manifest["peak_memory_bytes"]
     memory = f"{peak['host'] / 1e9:.1f} GB" + (f", {peak['gpu'] / 1e9:.1f} GB on GPUs" if peak["gpu"] else "")
     return [
-        ["processor", f"{environment['cpu'] or 'unknown'}, {environment['cores']} cores, {manifest['threads']} threads used"],
+        [
+            "processor",
+            f"{environment['cpu'] or 'unknown'}, {environment['cores']} cores, {manifest['threads']} threads used",
+        ],
         ["GPUs", ", ".join(environment["gpus"]) or "none"],
         ["memory of the machine", f"{environment['memory_bytes'] / 1e9:.0f} GB"],
         ["time", f"{manifest['train_seconds'] / 60:.1f} minutes, {manifest['steps']:,} steps"],
@@ -280,13 +288,6 @@ def _fingerprints(found: Evidence) -> list[list[str]]:
     rows += [(f"weights of `{name}`", sha256) for name, sha256 in weights.items()]
     rows += [(f"predictions on `{r['split']}`", r["predictions_sha256"][found.tuned]) for r in found.records]
     return [[what, f"`{sha256}`"] for what, sha256 in rows]
-
-
-def _key_metrics(document: Mapping[str, Any]) -> list[list[str]]:
-    keys = ("metric_goal", "interpretation", "test_type", "testing_data_description", "validation_process_and_justification")
-    return [
-        [name.replace("_", ", "), *(_said(of[key]) for key in keys)] for name, of in document["key_metrics"].items()
-    ]
 
 
 # ── what the Hub would refuse ────────────────────────────────────────────────────────────────────────────────────────
@@ -339,7 +340,8 @@ def check(text: str) -> None:
         raise InputError(one_line(f"README.md: {problem.key}: {problem.text}")) from None
 
 
-def _check_choice(key: str, value: Any, choices: frozenset[str]) -> None:
-    if value is not None and value not in choices:
-        close = nearest(value, sorted(choices)) or f"; expected one of {', '.join(sorted(choices))}"
+def _check_choice(key: str, value: Any, choices: str) -> None:
+    known = choices.split()
+    if value is not None and value not in known:
+        close = nearest(value, known) or f"; expected one of {', '.join(known)}"
         raise Problem(key, f"{show(value)} is not known to the Hub{close}")

@@ -20,8 +20,8 @@ from osler.tables import cell
 
 SCHEMA = Path(__file__).with_suffix(".schema.json")
 NOT_A_DEVICE = (
-    "Not a medical device. No regulator has cleared it, no patient was cared for with it, and nothing in this card is"
-    " clinical evidence."
+    "Not a medical device. This is research: no regulator has cleared it, it must not be used in anybody's care, and"
+    " nothing in this card is clinical evidence."
 )
 INTENDED_USE = (
     "Research on fine-tuning and evaluating language models for diagnosis: comparing methods on the same cases, and"
@@ -48,7 +48,10 @@ def document(
     evidence: Evidence, repo_id: str, version: str, about: Mapping[str, Any], allowed: Mapping[str, str]
 ) -> dict[str, Any]:
     """As :func:`export`, of a run that is read already."""
-    risks = [*limitations.risks(evidence), *(f"Published although the check {c} failed: {r}" for c, r in allowed.items())]
+    risks = [
+        *limitations.risks(evidence),
+        *(f"Published although the check {c} failed: {r}" for c, r in allowed.items()),
+    ]
     biases = [*limitations.biases(evidence), *([about["biases"]] if "biases" in about else [])]
     return {
         "schema": 1,
@@ -63,7 +66,7 @@ def document(
             "release_date": about.get("release_date"),
             "release_version": version,
             "global_availability": f"https://huggingface.co/{repo_id}",
-            "ehr_compatibility": None,
+            "ehr_compatibility": about.get("ehr_compatibility"),
             "regulatory_approval": f"None. {NOT_A_DEVICE}",
         },
         "model_summary": {"summary": summary(evidence), "keywords": keywords(evidence)},
@@ -130,18 +133,21 @@ def summary(evidence: Evidence) -> str:
     record = evidence.headline
     accuracy = cell(evidence.system["metrics"]["accuracy"])
     cases = f"{record['n']} cases: {evidence.description(record['split'])}"
-    return f"{what(evidence)} Accuracy on {record['split']} ({cases}): {accuracy}. {verdict(evidence)}"
+    best = evidence.best_other
+    other = f"; of the best baseline, {best}: {cell(record['systems'][best]['metrics']['accuracy'])}" if best else ""
+    return f"{what(evidence)} Accuracy on {record['split']} ({cases}): {accuracy}{other}. {verdict(evidence)}"
 
 
 def verdict(evidence: Evidence) -> str:
-    """How it stands to its baselines on the headline split; what it does not beat comes first."""
-    systems, best = evidence.headline["systems"], evidence.best_other
+    """How it stands to its baselines on the headline split, those it does not beat first; then other splits."""
+    record, best = evidence.headline, evidence.best_other
     if best is None:
         return "It was compared with nothing."
-    words = {"behind": "Worse than", "open": "not shown to be better than", "beats": "better than"}
-    said = [f"{word} {', '.join(names)}" for kind, word in words.items() if (names := evidence.other_systems[kind])]
-    sentence = "; ".join(said)
-    return f"{sentence[0].upper()}{sentence[1:]}. Best baseline: {best}, {cell(systems[best]['metrics']['accuracy'])}."
+    words = {"behind": "worse than", "open": "not shown to be better than", "beats": "better than"}
+    said = "; ".join(f"{words[kind]} {', '.join(names)}" for kind, names in evidence.compared(record).items() if names)
+    behind = {r["split"]: evidence.compared(r)["behind"] for r in evidence.published if r["split"] != record["split"]}
+    elsewhere = [f" On {split} it is worse than {', '.join(names)}." for split, names in behind.items() if names]
+    return f"{said[0].upper()}{said[1:]}.{''.join(elsewhere)}"
 
 
 def method_of(evidence: Evidence) -> str:
@@ -188,31 +194,40 @@ def development_data(evidence: Evidence) -> str:
     """The training rows in one paragraph."""
     report = evidence.data_report
     dropped = [f"{n:,} dropped ({reason})" for reason, n in report["dropped"].items() if n]
-    sources = [f"{n:,} from {source}" for source, n in report["sources"].items()]
-    provenance = [f"{key.replace('_', ' ')} {value}" for key, value in provenance_of(evidence).items()]
+    sources = [f"{source} {n:,}" for source, n in report["sources"].items()]
     copies = (report.get("augmentation") or {"rows": {}})["rows"]
     changed = f" {sum(copies.values()):,} are augmented copies ({', '.join(copies)})." if copies else ""
     return (
         f"{report['rows_out']:,} rows of {report['rows_in']:,}"
-        f" ({'; '.join(dropped) or 'none was dropped'}): {', '.join(sources)}."
+        f" ({'; '.join(dropped) or 'none was dropped'}); by source: {', '.join(sources)}."
         f"{changed} {report['tokens']['total']:,} tokens a pass."
-        + (f" Origin: {'; '.join(provenance)}." if provenance else "")
+        + (f" Origin: {'; '.join(origin)}." if (origin := provenance_of(evidence)) else "")
     )
 
 
-def provenance_of(evidence: Evidence) -> dict[str, Any]:
+PROVENANCE = {
+    "annotations_release": "HPO annotations of",
+    "hpo_release": "HPO of",
+    "held_out_publications": "publications held out:",
+    "training_publications": "publications trained on:",
+    "held_out_and_training": "publications in both:",
+}
+
+
+def provenance_of(evidence: Evidence) -> list[str]:
     """What the data report says of the origin of the rows, in few words; no paths of the machine it was made on."""
-    said = evidence.data_report["provenance"]
-    short = {key: len(value) if isinstance(value, list) else value for key, value in said.items() if key != "local"}
-    return {key: value for key, value in short.items() if not isinstance(value, dict) and value is not None}
+    said = {key: value for key, value in evidence.data_report["provenance"].items() if key != "local"}
+    return [
+        f"{PROVENANCE.get(key, key.replace('_', ' '))} {len(value) if isinstance(value, list) else value}"
+        for key, value in said.items()
+        if value is not None and not isinstance(value, dict)
+    ]
 
 
 # ── metrics ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _metrics(
-    evidence: Evidence, goal: str, results: list[dict[str, Any]], interpretation: list[str]
-) -> dict[str, Any]:
+def _metrics(evidence: Evidence, goal: str, results: list[dict[str, Any]], interpretation: list[str]) -> dict[str, Any]:
     record = evidence.headline
     groups = f" of {record['groups']} independent groups" if record["groups"] else ""
     return {
@@ -248,7 +263,9 @@ def _fairness(evidence: Evidence) -> dict[str, Any]:
     for attribute, of in evidence.system["subgroups"].items():
         for value, group in of["values"].items():
             if group["accuracy"]:
-                results.append(_result(f"accuracy, {attribute}: {value}", record["split"], group["n"], group["accuracy"]))
+                results.append(
+                    _result(f"accuracy, {attribute}: {value}", record["split"], group["n"], group["accuracy"])
+                )
         if of["gap"]:
             results.append(_result(f"gap, {attribute}", record["split"], record["n"], of["gap"]))
     return _metrics(evidence, "The same accuracy for every subgroup.", results, limitations.biases(evidence))
@@ -261,7 +278,9 @@ def _safety(evidence: Evidence) -> dict[str, Any]:
         if when in system["calibration"]:
             found.append((f"ece, {when} temperature", system["calibration"][when]["ece"]))
     abstention = system["calibration"].get("abstention") or {}
-    found += [(f"{name} above the threshold", abstention[name]) for name in ("coverage", "accuracy") if abstention.get(name)]
+    found += [
+        (f"{name} above the threshold", abstention[name]) for name in ("coverage", "accuracy") if abstention.get(name)
+    ]
     results = [_result(name, record["split"], record["n"], value) for name, value in found]
     for row in evidence.robustness.get(record["split"], {"records": {evidence.tuned: []}})["records"][evidence.tuned]:
         if row["n"]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from osler import recipe as recipes
@@ -16,7 +15,7 @@ from osler.errors import InputError
 from osler.manifest import read_json, read_record, sha256_file, sha256_text
 from osler.prediction_file import read_predictions
 from osler.recipe import Recipe
-from osler.report import LEVEL, confusions
+from osler.report import LEVEL, Confusions, confusions
 from osler.results import VALIDATION
 from osler.run import Run, tuned_name
 from osler.schema import read_yaml
@@ -44,8 +43,7 @@ class Evidence:
         task, template: the content of the task's ``task.yaml``, and of the file of its user turn.
         manifest, data_report, results: the files of these names.
         robustness: split → ``robustness.json``, of those that were measured.
-        confused: (label, answer, cases, cases with that label) of the headline split, most frequent first; None where
-            the tuned model's predictions are not there.
+        confused: what the tuned model takes for what on the headline split; None where its predictions are not there.
     """
 
     recipe: Recipe
@@ -55,7 +53,7 @@ class Evidence:
     data_report: Mapping[str, Any]
     results: Mapping[str, Any]
     robustness: Mapping[str, Any]
-    confused: list[tuple[str, str, int, int]] | None
+    confused: Confusions | None
 
     @property
     def tuned(self) -> str:
@@ -118,14 +116,18 @@ class Evidence:
         name = self.data_report["labels"].get(label, label) or "(no answer)"
         return name if name == label or not label else f"{name} ({label})"
 
-    @cached_property
-    def other_systems(self) -> dict[str, list[str]]:
-        """The baselines on the headline split: those it ``beats``, is ``behind``, and where the difference is ``open``.
+    @property
+    def published(self) -> list[dict[str, Any]]:
+        """The records of splits that nothing was chosen on, or all where there is no such."""
+        return [record for record in self.records if record["split"] != VALIDATION] or self.records
+
+    def compared(self, record: Mapping[str, Any]) -> dict[str, list[str]]:
+        """The baselines of a split: those it ``beats``, is ``behind``, and where the difference is ``open``.
 
         A difference counts from an adjusted p value below :data:`osler.report.LEVEL`.
         """
-        found: dict[str, list[str]] = {"beats": [], "behind": [], "open": []}
-        for row in self.headline["comparisons"]:
+        found: dict[str, list[str]] = {"behind": [], "open": [], "beats": []}
+        for row in record["comparisons"]:
             shown = row["p_adjusted"] < LEVEL
             found["open" if not shown else "beats" if row["difference"] > 0 else "behind"].append(row["b"])
         return found
@@ -160,13 +162,21 @@ def read(run: Run) -> Evidence:
     recipe = run.recipe()
     tuned = tuned_name(recipe)
     manifest = read_record(
-        run.manifest, "environment.packages", "prompt_sha256", "train_seconds", "peak_memory_bytes.host", "steps", "seed"
+        run.manifest,
+        "environment.packages",
+        "prompt_sha256",
+        "train_seconds",
+        "peak_memory_bytes.host",
+        "steps",
+        "seed",
     )
     data_report = read_record(run.data_report, "rows_in", "rows_out", "dropped", "sources", "labels", "tokens.total")
     results = read_record(run.results, "records")
     for record in results["records"]:
         if tuned not in record["systems"]:
-            raise InputError(f"{run.results}: no results of {tuned} on {record['split']}: run scripts/evaluate.py again")
+            raise InputError(
+                f"{run.results}: no results of {tuned} on {record['split']}: run scripts/evaluate.py again"
+            )
     folder = recipes.find_tasks(recipe.path) / recipe.task.name
     task = read_yaml(folder / "task.yaml")
     template = (folder / task["prompt"]).read_text(encoding="utf-8")
@@ -193,10 +203,10 @@ def headline_of(results: Mapping[str, Any]) -> dict[str, Any]:
     return dict(records[split])
 
 
-def _confused(run: Run, recipe: Recipe, record: Mapping[str, Any]) -> list[tuple[str, str, int, int]] | None:
+def _confused(run: Run, recipe: Recipe, record: Mapping[str, Any]) -> Confusions | None:
     path = run.answers(record["task"], record["split"], tuned_name(recipe))
     if not path.is_file():
         return None
     if sha256_file(path) != record["predictions_sha256"][tuned_name(recipe)]:
         raise InputError(f"{path}: not the predictions that {run.results.name} scores; run scripts/evaluate.py again")
-    return confusions(read_predictions(path)).pairs
+    return confusions(read_predictions(path))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from osler.evidence import Evidence
+from osler.report import perturbed_as
 from osler.results import MIN_SUBGROUP
 from osler.tables import cell, difference, p_value
 
@@ -14,7 +15,8 @@ PAIRS = 5  # of confused labels that are told
 
 def risks(evidence: Evidence) -> list[str]:
     """What is known to go wrong, the gravest first; every sentence from the numbers of the run."""
-    parts = (_baselines, _simulated, _overlap, _calibration, _abstention, _confusions, _perturbed, _closed, _size, _merged)
+    weaknesses = (_baselines, _simulated, _overlap, _calibration, _abstention, _confusions, _perturbed)
+    parts = (*weaknesses, _closed, _size, _merged)
     return [sentence for part in parts for sentence in part(evidence)]
 
 
@@ -28,6 +30,7 @@ def biases(evidence: Evidence) -> list[str]:
     found = []
     for attribute, of in evidence.system["subgroups"].items():
         name = attribute.replace("_", " ")
+        unknown = evidence.headline["n"] - sum(group["n"] for group in of["values"].values())
         small = [f"{value} (n = {group['n']})" for value, group in of["values"].items() if not group["accuracy"]]
         if of["worst"] is not None:
             worst, best = (of["values"][of[end]] for end in ("worst", "best"))
@@ -41,30 +44,35 @@ def biases(evidence: Evidence) -> list[str]:
             found.append(f"{name}: one subgroup alone is large enough to be given, {shown[0]}: nothing can be compared")
         if small:
             found.append(f"{name}: nothing can be said of {', '.join(small)}: fewer than {MIN_SUBGROUP} cases")
+        if unknown:
+            found.append(f"{name}: {unknown} of {evidence.headline['n']} cases do not say it")
     return found
 
 
 def _baselines(evidence: Evidence) -> Iterator[str]:
-    rows = {row["b"]: row for row in evidence.headline["comparisons"]}
-    for kind, said in (("behind", "is worse than"), ("open", "is not shown to be better than")):
-        for name in evidence.other_systems[kind]:
-            p = p_value(rows[name]["p_adjusted"])
-            yield f"It {said} {name} on {evidence.headline['split']}: accuracy {difference(rows[name])}, Holm {p}."
+    for record in evidence.published:
+        rows = {row["b"]: row for row in record["comparisons"]}
+        compared = evidence.compared(record)
+        for kind, said in (("behind", "is worse than"), ("open", "is not shown to be better than")):
+            found = [f"{b} ({difference(rows[b])}, Holm {p_value(rows[b]['p_adjusted'])})" for b in compared[kind]]
+            if found:
+                yield f"On {record['split']} it {said} {', '.join(found)}."
 
 
 def _simulated(evidence: Evidence) -> Iterator[str]:
     if evidence.task["source"]["kind"] != "simulated":
         return
-    split = {kind: [r for r in evidence.records if evidence.simulated(r) == kind] for kind in (True, False)}
-    if not split[False]:
+    simulated, real = ([r for r in evidence.published if evidence.simulated(r) == kind] for kind in (True, False))
+    if not real:
         yield "It was tested on simulated patients only: nothing here says how it does on real ones."
-    elif split[True]:
-        simulated = next((r for r in split[True] if r["split"] == "simulated"), split[True][0])
-        real = next((r for r in split[False] if r["split"] == evidence.headline["split"]), split[False][0])
+    elif simulated:
+        easy, hard = simulated[0], next((r for r in real if r["split"] == evidence.headline["split"]), real[0])
+        value = {r["split"]: r["systems"][evidence.tuned]["metrics"]["accuracy"]["value"] for r in (easy, hard)}
+        flattered = value[easy["split"]] > value[hard["split"]]
         yield (
-            f"Simulated patients flatter it: accuracy {_accuracy(evidence, simulated)} on {simulated['split']}"
-            f" (simulated), {_accuracy(evidence, real)} on {real['split']} (real): what is right of the simulator is"
-            " not right of patients."
+            f"On simulated patients ({easy['split']}) its accuracy is {_accuracy(evidence, easy)}, on real ones"
+            f" ({hard['split']}) {_accuracy(evidence, hard)}"
+            + (": what it learnt of the simulator does not carry over whole." if flattered else ".")
         )
 
 
@@ -81,8 +89,10 @@ def _overlap(evidence: Evidence) -> Iterator[str]:
         words = {"normalised": "word for word", "near": "nearly", "ngrams": "in most of their phrases"}
         cases = [f"{found[name]['cases']} {how}" for name, how in words.items() if found[name]["cases"]]
         if cases:
-            reason = f" (allowed by the recipe: {found['allowed']})" if found["allowed"] else ""
-            yield f"Of the {record['n']} cases of {record['split']}, the training data holds {', '.join(cases)}{reason}."
+            allowed = found.get("allowed")  # results from before there was the key have none
+            reason = f" (allowed by the recipe: {allowed})" if allowed else ""
+            of = f"Of the {record['n']} cases of {record['split']}"
+            yield f"{of}, the training data holds {', '.join(cases)}{reason}."
 
 
 def _calibration(evidence: Evidence) -> Iterator[str]:
@@ -118,8 +128,15 @@ def _abstention(evidence: Evidence) -> Iterator[str]:
 
 
 def _confusions(evidence: Evidence) -> Iterator[str]:
-    for label, answer, n, of in (evidence.confused or [])[:PAIRS]:
-        yield f"It takes {evidence.named(label)} for {evidence.named(answer)} in {n} of {of} cases."
+    confused = evidence.confused
+    if confused is None or not confused.pairs:
+        return
+    often = [pair for pair in confused.pairs if pair[2] > 1][:PAIRS]
+    named = [f"{evidence.named(label)} for {evidence.named(to)} ({n} of {of} cases)" for label, to, n, of in often]
+    yield (
+        f"It confuses {confused.n_pairs} different pairs of labels"
+        + (f"; most often it takes {'; '.join(named)}." if named else ", none of them more than once.")
+    )
 
 
 def _perturbed(evidence: Evidence) -> Iterator[str]:
@@ -130,9 +147,8 @@ def _perturbed(evidence: Evidence) -> Iterator[str]:
     if rows:
         worst = max(rows, key=lambda row: row["top_1_flip_rate"]["value"])
         yield (
-            f"Changing the text changes its answers, most of all {worst['perturbation'].replace('_', ' ')} at"
-            f" {worst['strength']:.0%}: the first answer is another one in {cell(worst['top_1_flip_rate'])} of"
-            f" {worst['n']} cases, accuracy by {difference(worst['change'])}."
+            f"Changing the text changes its answers, most of all {perturbed_as(worst)}: the first answer is another one"
+            f" in {cell(worst['top_1_flip_rate'])} of the cases; accuracy changes by {difference(worst['change'])}."
         )
 
 
@@ -142,12 +158,18 @@ def _closed(evidence: Evidence) -> Iterator[str]:
 
 
 def _size(evidence: Evidence) -> Iterator[str]:
-    record, seed = evidence.headline, evidence.manifest["seed"]
+    record = evidence.headline
     rows = {row["b"]: row for row in record["comparisons"]}
     seen = rows[evidence.best_other]["minimum_detectable_difference"] if evidence.best_other else None
-    reach = f"; against {evidence.best_other} they would show a difference of {seen:.2f} or more" if seen else ""
-    groups = f" of {record['groups']} independent groups" if record["groups"] else ""
-    yield f"{record['split']} has {record['n']} cases{groups}{reach}. One training seed ({seed}): another scores otherwise."
+    if seen:
+        yield (
+            f"The {record['n']} cases of {record['split']} show a difference to {evidence.best_other} from {seen:.2f}"
+            " on; a smaller one they would miss."
+        )
+    for few in evidence.published:
+        if any(row["interval_method"] == "too_few_groups" for row in few["comparisons"]):
+            yield f"{few['split']} has {few['n']} cases of {few['groups']} groups: too few for any conclusion."
+    yield f"It was trained with one seed ({evidence.manifest['seed']}): with another it scores otherwise."
 
 
 def _merged(evidence: Evidence) -> Iterator[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from finished import edit_json, make_run
+from local_hub import LocalHub
 from project import ROOT, environment, make, script
 
-from osler import clearance, publication, rescoring, task
+from osler import clearance, preparation, publication, rescoring, task
 from osler.errors import InputError
 from osler.prediction_file import Prediction
 from osler.recipe import BaseSection
@@ -31,8 +34,37 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(project: Path, tmp_path: Path) -> Path:
     """A copy, to be spoilt."""
-    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
-    return tmp_path
+    shutil.copytree(project, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+class Nobody:
+    """Finds no identifier of anybody: which ones there are is for tests/test_clearance.py."""
+
+    def find_all(self, texts: Iterable[str]) -> Iterator[list[object]]:
+        return ([] for _ in texts)
+
+
+Publish = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def publish(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Publish:
+    """scripts/publish.py in this process: folder to be in, arguments → exit status, stdout, stderr."""
+    monkeypatch.setattr(preparation, "deidentifier", lambda key: Nobody())
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+    def run(folder: Path, *arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("OSLER_DATA_DIR", str(folder / "data"))
+        monkeypatch.setattr(sys, "argv", ["publish.py", *map(str, arguments), "--repo-id", "jane/tiny"])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / "scripts" / "publish.py"), run_name="__main__")
+        assert isinstance(end.value.code, int)
+        return end.value.code, *capsys.readouterr()
+
+    return run
 
 
 def states(stdout: str) -> dict[str, str]:
@@ -45,75 +77,76 @@ def states(stdout: str) -> dict[str, str]:
     return found
 
 
-def test_a_dry_run_shows_every_file_the_card_and_every_check_and_sends_nothing(folder: Path) -> None:
-    done = script(folder, "publish", RUN, "--repo-id", "jane/tiny")
-    shown = states(done.stdout)
-    assert list(shown) == list(clearance.CHECKS)
-    assert {check: state for check, state in shown.items() if check != "identifiers"} == {
-        check: "passed" for check in clearance.CHECKS if check != "identifiers"
-    }, done.stdout + done.stderr
-    publication = folder / RUN / "publication"
-    for path in publication.rglob("*"):
+def test_a_dry_run_shows_every_file_the_card_and_every_check_and_sends_nothing(folder: Path, publish: Publish) -> None:
+    status, shown, errors = publish(folder, RUN)
+    assert list(states(shown).items()) == [(check, "passed") for check in clearance.CHECKS], shown + errors
+    built = folder / RUN / "publication"
+    for path in built.rglob("*"):
         if path.is_file():
-            assert f"{path.stat().st_size:>13,}  {path.relative_to(publication)}" in done.stdout
-    assert f"card: {RUN / 'publication' / 'README.md'}" in done.stdout
-    if shown["identifiers"] == "passed":
-        assert done.returncode == 0
-        assert "nothing was sent; --push publishes it" in done.stdout
+            assert f"{path.stat().st_size:>13,}  {path.relative_to(built)}\n" in shown
+    assert f"card: {RUN / 'publication' / 'README.md'}" in shown
+    assert "nothing was sent; --push publishes it" in shown
+    assert status == 0
 
 
-def test_a_problem_ends_with_status_1_and_a_reason_lets_it_pass_into_the_card(folder: Path) -> None:
+def test_a_problem_ends_with_status_1_and_a_reason_lets_it_pass_into_the_card(folder: Path, publish: Publish) -> None:
     edit_json(folder / RUN / "manifest.json", environment__git_dirty=True)
-    done = script(folder, "publish", RUN, "--repo-id", "jane/tiny")
-    assert done.returncode == 1, done.stderr
-    assert states(done.stdout)["git"] == "PROBLEM"
-    assert "environment.git_dirty is true" in done.stdout
-    assert "not published: git" in done.stdout
-    done = script(folder, "publish", RUN, "--repo-id", "jane/tiny", "--allow", "git=only a comment was changed")
-    assert states(done.stdout)["git"] == "allowed"
+    status, shown, _ = publish(folder, RUN)
+    assert status == 1
+    assert states(shown)["git"] == "PROBLEM"
+    assert "environment.git_dirty is true" in shown
+    assert "not published: git failed" in shown
+    status, shown, _ = publish(folder, RUN, "--allow", "git=only a comment was changed")
+    assert (status, states(shown)["git"]) == (0, "allowed")
     assert "only a comment was changed" in (folder / RUN / "publication" / "README.md").read_text()
 
 
-def test_without_an_evaluation_nothing_is_built_and_all_that_can_be_is_checked(folder: Path) -> None:
+def test_without_an_evaluation_nothing_is_built_and_all_that_can_be_is_checked(folder: Path, publish: Publish) -> None:
     (folder / RUN / "results.json").unlink()
-    done = script(folder, "publish", RUN, "--repo-id", "jane/tiny")
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    shown = states(done.stdout)
-    assert shown["evaluation"] == "PROBLEM"
-    assert (shown["git"], shown["pins"]) == ("passed", "passed")
-    assert (shown["weights"], shown["secrets"], shown["identifiers"]) == ("not checked",) * 3
+    status, shown, _ = publish(folder, RUN)
+    found = states(shown)
+    assert (status, found["evaluation"], found["git"], found["pins"]) == (1, "PROBLEM", "passed", "passed")
+    assert (found["weights"], found["secrets"], found["identifiers"]) == ("not checked",) * 3
     assert not (folder / RUN / "publication").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere", "--repo-id", "jane/tiny"], "nowhere: no recipe.yaml in it"),
-        ([RUN, "--repo-id", "jane/ti ny"], "jane/ti ny"),
-        ([RUN, "--repo-id", "tiny"], "tiny"),
-        ([RUN, "--repo-id", "jane/tiny", "--allow", "gti=x"], "did you mean git?"),
-        ([RUN, "--repo-id", "jane/tiny", "--allow", "manifest=x"], "nothing allows that"),
-        ([RUN, "--repo-id", "jane/tiny", "--allow", "git=x"], "--allow git: the check passes"),
-        ([RUN, "--repo-id", "jane/tiny", "--about", "none.yaml"], "none.yaml"),
+        (["nowhere"], "nowhere: no recipe.yaml in it"),
+        ([RUN, "--allow", "gti=x"], "did you mean git?"),
+        ([RUN, "--allow", "manifest=x"], "nothing allows that"),
+        ([RUN, "--allow", "git=x"], "--allow git: the check passes"),
+        ([RUN, "--about", "none.yaml"], "none.yaml"),
     ],
 )
-def test_wrong_input_is_one_line_and_status_2(folder: Path, arguments: list[str | Path], said: str) -> None:
-    refused = script(folder, "publish", *arguments)
-    assert refused.returncode == 2, refused.stdout + refused.stderr
-    assert said in refused.stderr
-    assert len(refused.stderr.strip().splitlines()) == 1
+def test_wrong_input_is_one_line_and_status_2(
+    folder: Path, publish: Publish, arguments: list[str | Path], said: str
+) -> None:
+    status, _, errors = publish(folder, *arguments)
+    assert status == 2
+    assert said in errors
+    assert len(errors.strip().splitlines()) == 1
 
 
-def test_access_is_checked_before_anything_is_built(folder: Path) -> None:
-    variables = {key: value for key, value in environment(folder).items() if key not in ("HF_TOKEN", "HF_HUB_OFFLINE")}
-    variables |= {"HF_HOME": str(folder / "no-token"), "HF_ENDPOINT": "http://127.0.0.1:9"}
-    command = [sys.executable, str(ROOT / "scripts/publish.py"), str(RUN), "--repo-id", "jane/tiny", "--push"]
-    refused = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=120)
-    assert refused.returncode == 2, refused.stdout + refused.stderr
-    assert len(refused.stderr.strip().splitlines()) == 1
+@pytest.mark.parametrize("repo_id", ["jane/ti ny", "tiny", "jane/tiny/er"])
+def test_an_id_that_the_hub_would_not_take_is_refused_before_anything_is_built(folder: Path, repo_id: str) -> None:
+    refused = script(folder, "publish", RUN, "--repo-id", repo_id)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: {repo_id!r}: not the id of a repository")
     assert not (folder / RUN / "publication").exists()
-    assert refused.stdout == ""
+
+
+def test_access_is_checked_before_anything_is_built(
+    folder: Path, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalHub.serve(tmp_path / "hub") as hub:
+        for token, said in ((None, "no token"), (hub.token("jane", "read"), "may read but not write")):
+            hub.connect(monkeypatch, token)
+            status, shown, errors = publish(folder, RUN, "--push")
+            assert (status, shown) == (2, "")
+            assert said in errors
+        assert not (folder / RUN / "publication").exists()
 
 
 def test_help_does_not_wait_for_torch_or_the_hub() -> None:
@@ -165,6 +198,39 @@ def test_a_downloaded_version_answers_as_was_published(
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(rescoring.Differs, match=r"tiny-made-up@1\.0\.0, test, test/.*probability differs by"):
         rescoring.verify(copy, trained / "tasks" / "made_up")
+
+
+LOCAL = ("--allow", "pins=a test", "--allow", "licence=a test", "--allow", "git=a test")
+
+
+def test_a_run_is_pushed_once_it_answers_from_the_hub_as_published_and_again_is_nothing(
+    trained: Path, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_json(trained / RUN / "manifest.json", environment__git_dirty=True)  # as the tests' own checkout may be
+    with LocalHub.serve(tmp_path / "hub") as hub:
+        hub.connect(monkeypatch, hub.token("jane"))
+        status, shown, errors = publish(trained, RUN, "--push", *LOCAL)
+        assert status == 0, shown + errors
+        assert "tiny-made-up@1.0.0: answers 8 cases from the Hub as published" in shown
+        assert shown.splitlines()[-1] == f"{hub.endpoint}/jane/tiny/tree/v1.0.0"
+        built = trained / RUN / "publication"
+        there = {path.relative_to(built).as_posix(): path.read_bytes() for path in built.rglob("*") if path.is_file()}
+        assert hub.content("jane/tiny", "v1.0.0") == hub.content("jane/tiny") == there
+        assert publish(trained, RUN, "--push", *LOCAL)[0] == 0
+        assert hub.content("jane/tiny") == there
+
+
+def test_what_answers_otherwise_than_was_published_never_gets_to_main(
+    trained: Path, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_json(trained / RUN / "manifest.json", environment__git_dirty=True)
+    monkeypatch.setattr(rescoring, "BOUND", -1.0)  # nothing is near enough
+    with LocalHub.serve(tmp_path / "hub") as hub:
+        hub.connect(monkeypatch, hub.token("jane"))
+        status, shown, _ = publish(trained, RUN, "--push", *LOCAL)
+        assert status == 1
+        assert "not published: what was uploaded does not answer as was published: tiny-made-up@1.0.0, test" in shown
+        assert (hub.content("jane/tiny"), hub.repository("jane/tiny").tags) == ({}, {})
 
 
 def test_all_cases_asked_again_answer_the_very_same(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A run is published when nothing is wrong with it; whatever is wrong is said with the place, the value, the way out."""
+"""A run is published when nothing is wrong with it; what is wrong is said with place, value and way out."""
 
 from __future__ import annotations
 
@@ -111,7 +111,11 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ("manifest", _manifest(adapter_sha256=None), "adapter_sha256 is missing (an earlier Osler wrote it)"),
         ("manifest", _other_weights("adapter", "adapter_model.safetensors"), "not the weights that training wrote"),
         ("manifest", lambda run: shutil.rmtree(run.folder / "adapter"), "no .safetensors file in it"),
-        ("evaluation", lambda run: run.results.unlink(), "results.json: cannot be read: No such file or directory; run"),
+        (
+            "evaluation",
+            lambda run: run.results.unlink(),
+            "results.json: cannot be read: No such file or directory; run",
+        ),
         ("evaluation", lambda run: edit_json(run.results, weights_sha256=None), "nobody can tell which were scored"),
         ("evaluation", lambda run: edit_json(run.results, records=[]), "no split in it"),
         (
@@ -120,7 +124,11 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
             "of other weights of tiny-made-up@1.0.0 (sha256 444444444444)",
         ),
         ("evaluation", _other_weights("merged", "model.safetensors"), "it is not what was merged of this adapter"),
-        ("evaluation", _record(predictions_sha256__majority="5" * 64), "majority.jsonl: not what results.json was made"),
+        (
+            "evaluation",
+            _record(predictions_sha256__majority="5" * 64),
+            "majority.jsonl: not what results.json was made",
+        ),
         (
             "evaluation",
             lambda run: (run.predictions / "made_up-test-majority.jsonl").unlink(),
@@ -132,7 +140,11 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ("pins", _local_base, "is a folder of this machine"),
         ("pins", _task(source__revision="main"), "source.revision: main pins nothing"),
         ("pins", _task(source__ontology="hp.obo"), "source.ontology: hp.obo has no sha256"),
-        ("parity", lambda run: shutil.rmtree(run.merged), "merged: no merged model: run scripts/evaluate.py RUN --merged"),
+        (
+            "parity",
+            lambda run: shutil.rmtree(run.merged),
+            "merged: no merged model: run scripts/evaluate.py RUN --merged",
+        ),
         ("parity", _record(parity=None), "test: the merged model was not compared with the adapter"),
         (
             "parity",
@@ -150,13 +162,21 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
             "(publications, such as test/00003)",
         ),
         ("contamination", _record(contamination=None), "was not measured"),
-        ("licence", _recipe(publish__license="apache-2"), "apache-2 is not a licence known here; did you mean apache-2.0?"),
+        (
+            "licence",
+            _recipe(publish__license="apache-2"),
+            "apache-2 is not a licence known here; did you mean apache-2.0?",
+        ),
         ("licence", _recipe(publish__license="hpo"), "hpo is not a licence known here"),
         ("licence", _task(license="cc-by-nc-4.0"), "apache-2.0 is not what"),
         ("licence", _task(license="cc-by-nd-4.0"), "permits, which is cc-by-nd-4.0"),
         ("licence", _task(license="mine"), "what its licence mine asks of a model is not known here"),
         ("licence", _task(license=None), "its licence is not known; write it into that file"),
-        ("licence", _recipe(base__model="someone/model"), "base.model someone/model: its licence is not known; `hf download"),
+        (
+            "licence",
+            _recipe(base__model="someone/model"),
+            "base.model someone/model: its licence is not known; `hf download",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_run_is_named(
@@ -303,7 +323,11 @@ def test_diseases_publications_hashes_and_models_are_no_persons(run: Run, folder
         {**CASE, "case_id": "OMIM:117550/PMID:30461603", "group": "PMID:30461603", "subgroups": {"sex": "female"}},
         {**CASE, "case_id": "OMIM:117550/NSD1/PMID_22012791_Patient_1", "subgroups": {"age_band": "5-17"}},
         {**CASE, "case_id": "held-out/20000/OMIM:618947/5", "text": "Kabuki syndrome 1"},
-        {**CASE, "case_id": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "text": "Marfan syndrome"},
+        {
+            **CASE,
+            "case_id": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "text": "Marfan syndrome",
+        },
     ]
     (folder / "predictions" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "README.md").write_text(
@@ -329,7 +353,7 @@ def test_where_nobody_can_look_for_identifiers_nothing_is_published(
 
 def test_the_vocabulary_of_the_base_is_not_searched_for_names(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps({"Alice Johnson": 1}))
-    assert not [text for text in disclosure._texts(folder / "tokenizer.json", "tokenizer.json")]
+    assert not list(disclosure._texts(folder / "tokenizer.json", "tokenizer.json"))
 
 
 # ── what may be allowed ──────────────────────────────────────────────────────────────────────────────────────────────

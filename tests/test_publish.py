@@ -153,7 +153,9 @@ def test_help_does_not_wait_for_torch_or_the_hub() -> None:
     code = "import sys, runpy; sys.argv = ['publish', '--help']\n"
     code += "try: runpy.run_path('scripts/publish.py', run_name='__main__')\n"
     code += "except SystemExit as end: assert not end.code\n"
-    code += "slow = {'torch', 'huggingface_hub', 'presidio_analyzer', 'jsonschema', 'transformers'} & set(sys.modules)\n"
+    code += (
+        "slow = {'torch', 'huggingface_hub', 'presidio_analyzer', 'jsonschema', 'transformers'} & set(sys.modules)\n"
+    )
     code += "assert not slow, slow"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment(ROOT), capture_output=True, text=True, timeout=60
@@ -168,7 +170,9 @@ def test_help_does_not_wait_for_torch_or_the_hub() -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseSection) -> Path:
     """A project whose run is of real, small weights, evaluated and merged."""
     folder: Path = tmp_path_factory.mktemp("trained")
-    path = make(folder, tiny_base, train={"max_steps": 6, "save_strategy": "no"}, evaluation={"baselines": ["majority"]})
+    path = make(
+        folder, tiny_base, train={"max_steps": 6, "save_strategy": "no"}, evaluation={"baselines": ["majority"]}
+    )
     for done in (script(folder, "train", path), script(folder, "evaluate", RUN, "--merged")):
         assert done.returncode == 0, done.stderr
     return folder
@@ -252,7 +256,7 @@ def test_other_data_or_another_prompt_than_published_is_named(trained: Path, mon
     assert rescoring.rescore(run, recipe, made_up, tuned_name(recipe), ["test"]) == []
     rows = task.load(trained / "tasks" / "made_up").source.split("test")
     monkeypatch.setattr(made_up.source, "split", lambda name: rows[1:])
-    with pytest.raises(InputError, match="test/00001 with the label .* is not in the data of test"):
+    with pytest.raises(InputError, match=r"test/00001 with the label .* is not in the data of test"):
         rescoring.rescore(run, recipe, made_up, tuned_name(recipe), ["test"])
     monkeypatch.undo()
     monkeypatch.setenv("OSLER_DATA_DIR", str(trained / "data"))

@@ -33,10 +33,16 @@ FILES = (
     " merged/config.json merged/generation_config.json merged/merged_from.json"
     " merged/model*.safetensors merged/model.safetensors.index.json"
 ).split()
-TOKENIZER = (
-    "tokenizer.json tokenizer_config.json chat_template.jinja special_tokens_map.json added_tokens.json vocab.json"
-    " merges.txt tokenizer.model"
-).split()
+TOKENIZER = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+]
 
 
 @dataclass(frozen=True)
@@ -106,13 +112,13 @@ def manifest(run: Run, recipe: Recipe) -> list[str]:
     was = content.get("adapter_sha256")
     if was is None:
         return [
-            f"{run.manifest}: adapter_sha256 is missing (an earlier Osler wrote it), so nobody can tell whether training"
+            f"{run.manifest}: adapter_sha256 is missing (an earlier Osler wrote it): nobody can tell whether training"
             f" made the weights in {run.adapter}; train again"
         ]
     if was != now:
         return [
-            f"{run.adapter}: not the weights that training wrote (sha256 {now[:12]}, in manifest.json {was[:12]}): bring"
-            " those back, or train again"
+            f"{run.adapter}: not the weights that training wrote (sha256 {now[:12]}, in manifest.json {was[:12]}):"
+            " bring those back, or train again"
         ]
     return []
 
@@ -128,8 +134,8 @@ def git(run: Run, recipe: Recipe) -> list[str]:
         return [f"{run.manifest}: environment.git_commit is null: trained outside a clone of Osler; train in one"]
     if dirty is not False:
         return [
-            f"{run.manifest}: environment.git_dirty is {str(dirty).lower()}: trained from {commit[:12]} and changes that"
-            " nobody else has; commit them, and train again"
+            f"{run.manifest}: environment.git_dirty is {str(dirty).lower()}: trained from {commit[:12]} and changes"
+            " that nobody else has; commit them, and train again"
         ]
     return []
 
@@ -150,7 +156,9 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
     for system, now in weights.items():
         was = evaluated.get(system)
         if was is None:
-            found.append(f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored; {_evaluate(run)}")
+            found.append(
+                f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored; {_evaluate(run)}"
+            )
         elif was != now:
             found.append(
                 f"{run.results}: of other weights of {system} (sha256 {was[:12]}) than there are now ({now[:12]});"
@@ -164,7 +172,8 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
             found.append(f"{path}: is missing, and results.json was made from it; {_evaluate(run)}")
         elif (now := sha256_file(path)) != sha256:
             found.append(
-                f"{path}: not what results.json was made from (sha256 {now[:12]}, there {sha256[:12]}); {_evaluate(run)}"
+                f"{path}: not what results.json was made from (sha256 {now[:12]}, there {sha256[:12]});"
+                f" {_evaluate(run)}"
             )
     return found
 
@@ -288,7 +297,7 @@ def licences(run: Run, recipe: Recipe) -> list[str]:
     sources = {
         f"base.model {recipe.base.model}": (
             licence.of_base(recipe.base.model, recipe.base.revision),
-            f"`hf download {recipe.base.model} README.md --revision {recipe.base.revision}` gets the card that states it",
+            f"`hf download {recipe.base.model} README.md --revision {recipe.base.revision}` gets its card",
         )
     }
     for name in publication.task_names(recipe):

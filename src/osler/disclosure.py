@@ -19,7 +19,7 @@ SECRETS = {
     "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
     "a private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----",
     "a GitHub token": r"\bgh[pousr]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9_]{22,}",
-    "a password or key": r"(?i)(?:api[_-]?key|secret[_-]?(?:access[_-]?)?key|passw(?:or)?d|(?:access|auth|bearer)[_-]?token)"
+    "a password or key": r"(?i)(?:api[_-]?key|secret[_-]?(?:access[_-]?)?key|passw(?:or)?d|(?:access|auth)[_-]?token)"
     r"[\"']?\s*[:=]\s*[\"']?(?P<x>[\w/+.~-]{8,})",
 }
 _SECRETS = {name: re.compile(pattern) for name, pattern in SECRETS.items()}
@@ -37,7 +37,7 @@ _OF_PATIENTS = ("name label", "reversed beside number", "name beside number", "c
 
 @dataclass(frozen=True)
 class Finding:
-    """``what`` was found in ``file`` (a path inside the folder), ``place`` says where in it; ``shown`` is its beginning."""
+    """``what`` was found in ``file`` (a path inside the folder), ``place`` is where in it; ``shown`` is its beginning."""
 
     file: str
     place: str

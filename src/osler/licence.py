@@ -2,7 +2,7 @@
 
 This is a table of what licences say about works made from theirs, no legal advice. Names are the Hub's
 (https://huggingface.co/docs/hub/repositories-licenses); ``hpo`` is the licence of the Human Phenotype Ontology
-(https://hpo.jax.org/license: free to use, with attribution and version; its files may not be altered, and are not here).
+(https://hpo.jax.org/license: free to use, with attribution and version; its files may not be altered).
 """
 
 from __future__ import annotations
@@ -11,12 +11,38 @@ from pathlib import Path
 
 # Any licence may follow, as long as the author is named.
 PERMISSIVE = frozenset(
-    "apache-2.0 mit bsd-2-clause bsd-3-clause isc unlicense cc0-1.0 cc-by-3.0 cc-by-4.0 pddl odc-by"
-    " cdla-permissive-2.0 hpo".split()
+    [
+        "apache-2.0",
+        "mit",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "isc",
+        "unlicense",
+        "cc0-1.0",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "pddl",
+        "odc-by",
+        "cdla-permissive-2.0",
+        "hpo",
+    ]
 )
 # The same licence has to follow.
 SAME = frozenset(
-    "cc-by-sa-4.0 cc-by-nc-sa-4.0 gpl-3.0 agpl-3.0 odbl llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 gemma".split()
+    [
+        "cc-by-sa-4.0",
+        "cc-by-nc-sa-4.0",
+        "gpl-3.0",
+        "agpl-3.0",
+        "odbl",
+        "llama2",
+        "llama3",
+        "llama3.1",
+        "llama3.2",
+        "llama3.3",
+        "llama4",
+        "gemma",
+    ]
 )
 # One of these has to follow; none, where no derived work may be published.
 OTHERS = {

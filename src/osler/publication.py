@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from osler import report
 from osler import recipe as recipes
+from osler import report
 from osler.errors import InputError
 from osler.manifest import check_folder, read_json, read_record, sha256_file, write_atomically, write_json
 from osler.recipe import Recipe

@@ -152,7 +152,7 @@ def _system(
         return _with_labels(system, recipe, listing, models["base_model"](), tokenizer)
     if system in models:
         model = models[system]().eval()
-        scorer = _scorer(task.scorer or recipe.evaluation.scorer, model, tokenizer, task)
+        scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, tokenizer, task)
         return lambda rows, split, path: predict(rows, system, split, task, scorer, path)
     fit = cache(lambda: _baseline(system, run, recipe, task, training))
 
@@ -210,7 +210,11 @@ def _baseline(
     return lambda rows, split: fit(training(), rows, task=task.name, split=split)
 
 
-def _scorer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Scorer:
+def scorer_named(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Scorer:
+    """What answers the cases of ``task`` with ``model``, by the name recipes have for it.
+
+    Raises :class:`InputError` where answers in free text could not be read.
+    """
     if name in ("multiple_choice", "multiple_choice_text"):
         return ChoiceScorer(model, tokenizer, task.prompt, letters=name == "multiple_choice")
     if name in ("generate", "generate_sampled"):

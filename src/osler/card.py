@@ -303,7 +303,7 @@ def check(text: str) -> None:
     if not re.match(r"---\n.*?\n---\n", text, flags=re.DOTALL):
         raise InputError("README.md: does not begin with metadata between two lines of ---")
     try:
-        data = ModelCard(text).data
+        data: Any = ModelCard(text).data
         again = ModelCard(f"---\n{data.to_yaml()}\n---\n").data
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(one_line(f"README.md: metadata: {error}")) from None

@@ -217,6 +217,7 @@ PROVENANCE = {
 def provenance_of(evidence: Evidence) -> list[str]:
     """What the data report says of the origin of the rows, in few words; no paths of the machine it was made on."""
     said = {key: value for key, value in evidence.data_report["provenance"].items() if key != "local"}
+    said = {key: said[key] for key in dict.fromkeys([*PROVENANCE, *said]) if key in said}
     return [
         f"{PROVENANCE.get(key, key.replace('_', ' '))} {len(value) if isinstance(value, list) else value}"
         for key, value in said.items()

@@ -105,3 +105,8 @@ def completion(tokenizer: PreTrainedTokenizerBase, label: str) -> list[int]:
 def completions(tokenizer: PreTrainedTokenizerBase, labels: Mapping[str, str]) -> dict[str, list[int]]:
     """Label id → token ids of its answer, for a panel's label ids and texts."""
     return {label: completion(tokenizer, text) for label, text in labels.items()}
+
+
+def chat_template_sha256(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Hash of what turns a conversation into text; None for a tokenizer that has no such template."""
+    return sha256_text(tokenizer.get_chat_template()) if tokenizer.chat_template else None

@@ -2,6 +2,7 @@
 """Score a run on its held-out splits, or prediction files without a model: results.json, and report.html beside it.
 
 scripts/evaluate.py RUN [--benchmark TASK] [--split S]… [--limit N]
+scripts/evaluate.py RUN --merged [--split S]…
 scripts/evaluate.py RUN --robustness [--split S] [--limit N]
 scripts/evaluate.py --predictions FILE… --output results.json
 
@@ -19,7 +20,7 @@ from osler import contamination, report, results, robustness, tables
 from osler import recipe as recipes
 from osler.errors import InputError, exit_status
 from osler.manifest import read_record
-from osler.run import Run, tuned_name
+from osler.run import Run, merged_name, tuned_name
 from osler.schema import read_yaml
 
 
@@ -27,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", type=Path, help="a run directory, such as runs/<name>/<version>")
     parser.add_argument("--benchmark", metavar="TASK", help="a benchmark of tasks/ to answer instead")
+    parser.add_argument("--merged", action="store_true", help="also merge the adapter into its base, and score that")
     parser.add_argument("--robustness", action="store_true", help="instead, perturb the cases of its first split")
     parser.add_argument("--split", action="append", help="only this split (may be repeated; default: the recipe's)")
     parser.add_argument("--limit", type=int, help="only the first N cases of each split; no results.json of the run")
@@ -42,7 +44,7 @@ def main() -> int:
     if arguments.predictions:
         if arguments.output is None:
             raise InputError("--predictions needs --output results.json")
-        for option in ("benchmark", "robustness", "split", "limit"):
+        for option in ("benchmark", "merged", "robustness", "split", "limit"):
             if getattr(arguments, option):
                 raise InputError(f"--{option} is for a run; --predictions scores all that is in its files")
         report.check_output(arguments.output, arguments.predictions)
@@ -52,19 +54,27 @@ def main() -> int:
         return 0
     if arguments.robustness and (arguments.benchmark or len(arguments.split or []) > 1):
         raise InputError("--robustness is of one split of the recipe's own task")
+    if arguments.merged and (arguments.benchmark or arguments.robustness or arguments.limit):
+        raise InputError("--merged is of the recipe's own splits: start it by itself, or with --split")
     splits = list(dict.fromkeys(arguments.split)) if arguments.split else None
-    table = evaluate(Run(arguments.run), arguments.benchmark, splits, arguments.limit, arguments.robustness)
+    run = Run(arguments.run)
+    table = evaluate(run, arguments.benchmark, splits, arguments.limit, arguments.robustness, arguments.merged)
     if table:
         print(table)
     return 0
 
 
-def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: int | None, perturb: bool) -> str | None:
+def evaluate(
+    run: Run, benchmark: str | None, splits: list[str] | None, limit: int | None, perturb: bool, merge: bool
+) -> str | None:
     """Predictions for every system; then, from the files alone and by the main process, results and their table."""
     recipe = run.recipe()
     manifest = run.trained(recipe)
     if recipe.stage == "pretrain":
         raise InputError(f"{run.folder}: pre-trained, it answers nothing; fine-tune {run.adapter}, evaluate that run")
+    if merge and recipe.lora is None:
+        raise InputError(f"{run.folder}: without lora:, {run.adapter} is a whole model already: leave out --merged")
+    weights = run.weights(recipe)
     tasks = recipes.find_tasks(run.folder)
     known: Sequence[str] = recipe.evaluation.splits
     if benchmark:
@@ -76,7 +86,7 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         overlap = read_record(run.data_report, "contamination.splits", "contamination.settings")["contamination"]
     from accelerate import PartialState  # imports torch, as do the next
 
-    from osler import mixture, model, prediction, task
+    from osler import merging, mixture, model, prediction, task
 
     chosen = task.load(tasks / benchmark) if benchmark else task.load(tasks / recipe.task.name, recipe.task.panel)
     if not benchmark and manifest["prompt_sha256"] != chosen.prompt.sha256:
@@ -85,6 +95,10 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
     device_map = None if state.device.type == "cpu" else {"": state.device}
     asked = list(splits or known)
     with run.evaluating() if state.is_main_process else nullcontext():
+        if merge and merged_name(recipe) not in weights:
+            merging.merge_run(run, recipe)
+            weights = run.weights(recipe)
+        with_merged = merged_name(recipe) in weights and not benchmark
         files = prediction.run(
             run,
             recipe,
@@ -96,6 +110,7 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
             tokenizer=model.load_tokenizer(recipe.base),
             systems=robustness.systems(recipe) if perturb else None,
             perturbations=robustness.planned(chosen.source.perturbations) if perturb else (),
+            merged=(lambda: merging.load(recipe.base, run.merged, device_map)) if with_merged else None,
         )
     if not state.is_main_process:
         return None
@@ -121,6 +136,8 @@ def evaluate(run: Run, benchmark: str | None, splits: list[str] | None, limit: i
         task_version=chosen.version,
         prompt_sha256=chosen.prompt.sha256,
         contamination=overlap,
+        weights_sha256=weights,
+        dtype=recipe.base.dtype,
     )
     report.write(output, scored, files, report.texts_of(chosen.source, asked), chosen.labels)
     return tables.render_table(scored)

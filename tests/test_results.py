@@ -504,3 +504,97 @@ def test_scoring_needs_no_torch_and_works_from_a_script_called_evaluate(files: l
         env={**os.environ, "PYTHONPATH": str(source)},
     )
     assert json.loads((tmp_path / "results.json").read_text())["records"][0]["n"] == 60
+
+
+# ── a merged model beside the one with its adapter ───────────────────────────────────────────────────────────────────
+
+MERGED = f"{LLM}-merged"
+
+
+def beside_its_merged_model(
+    folder: Path, change: Callable[[Prediction], Prediction] = lambda row: row, cases: int = 60
+) -> dict[str, Any]:
+    """Results of a merged model, the model with its adapter and a baseline; ``change`` is done to the first's answers,
+    to so many of them."""
+    tuned = predictions(LLM, 0.8, sharpness=0.5)
+    merged = [replace(change(row) if n < cases else row, system=MERGED) for n, row in enumerate(tuned)]
+    systems = {"merged": merged, "llm": tuned, "svm": predictions(SVM, 0.6)}
+    for name, rows in systems.items():
+        write_predictions(folder / f"{name}.jsonl", rows)
+    files = [folder / f"{name}.jsonl" for name in systems]
+    return results.score(files, folder / "results.json", resamples=20)
+
+
+def moved(row: Prediction, by: float) -> Prediction:
+    """So much of the first label's probability given to the last one."""
+    assert row.probabilities is not None
+    first, *others, last = row.probabilities
+    both = sorted(zip((first - by, *others, last + by), row.ranked, strict=True), key=lambda pair: -pair[0])
+    return replace(row, ranked=tuple(label for _, label in both), probabilities=tuple(p for p, _ in both))
+
+
+def test_a_merged_model_is_held_against_the_one_with_the_adapter_and_compared_with_nothing(tmp_path: Path) -> None:
+    (record,) = beside_its_merged_model(tmp_path)["records"]
+    assert record["parity"] == {
+        "system": MERGED,
+        "n": 60,
+        "same_first_label": 60,
+        "same_ranking": 60,
+        "max_probability_difference": 0.0,
+        "bound": 1e-3,
+        "holds": True,
+    }
+    assert list(record["systems"]) == [MERGED, LLM, SVM]
+    assert record["systems"][MERGED] == record["systems"][LLM]
+    assert [(row["a"], row["b"]) for row in record["comparisons"]] == [(LLM, SVM)], "of the first that is not merged"
+    assert record["comparisons"][0]["p_adjusted"] == record["comparisons"][0]["p_value"], "it costs no power"
+
+
+@pytest.mark.parametrize(("by", "holds"), [(9e-4, True), (2e-3, False)])
+def test_the_largest_difference_of_a_probability_decides(tmp_path: Path, by: float, holds: bool) -> None:
+    found = beside_its_merged_model(tmp_path, lambda row: moved(row, by), cases=1)["records"][0]["parity"]
+    assert found["max_probability_difference"] == pytest.approx(by)
+    assert found["holds"] is holds
+
+
+def test_labels_that_change_places_are_counted(tmp_path: Path) -> None:
+    def swapped(row: Prediction, first: int) -> Prediction:
+        ranked = list(row.ranked)
+        ranked[first : first + 2] = reversed(ranked[first : first + 2])
+        return replace(row, ranked=tuple(ranked))
+
+    top = beside_its_merged_model(tmp_path, lambda row: swapped(row, 0), cases=3)["records"][0]["parity"]
+    assert (top["same_first_label"], top["same_ranking"], top["holds"]) == (57, 57, False)
+    below = beside_its_merged_model(tmp_path, lambda row: swapped(row, 4), cases=5)["records"][0]["parity"]
+    assert (below["same_first_label"], below["same_ranking"]) == (60, 55)
+
+
+def test_without_probabilities_every_ranking_must_be_the_same(tmp_path: Path) -> None:
+    same = beside_its_merged_model(tmp_path, lambda row: replace(row, probabilities=None))["records"][0]["parity"]
+    assert (same["max_probability_difference"], same["holds"]) == (None, True)
+    (tmp_path / "other").mkdir()
+
+    def turned(row: Prediction) -> Prediction:
+        last = row.case_id == "case-007"
+        return replace(row, probabilities=None, ranked=row.ranked[::-1] if last else row.ranked)
+
+    other = beside_its_merged_model(tmp_path / "other", turned)["records"][0]["parity"]
+    assert (other["same_ranking"], other["holds"]) == (59, False)
+
+
+def test_the_weights_of_systems_that_answered_are_named(files: list[Path], tmp_path: Path) -> None:
+    weights = {LLM: "ab" * 32, MERGED: "cd" * 32}
+    scored = results.score(files[:1], tmp_path / "results.json", resamples=20, weights_sha256=weights)
+    assert scored["weights_sha256"] == {LLM: "ab" * 32}
+    assert [record["parity"] for record in scored["records"]] == [None, None]
+
+
+def test_the_tables_say_how_near_it_is_and_read_results_from_before(tmp_path: Path) -> None:
+    scored = beside_its_merged_model(tmp_path, lambda row: moved(row, 2e-3), cases=1)
+    said = "MERGED IS ANOTHER MODEL: same first answer in 60 of 60, ranking in "
+    for table in (tables.render_table(scored), tables.markdown_table(scored)):
+        assert said in table
+        assert "probabilities within 2.0e-03 (bound 0.001)" in table
+    assert max(len(line) for line in tables.render_table(scored).splitlines()) <= 110
+    del scored["records"][0]["parity"]
+    assert said not in tables.render_table(scored)

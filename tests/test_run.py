@@ -130,16 +130,59 @@ def test_a_manifest_without_its_keys_is_named(tmp_path: Path, tiny_base: BaseSec
         run.trained(run.recipe())
 
 
+def test_weights_are_named_by_their_fingerprints_and_a_merged_model_must_be_of_the_adapter(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    run, _ = trained(tmp_path, tiny_base)
+    recipe = run.recipe()
+    tuned = {"tiny-made-up@1.0.0": fingerprint(run.adapter)}
+    assert run.weights(recipe) == tuned
+    run.merged.mkdir()
+    (run.merged / "model.safetensors").write_bytes(b"merged")
+    both = {"adapter_sha256": fingerprint(run.adapter), "weights_sha256": fingerprint(run.merged)}
+    write_json(run.merged / "merged_from.json", both)
+    assert run.weights(recipe) == {**tuned, "tiny-made-up@1.0.0-merged": both["weights_sha256"]}
+    for key in both:
+        write_json(run.merged / "merged_from.json", {**both, key: "ab" * 32})
+        said = rf"merged_from\.json: {key} is abababababab, of what is there .* move .*run/merged away"
+        with pytest.raises(InputError, match=said):
+            run.weights(recipe)
+
+
+def test_the_adapter_of_a_published_version_stands_at_the_root(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, _ = trained(tmp_path, tiny_base)
+    weights = run.weights(run.recipe())
+    for path in run.adapter.iterdir():
+        path.rename(run.folder / path.name)
+    (run.folder / "adapter").rmdir()
+    assert run.adapter == run.folder
+    run.trained(run.recipe())
+    assert run.weights(run.recipe()) == weights
+
+
+def test_what_a_system_answered_is_deleted_whole_or_in_part(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for system in ("a@1", "a@1-merged"):
+        for path in (run.answers("t", "test", system), run.answers("t", "test", system, 3)):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("")
+            path.with_name(f".{path.name}.part-0").write_text("")
+    run.delete_answers("a@1-merged")
+    assert sorted(path.name for path in run.predictions.iterdir()) == [".t-test-a@1.jsonl.part-0", "t-test-a@1.jsonl"]
+
+
 def test_what_was_made_of_an_earlier_training_is_moved_away_whole(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert run.set_aside() is None
     for number in (1, 2):
+        run.merged.mkdir()
         for path in (run.answers("t", "test", "s"), run.answers("t", "test", "s", 3), run.results, run.train_log):
             path.parent.mkdir(exist_ok=True)
             path.write_text(str(number))
         earlier = tmp_path / f"earlier-{number}"
         assert run.set_aside() == earlier
-        assert {path.name for path in earlier.iterdir()} == {"predictions", "predictions-first-3", "results.json"}
+        made = {"merged", "predictions", "predictions-first-3", "results.json"}
+        assert {path.name for path in earlier.iterdir()} == made
         assert (earlier / "predictions" / "t-test-s.jsonl").read_text() == str(number)
     assert {path.name for path in tmp_path.iterdir()} == {"earlier-1", "earlier-2", "train_log.jsonl"}
 

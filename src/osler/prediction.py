@@ -1,8 +1,8 @@
-"""Systems side by side on the same held-out cases: the tuned model, its untuned base, and the baselines."""
+"""Systems side by side on the same held-out cases: the tuned model, merged or not, its untuned base, the baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from osler.prediction_file import (
     write_predictions,
 )
 from osler.recipe import Recipe
-from osler.run import Run, tuned_name
+from osler.run import Run, merged_name, tuned_name
 from osler.scoring import Answer, ChoiceScorer, LabelScorer, Scorer
 from osler.sections import OF_FINDINGS
 from osler.similarity import Similarity
@@ -96,22 +96,25 @@ def run(
     tokenizer: PreTrainedTokenizerBase,
     systems: Sequence[str] | None = None,
     perturbations: Sequence[Perturbation] = (),
+    merged: Callable[[], PreTrainedModel] | None = None,
 ) -> list[Path]:
     """Write :meth:`Run.answers` of every split and system; what is there already is kept.
 
-    ``tuned`` and ``base`` load the models, and are called only where their predictions are missing. ``task`` may be
-    another than the recipe's, such as a benchmark: then these two are all there is. Splits without data on this machine
-    are skipped. With ``limit`` only the first cases of each split are scored, into files of their own. ``systems`` are
-    those that answer, if not all. ``perturbations`` are done to the cases of each split; these copies are answered
-    too, and one that changes no case has no file. Returns the files of the cases as they are, the tuned model's first.
+    ``tuned``, ``base`` and ``merged``, where there is one, load the models, and are called only where their predictions
+    are missing. ``task`` may be another than the recipe's, such as a benchmark: then the base is the only baseline.
+    Splits without data on this machine are skipped. With ``limit`` only the first cases of each split are scored, into
+    files of their own. ``systems`` are those that answer, if not all. ``perturbations`` are done to the cases of each
+    split; these copies are answered too, and one that changes no case has no file. Returns the files of the cases as
+    they are, the tuned model's first.
     """
     rows = {split: task.source.split(split)[:limit] for split in splits}
     for split in [split for split, cases in rows.items() if not cases]:
         print(f"{split}: skipped, its data is not on this machine (see tasks/{task.name}/README.md)")
         del rows[split]
+    models = {tuned_name(recipe): tuned, "base_model": base, **({merged_name(recipe): merged} if merged else {})}
     if systems is None:
         baselines = recipe.evaluation.baselines if task.name == recipe.task.name else ("base_model",)
-        systems = [tuned_name(recipe), *baselines]
+        systems = [tuned_name(recipe), *([merged_name(recipe)] if merged else []), *baselines]
     asked: dict[tuple[str, Perturbation | None], list[Row]] = {(split, None): cases for split, cases in rows.items()}
     for split, cases in rows.items():
         ids = {row["case_id"] for row in cases}
@@ -128,7 +131,7 @@ def run(
         PartialState().wait_for_everyone()  # before the first of us writes one of them
         if not missing:
             continue
-        answer = _system(system, run, recipe, task, training, tuned, base, tokenizer)
+        answer = _system(system, run, recipe, task, training, models, tokenizer)
         for cases, split, path in missing:
             answer(cases, split, path)
     return [run.answers(task.name, split, system, limit) for system in systems for split in rows]
@@ -140,16 +143,16 @@ def _system(
     recipe: Recipe,
     task: Task,
     training: Callable[[], list[Row]],
-    tuned: Callable[[], PreTrainedModel],
-    base: Callable[[], PreTrainedModel],
+    models: Mapping[str, Callable[[], PreTrainedModel]],
     tokenizer: PreTrainedTokenizerBase,
 ) -> Callable[[list[Row], str, Path], None]:
     """What writes the predictions for rows of a split to a path, its model loaded or its classifier's data at hand."""
     if system == "base_model_with_labels":
-        return _with_labels(system, recipe, replace(task, prompt=task.prompt.listing(task.labels)), base(), tokenizer)
-    if system == tuned_name(recipe) or system == "base_model":
-        model = (base if system == "base_model" else tuned)().eval()
-        scorer = _scorer(task.scorer or recipe.evaluation.scorer, model, tokenizer, task)
+        listing = replace(task, prompt=task.prompt.listing(task.labels))
+        return _with_labels(system, recipe, listing, models["base_model"](), tokenizer)
+    if system in models:
+        model = models[system]().eval()
+        scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, tokenizer, task)
         return lambda rows, split, path: predict(rows, system, split, task, scorer, path)
     fit = cache(lambda: _baseline(system, run, recipe, task, training))
 
@@ -207,7 +210,11 @@ def _baseline(
     return lambda rows, split: fit(training(), rows, task=task.name, split=split)
 
 
-def _scorer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Scorer:
+def scorer_named(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Scorer:
+    """What answers the cases of ``task`` with ``model``, by the name recipes have for it.
+
+    Raises :class:`InputError` where answers in free text could not be read.
+    """
     if name in ("multiple_choice", "multiple_choice_text"):
         return ChoiceScorer(model, tokenizer, task.prompt, letters=name == "multiple_choice")
     if name in ("generate", "generate_sampled"):

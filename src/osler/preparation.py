@@ -275,11 +275,11 @@ class _Cleaner:
         self, key: str, notes: Iterable[tuple[str, str, str]]
     ) -> Iterable[tuple[str, str, Sequence[Any]]]:
         if self._deidentifier is None:
-            self._deidentifier = _deidentifier(key)
+            self._deidentifier = deidentifier(key)
         return self._deidentifier.replace_all(notes)
 
 
-def _deidentifier(key: str) -> Deidentifier:
+def deidentifier(key: str) -> Deidentifier:
     """What replaces identifiers and leaves the names of diseases alone, those of the task ``hpo`` among others."""
     from osler import deidentification, protected_terms, pypi  # an extra that need not be installed
 

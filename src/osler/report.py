@@ -26,7 +26,7 @@ from osler.manifest import check_folder, read_json, write_atomically
 from osler.measurement import columns_of
 from osler.prediction_file import Prediction
 from osler.resampling import Floats
-from osler.results import MIN_SUBGROUP, VALIDATION
+from osler.results import MIN_SUBGROUP, VALIDATION, compared_system
 
 if TYPE_CHECKING:  # osler.task imports transformers, which nothing here needs
     from osler.task import Source
@@ -160,7 +160,8 @@ class Section:
     def __init__(self, id: str, record: dict[str, Any], answers: Mapping[str, Answers]) -> None:
         self.id, self.record, self.answers = id, record, answers
         self.comparisons = {row["b"]: row for row in record["comparisons"]}
-        self.tuned: str = record["comparisons"][0]["a"] if self.comparisons else next(iter(record["systems"]))
+        compared = record["comparisons"][0]["a"] if self.comparisons else None
+        self.tuned = compared_system(record["systems"], compared)
         self.systems: dict[str, Any] = {self.tuned: record["systems"][self.tuned], **record["systems"]}
         self.system = self.systems[self.tuned]
         self.rows = answers[self.tuned].rows

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from osler import calibration, statistics
+from osler import calibration, parity, statistics
 from osler.answers import Splits, check_same_cases, groups_of, read_splits
 from osler.errors import InputError
 from osler.manifest import sha256_file, write_atomically
@@ -33,6 +33,8 @@ def score(
     task_version: int | None = None,
     prompt_sha256: str | None = None,
     contamination: Mapping[str, Any] | None = None,
+    weights_sha256: Mapping[str, str] | None = None,
+    dtype: str = "float32",
 ) -> dict[str, Any]:
     """Score prediction files and write ``results.json``, all or nothing; the same files and seed give the same bytes.
 
@@ -40,19 +42,22 @@ def score(
         files: prediction files; each of one task, with any systems and splits.
         output: where to write.
         resamples, seed: of the bootstrap.
-        compared: the system every other one is compared with; the first in ``files`` where None.
+        compared: the system every other one is compared with; where None, the first of ``files`` that is no merged one.
         task_version: copied into the records; no prediction file holds it.
         prompt_sha256: of the prompt ``compared`` must have been asked with; copied into the records too.
         contamination: how the cases of each split overlap with what ``compared`` learnt from
             (:func:`osler.contamination.contamination`), and ``allowed``, the reasons a recipe gives; what is of a
             record's split goes into it, with the settings it was measured with; null where it was not measured.
+        weights_sha256: system to fingerprint of its weights; copied, where the system has answered.
+        dtype: what the models computed in, which decides how near a merged model's probabilities must be.
 
     Returns:
-        What was written: ``schema``, ``resamples``, ``seed`` and ``records``, one a task and split. A metric is
-        ``{value, low, high, method}``; a system lacks those it has no columns for
-        (:func:`~osler.measurement.columns_of`). The answers a system gave to the split ``validation``, where there are
-        any, are what its ``calibration`` of the other splits is fitted on. ``groups`` is the number of independent
-        groups where some cases belong together, else null.
+        What was written: ``schema``, ``resamples``, ``seed``, ``weights_sha256`` (null where no weights are known) and
+        ``records``, one a task and split. A metric is ``{value, low, high, method}``; a system lacks those it has no
+        columns for (:func:`~osler.measurement.columns_of`). The answers a system gave to the split ``validation``,
+        where there are any, are what its ``calibration`` of the other splits is fitted on. ``groups`` is the number of
+        independent groups where some cases belong together, else null. A merged model is in no comparison; beside the
+        model with its adapter it has ``parity`` (:func:`~osler.parity.of_merged`), which is null without one.
 
     Raises:
         InputError: a file is refused by :func:`~osler.prediction_file.read_predictions`, a system is in two files,
@@ -67,10 +72,13 @@ def score(
     fits = fitted(splits)
     records = []
     for (task, split), systems in splits.items():
-        first = compared or next(iter(systems))
+        merged = parity.merged_models(systems)
+        first = compared_system(systems, compared)
         n, groups = len(systems[first].rows), groups_of(systems)
         drawn = Resamples(resample_counts(n, resamples, seed, groups), groups)
         measured = {system: Measurement(columns_of(answers.rows), drawn) for system, answers in systems.items()}
+        # Beside the model with its adapter, the merged one would cost every comparison power and say nothing new.
+        alone = {system: of for system, of in measured.items() if system == first or system not in merged}
         records.append(
             {
                 "task": task,
@@ -89,11 +97,14 @@ def score(
                     )
                     for system, measurement in measured.items()
                 },
-                "comparisons": comparisons(measured, first, drawn),
+                "comparisons": comparisons(alone, first, drawn),
+                "parity": parity.of_merged(systems, parity.BOUNDS[dtype]),
                 "contamination": _overlap(contamination, split),
             }
         )
-    results = {"schema": 1, "resamples": resamples, "seed": seed, "records": records}
+    answered = set().union(*splits.values())
+    weights = weights_sha256 and {name: sha256 for name, sha256 in weights_sha256.items() if name in answered}
+    results = {"schema": 1, "resamples": resamples, "seed": seed, "weights_sha256": weights, "records": records}
     write_atomically(output, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return results
 
@@ -108,7 +119,7 @@ def check(splits: Splits, compared: str | None, prompt_sha256: str | None) -> No
     """Raise :class:`~osler.errors.InputError` for what :func:`score` says it refuses once the files are read."""
     for (task, split), systems in splits.items():
         check_same_cases(systems)
-        first = compared or next(iter(systems))
+        first = compared_system(systems, compared)
         if first not in systems:
             raise InputError(f"{task}, {split}: no predictions of system {first!r}; there are {', '.join(systems)}")
         asked = systems[first].rows[0].prompt_sha256
@@ -117,6 +128,12 @@ def check(splits: Splits, compared: str | None, prompt_sha256: str | None) -> No
                 f"{systems[first].file}: {first!r} was asked with the prompt {asked[:12]}…, but the task's is "
                 f"{prompt_sha256[:12]}… now; move the file away and predict again"
             )
+
+
+def compared_system(systems: Mapping[str, Any], compared: str | None) -> str:
+    """``compared``, or else the first of ``systems`` that is no merged model."""
+    merged = parity.merged_models(systems)
+    return compared or next(system for system in systems if system not in merged)
 
 
 def load_metrics() -> list[Any]:

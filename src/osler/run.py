@@ -15,12 +15,15 @@ from typing import Any
 from osler import recipe as recipes
 from osler.errors import InputError
 from osler.manifest import check_folder, fingerprint, read_json, read_record, write_atomically, write_json
+from osler.parity import MERGED
 from osler.perturbation import Perturbation
 from osler.recipe import Recipe
 
+ADAPTER = "adapter_model.safetensors"
+MERGED_FROM = "merged_from.json"  # in a merged model: the fingerprints of the adapter and of its own weights
 COMPLETE = "complete.json"  # written last into a checkpoint: without it, the checkpoint was cut off while being saved
 # What is made of a training once it is finished, in its run directory.
-DERIVED = ("predictions*", "results*.json", "report*.html", "robustness*.json", "encoder")
+DERIVED = ("predictions*", "results*.json", "report*.html", "robustness*.json", "encoder", "merged")
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,16 @@ class Run:
 
     @property
     def adapter(self) -> Path:
-        """What training produced: the adapter, or the whole model where the recipe has no ``lora:``."""
-        return self.folder / "adapter"
+        """What training produced: the adapter, or the whole model where the recipe has no ``lora:``.
+
+        In a published version the adapter stands at the root, where PEFT looks for it.
+        """
+        return self.folder if (self.folder / ADAPTER).is_file() else self.folder / "adapter"
+
+    @property
+    def merged(self) -> Path:
+        """The model that the adapter merged into its base makes, once somebody asked for it."""
+        return self.folder / "merged"
 
     @property
     def checkpoints(self) -> Path:
@@ -127,6 +138,31 @@ class Run:
             )
         return manifest
 
+    def weights(self, recipe: Recipe) -> dict[str, str]:
+        """System → fingerprint of its weights, of the tuned model and, where it is there, of the merged one.
+
+        Raises :class:`InputError` where the merged model is not of the adapter there is, or its weights are not those
+        that merging wrote.
+        """
+        found = {tuned_name(recipe): fingerprint(self.adapter)}
+        if not self.merged.is_dir():
+            return found
+        found[merged_name(recipe)] = fingerprint(self.merged)
+        path = self.merged / MERGED_FROM
+        was = read_record(path, "adapter_sha256", "weights_sha256")
+        for key, now in zip(("adapter_sha256", "weights_sha256"), found.values(), strict=True):
+            if was[key] != now:
+                raise InputError(
+                    f"{path}: {key} is {was[key][:12]}, of what is there {now[:12]}: it is not what was merged of"
+                    f" this adapter; move {self.merged} away, and scripts/evaluate.py RUN --merged makes it anew"
+                )
+        return found
+
+    def delete_answers(self, system: str) -> None:
+        """Delete what ``system`` answered, in whole files and in parts of one: it is about to be another model."""
+        for path in self.folder.glob(f"predictions*/*-{system}.jsonl*"):
+            path.unlink()
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Keep other evaluations out, which would write the same predictions.
@@ -200,6 +236,11 @@ def _first(limit: int | None) -> str:
 def tuned_name(recipe: Recipe) -> str:
     """How the tuned model is called in predictions and results."""
     return f"{recipe.name}@{recipe.version}"
+
+
+def merged_name(recipe: Recipe) -> str:
+    """How the model with the adapter merged into it is called."""
+    return f"{tuned_name(recipe)}{MERGED}"
 
 
 def mark_complete(checkpoint: Path) -> None:

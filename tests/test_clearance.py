@@ -1,0 +1,361 @@
+"""A run is published when nothing is wrong with it; whatever is wrong is said with the place, the value, the way out."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from finished import edit_json, edit_yaml, make_run
+from safetensors.numpy import save_file
+
+from osler import clearance, disclosure, licence
+from osler.errors import InputError
+from osler.run import Run
+
+HERE = Path("runs/tiny-made-up/1.0.0")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("project")
+    make_run(folder)
+    return folder
+
+
+@pytest.fixture
+def run(project: Path, tmp_path: Path) -> Run:
+    """A copy, to be spoilt."""
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
+    return Run(tmp_path / HERE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A publication with nothing wrong in it: what the checks of files look at."""
+    folder = tmp_path / "publication"
+    (folder / "predictions").mkdir(parents=True)
+    save_file({"lora_A.weight": np.ones((2, 3), np.float32)}, folder / "adapter_model.safetensors")
+    (folder / "README.md").write_text("# A card\n\nNoonan syndrome is told from Kabuki syndrome 1.\n")
+    (folder / "predictions" / "a.jsonl").write_text(
+        json.dumps({"case_id": "test/00001", "group": None, "text": None, "subgroups": {"sex": "female"}}) + "\n"
+    )
+    return folder
+
+
+def test_nothing_is_wrong_with_a_run_that_is_as_it_should_be(run: Run) -> None:
+    assert clearance.check_run(run) == []
+
+
+def test_a_near_duplicate_is_for_the_reader_of_the_card_to_judge(run: Run) -> None:
+    (record,) = json.loads(run.results.read_text())["records"]
+    assert record["contamination"]["near"]["cases"] == 1
+    assert clearance.contamination(run, run.recipe()) == []
+
+
+def _record(**values: Any) -> Callable[[Run], None]:
+    def spoil(run: Run) -> None:
+        results = json.loads(run.results.read_text())
+        for key, value in values.items():
+            inside = results["records"][0]
+            *sections, last = key.split("__")
+            for section in sections:
+                inside = inside[section]
+            inside[last] = value
+        run.results.write_text(json.dumps(results))
+
+    return spoil
+
+
+def _manifest(**values: Any) -> Callable[[Run], None]:
+    return lambda run: edit_json(run.manifest, **values)
+
+
+def _recipe(**values: Any) -> Callable[[Run], None]:
+    return lambda run: edit_yaml(run.folder / "recipe.yaml", **values)
+
+
+def _task(**values: Any) -> Callable[[Run], None]:
+    return lambda run: edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", **values)
+
+
+def _local_base(run: Run) -> None:
+    folder = run.folder / "base"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    edit_yaml(run.folder / "recipe.yaml", base__model=str(folder))
+
+
+def _prompt(run: Run) -> None:
+    (run.folder.parents[2] / "tasks" / "made_up" / "prompt.jinja").write_text("{{ text }}\nWhat is it?")
+
+
+def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
+    return lambda run: save_file({"weight": np.zeros((2, 3), np.float32)}, run.folder / folder / name)
+
+
+@pytest.mark.parametrize(
+    ("check", "spoil", "said"),
+    [
+        ("git", _manifest(environment__git_dirty=True), "environment.git_dirty is true: trained from 333333333333 and"),
+        ("git", _manifest(environment__git_dirty=None), "environment.git_dirty is none"),
+        ("git", _manifest(environment__git_commit=None), "environment.git_commit is null"),
+        ("manifest", lambda run: run.manifest.unlink(), "manifest.json: is missing: training is not finished"),
+        ("manifest", lambda run: run.manifest.write_text("{"), "manifest.json: not JSON"),
+        ("manifest", lambda run: run.manifest.write_text("{}"), "the key recipe.sha256 is missing"),
+        ("manifest", _manifest(adapter_sha256=None), "adapter_sha256 is missing (an earlier Osler wrote it)"),
+        ("manifest", _other_weights("adapter", "adapter_model.safetensors"), "not the weights that training wrote"),
+        ("manifest", lambda run: shutil.rmtree(run.folder / "adapter"), "no .safetensors file in it"),
+        ("evaluation", lambda run: run.results.unlink(), "results.json: cannot be read: No such file or directory; run"),
+        ("evaluation", lambda run: edit_json(run.results, weights_sha256=None), "nobody can tell which were scored"),
+        ("evaluation", lambda run: edit_json(run.results, records=[]), "no split in it"),
+        (
+            "evaluation",
+            lambda run: edit_json(run.results, **{"weights_sha256__tiny-made-up@1.0.0": "4" * 64}),
+            "of other weights of tiny-made-up@1.0.0 (sha256 444444444444)",
+        ),
+        ("evaluation", _other_weights("merged", "model.safetensors"), "it is not what was merged of this adapter"),
+        ("evaluation", _record(predictions_sha256__majority="5" * 64), "majority.jsonl: not what results.json was made"),
+        (
+            "evaluation",
+            lambda run: (run.predictions / "made_up-test-majority.jsonl").unlink(),
+            "majority.jsonl: is missing",
+        ),
+        ("recipe", _recipe(train__learning_rate=0.02), "recipe.yaml: not what was trained with"),
+        ("recipe", _manifest(recipe={"sha256": "6" * 64}), "in manifest.json 666666666666"),
+        ("recipe", _prompt, "prompt.jinja: not the prompt that was trained with"),
+        ("pins", _local_base, "is a folder of this machine"),
+        ("pins", _task(source__revision="main"), "source.revision: main pins nothing"),
+        ("pins", _task(source__ontology="hp.obo"), "source.ontology: hp.obo has no sha256"),
+        ("parity", lambda run: shutil.rmtree(run.merged), "merged: no merged model: run scripts/evaluate.py RUN --merged"),
+        ("parity", _record(parity=None), "test: the merged model was not compared with the adapter"),
+        (
+            "parity",
+            _record(parity__holds=False, parity__max_probability_difference=0.25, parity__same_ranking=20),
+            "20 of 24 rankings are the same, probabilities differ by up to 0.25; allowed are 0.001",
+        ),
+        (
+            "contamination",
+            _record(contamination__exact={"cases": 2, "share": 0.08, "worst": [["test/00003", "train/00007"]]}),
+            "test: 2 of 24 cases are in the training data (exact, such as test/00003)",
+        ),
+        (
+            "contamination",
+            _record(contamination__publications={"cases": 1, "share": 0.04, "worst": [["test/00003", "PMID:1"]]}),
+            "(publications, such as test/00003)",
+        ),
+        ("contamination", _record(contamination=None), "was not measured"),
+        ("licence", _recipe(publish__license="apache-2"), "apache-2 is not a licence known here; did you mean apache-2.0?"),
+        ("licence", _recipe(publish__license="hpo"), "hpo is not a licence known here"),
+        ("licence", _task(license="cc-by-nc-4.0"), "apache-2.0 is not what"),
+        ("licence", _task(license="cc-by-nd-4.0"), "permits, which is cc-by-nd-4.0"),
+        ("licence", _task(license="mine"), "what its licence mine asks of a model is not known here"),
+        ("licence", _task(license=None), "its licence is not known; write it into that file"),
+        ("licence", _recipe(base__model="someone/model"), "base.model someone/model: its licence is not known; `hf download"),
+    ],
+)
+def test_what_is_wrong_with_a_run_is_named(
+    run: Run, check: str, spoil: Callable[[Run], None], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(run)
+    found = [problem.text for problem in clearance.check_run(run) if problem.check == check]
+    assert any(said in text for text in found), found
+    assert all("\n" not in text for text in found)
+
+
+def test_an_overlap_that_the_recipe_gives_a_reason_for_is_no_problem(run: Run) -> None:
+    measure = {"cases": 2, "share": 0.08, "worst": [["test/00003", "train/00007"]]}
+    _record(contamination__exact=measure, contamination__allowed="a public set, used as it is")(run)
+    assert clearance.contamination(run, run.recipe()) == []
+
+
+def test_a_manifest_that_names_the_whole_recipe_only_is_enough_where_nothing_changed(run: Run) -> None:
+    edit_json(run.manifest, recipe={"sha256": run.recipe().sha256})
+    assert clearance.same_recipe(run, run.recipe()) == []
+
+
+def test_a_licence_that_the_base_states_in_its_card_comes_before_the_table(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    card = tmp_path / "README.md"
+    card.write_text("---\nlicense: gemma\n---\n# A base\n")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: str(card))
+    (text,) = clearance.licences(run, run.recipe())
+    assert "apache-2.0 is not what base.model HuggingFaceTB/SmolLM2-135M-Instruct permits, which is gemma" in text
+
+
+def test_a_licence_permits_itself_unless_it_permits_nothing() -> None:
+    for name in licence.KNOWN:
+        assert licence.permits(name, name) == (name not in ("cc-by-nd-4.0", "cc-by-nc-nd-4.0"))
+    assert licence.permits("cc-by-nc-4.0", "cc-by-nc-sa-4.0")
+    assert not licence.permits("cc-by-sa-4.0", "apache-2.0")
+
+
+# ── the files ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def texts(problems: list[clearance.Problem]) -> str:
+    return "\n".join(problem.text for problem in problems)
+
+
+def test_a_pickle_or_a_file_that_does_not_belong_is_refused(run: Run, folder: Path) -> None:
+    recipe = run.recipe()
+    assert clearance.weights(folder, recipe) == []
+    for name in ("adapter_model.bin", "training_args.bin", "merged/model.pt", "tasks/made_up/train.jsonl", "notes.txt"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps({"weight": 1}))
+        (text,) = clearance.weights(folder, recipe)
+        assert text.startswith(f"{path}: no file of a publication")
+        path.unlink()
+
+
+def test_weights_that_cannot_be_read_are_refused(run: Run, folder: Path) -> None:
+    path = folder / "adapter_model.safetensors"
+    whole = path.read_bytes()
+    for bad in (whole[:-4], pickle.dumps({"weight": 1}), b"", whole[:8]):
+        path.write_bytes(bad)
+        (text,) = clearance.weights(folder, run.recipe())
+        assert "cannot be read as safetensors" in text
+    path.unlink()
+    assert "is missing; only safetensors" in clearance.weights(folder, run.recipe())[0]
+    path.symlink_to("/etc/passwd")
+    assert "no file of a publication" in clearance.weights(folder, run.recipe())[0]
+
+
+@pytest.mark.parametrize(
+    ("secret", "what"),
+    [
+        ("hf_" + "AbCdEfGhIj" * 3 + "abcd", "a Hub token"),
+        ("AKIA" + "IOSFODNN7EXAMPLE", "an AWS access key"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", "a private key"),
+        ("ghp_" + "0123456789" * 3 + "abcdef", "a GitHub token"),
+        ('api_key = "f00-ba4-9d8e7f"', "a password or key"),
+        ('"password": "correct-horse"', "a password or key"),
+    ],
+)
+def test_a_secret_is_named_and_not_repeated(run: Run, folder: Path, secret: str, what: str) -> None:
+    assert clearance.secrets(folder, run.recipe()) == []
+    (folder / "README.md").write_text(f"# A card\n\n{secret}\n")
+    (text,) = clearance.secrets(folder, run.recipe())
+    assert text.startswith(f"{folder / 'README.md'}: line 3: {what} (")
+    assert secret not in text
+    assert "revoke it" in text
+
+
+def test_words_about_secrets_are_none(run: Run, folder: Path) -> None:
+    text = '{"pad_token": "<|endoftext|>", "api_key": null, "password": ""} the token hf_ is read from the environment'
+    (folder / "README.md").write_text(text)
+    assert clearance.secrets(folder, run.recipe()) == []
+
+
+@pytest.fixture(scope="module")
+def recognizers() -> None:
+    """The extra, and HPO's files; tests that need them are skipped where they cannot be had."""
+    pytest.importorskip("presidio_analyzer", reason="the extra `deid` is not installed")
+    from osler.preparation import deidentifier
+
+    try:
+        deidentifier("a key for the tests, no other")
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+CASE = {"case_id": "test/00001", "group": None, "text": None, "subgroups": {}}
+
+
+@pytest.mark.usefixtures("recognizers")
+@pytest.mark.parametrize(
+    ("file", "content", "what"),
+    [
+        ("predictions/a.jsonl", {**CASE, "text": "Mrs. Alice Johnson has Noonan syndrome."}, "name (Ali…)"),
+        ("predictions/a.jsonl", {**CASE, "text": "Seen 03/04/2021, call (617) 555-0142."}, "phone ((61…)"),
+        ("predictions/a.jsonl", {**CASE, "case_id": "MRN 4839201"}, "record (483…)"),
+        ("predictions/a.jsonl", {**CASE, "case_id": "483920144"}, "record (483…)"),
+        ("predictions/a.jsonl", {**CASE, "case_id": "clinic/Alice_Johnson/3"}, "name ("),
+        ("predictions/a.jsonl", {**CASE, "group": "078-05-1120"}, "national id (078…)"),
+        ("predictions/a.jsonl", {**CASE, "subgroups": {"site": "St Mary's Hospital"}}, "organization (St …)"),
+        ("data_report.json", {"worst": [["MRN 4839201", "train/1", 0.9]]}, "record (483…)"),
+        ("data_report.json", {"local": "/home/jane.doe/notes"}, "account in a path (jan…)"),
+        ("README.md", "Patient name: Alice Johnson, MRN 4839201", "name (Ali…)"),
+    ],
+)
+def test_an_identifier_of_a_person_is_found(run: Run, folder: Path, file: str, content: Any, what: str) -> None:
+    (folder / file).write_text(content if isinstance(content, str) else json.dumps(content) + "\n")
+    found = clearance.identifiers(folder, run.recipe())
+    assert any(f"{folder / file}: " in text and what in text for text in found), found
+    assert "Johnson" not in "".join(found)
+
+
+@pytest.mark.usefixtures("recognizers")
+def test_diseases_publications_hashes_and_models_are_no_persons(run: Run, folder: Path) -> None:
+    rows = [
+        {**CASE, "case_id": "OMIM:117550/PMID:30461603", "group": "PMID:30461603", "subgroups": {"sex": "female"}},
+        {**CASE, "case_id": "OMIM:117550/NSD1/PMID_22012791_Patient_1", "subgroups": {"age_band": "5-17"}},
+        {**CASE, "case_id": "held-out/20000/OMIM:618947/5", "text": "Kabuki syndrome 1"},
+        {**CASE, "case_id": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "text": "Marfan syndrome"},
+    ]
+    (folder / "predictions" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "README.md").write_text(
+        "---\nbase_model: HuggingFaceTB/SmolLM2-135M-Instruct\n---\n# A card\n\nWilliam Osler said it; Smith-Magenis"
+        " syndrome (OMIM:182290), HP:0001250, PMID:30461603. Write to osler@example.org. Released 2025-01-16 by HPO.\n"
+    )
+    assert clearance.identifiers(folder, run.recipe()) == []
+
+
+def test_where_nobody_can_look_for_identifiers_nothing_is_published(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from osler import preparation
+
+    def missing(key: str) -> None:
+        raise InputError("de-identification needs the extra `deid`: pip install 'osler[deid]'")
+
+    monkeypatch.setattr(preparation, "deidentifier", missing)
+    (text,) = clearance.identifiers(folder, run.recipe())
+    assert "nobody looked for identifiers of persons" in text
+    assert "pip install 'osler[deid]'" in text
+
+
+def test_the_vocabulary_of_the_base_is_not_searched_for_names(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text(json.dumps({"Alice Johnson": 1}))
+    assert not [text for text in disclosure._texts(folder / "tokenizer.json", "tokenizer.json")]
+
+
+# ── what may be allowed ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_reasons_are_read() -> None:
+    pairs = ["git=a comment = not committed", "licence=our lawyer said so"]
+    assert clearance.read_allowed(pairs) == {"git": "a comment = not committed", "licence": "our lawyer said so"}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        (["gti=x"], "no check is called 'gti'; did you mean git?"),
+        (["§=x"], "checks: manifest, evaluation, git"),
+        (["git"], "says no reason"),
+        (["git= "], "says no reason"),
+        (["git=a", "git=b"], "there twice"),
+        (["manifest=x"], "nothing allows that"),
+        (["evaluation=x"], "nothing allows that"),
+        (["secrets=x"], "nothing allows that"),
+        (["weights=x"], "nothing allows that"),
+    ],
+)
+def test_what_cannot_be_allowed_is_refused(pairs: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said.replace("?", r"\?")):
+        clearance.read_allowed(pairs)
+
+
+def test_every_check_is_listed_once() -> None:
+    assert len(set(clearance.CHECKS)) == len(clearance.CHECKS) == 11
+    assert set(clearance.NEVER) < set(clearance.CHECKS)

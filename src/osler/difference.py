@@ -91,7 +91,7 @@ def of_files(run: Run, recipe: Recipe) -> list[Difference]:
     :class:`~osler.errors.InputError` where the manifest or the data report is not there.
     """
     manifest = read_record(run.manifest, "recipe.sha256", "prompt_sha256", "environment", "threads")
-    report = read_record(run.data_report, "truncated", "tokens.total", "labels")
+    report = read_record(run.data_report, "truncated", "tokens.total", "labels", "contamination.splits")
     results = read_record(run.results, "records") if run.results.is_file() else {"records": []}
     own = counts(report)
     return _of_pairs(
@@ -102,6 +102,7 @@ def of_files(run: Run, recipe: Recipe) -> list[Difference]:
             *_tasks(run.folder / "tasks", recipe, manifest, report),
             *_weights(run, recipe, manifest, results),
             *_predictions(run, results),
+            *_overlaps(report, results),
         ]
     )
 
@@ -164,6 +165,14 @@ def _predictions(run: Run, results: Mapping[str, Any]) -> Iterator[tuple[str, An
         for system, sha256 in record["predictions_sha256"].items():
             path = run.answers(record["task"], record["split"], system)
             yield f"{path.relative_to(run.folder)} (sha256 in results.json)", sha256, _sha256(path)
+
+
+def _overlaps(report: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for record in results["records"]:
+        now = report["contamination"]["splits"].get(record["split"])
+        if now and record.get("contamination"):
+            was = {key: record["contamination"].get(key) for key in now}
+            yield f"data_report.json, contamination of {record['split']} (in results.json)", was, now
 
 
 def of_expected(path: Path, recipe: Recipe, results: Mapping[str, Any]) -> list[Difference]:

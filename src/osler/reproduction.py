@@ -26,7 +26,7 @@ from osler.difference import Difference
 from osler.errors import InputError
 from osler.expected import METRICS
 from osler.manifest import environment, fingerprint, read_json, read_record
-from osler.prediction_file import read_predictions
+from osler.prediction_file import Prediction, read_predictions
 from osler.recipe import Recipe
 from osler.run import Run, merged_name, tuned_name
 from osler.target import Target
@@ -165,7 +165,7 @@ def predictions(target: Target) -> Reproduction:
             for record in records
             for system in systems
         }
-        answers = [rescoring.compare(*map(read_predictions, pair)) for pair in now.items()]
+        answers = [rescoring.compare(*map(_by_case, pair)) for pair in now.items()]
         files = [now.get(path, path) for path in _files(run, records)]
         got = _score(run, recipe, published, files, again.results) if files else {"records": []}
     return Reproduction(target, "predictions", found, _figures(published, got, systems), answers)
@@ -181,6 +181,10 @@ def _pinned(recipe: Recipe, task: Task) -> dict[str, Any]:
         "prompt_sha256": task.prompt.sha256,
         "chat_template_sha256": chat_template_sha256(model.load_tokenizer(recipe.base)),
     }
+
+
+def _by_case(path: Path) -> list[Prediction]:
+    return sorted(read_predictions(path), key=lambda row: row.case_id)
 
 
 def _of_cases(task: Task, split: str, published: Path) -> list[Difference]:

@@ -1,0 +1,322 @@
+"""Publish a version to the Hugging Face Hub, and fetch published ones: the only module that talks to the Hub for that.
+
+A version gets there in steps that the Hub takes whole or not at all, so that it may stop after any of them::
+
+    create the repository → branch staging-v1.0.0 → one commit on it → download it again, compare, verify
+                          → one commit on main, of what was verified → tag v1.0.0 → delete the staging branch
+
+``main`` and each tag are therefore always as before or complete. Which of the two comes first is a choice, for the Hub
+moves one at a time. The tag is last and is the receipt: where it is, everything has happened, and publishing again has
+nothing to do, even if main has gone on to later versions. Tagging the staged commit first would put tags on commits
+that main never had, and publishing again could not tell a main that is still to come from one that has gone on.
+
+Every step looks at what is there before it acts, and each commit names the parent it was made for: the Hub refuses it
+where that is no longer the newest, be it that somebody else was faster or that an answer was lost on the way. Trying
+again, here or in another process, is hence the same call once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osler.errors import InputError
+from osler.manifest import sha256_file
+from osler.wire import TOKENS, explained, limit_waiting, offline, persistently
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+ATTRIBUTES = ".gitattributes"  # the Hub writes it, and adds to it when it stores a large file
+
+
+def check_access(repo_id: str) -> None:
+    """See whether the token of this machine may publish as ``repo_id``, before anything else is done.
+
+    Raises:
+        InputError: the id is malformed, the Hub cannot be reached, there is no token, it is invalid, may only read or
+            belongs to somebody who may not write there, or a dataset has that name.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    api = _api(repo_id)
+
+    def check() -> None:
+        with explained(repo_id):
+            _check_may_write(api.whoami(), repo_id)
+            try:
+                api.auth_check(repo_id, write=True)
+            except RepositoryNotFoundError:
+                pass  # it will be made
+            try:
+                api.dataset_info(repo_id)
+            except RepositoryNotFoundError:
+                return
+        raise InputError(f"{repo_id}: a dataset has this name, and would be taken for the model; choose another one")
+
+    persistently(check)
+
+
+def publish(folder: Path, repo_id: str, tag: str, private: bool, verify: Callable[[Path], None]) -> str:
+    """Make ``folder`` the content of ``main`` and of ``tag``; returns the URL of the tagged version.
+
+    ``verify`` gets the downloaded copy and raises :class:`~osler.errors.InputError` where it is not fit to be
+    published. Call this again after any failure: it goes on from there, and does nothing where all is done.
+
+    Raises:
+        InputError: the tag exists with other content, the repository holds something else or is public although
+            ``private``, somebody else changed ``main`` meanwhile, a file came back other than it was sent, ``verify``
+            failed, the Hub refuses the metadata of README.md; or as :func:`check_access` and :func:`download`.
+    """
+    api = _api(repo_id)
+    files = _files(folder)
+    with tempfile.TemporaryDirectory(prefix="osler-publish-") as cache:
+        return persistently(_Publication(api, repo_id, tag, private, files, verify, Path(cache)).attempt)
+
+
+def download(repo_id: str, revision: str, cache: Path | None = None) -> tuple[Path, str]:
+    """Fetch a version; returns its folder (of links into the cache: do not write there) and its commit.
+
+    ``cache`` is huggingface_hub's own unless given. Without a network, what is in it already is enough.
+
+    Raises:
+        InputError: there is no such repository or revision, or not for this token, it is gated, or the Hub fails.
+    """
+    _check_id(repo_id)
+    limit_waiting()
+    return persistently(lambda: _download(repo_id, revision, cache))
+
+
+@dataclass(frozen=True)
+class _File:
+    source: Path
+    sha256: str
+    git: str  # what git calls its content
+
+    def equals(self, there: RepoFile) -> bool:
+        return self.git == there.blob_id if there.lfs is None else self.sha256 == there.lfs.sha256
+
+
+@dataclass
+class _Publication:
+    """One version on its way. It outlives a failed attempt, so that what was verified is not verified again."""
+
+    api: HfApi
+    repo_id: str
+    tag: str
+    private: bool
+    files: dict[str, _File]
+    verify: Callable[[Path], None]
+    cache: Path  # empty at first, so that what is verified did come from the Hub
+    main: str | None = None  # its head when we first looked
+    verified: set[str] = field(default_factory=set)  # commits
+    contents: dict[str, dict[str, RepoFile]] = field(default_factory=dict)  # of commits, which never change
+
+    def attempt(self) -> str:
+        staging = f"staging-{self.tag}"
+        with explained(self.repo_id):
+            first = self.main is None
+            branches, tags = self._look()
+            main = branches["main"]
+            tagged = self.tag in tags
+            if tagged:
+                self._check_tagged(tags[self.tag])
+                if first:
+                    print(f"{self.repo_id}: {self.tag} is published already, with exactly this content")
+            elif self._different(main):
+                new = staging not in branches
+                commit = self._stage(staging, branches.setdefault(staging, main), new)
+            else:
+                commit = main  # an earlier call got this far, but not to the tag
+        if not tagged:
+            copy = self._verified(commit)
+            with explained(self.repo_id):
+                self._release(main, commit, copy)
+        with explained(self.repo_id):
+            if staging in branches:
+                self.api.delete_branch(self.repo_id, branch=staging)
+        return f"{self.api.endpoint}/{self.repo_id}/tree/{self.tag}"
+
+    def _look(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The branches and tags of the repository, name → commit; makes it where there is none."""
+        self.api.create_repo(self.repo_id, private=self.private, exist_ok=True)
+        if self.private and not self.api.model_info(self.repo_id).private:
+            raise InputError(
+                f"{self.repo_id}: is public, but this is to be published privately; make it private in its settings on"
+                " the Hub, or write `publish: {private: false}` into the recipe"
+            )
+        refs = self.api.list_repo_refs(self.repo_id)
+        branches, tags = ({ref.name: ref.target_commit for ref in some} for some in (refs.branches, refs.tags))
+        main = branches["main"]
+        if self.main is not None and main != self.main and self._different(main):
+            raise InputError(
+                f"{self.repo_id}: somebody moved main from {self.main[:8]} to {main[:8]} while this ran; see what they"
+                " did, then run this again"
+            )
+        self.main = main
+        there = self._content(main)
+        if there.keys() - {"README.md"} and "manifest.json" not in there:
+            raise InputError(
+                f"{self.repo_id}: holds {min(there.keys() - {'README.md'})} but no manifest.json, so it is no earlier"
+                " version, and would be replaced; choose another name, or empty it first"
+            )
+        return branches, tags
+
+    def _check_tagged(self, commit: str) -> None:
+        if different := self._different(commit):
+            more = f" and {len(different) - 1} more" if len(different) > 1 else ""
+            raise InputError(
+                f"{self.repo_id}: {self.tag} is published already, and differs in {different[0]}{more}; a version never"
+                " changes: give the recipe a new one"
+            )
+
+    def _stage(self, branch: str, head: str, new: bool) -> str:
+        """Give the staging branch exactly our content, by at most one commit; returns its head."""
+        from huggingface_hub import CommitOperationAdd
+
+        if new:
+            self.api.create_branch(self.repo_id, branch=branch, revision=head)
+        if not self._different(head):
+            return head
+        return self._commit(branch, head, [CommitOperationAdd(path, file.source) for path, file in self.files.items()])
+
+    def _verified(self, commit: str) -> Path:
+        """What the Hub gives back for a commit, once it has passed every check."""
+        folder, _ = _download(self.repo_id, commit, self.cache)
+        here = {path: sha256_file(file) for path, file in _paths(folder).items()}
+        for path in sorted(self.files.keys() | here.keys()):
+            if path not in self.files or here.get(path) != self.files[path].sha256:
+                raise InputError(
+                    f"{self.repo_id}: {path} came back from the Hub other than it was sent; main and the tags are as"
+                    " they were: run this again"
+                )
+        if commit not in self.verified:
+            self.verify(folder)
+            self.verified.add(commit)
+        return folder
+
+    def _release(self, main: str, commit: str, copy: Path) -> None:
+        """Make the verified ``commit``, of which ``copy`` is one, the content of main by one commit, and tag that."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationCopy
+
+        if commit != main:
+            # The Hub copies large files on its side. Small ones it would have us fetch once more, so they are sent from
+            # the copy that was verified.
+            there = self._content(commit)
+            operations = [
+                CommitOperationCopy(path, path, src_revision=commit)
+                if there[path].lfs
+                else CommitOperationAdd(path, copy / path)
+                for path in self.files
+            ]
+            main = self._commit("main", main, operations)
+        self.api.create_tag(self.repo_id, tag=self.tag, revision=main)
+
+    def _commit(self, branch: str, parent: str, files: Sequence[CommitOperationAdd | CommitOperationCopy]) -> str:
+        from huggingface_hub import CommitOperationDelete
+
+        gone = [CommitOperationDelete(path, is_folder=False) for path in self._content(parent).keys() - self.files]
+        commit = self.api.create_commit(
+            self.repo_id, [*files, *gone], commit_message=self.tag, revision=branch, parent_commit=parent
+        ).oid
+        if different := self._different(commit):
+            raise InputError(f"{self.repo_id}: the Hub did not keep {different[0]} as it was sent; run this again")
+        return commit
+
+    def _different(self, commit: str) -> list[str]:
+        """The paths at which a commit is not what is to be published, in order."""
+        there = self._content(commit)
+        same = {path for path, file in self.files.items() if path in there and file.equals(there[path])}
+        return sorted((self.files.keys() | there.keys()) - same)
+
+    def _content(self, commit: str) -> dict[str, RepoFile]:
+        from huggingface_hub.hf_api import RepoFile
+
+        if commit not in self.contents:
+            listed = self.api.list_repo_tree(self.repo_id, recursive=True, revision=commit)
+            files = {file.path: file for file in listed if isinstance(file, RepoFile)}
+            self.contents[commit] = {path: file for path, file in files.items() if path != ATTRIBUTES}
+        return self.contents[commit]
+
+
+def _download(repo_id: str, revision: str, cache: Path | None) -> tuple[Path, str]:
+    from huggingface_hub import get_token, snapshot_download
+
+    with explained(repo_id, revision):
+        folder = Path(snapshot_download(repo_id, revision=revision, cache_dir=cache, token=get_token()))
+    return folder, folder.name
+
+
+def _files(folder: Path) -> dict[str, _File]:
+    """Path in the repository → file."""
+    files = {}
+    for path, source in _paths(folder).items():
+        sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % source.stat().st_size, usedforsecurity=False)
+        with source.open("rb") as file:
+            while block := file.read(1 << 20):
+                sha256.update(block)
+                git.update(block)
+        files[path] = _File(source, sha256.hexdigest(), git.hexdigest())
+    if not files:
+        raise InputError(f"{folder}: no files in it to publish; make it anew")
+    return files
+
+
+def _paths(folder: Path) -> dict[str, Path]:
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: path for name, path in paths.items() if name != ATTRIBUTES}
+
+
+def _check_id(repo_id: str) -> None:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo_id)
+        if "/" not in repo_id:
+            raise HFValidationError("no namespace")
+    except HFValidationError:
+        raise InputError(
+            f"{repo_id!r}: not the id of a repository; write USER/NAME in letters, digits, '-', '_' and '.' (at most 96;"
+            " no '--' or '..', neither '-' nor '.' at either end, no '.git')"
+        ) from None
+
+
+def _check_may_write(who: dict[str, Any], repo_id: str) -> None:
+    """``who`` is what whoami says."""
+    namespace, name = repo_id.split("/")
+    roles = {who["name"]: "admin", **{org["name"]: org.get("roleInOrg") for org in who.get("orgs", [])}}
+    if namespace not in roles:
+        raise InputError(
+            f"{repo_id}: the token is of {who['name']}, who does not belong to {namespace}; publish as "
+            f"{' or '.join(f'{own}/{name}' for own in roles)}, or use another token"
+        )
+    if roles[namespace] == "read":
+        raise InputError(f"{repo_id}: {who['name']} may only read in {namespace}; ask its admins for the role write")
+    token = who.get("auth", {}).get("accessToken", {})  # there is none in an OAuth login
+    scopes = token.get("fineGrained", {}).get("scoped", [])
+    granted = [right for scope in scopes for right in scope.get("permissions", [])]
+    may = any(right.startswith("repo.") and right.endswith("write") for right in granted)
+    if token.get("role") == "read" or (token.get("role") == "fineGrained" and not may):
+        raise InputError(f"{repo_id}: the token may read but not write; make one of the role write at {TOKENS}")
+
+
+def _api(repo_id: str) -> HfApi:
+    """A client with the token of this machine, to publish as ``repo_id``."""
+    from huggingface_hub import HfApi, constants, get_token
+
+    _check_id(repo_id)
+    if constants.is_offline_mode():
+        raise offline(repo_id)
+    token = get_token()
+    if token is None:
+        raise InputError(f"{repo_id}: there is no token to publish with; make one at {TOKENS}, then `hf auth login`")
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise InputError(f"{repo_id}: the token, of HF_TOKEN or `hf auth login`, holds characters that no token has")
+    limit_waiting()
+    return HfApi(token=token)

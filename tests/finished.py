@@ -120,7 +120,7 @@ def manifest(recipe: recipes.Recipe, prompt: str, adapter: str) -> dict[str, Any
             "gpus": [],
             "memory_bytes": 25276510208,
             "osler": "0.1.0",
-            "packages": {"peft": "0.21.2", "torch": "2.13.0+cpu", "transformers": "5.23.0", "trl": "1.16.0"},
+            "packages": {"bitsandbytes": "0.50.2", "peft": "0.21.2", "torch": "2.13.0+cpu", "transformers": "5.23.0", "trl": "1.16.0"},
             "platform": "Linux-6.18.44-x86_64-with-glibc2.36",
             "python": "3.11.7",
         },

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from osler import tables
+
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 NOBODY = "*Nobody has said yet.*"
 
@@ -59,7 +61,7 @@ it, or null) · `source` (where the row stood)
 
 ## Splits
 
-{_table(["split", "rows", "groups", "labels with a row"], splits)}
+{tables.markdown(["split", "rows", "groups", "labels with a row"], splits)}
 
 {report["split_by"]}
 
@@ -71,9 +73,9 @@ it, or null) · `source` (where the row stood)
 
 {report["rows_in"]:,} rows in, {report["rows_out"]:,} out.
 
-{_table(["step", "why", "rows changed", "rows dropped"], steps)}
+{tables.markdown(["step", "why", "rows changed", "rows dropped"], steps)}
 
-{_table(["dropped for", "rows"], dropped) if dropped else "No row was dropped."}
+{tables.markdown(["dropped for", "rows"], dropped) if dropped else "No row was dropped."}
 
 Near-duplicates (Jaccard similarity of character shingles at least {clusters["near"]}): {clusters["clusters"]:,}
 clusters of {clusters["rows"]:,} rows, none of them torn apart by a split. Training rows dropped because they stood in a
@@ -85,7 +87,7 @@ held-out split: {leakage["exact"]:,} word for word, {leakage["near"]:,} nearly.
 
 ## Labels
 
-{_table(["label", *report["splits"]], labels)}
+{tables.markdown(["label", *report["splits"]], labels)}
 
 ## Licence
 
@@ -107,9 +109,3 @@ def _personal(found: Mapping[str, int] | None) -> str:
         f"De-identified by machine; replaced: {listed}. No machine finds every identifier: have a person read a sample"
         " before the dataset leaves the house."
     )
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in [header, *rows]]
-    head, *body = (f"| {' | '.join(row)} |" for row in cells)
-    return "\n".join([head, "|" + "---|" * len(header), *body])

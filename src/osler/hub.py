@@ -87,7 +87,7 @@ def download(repo_id: str, revision: str, cache: Path | None = None) -> tuple[Pa
     Raises:
         InputError: there is no such repository or revision, or not for this token, it is gated, or the Hub fails.
     """
-    _check_id(repo_id)
+    check_id(repo_id)
     limit_waiting()
     return persistently(lambda: _download(repo_id, revision, cache))
 
@@ -272,7 +272,8 @@ def _paths(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if name != ATTRIBUTES}
 
 
-def _check_id(repo_id: str) -> None:
+def check_id(repo_id: str) -> None:
+    """Raise :class:`InputError` where ``repo_id`` cannot be one."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -310,7 +311,7 @@ def _api(repo_id: str) -> HfApi:
     """A client with the token of this machine, to publish as ``repo_id``."""
     from huggingface_hub import HfApi, constants, get_token
 
-    _check_id(repo_id)
+    check_id(repo_id)
     if constants.is_offline_mode():
         raise offline(repo_id)
     token = get_token()

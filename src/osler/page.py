@@ -1,4 +1,4 @@
-"""How an HTML page is made of its template: whatever is filled in is escaped, and what is missing is an error."""
+"""How a page is made of its template: what is missing is an error, and what is filled into HTML is escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def render(template: str, filters: Mapping[str, Callable[[Any], Any]] | None = N
     """The page of ``template``, a file of this folder; the same arguments give the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
+        autoescape=template.endswith(".html.jinja"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

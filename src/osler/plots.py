@@ -1,4 +1,4 @@
-"""The figures of ``report.html`` and ``data_report.html``, as SVG to stand inside a page.
+"""The figures of ``report.html`` and ``data_report.html``, as SVG to stand inside a page, and those of a card, as PNG.
 
 The same numbers give the same bytes. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell
 apart, and whatever has a colour has a marker, a line style or a hatch of its own too, for those who print in grey.
@@ -51,59 +51,87 @@ Metric = dict[str, Any]
 """``{value, low, high, …}``, as ``results.json`` has it; ``low`` and ``high`` are None where there is no interval."""
 
 
-def forest(name: str, title: str, rows: Sequence[tuple[str, Metric | None]], reference: float | None = None) -> str:
-    """Shares with their intervals, one below the other, each under its name; a row without a share is a heading.
+Rows = Sequence[tuple[str, Metric | None]]
+"""Name and share, from the top; a row without a share is a heading."""
+
+DPI = 200  # of a PNG: twice what a card is shown at
+
+
+def forest(name: str, title: str, rows: Rows, reference: float | None = None) -> str:
+    """Shares with their intervals, one below the other, each under its name.
 
     Args:
         name: of the figure, unique on the page.
         title: what a screen reader says the figure is.
-        rows: name and share, from the top.
+        rows: what is shown.
         reference: where a vertical line stands.
     """
+    said = "; ".join(label if metric is None else f"{label} {cell(metric)}" for label, metric in rows)
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.55 + 0.36 * len(rows)), layout="constrained")
-        axes = figure.add_subplot()
-        if reference is not None:
-            axes.axvline(reference, color=GREY, linestyle="--", linewidth=1)
-        across = axes.get_yaxis_transform()  # x from the left of the axes, 0, to their right, 1; y in rows
-        for row, (label, metric) in enumerate(rows):
-            if metric is None:
-                axes.text(0, row, shorten(label, 60), weight="bold", transform=across, **ON_GRID)
-                continue
-            axes.text(0, row - 0.22, shorten(label, 46), transform=across, **ON_GRID)
-            axes.text(1, row - 0.22, cell(metric), ha="right", size=8, color=GREY, transform=across, **ON_GRID)
-            _interval(axes, metric, row + 0.2, BLUE)
-            axes.plot(metric["value"], row + 0.2, "o", color=BLUE)
-        axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.4, -0.6), xlabel="accuracy", yticks=[])
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
-        axes.spines["left"].set_visible(False)
-        said = "; ".join(label if metric is None else f"{label} {cell(metric)}" for label, metric in rows)
-        return _svg(figure, name, title, said)
+        return _svg(_forest(rows, reference), name, title, said)
 
 
-def reliability(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Accuracy against confidence, bin by bin, one panel for each reliability table of ``results.json``."""
+def forest_png(rows: Rows, reference: float | None = None) -> bytes:
+    """The figure of :func:`forest` as a PNG."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 2.75), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, (heading, bins), marker, colour in zip(
-            panels, tables.items(), "os", (VERMILLION, BLUE), strict=False
-        ):
-            axes.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=1)
-            for row in bins:
-                _interval(axes, row["accuracy"], row["confidence"], colour, upright=True)
-                axes.plot(row["confidence"], row["accuracy"]["value"], marker, color=colour)
-            axes.set(title=heading, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", aspect="equal")
-            _percent(axes.xaxis, axes.yaxis)
-        panels[0].set_ylabel("accuracy")
-        for axes in panels[len(tables) :]:
-            axes.set_axis_off()
-        said = "; ".join(
-            f"{heading}: "
-            + ", ".join(f"{row['confidence']:.2f} → {row['accuracy']['value']:.2f} (n = {row['n']})" for row in bins)
-            for heading, bins in tables.items()
-        )
-        return _svg(figure, name, title, f"confidence → accuracy, {said}")
+        return _png(_forest(rows, reference))
+
+
+def _forest(rows: Rows, reference: float | None) -> Figure:
+    figure = Figure(figsize=(WIDTH, 0.55 + 0.36 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    if reference is not None:
+        axes.axvline(reference, color=GREY, linestyle="--", linewidth=1)
+    across = axes.get_yaxis_transform()  # x from the left of the axes, 0, to their right, 1; y in rows
+    for row, (label, metric) in enumerate(rows):
+        if metric is None:
+            axes.text(0, row, shorten(label, 60), weight="bold", transform=across, **ON_GRID)
+            continue
+        axes.text(0, row - 0.22, shorten(label, 46), transform=across, **ON_GRID)
+        axes.text(1, row - 0.22, cell(metric), ha="right", size=8, color=GREY, transform=across, **ON_GRID)
+        _interval(axes, metric, row + 0.2, BLUE)
+        axes.plot(metric["value"], row + 0.2, "o", color=BLUE)
+    axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.4, -0.6), xlabel="accuracy", yticks=[])
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+Reliability = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Heading → a reliability table of ``results.json``; two at most."""
+
+
+def reliability(name: str, title: str, tables: Reliability) -> str:
+    """Accuracy against confidence, bin by bin, one panel for each table."""
+    said = "; ".join(
+        f"{heading}: "
+        + ", ".join(f"{row['confidence']:.2f} → {row['accuracy']['value']:.2f} (n = {row['n']})" for row in bins)
+        for heading, bins in tables.items()
+    )
+    with rc_context(STYLE):
+        return _svg(_reliability(tables), name, title, f"confidence → accuracy, {said}")
+
+
+def reliability_png(tables: Reliability) -> bytes:
+    """The figure of :func:`reliability` as a PNG."""
+    with rc_context(STYLE):
+        return _png(_reliability(tables))
+
+
+def _reliability(tables: Reliability) -> Figure:
+    figure = Figure(figsize=(WIDTH, 2.75), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (heading, bins), marker, colour in zip(panels, tables.items(), "os", (VERMILLION, BLUE), strict=False):
+        axes.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=1)
+        for row in bins:
+            _interval(axes, row["accuracy"], row["confidence"], colour, upright=True)
+            axes.plot(row["confidence"], row["accuracy"]["value"], marker, color=colour)
+        axes.set(title=heading, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", aspect="equal")
+        _percent(axes.xaxis, axes.yaxis)
+    panels[0].set_ylabel("accuracy")
+    for axes in panels[len(tables) :]:
+        axes.set_axis_off()
+    return figure
 
 
 def coverage(
@@ -244,3 +272,10 @@ def _svg(figure: Figure, name: str, title: str, description: str) -> str:
         f'<svg {viewbox[0]} role="img" aria-labelledby="{name}-title {name}-said"><title id="{name}-title">'
         f'{escape(title)}</title><desc id="{name}-said">{escape(description)}</desc>{body}'
     )
+
+
+def _png(figure: Figure) -> bytes:
+    """The figure as a PNG that says nothing of the software that drew it, whose version would change the bytes."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return file.getvalue()

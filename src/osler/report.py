@@ -197,8 +197,7 @@ class Section:
     @cached_property
     def reliability(self) -> Markup | None:
         """The tuned model's reliability diagram; None where it gives no probabilities."""
-        found = self.system["calibration"]
-        bins = {title: found[when]["reliability"] for when, title in _WHEN.items() if when in found}
+        bins = reliability_tables(self.system["calibration"])
         title = f"Reliability diagram of {self.tuned} on {self.record['split']}"
         return Markup(plots.reliability(f"{self.id}-reliability", title, bins)) if bins else None
 
@@ -226,14 +225,7 @@ class Section:
     @cached_property
     def subgroups(self) -> Markup | None:
         """The forest plot of the tuned model's subgroups; None where none is large enough."""
-        rows: list[tuple[str, dict[str, Any] | None]] = []
-        for attribute, found in self.system["subgroups"].items():
-            of = [
-                (f"{value}, n = {group['n']}", group["accuracy"])
-                for value, group in sorted(found["values"].items(), key=lambda item: _natural(item[0]))
-                if group["accuracy"]
-            ]
-            rows += [(attribute.replace("_", " "), None), *of] if of else []
+        rows = subgroup_rows(self.system["subgroups"])
         title = f"Accuracy of {self.tuned} in subgroups of {self.record['split']}, with 95% intervals"
         overall = self.system["metrics"]["accuracy"]["value"]
         return Markup(plots.forest(f"{self.id}-subgroups", title, rows, overall)) if rows else None
@@ -261,6 +253,24 @@ class Section:
 
 
 _WHEN = {"before": "as given", "after": "after temperature"}
+
+
+def reliability_tables(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Heading → reliability table, of a system's ``calibration``; empty where it gives no probabilities."""
+    return {title: found[when]["reliability"] for when, title in _WHEN.items() if when in found}
+
+
+def subgroup_rows(subgroups: Mapping[str, Any]) -> list[tuple[str, dict[str, Any] | None]]:
+    """Each attribute of a system's ``subgroups`` as a heading, and the accuracies below it that are given."""
+    rows: list[tuple[str, dict[str, Any] | None]] = []
+    for attribute, found in subgroups.items():
+        of = [
+            (f"{value}, n = {group['n']}", group["accuracy"])
+            for value, group in sorted(found["values"].items(), key=lambda item: _natural(item[0]))
+            if group["accuracy"]
+        ]
+        rows += [(attribute.replace("_", " "), None), *of] if of else []
+    return rows
 
 
 def headline_of(sections: Sequence[Section]) -> Section:

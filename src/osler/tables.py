@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 COLUMNS = {
@@ -53,6 +54,13 @@ def markdown_table(results: dict[str, Any]) -> str:
         lines += [f"* accuracy of {row['a']} minus {row['b']}: {comparison(row)}" for row in record["comparisons"]]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def markdown(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; whatever the cells hold, it stays one."""
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in [header, *rows]]
+    head, *body = (f"| {' | '.join(row)} |" for row in cells)
+    return "\n".join([head, "|" + "---|" * len(header), *body])
 
 
 PERTURBED = (

@@ -1,0 +1,150 @@
+"""A run directory written by hand, with every file a model card is made of; nothing is trained or downloaded."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import yaml
+from project import SIGNS, make
+
+from osler import recipe as recipes
+from osler import results, robustness
+from osler.manifest import sha256_text, write_json
+from osler.perturbation import Perturbation
+from osler.prediction_file import Prediction, write_predictions
+from osler.recipe import BaseSection
+from osler.run import Run
+
+LABELS = {f"OMIM:{number}": name for number, name in enumerate(sorted(SIGNS))}
+TUNED = "tiny-made-up@1.0.0"
+BASE = {
+    "model": "org/base-model",
+    "revision": "a" * 40,
+    "weights": f"pypi:some-wheel==1/model.Q4_1.gguf#sha256={'b' * 64}",
+    "quantization": "nf4",
+}
+NONE_FOUND = {"cases": 0, "share": 0.0, "worst": []}
+
+
+def predictions(system: str, split: str, skill: float, n: int = 40, probabilities: bool = True) -> list[Prediction]:
+    """``n`` cases over four labels; about ``skill`` of them are answered rightly."""
+    draw = random.Random(f"{system} {split}")
+    rows = []
+    for case in range(n):
+        label = list(LABELS)[case % 4]
+        others = draw.sample([other for other in LABELS if other != label], k=3)
+        ranked = (label, *others) if draw.random() < skill else (others[0], label, *others[1:])
+        weights = sorted((draw.random() ** 3 for _ in ranked), reverse=True)
+        subgroups = {"sex": ("male", "female")[case % 2], "age_band": "0-4" if case < 4 else "18-64"}
+        shares = tuple(weight / sum(weights) for weight in weights) if probabilities else None
+        rows.append(Prediction(f"case-{case:03d}", "made_up", split, system, label, ranked, shares, subgroups=subgroups))
+    return rows
+
+
+def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -> Run:
+    """A run of a task that simulates, scored on ``test`` (real), ``simulated`` and ``validation``.
+
+    It is worse than its baseline ``tfidf_svm`` on ``test``. ``base`` updates the recipe's section.
+    """
+    evaluation = {"splits": ["test", "simulated", "validation"], "baselines": ["majority", "tfidf_svm"]}
+    path = make(folder, BaseSection(""), base={**BASE, **base}, evaluation=evaluation, task={"panel": "all"})
+    task_file = folder / "tasks" / "made_up" / "task.yaml"
+    task = yaml.safe_load(task_file.read_text())
+    task["source"] = {"kind": "simulated", "ontology": "pypi:hpo==1/hp.obo", "annotations": "pypi:hpo==1/phenotype.hpoa"}
+    task["splits"] = {
+        "test": "real published patients",
+        "simulated": "new simulated patients",
+        "validation": "new simulated patients, for choices",
+    }
+    task["panels"] = {"all": {"min_patients": 1}}
+    del task["labels"]
+    task_file.write_text(yaml.safe_dump(task, sort_keys=False))
+    run = Run(folder / "runs" / "tiny-made-up" / "1.0.0")
+    recipe = recipes.load(path)
+    run.folder.mkdir(parents=True)
+    (run.folder / "recipe.yaml").write_text(recipe.to_yaml())
+    prompt = sha256_text("''\n{{ text }}\nDiagnosis?")
+    packages = {"torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2", "bitsandbytes": "0.50.2", "trl": None}
+    write_json(
+        run.manifest,
+        {
+            "schema": 1,
+            "recipe": {"name": recipe.name, "version": recipe.version, "sha256": recipe.sha256},
+            "environment": {
+                "packages": packages,
+                "cpu": "A processor",
+                "cores": 2,
+                "memory_bytes": 25_000_000_000,
+                "gpus": [],
+                "python": "3.11.7",
+                "platform": "Linux",
+                "git_commit": "c" * 40,
+                "git_dirty": False,
+            },
+            "base": {"fingerprint": "d" * 64},
+            "prompt_sha256": prompt,
+            "seed": 0,
+            "steps": 600,
+            "threads": 2,
+            "train_seconds": 3600.0,
+            "peak_memory_bytes": {"host": 3_300_000_000, "gpu": None},
+        },
+    )
+    write_json(
+        run.data_report,
+        {
+            "rows_in": 110,
+            "rows_out": 100,
+            "dropped": {"text is in a held-out split": 10},
+            "sources": {"simulated": 100},
+            "labels": LABELS,
+            "tokens": {"total": 5000},
+            "truncated": 3,
+            "provenance": {"hpo_release": "2025-01-16", "held_out_publications": ["PMID:1", "PMID:2"], "local": "/home/me"},
+        },
+    )
+    skills = {"test": (0.3, 0.9), "simulated": (0.95, 0.9), "validation": (0.95, 0.9)}
+    files = []
+    for split, (skill, baseline) in skills.items():
+        answers = {
+            TUNED: predictions(TUNED, split, skill),
+            "tfidf_svm": predictions("tfidf_svm", split, baseline, probabilities=False),
+            "majority": predictions("majority", split, 0.05, probabilities=False),
+        }
+        if parity is not None:
+            answers[f"{TUNED}-merged"] = predictions(f"{TUNED}-merged", split, skill)
+        for system, rows in answers.items():
+            files.append(run.answers("made_up", split, system))
+            write_predictions(files[-1], rows)
+    measures = dict.fromkeys(("exact", "normalised", "near", "ngrams"), NONE_FOUND)
+    measures["near"] = {**NONE_FOUND, "cases": 7}
+    overlap = {"settings": {}, "splits": {"test": {"n": 40, **measures, "publications": None}}, "allowed": {"test": "known | so"}}
+    scored = results.score(files, run.results, 50, compared=TUNED, task_version=1, prompt_sha256=prompt, contamination=overlap)
+    if parity is not None:
+        merged = f"{TUNED}-merged"
+        for record in scored["records"]:
+            record["comparisons"] = [row for row in record["comparisons"] if row["b"] != merged]
+            record["parity"] = {"system": merged, **parity}
+        scored["weights_sha256"] = {TUNED: "e" * 64, merged: "f" * 64}
+        write_json(run.results, scored)
+    return run
+
+
+PARITY = {"n": 40, "same_first_label": 40, "same_ranking": 39, "max_probability_difference": 3.1e-5, "bound": 1e-3, "holds": True}
+
+
+def perturb(run: Run) -> None:
+    """Add ``robustness.json``: with typos every other first answer is another one."""
+    original = predictions(TUNED, "test", 0.3)
+    changed = [
+        Prediction(**{**vars(row), "ranked": (row.ranked[1], row.ranked[0], *row.ranked[2:]), "probabilities": None})
+        if number % 2
+        else row
+        for number, row in enumerate(original)
+    ]
+    measured = {"schema": 1, "task": "made_up", "split": "test"}
+    records = {TUNED: robustness.robustness(original, {Perturbation("typos", 0.1): changed}, 50)}
+    run.robustness(run.recipe(), "test").write_text(json.dumps({**measured, "records": records}))

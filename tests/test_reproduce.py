@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import pytest
 from finished import edit_json
 from project import ROOT, environment, make, script
 
-from osler import expected
+from osler import expected, reproduction, target
+from osler import recipe as recipes
 from osler.manifest import read_json
 from osler.recipe import BaseSection
 from osler.run import Run
+from osler.verdict import render
 
 RECIPE, RUN, EXPECTED = Path("recipes/tiny.yaml"), Path("runs/tiny-made-up/1.0.0"), Path("recipes/tiny.expected.json")
 REPRODUCTIONS = Path("reproductions/tiny-made-up/1.0.0")
@@ -59,10 +62,9 @@ def written(project: Path, depth: str) -> dict[str, Any]:
     return dict(made)
 
 
-@pytest.mark.parametrize("target", [RECIPE, RUN], ids=["recipe", "run"])
-def test_scores_come_out_bit_for_bit(project: Path, target: Path) -> None:
+def test_scores_come_out_bit_for_bit(project: Path) -> None:
     before = (project / RUN / "results.json").read_bytes()
-    done = script(project, "reproduce", target, "--scores")
+    done = script(project, "reproduce", RECIPE, "--scores")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{TUNED}, scores: reproduced: " in done.stdout
     assert "test   tiny-made-up@1.0.0  accuracy " in done.stdout
@@ -97,7 +99,7 @@ def test_the_published_weights_give_the_same_answers(project: Path) -> None:
     assert f"test, {TUNED}: 24 of 24 rankings are the same" in done.stdout
 
 
-def test_other_data_or_another_base_is_named_before_anything_is_answered(project: Path, tiny_base: BaseSection) -> None:
+def test_other_data_is_named_before_anything_is_answered(project: Path) -> None:
     data = project / "data" / "made_up" / "test.jsonl"
     whole = data.read_text()
     data.write_text(whole.replace('"diagnosis": "Noonan syndrome"', '"diagnosis": "urinary tract infection"', 1))
@@ -106,17 +108,10 @@ def test_other_data_or_another_base_is_named_before_anything_is_answered(project
     assert done.returncode == 1
     assert "differs: data: test, label of test/0000" in done.stdout
     assert "Noonan syndrome published, urinary tract infection here" in done.stdout
-    manifest = project / RUN / "manifest.json"
-    whole = manifest.read_text()
-    edit_json(manifest, base__fingerprint="0" * 64)
-    done = script(project, "reproduce", RUN, "--predictions")
-    manifest.write_text(whole)
-    assert done.returncode == 1
-    assert "differs: base model (fingerprint): 000000000000… published, " in done.stdout
     assert written(project, "predictions")["answers"] == []
 
 
-def test_trained_again_after_a_kill_the_figures_are_inside_and_others_are_not(project: Path) -> None:
+def test_trained_again_after_a_kill_the_figures_are_inside(project: Path) -> None:
     folder = project / REPRODUCTIONS / "training"
     command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), str(RECIPE), "--training"]
     killed = subprocess.Popen(command, cwd=project, env=environment(project), stderr=subprocess.DEVNULL)
@@ -136,52 +131,79 @@ def test_trained_again_after_a_kill_the_figures_are_inside_and_others_are_not(pr
     made = written(project, "training")
     assert made["verdict"] == "reproduced"
     of = {(row["system"], row["metric"]): row for row in made["table"]}
-    assert of[TUNED, "accuracy"]["tolerance"] > 0.1
     assert of[f"{TUNED}-merged", "mrr"]["inside"]
     assert of["tfidf_svm", "macro_f1"]["tolerance"] == 0.0
     published = read_json(project / RUN / "results.json")["records"][0]["systems"][TUNED]["metrics"]
     assert of[TUNED, "mrr"]["got"] == published["mrr"]["value"], "the same machine: the same run"
 
-    whole = (project / EXPECTED).read_text()
-    try:
-        # What was published came from another learning rate, say: every figure but the first run's is far away.
-        expected.record(runs(project, spread=0.01, moved=-0.4)[1:], project / RECIPE)
-        done = script(project, "reproduce", RECIPE, "--training")
-        assert done.returncode == 1
-        assert "training: missed: " in done.stdout
-        assert "trained already" in done.stdout, "what is finished is kept"
 
-        expected.record(runs(project, spread=0.01, moved=-0.4)[1:2], project / RECIPE)
-        done = script(project, "reproduce", RECIPE, "--training")
-        assert done.returncode == 1
-        assert "undecided: no tolerance recorded: 1 run, and a spread takes 3" in done.stdout
-    finally:
-        (project / EXPECTED).write_text(whole)
+@pytest.fixture
+def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The project as the working directory, its expected file and data as they were when the test is over."""
+    kept = {path: path.read_bytes() for path in (project / EXPECTED, *(project / "data" / "made_up").iterdir())}
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("OSLER_DATA_DIR", str(project / "data"))
+    yield project
+    for path, content in kept.items():
+        path.write_bytes(content)
 
 
-def test_other_training_data_is_named_before_hours_are_spent(project: Path) -> None:
-    data = project / "data" / "made_up" / "train.jsonl"
-    whole = data.read_text()
-    data.write_text("".join(whole.splitlines(keepends=True)[1:]))
-    done = script(project, "reproduce", RECIPE, "--training", "--output", "fresh")
-    data.write_text(whole)
-    assert done.returncode == 1
-    assert "differs: data: rows in: 24 published, 23 here" in done.stdout
-    assert [path.name for path in (project / "fresh").iterdir()] == ["reproduction.json"]
+def trained(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[list[str]]:
+    """Have the published run stand for the one that training makes in ``folder``; returns the commands."""
+    commands: list[list[str]] = []
+
+    def call(command: list[str]) -> None:
+        commands.append(command)
+        shutil.copytree(RUN, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("checkpoints"))
+
+    monkeypatch.setattr(reproduction, "_call", call)
+    return commands
 
 
-def test_a_published_version_is_trained_again_with_its_own_task(project: Path) -> None:
-    version, elsewhere = project / "version", project / "elsewhere"
-    shutil.copytree(project / RUN, version, ignore=shutil.ignore_patterns("checkpoints", "adapter"))
-    shutil.copytree(project / RUN / "adapter", version, dirs_exist_ok=True)
-    shutil.copytree(project / "tasks", version / "tasks")
-    shutil.copy(project / EXPECTED, version / "expected.json")
-    elsewhere.mkdir()
-    (elsewhere / "data").symlink_to(project / "data")
-    done = script(elsewhere, "reproduce", version, "--training", "--output", "again")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (elsewhere / "again" / "tasks" / "made_up" / "task.yaml").is_file()
-    assert read_json(elsewhere / "again" / "reproduction.json")["verdict"] == "reproduced"
+@pytest.mark.parametrize(
+    ("recorded", "verdict"),
+    [
+        (slice(1, None), "missed: 10 of "),  # what was published came from another learning rate, say
+        (slice(1, 2), "undecided: no tolerance recorded: 1 run, and a spread takes 3"),
+        (slice(0, 1), "reproduced"),  # the very same numbers need no tolerance
+    ],
+)
+def test_figures_outside_the_spread_miss_and_without_a_spread_nobody_can_say(
+    here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, recorded: slice, verdict: str
+) -> None:
+    expected.record(runs(here, spread=0.01, moved=-0.4)[recorded], RECIPE)
+    commands = trained(monkeypatch, tmp_path / "again")
+    made = reproduction.training(target.find(str(RECIPE), "training"), tmp_path / "again", Path("cpu.yaml"))
+    assert f"training: {verdict}" in render(made)
+    assert commands[0][1:4] == ["-m", "accelerate.commands.launch", "--config_file"]
+    assert commands[1][2:] == [str(tmp_path / "again"), "--merged"], "what was published is evaluated, all of it"
+
+
+def test_other_training_data_is_named_before_hours_are_spent(
+    here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = here / "data" / "made_up" / "train.jsonl"
+    data.write_text("".join(data.read_text().splitlines(keepends=True)[1:]))
+    commands = trained(monkeypatch, tmp_path / "again")
+    made = reproduction.training(target.find(str(RECIPE), "training"), tmp_path / "again")
+    assert str(made.decisive) == "data: rows in: 24 published, 23 here"
+    assert commands == []
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_published_version_is_trained_again_with_its_own_task(
+    here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    version, again = tmp_path / "version", tmp_path / "again"
+    shutil.copytree(RUN, version, ignore=shutil.ignore_patterns("checkpoints", "adapter"))
+    shutil.copytree(RUN / "adapter", version, dirs_exist_ok=True)
+    shutil.copytree("tasks", version / "tasks")
+    shutil.copy(EXPECTED, version / "expected.json")
+    commands = trained(monkeypatch, again)
+    made = reproduction.training(target.find(str(version), "training"), again)
+    assert made.verdict == "reproduced", render(made)
+    assert commands[0][2:] == [str(again / "recipe.yaml"), "--output", str(again)]
+    assert recipes.find_tasks(again) == recipes.find_tasks(again / "recipe.yaml") == again / "tasks"
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,25 @@
-"""What a stranger finds out about a published number without a model: that it comes out again, or which file is wrong."""
+"""What a stranger finds out about a published number without a model: it comes out again, or which file is wrong."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from finished import edit_json, edit_yaml, make_run
+from finished import BASE, COMMIT, edit_json, edit_yaml, make_run
+from local_hub import LocalHub
 
 from osler import difference, expected, reproduction, results, target, verdict
 from osler import recipe as recipes
 from osler.difference import Difference
 from osler.errors import InputError
-from osler.manifest import read_json, sha256_file
+from osler.manifest import fingerprint, read_json, sha256_file
 from osler.run import Run, merged_name, tuned_name
+from osler.sections import BaseSection
 from osler.target import Target
 from osler.verdict import Figure, Reproduction
 
@@ -131,13 +133,21 @@ def of_first_record(path: Path) -> None:
         ("manifest.json", edited(adapter_sha256="0" * 64), "adapter_model.safetensors (sha256 in manifest.json)"),
         ("manifest.json", edited(rows_out=23), "data_report.json, rows_out (in manifest.json)"),
         ("data_report.json", edited(tokens__total=999), "data_report.json, tokens_a_pass (in manifest.json)"),
-        ("data_report.json", edited(contamination__splits__test__n=23), "data_report.json, contamination of test (in results.json)"),
+        (
+            "data_report.json",
+            edited(contamination__splits__test__n=23),
+            "data_report.json, contamination of test",
+        ),
         ("results.json", of_first_record, "results.json, records, 0, systems, majority, metrics, mrr, low"),
         ("tasks/made_up/prompt.jinja", flip, "tasks/made_up/prompt.jinja"),
         ("tasks/made_up/task.yaml", edited(system="Be brief."), "system: in task.yaml"),
         ("tasks/made_up/task.yaml", edited(source__revision="1" * 40), "tasks/made_up/task.yaml, revision"),
         ("expected.json", edited(tolerance__test__accuracy=0.9), "expected.json, tolerance"),
-        ("expected.json", edited(splits__test__systems__majority__mrr__value=0.9), "expected.json, test, majority, mrr"),
+        (
+            "expected.json",
+            edited(splits__test__systems__majority__mrr__value=0.9),
+            "expected.json, test, majority",
+        ),
         ("README.md", lambda path: path.write_text("# Another"), "README.md (sha256 in SHA256SUMS)"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -195,7 +205,7 @@ def test_what_cannot_be_reproduced_is_refused_in_a_line_that_says_the_way_out(
     with pytest.raises(InputError, match=r"tiny\.yaml: changed since its results were recorded"):
         target.find("recipes/tiny.yaml", "training").expected()
     shutil.rmtree(run)
-    with pytest.raises(InputError, match="--scores needs a run of it.*take --training, or name the repository"):
+    with pytest.raises(InputError, match=r"--scores needs a run of it.*take --training, or name the repository"):
         target.find("recipes/tiny.yaml", "scores")
 
 
@@ -283,3 +293,71 @@ def test_trained_again_the_tuned_model_has_the_spread_and_a_classifier_has_none(
     assert of["majority", "accuracy"].tolerance == 0.0
     assert [(other.what, other.content) for other in others] == [("base_model, test, accuracy", False)]
     assert not any(figure.system == "base_model" for figure in figures)
+
+
+# ── a version on the Hub ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def hub(published: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A Hub with the published version; nothing else of the project is within reach."""
+    with LocalHub.serve(tmp_path / "hub") as served:
+        served.push("jane/tiny", files_of(published.folder), tag="v1.0.0")
+        served.connect(monkeypatch)
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        monkeypatch.delenv("OSLER_DATA_DIR", raising=False)
+        yield served
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_stranger_computes_the_scores_of_a_published_version_again(hub: LocalHub) -> None:
+    found = target.find("jane/tiny@v1.0.0", "scores")
+    assert (found.revision, found.commit) == ("v1.0.0", hub.repository("jane/tiny").tags["v1.0.0"])
+    made = reproduction.scores(found)
+    assert made.verdict == "reproduced", verdict.render(made)
+    assert made.to_dict()["commit"] == found.commit
+    assert target.find("jane/tiny", "scores").revision == "main", "without a revision the newest"
+
+
+def test_a_file_that_was_exchanged_on_the_hub_is_named(hub: LocalHub, published: Run) -> None:
+    name = f"predictions/made_up-test-{TUNED}.jsonl"
+    flip(published.folder / name)
+    hub.push("jane/tiny", files_of(published.folder), tag="v1.0.1")
+    made = reproduction.scores(target.find("jane/tiny@v1.0.1", "scores"))
+    assert made.verdict == "differs"
+    assert made.decisive is not None
+    assert made.decisive.what == f"{name} (sha256 in results.json)"
+
+
+def test_what_the_hub_does_not_have_or_does_not_give_is_one_line(hub: LocalHub) -> None:
+    with pytest.raises(InputError, match=r"jane/tiny@v9\.9\.9: no recipe or run .* and: jane/tiny@v9\.9\.9: "):
+        target.find("jane/tiny@v9.9.9", "scores")
+    with pytest.raises(InputError, match="jane/nothing: no recipe or run directory of this name is here, and: "):
+        target.find("jane/nothing", "scores")
+
+
+def test_a_gated_base_and_missing_data_are_named_before_anything_is_loaded(
+    hub: LocalHub, published: Run, tiny_base: BaseSection
+) -> None:
+    hub.push(BASE, files_of(Path(tiny_base.model)), branch=COMMIT, gated=True)
+    found = target.find("jane/tiny@v1.0.0", "predictions")
+    with pytest.raises(InputError, match=f"cannot get the base model {BASE}@{COMMIT}: .*`hf auth login` for a gated"):
+        reproduction.predictions(found)
+    hub.repository(BASE).gated = False
+    made = reproduction.predictions(found)
+    assert made.decisive is not None
+    assert made.decisive.what == "base model (fingerprint)"
+    assert made.answers == []
+    with pytest.raises(InputError, match=f"osler/made-up@{'0' * 40}: test.jsonl is not in the local cache and the Hub"):
+        reproduction.predictions(found_with(published, tiny_base))
+
+
+def found_with(published: Run, base: BaseSection) -> Target:
+    """The version, as if it had been made of ``base``."""
+    edit_json(published.manifest, base__fingerprint=fingerprint(Path(base.model)), chat_template_sha256=None)
+    (published.folder / "expected.json").unlink()
+    return target.find(str(published.folder), "predictions")

@@ -131,8 +131,10 @@ def _tasks(
     for name, sha256 in prompts.items():
         content = read_yaml(tasks / name / "task.yaml")
         prompt = Prompt((tasks / name / content["prompt"]).read_text(encoding="utf-8"), content.get("system"))
-        yield f"tasks/{name}/{content['prompt']} and system: in task.yaml (sha256 in manifest.json)", sha256, (
-            prompt.sha256
+        yield (
+            f"tasks/{name}/{content['prompt']} and system: in task.yaml (sha256 in manifest.json)",
+            sha256,
+            (prompt.sha256),
         )
     content = read_yaml(tasks / recipe.task.name / "task.yaml")
     where = f"tasks/{recipe.task.name}/task.yaml"

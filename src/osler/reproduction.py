@@ -201,8 +201,8 @@ def _of_cases(task: Task, split: str, published: Path) -> list[Difference]:
 def training(target: Target, folder: Path, config_file: Path | None = None) -> Reproduction:
     """Train the recipe again in ``folder``, evaluate that run and compare it with the expected file.
 
-    That is ``scripts/train.py`` (by ``accelerate launch`` where there is a ``config_file``) and ``scripts/evaluate.py``;
-    killed, they go on where they were. Before the first of them, base, template, prompt and training data are compared
+    That is ``scripts/train.py``, by ``accelerate launch`` where there is a ``config_file``, and ``scripts/evaluate.py``.
+    Killed, they go on where they were. Before the first of them, base, template, prompt and training data are compared
     with those of the publication: where they differ, nothing is trained.
 
     Raises:

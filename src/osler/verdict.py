@@ -114,7 +114,8 @@ def render(made: Reproduction) -> str:
 def _answers(of: Agreement) -> str:
     moved = of.max_probability_difference
     by = "" if moved is None else f", probabilities differ by {moved:.1e} at most"
-    return f"{of.split}, {of.system}: {of.same_ranking} of {of.n} rankings are the same{by}{f'; {of.first}' * bool(of.first)}"
+    by += "" if of.first is None else f"; {of.first}"
+    return f"{of.split}, {of.system}: {of.same_ranking} of {of.n} rankings are the same{by}"
 
 
 def _reason(made: Reproduction) -> str:

@@ -23,8 +23,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", help="a recipe, a run directory, or USER/NAME[@REVISION]")
     depths = parser.add_mutually_exclusive_group(required=True)
-    for depth in ("scores", "predictions", "training"):
-        depths.add_argument(f"--{depth}", dest="depth", action="store_const", const=depth)
+    depths.add_argument("--scores", dest="depth", action="store_const", const="scores")
+    depths.add_argument("--predictions", dest="depth", action="store_const", const="predictions")
+    depths.add_argument("--training", dest="depth", action="store_const", const="training")
     parser.add_argument("--output", type=Path, help="a folder (default: reproductions/<name>/<version>/<depth>)")
     parser.add_argument("--config_file", type=Path, help="train by `accelerate launch` with this configuration")
     arguments = parser.parse_args()

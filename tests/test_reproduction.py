@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -343,11 +344,13 @@ def test_what_the_hub_does_not_have_or_does_not_give_is_one_line(hub: LocalHub) 
 def test_a_gated_base_and_missing_data_are_named_before_anything_is_loaded(
     hub: LocalHub, published: Run, tiny_base: BaseSection
 ) -> None:
-    hub.push(BASE, files_of(Path(tiny_base.model)), branch=COMMIT, gated=True)
+    pushed = hub.push(BASE, files_of(Path(tiny_base.model)), gated=True)
+    base = hub.repository(BASE)
+    base.commits[COMMIT] = replace(base.commits[pushed], oid=COMMIT)  # the one that the recipe pins
     found = target.find("jane/tiny@v1.0.0", "predictions")
     with pytest.raises(InputError, match=f"cannot get the base model {BASE}@{COMMIT}: .*`hf auth login` for a gated"):
         reproduction.predictions(found)
-    hub.repository(BASE).gated = False
+    base.gated = False
     made = reproduction.predictions(found)
     assert made.decisive is not None
     assert made.decisive.what == "base model (fingerprint)"

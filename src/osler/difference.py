@@ -11,7 +11,7 @@ from typing import Any
 
 from osler import expected as recorded
 from osler.expected import METRICS
-from osler.manifest import fingerprint, read_json, read_record, sha256_file
+from osler.manifest import fingerprint, read_record, sha256_file
 from osler.recipe import Recipe
 from osler.run import Run, merged_name, tuned_name
 from osler.schema import read_yaml
@@ -90,7 +90,7 @@ def of_files(run: Run, recipe: Recipe) -> list[Difference]:
     Weights and the chat template are looked at where they are there, results where the run was evaluated. Raises
     :class:`~osler.errors.InputError` where the manifest or the data report is not there.
     """
-    manifest = read_record(run.manifest, "recipe.sha256", "prompt_sha256", "environment", "threads")
+    manifest = read_record(run.manifest, "recipe.sha256", "prompt_sha256")
     report = read_record(run.data_report, "truncated", "tokens.total", "labels", "contamination.splits")
     results = read_record(run.results, "records") if run.results.is_file() else {"records": []}
     own = counts(report)
@@ -180,7 +180,7 @@ def _overlaps(report: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator
 def of_expected(path: Path, recipe: Recipe, results: Mapping[str, Any]) -> list[Difference]:
     """Where the expected file at ``path`` is not that of ``recipe``, contradicts itself, or gives other figures than
     ``results`` for the very same predictions."""
-    expected, tuned = read_json(path), tuned_name(recipe)
+    expected, tuned = read_record(path, "recipe_sha256", "tolerance", "seeds", "splits"), tuned_name(recipe)
     pairs: list[tuple[str, Any, Any]] = [
         (f"{recipe.path} (sha256 in {path.name})", expected["recipe_sha256"], recipe.sha256)
     ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from transformers import PreTrainedTokenizerBase
 
 from osler.errors import InputError
@@ -94,7 +95,9 @@ class Prompt:
 
 @functools.cache
 def _compiled(template: str) -> jinja2.Template:
-    return jinja2.Template(template, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    # Sandboxed, because a published version brings its template along, and nothing downloaded is executed.
+    settings = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return settings.from_string(template)
 
 
 def completion(tokenizer: PreTrainedTokenizerBase, label: str) -> list[int]:

@@ -140,11 +140,12 @@ def predictions(target: Target) -> Reproduction:
     chosen = task.load(recipes.find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
     here = {"environment": environment(), "threads": torch.get_num_threads(), **_pinned(recipe, chosen)}
     found = difference.of_manifests(target.manifest(), here)
-    records = [record for record in published["records"] if chosen.source.split(record["split"])]
-    for split in (record["split"] for record in records):
-        found += _of_cases(chosen, split, run.answers(chosen.name, split, tuned_name(recipe)))
     if any(of.content for of in found):
         return Reproduction(target, "predictions", found)
+    records = [record for record in published["records"] if chosen.source.split(record["split"])]
+    other = [_of_cases(chosen, r["split"], run.answers(chosen.name, r["split"], tuned_name(recipe))) for r in records]
+    if any(other):
+        return Reproduction(target, "predictions", [*found, *(case for of_split in other for case in of_split)])
     systems = [name for name in (tuned_name(recipe), merged_name(recipe)) if name in published["records"][0]["systems"]]
     with tempfile.TemporaryDirectory() as folder:
         again = Run(Path(folder))
@@ -201,9 +202,9 @@ def _of_cases(task: Task, split: str, published: Path) -> list[Difference]:
 def training(target: Target, folder: Path, config_file: Path | None = None) -> Reproduction:
     """Train the recipe again in ``folder``, evaluate that run and compare it with the expected file.
 
-    That is ``scripts/train.py``, by ``accelerate launch`` where there is a ``config_file``, and ``scripts/evaluate.py``.
-    Killed, they go on where they were. Before the first of them, base, template, prompt and training data are compared
-    with those of the publication: where they differ, nothing is trained.
+    That is ``scripts/train.py``, by ``accelerate launch`` where there is a ``config_file``, then
+    ``scripts/evaluate.py``. Killed, they go on where they were. Before the first of them, base, template, prompt and
+    training data are compared with those of the publication: where they differ, nothing is trained.
 
     Raises:
         InputError: there is no expected file ("not run yet"), it is of another recipe, or ``folder`` is the run itself

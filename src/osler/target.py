@@ -42,7 +42,10 @@ class Target:
         assert self.run is not None, "find() gives every depth but training a run"
         if not self.run.results.is_file():
             raise InputError(f"{self.run.results}: is not there, so no number is to be had: run scripts/evaluate.py")
-        return self.run, read_record(self.run.results, "resamples", "seed", "records")
+        results = read_record(self.run.results, "resamples", "seed", "records")
+        if not results["records"]:
+            raise InputError(f"{self.run.results}: has no records in it: run scripts/evaluate.py again")
+        return self.run, results
 
     def expected(self) -> dict[str, Any]:
         """The expected file. Raises :class:`InputError` where there is none, or it is of another recipe."""
@@ -63,7 +66,7 @@ class Target:
     def manifest(self) -> dict[str, Any]:
         """The manifest of what was published; of expected files from before they held one, as much as they say."""
         if self.run is not None:
-            return read_record(self.run.manifest, "environment")
+            return read_record(self.run.manifest, "environment.packages")
         expected = self.expected()
         before = {"packages": expected["packages"], **expected["hardware"]}
         return dict(expected.get("manifest") or {"environment": before, "threads": expected["threads"]})

@@ -214,7 +214,7 @@ def first_of_json(was: Any, now: Any, where: str) -> Difference | None:
         keys = [*was, *(key for key in now if key not in was)]
         items: Iterable[tuple[Any, Any, Any]] = ((key, was.get(key), now.get(key)) for key in keys)
     elif isinstance(was, list) and isinstance(now, list):
-        items = ((place, *pair) for place, pair in enumerate(zip_longest(was, now)))
+        items = ((place, before, after) for place, (before, after) in enumerate(zip_longest(was, now)))
     else:
         return None if was == now else Difference(where, was, now)
-    return next((found for key, *pair in items if (found := first_of_json(*pair, f"{where}, {key}"))), None)
+    return next((found for key, *of in items if (found := first_of_json(of[0], of[1], f"{where}, {key}"))), None)

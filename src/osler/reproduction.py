@@ -25,7 +25,7 @@ from osler import recipe as recipes
 from osler.difference import Difference
 from osler.errors import InputError
 from osler.expected import METRICS
-from osler.manifest import environment, fingerprint, read_json, read_record
+from osler.manifest import environment, fingerprint, read_json, read_record, sha256_file
 from osler.prediction_file import Prediction, read_predictions
 from osler.recipe import Recipe
 from osler.run import Run, merged_name, tuned_name
@@ -62,7 +62,8 @@ def scores(target: Target) -> Reproduction:
             if again.read_bytes() != run.results.read_bytes():
                 where = run.results.name
                 first = difference.first_of_json(published, read_json(again), where)
-                found.append(first or Difference(f"{where}, spacing", "other", "ours"))
+                layout = Difference(f"{where}, spacing, order or nulls", sha256_file(run.results), sha256_file(again))
+                found.append(first or layout)
     here = {"environment": environment()}  # taken last: by now it is known whether there is a GPU
     return Reproduction(target, "scores", difference.of_manifests(target.manifest(), here) + found, figures)
 

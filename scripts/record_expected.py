@@ -4,7 +4,8 @@
 scripts/record_expected.py RECIPE RUN [RUN…]   writes RECIPE's expected file, then the tables
 scripts/record_expected.py                     only the tables
 
-The first RUN is of RECIPE as it stands; the others differ from it in train.seed only, and give the spread over seeds.
+The first RUN is of RECIPE as it stands. The others are of another train.seed, machine or number of threads and no other
+difference; from three runs on, their spread is the tolerance that scripts/reproduce.py allows.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from project import make
@@ -20,17 +21,18 @@ ENVIRONMENT |= {"memory_bytes": 1, "gpus": []}
 HASHES = {"tiny-made-up@1.0.0": "ab"}
 
 
-def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: str) -> Run:
-    """A run directory as training and evaluation leave it, with made-up figures."""
+def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: str, **machine: Any) -> Run:
+    """A run directory as training and evaluation leave it, with made-up figures; ``machine`` is of its environment."""
     run = Run(folder / f"run-{seed}-{accuracy}")
+    threads = machine.pop("threads", 2)
     recipe = recipes.load(path, [f"train.seed={seed}", *overrides])
     run.open(recipe)
     write_json(
         run.manifest,
         {
             "seed": seed,
-            "environment": ENVIRONMENT,
-            "threads": 2,
+            "environment": ENVIRONMENT | machine,
+            "threads": threads,
             "train_seconds": 90.0,
             "peak_memory_bytes": {"host": 2_340_000_000},
         },
@@ -126,16 +128,53 @@ def test_a_new_seed_is_within_tolerance_95_times_in_100() -> None:
     figures = norm.rvs(0.6, 0.03, size=(4000, 4), random_state=0)
     within = 0
     for *recorded, new in figures.tolist():
-        tolerance = expected._tolerance([{"test": {"accuracy": value}} for value in recorded])["test"]["accuracy"]
-        within += abs(new - sum(recorded) / 3) <= tolerance
+        tolerance = expected.tolerance([{"test": {"accuracy": value}} for value in recorded], {"test": 1_000_000})
+        assert tolerance is not None
+        within += abs(new - sum(recorded) / 3) <= tolerance["test"]["accuracy"]
     assert 0.94 < within / len(figures) < 0.96
+
+
+def test_the_same_seed_on_other_machines_is_a_spread_too(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    runs = [
+        evaluated(tmp_path, path, 0, 0.40),
+        evaluated(tmp_path, path, 0, 0.44, threads=1),
+        evaluated(tmp_path, path, 0, 0.48, cpu="another CPU"),
+        evaluated(tmp_path, path, 1, 0.60),
+    ]
+    written = read_json(expected.record(runs, path))
+    told = [(run["seed"], run["threads"], run["cpu"], run["values"]["test"]["accuracy"]) for run in written["runs"]]
+    assert told == [(0, 2, "a CPU", 0.40), (0, 1, "a CPU", 0.44), (0, 2, "another CPU", 0.48), (1, 2, "a CPU", 0.60)]
+    # By hand: t(0.975, 3 degrees) = 3.1824, s = 0.0864, √(5/4) = 1.1180.
+    assert written["tolerance"]["test"]["accuracy"] == pytest.approx(3.1824 * 0.08641 * 1.1180, abs=2e-4)
+    assert expected.mean_over_runs(written, "test", "accuracy") == pytest.approx(0.48)
+    assert {seed: of["test"]["accuracy"] for seed, of in written["seeds"].items()} == {"0": 0.40, "1": 0.60}
+    assert "| 0.500 (0.400–0.600, 2) |" in expected.overview(tmp_path), "that column is over seeds"
+    assert written["manifest"] == read_json(runs[0].manifest)
+
+
+def test_runs_that_agree_to_the_last_case_leave_room_for_one_case(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    runs = [evaluated(tmp_path / str(seed), path, seed, 0.5) for seed in (0, 1, 2)]
+    written = read_json(expected.record(runs, path))
+    assert 1 / 24 <= written["tolerance"]["test"]["accuracy"] < 1 / 24 + 1e-4
+
+
+def test_a_file_from_before_there_were_runs_is_read_by_its_seeds(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    recorded = expected.record([evaluated(tmp_path, path, seed, 0.4 + 0.1 * seed) for seed in (0, 1)], path)
+    content = read_json(recorded)
+    del content["runs"], content["manifest"]
+    write_json(recorded, content)
+    assert expected.mean_over_runs(read_json(recorded), "test", "accuracy") == pytest.approx(0.45)
+    assert "| 0.450 (0.400–0.500, 2) |" in expected.overview(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("seeds", "override", "says"),
     [
         ((1,), [], "is not a run of"),  # the first run is the recipe's own
-        ((0, 0), [], "seed 0 is there already"),
+        ((0, 0), [], "seed 0 is there already, on 2 threads of such a machine"),
         ((0, 1), ["train.learning_rate=0.5"], "is not a run of"),
         ((0, 1), ["evaluation.resamples=7"], "evaluates something else now"),
     ],

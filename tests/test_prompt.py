@@ -85,6 +85,11 @@ def test_what_a_patient_says_is_no_template(tokenizer: PreTrainedTokenizerBase) 
     assert f"user\n{said}\nDiagnosis?" in tokenizer.decode(ASK.encode(tokenizer, said))
 
 
+def test_a_strangers_template_reaches_nothing_but_the_text() -> None:
+    with pytest.raises(jinja2.exceptions.SecurityError):
+        Prompt("{{ text.__class__.__mro__[1].__subclasses__() }}", None).messages("fever")
+
+
 def test_the_last_newline_of_a_template_is_part_of_the_question() -> None:
     assert Prompt("{{ text }}\n\n", None).messages(TEXT) == [{"role": "user", "content": f"{TEXT}\n\n"}]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from transformers import PreTrainedTokenizerBase
 
 from osler.errors import InputError
@@ -94,7 +95,9 @@ class Prompt:
 
 @functools.cache
 def _compiled(template: str) -> jinja2.Template:
-    return jinja2.Template(template, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    # Sandboxed, because a published version brings its template along, and nothing downloaded is executed.
+    settings = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return settings.from_string(template)
 
 
 def completion(tokenizer: PreTrainedTokenizerBase, label: str) -> list[int]:
@@ -105,3 +108,8 @@ def completion(tokenizer: PreTrainedTokenizerBase, label: str) -> list[int]:
 def completions(tokenizer: PreTrainedTokenizerBase, labels: Mapping[str, str]) -> dict[str, list[int]]:
     """Label id → token ids of its answer, for a panel's label ids and texts."""
     return {label: completion(tokenizer, text) for label, text in labels.items()}
+
+
+def chat_template_sha256(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Hash of what turns a conversation into text; None for a tokenizer that has no such template."""
+    return sha256_text(tokenizer.get_chat_template()) if tokenizer.chat_template else None

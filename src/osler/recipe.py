@@ -161,7 +161,8 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def find_tasks(path: Path) -> Path:
-    """The ``tasks`` folder that a recipe means: beside or above it, else in the working directory.
+    """The ``tasks`` folder that a recipe, or a run directory, means: in, beside or above it, else in the working
+    directory.
 
     Raises:
         InputError: there is none.
@@ -173,7 +174,9 @@ def find_tasks(path: Path) -> Path:
 
 
 def _root(path: Path, pattern: str) -> Path | None:
-    return next((root for root in [*path.resolve().parents, Path.cwd()] if any(root.glob(pattern))), None)
+    here = Path(os.path.abspath(path))  # not resolve(): in the Hub's cache a file is a link to a blob far away
+    itself = [here] if os.path.isdir(here) else []
+    return next((root for root in [*itself, *here.parents, Path.cwd()] if any(root.glob(pattern))), None)
 
 
 def _shipped(path: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from osler import recipe as recipes
 from osler.data import IGNORED, TrainingData, build
 from osler.errors import InputError
 from osler.manifest import environment, fingerprint, peak_memory_bytes, read_record, write_json
+from osler.prompt import chat_template_sha256
 from osler.recipe import Recipe
 from osler.run import Run, mark_complete
 from osler.trie import LabelTrie
@@ -269,9 +270,11 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
     if leading:
         if earlier := run.set_aside():
             print(f"predictions and results of an earlier training are in {earlier} now")
-        write_json(
-            run.manifest, _manifest(recipe, data, started_in, {**figures, "adapter_sha256": fingerprint(run.adapter)})
-        )
+        written = {
+            "adapter_sha256": fingerprint(run.adapter),
+            "chat_template_sha256": chat_template_sha256(tokenizer),
+        }
+        write_json(run.manifest, _manifest(recipe, data, started_in, {**figures, **written}))
         print(
             f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
             f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter}"

@@ -37,7 +37,7 @@ _OF_PATIENTS = ("name label", "reversed beside number", "name beside number", "c
 
 @dataclass(frozen=True)
 class Finding:
-    """``what`` was found in ``file`` (a path inside the folder), ``place`` is where in it; ``shown`` is its beginning."""
+    """``what`` was found in ``file``, a path inside the folder, at ``place`` in it; ``shown`` is how it begins."""
 
     file: str
     place: str

@@ -37,7 +37,7 @@ _OF_PATIENTS = ("name label", "reversed beside number", "name beside number", "c
 
 @dataclass(frozen=True)
 class Finding:
-    """``what`` was found in ``file`` (a path inside the folder), ``place`` is where in it; ``shown`` is its beginning."""
+    """``what`` was found in ``file`` (its path in the folder), ``place`` is where in it, ``shown`` its beginning."""
 
     file: str
     place: str

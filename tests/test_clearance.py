@@ -135,7 +135,11 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
             "majority.jsonl: is missing",
         ),
         ("recipe", _recipe(train__learning_rate=0.02), "recipe.yaml: not what was trained with"),
-        ("recipe", _manifest(recipe={"sha256": "6" * 64}), "in manifest.json 666666666666"),
+        (
+            "recipe",
+            _manifest(recipe={"sha256": "6" * 64}),
+            "recipe.run_sha256 is missing (an earlier Osler wrote it), and",
+        ),
         ("recipe", _prompt, "prompt.jinja: not the prompt that was trained with"),
         ("pins", _local_base, "is a folder of this machine"),
         ("pins", _task(source__revision="main"), "source.revision: main pins nothing"),
@@ -143,7 +147,7 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         (
             "parity",
             lambda run: shutil.rmtree(run.merged),
-            "merged: no merged model: run scripts/evaluate.py RUN --merged",
+            "merged: no merged model: run scripts/evaluate.py ",
         ),
         ("parity", _record(parity=None), "test: the merged model was not compared with the adapter"),
         (

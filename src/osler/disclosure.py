@@ -37,7 +37,7 @@ _OF_PATIENTS = ("name label", "reversed beside number", "name beside number", "c
 
 @dataclass(frozen=True)
 class Finding:
-    """``what`` was found in ``file``, a path inside the folder, at ``place`` in it; ``shown`` is how it begins."""
+    """``what`` was found in ``file`` (its path in the folder), ``place`` is where in it, ``shown`` its beginning."""
 
     file: str
     place: str
@@ -119,11 +119,11 @@ def _texts(path: Path, name: str) -> Iterator[_Text]:
         for place, text in _strings(json.loads(content)):
             yield _Text(name, place, text)
     elif path.suffix == ".html":
-        line = 1
+        at = 1
         for node in re.split(r"(?s)(<style\b.*?</style>|<[^>]*>)", content):  # cells of a table are no one number
             if node.strip() and not node.startswith("<"):
-                yield _Text(name, f"line {line}", html.unescape(node.strip()))
-            line += node.count("\n")
+                yield _Text(name, f"line {at}", html.unescape(node.strip()))
+            at += node.count("\n")
     else:
         for number, text in enumerate(content.splitlines(), 1):
             if text.strip():

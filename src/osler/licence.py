@@ -74,7 +74,7 @@ def of_base(model: str, revision: str | None) -> str | None:
     folder = Path(model).expanduser()
     card = folder / "README.md" if folder.is_dir() else try_to_load_from_cache(model, "README.md", revision=revision)
     if isinstance(card, (str, Path)) and Path(card).is_file():
-        stated = ModelCard.load(Path(card), ignore_metadata_errors=True).data.license
+        stated = ModelCard.load(Path(card), ignore_metadata_errors=True).data.to_dict().get("license")
         if isinstance(stated, str):
             return stated
     return next((licence for family, licence in BASES.items() if model.startswith(family)), None)

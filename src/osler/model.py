@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from accelerate.utils import parse_flag_from_env
@@ -110,7 +110,7 @@ def load_base(base: BaseSection, device_map: str | dict[str, Any] | None = None)
     return model
 
 
-def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any] | None = None) -> PeftModel:
+def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
     """Load the base model with the adapter in folder ``adapter`` on it, frozen, in evaluation mode.
 
     Raises:
@@ -126,7 +126,7 @@ def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any
         dtypes = {name: saved.get_tensor(name).dtype for name in saved.keys()}  # noqa: SIM118 (not a dict)
     for name, parameter in model.named_parameters():
         parameter.data = parameter.data.to(dtypes.get(name.replace(".default", ""), parameter.dtype))
-    return model
+    return cast(PreTrainedModel, model)  # PEFT's model hands on everything of it, but is no subclass
 
 
 def check_targets(base: BaseSection, lora: Mapping[str, Any], where: str) -> None:

@@ -149,9 +149,6 @@ def predictions(target: Target) -> Reproduction:
         return Reproduction(target, "predictions", [*found, *(case for of_split in other for case in of_split)])
     systems = [name for name in (tuned_name(recipe), merged_name(recipe)) if name in published["records"][0]["systems"]]
 
-    def tuned() -> Any:
-        return model.load_tuned(recipe.base, run.adapter, device_map)
-
     with tempfile.TemporaryDirectory() as folder:
         again = Run(Path(folder))
         prediction.run(
@@ -160,7 +157,7 @@ def predictions(target: Target) -> Reproduction:
             chosen,
             [record["split"] for record in records],
             None,
-            tuned=tuned,
+            tuned=lambda: model.load_tuned(recipe.base, run.adapter, device_map),
             base=lambda: model.load_base(recipe.base, device_map),
             tokenizer=model.load_tokenizer(recipe.base),
             systems=systems,

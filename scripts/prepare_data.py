@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from osler import data_report, dataset_card, licenses, preparation, reading, scaffold
+from osler import data_report, dataset_card, licence, preparation, reading, scaffold
 from osler.errors import InputError, exit_status
 from osler.manifest import write_atomically
 from osler.workspace import check_apart
@@ -46,7 +46,7 @@ def main() -> int:
     if arguments.max_rejected < 0:
         raise InputError(f"--max-rejected {arguments.max_rejected}: at least 0")
     if arguments.license:
-        licenses.check(arguments.license, "--license")
+        licence.check(arguments.license, "--license")
     name = (arguments.name or arguments.output.resolve().name).replace("-", "_")
     scaffold.check_name(name)
     key = preparation.read_key(arguments.deidentify) if arguments.deidentify else None

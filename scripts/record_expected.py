@@ -25,14 +25,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", nargs="?", type=Path, help="a recipe")
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="evaluated run directories of it")
+    parser.add_argument("--reproduction", nargs="+", type=Path, metavar="FILE", default=[], help="reproduction.json")
     arguments = parser.parse_args()
-    if arguments.recipe and not arguments.runs:
+    if arguments.recipe and not arguments.runs and not arguments.reproduction:
         raise InputError(f"{arguments.recipe}: name the run directories to record, too")
     if arguments.runs:
         print(f"wrote {expected.record([Run(run) for run in arguments.runs], arguments.recipe)}")
+    for path in arguments.reproduction:
+        print(f"{path}: into {expected.record_reproduction(path, arguments.recipe)}")
     expected.fill(ROOT / "recipes" / "README.md", expected.overview(ROOT))
     if expected.path_of(DEMO).is_file():
-        expected.fill(ROOT / "README.md", expected.details(DEMO))
+        expected.fill(ROOT / "README.md", expected.details(DEMO), expected.reproductions(ROOT))
     return 0
 
 

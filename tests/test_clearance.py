@@ -344,12 +344,12 @@ def test_diseases_publications_hashes_and_models_are_no_persons(run: Run, folder
 def test_where_nobody_can_look_for_identifiers_nothing_is_published(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from osler import preparation
+    from osler import pseudonyms
 
     def missing(key: str) -> None:
         raise InputError("de-identification needs the extra `deid`: pip install 'osler[deid]'")
 
-    monkeypatch.setattr(preparation, "deidentifier", missing)
+    monkeypatch.setattr(pseudonyms, "deidentifier", missing)
     (text,) = clearance.identifiers(folder, run.recipe())
     assert "nobody looked for identifiers of persons" in text
     assert "pip install 'osler[deid]'" in text

@@ -212,3 +212,48 @@ def test_a_baseline_the_recipe_lists_and_nobody_recorded_is_named(tmp_path: Path
     write_json(recorded, content)
     with pytest.raises(InputError, match=r"test has no majority, which .* lists: start scripts/train.py"):
         expected.details(path)
+
+
+def reproduced(folder: Path, recipe_sha256: str, verdict: str = "reproduced") -> Path:
+    """A reproduction.json with two figures, one of them inside."""
+    answers = [{"n": 24, "same_ranking": 23, "max_probability_difference": 2e-6}]
+    write_json(
+        path := folder / "reproduction.json",
+        {
+            "depth": "predictions",
+            "recipe": {"sha256": recipe_sha256},
+            "environment": ENVIRONMENT,
+            "date": "2026-01-02",
+            "verdict": verdict,
+            "differences": [{"what": "threads", "was": 2, "now": 1, "content": False}],
+            "answers": answers,
+            "table": [{"inside": True}, {"inside": None}],
+        },
+    )
+    return path
+
+
+def test_what_came_of_a_reproduction_is_recorded_and_shown(tmp_path: Path, tiny_base: BaseSection) -> None:
+    recipe = make(tmp_path, tiny_base)
+    expected.record([evaluated(tmp_path, recipe, 0, 0.4)], recipe)
+    sha256 = recipes.load(recipe).sha256
+    expected.record_reproduction(reproduced(tmp_path, sha256, "missed"), recipe)
+    expected.record_reproduction(reproduced(tmp_path, sha256), recipe)
+    row = expected.reproductions(tmp_path).splitlines()[-1]
+    assert row == (
+        "| tiny | `--predictions` | **reproduced**, 2026-01-02 | 1 of 2 | 23 of 24 | 2.0e-06 | threads: 2, here 1 |"
+    )
+    with pytest.raises(InputError, match="of another recipe"):
+        expected.record_reproduction(reproduced(tmp_path, "0" * 64), recipe)
+
+
+def test_every_pair_of_marks_gets_its_table(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(f"a\n{expected.BEGIN}\nold\n{expected.END}\nb\n{expected.BEGIN}\n{expected.END}\nc\n")
+    expected.fill(page, "one", "two \\1")
+    expected.fill(page, "one", "two \\1")
+    assert page.read_text() == (
+        f"a\n{expected.BEGIN}\none\n{expected.END}\nb\n{expected.BEGIN}\ntwo \\1\n{expected.END}\nc\n"
+    )
+    with pytest.raises(InputError, match="2 times, not 1"):
+        expected.fill(page, "one")

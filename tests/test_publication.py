@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from osler.run import Run
 
 NAMES = {
     "README.md",
+    "SHA256SUMS",
     "chai.json",
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -65,6 +67,14 @@ def test_the_folder_has_what_a_reader_needs_and_nothing_else(run: Run) -> None:
     for file in files:
         path = folder / file.path
         assert (path.stat().st_size, sha256_file(path)) == (file.size, file.sha256)
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+    assert len((folder / "SHA256SUMS").read_text().splitlines()) == len(files) - 1, "all files but itself"
+
+
+def test_what_came_of_reproductions_is_published_beside_the_model(run: Run) -> None:
+    (run.folder / "reproduction-training.json").write_text("{}")
+    _, files = build(run)
+    assert "reproduction-training.json" in {file.path for file in files}
 
 
 def test_the_same_run_gives_the_same_bytes(run: Run) -> None:

@@ -75,9 +75,9 @@ def test_the_results_in_the_readme_are_those_of_the_demo() -> None:
     page, demo = ROOT / "README.md", ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
     if not expected.path_of(demo).is_file():
         pytest.skip("the demo's recipe has not been run yet")
-    assert page.read_text(encoding="utf-8") == expected.filled(page, expected.details(demo)), (
-        "README.md is out of date: run scripts/record_expected.py"
-    )
+    assert page.read_text(encoding="utf-8") == expected.filled(
+        page, expected.details(demo), expected.reproductions(ROOT)
+    ), "README.md is out of date: run scripts/record_expected.py"
 
 
 def test_the_paths_in_a_recipe_header_exist() -> None:

@@ -27,7 +27,8 @@ from osler.schema import read_yaml
 # Every file that a publication may have; * is within one folder.
 FILES = (
     "README.md chai.json figures/*.png report.html"
-    " recipe.yaml manifest.json data_report.json results.json robustness*.json expected.json predictions/*.jsonl"
+    " recipe.yaml manifest.json data_report.json results.json robustness*.json reproduction*.json expected.json"
+    " SHA256SUMS predictions/*.jsonl"
     " tasks/*/task.yaml tasks/*/*.jinja tasks/*/README.md"
     f" adapter_config.json {ADAPTER}"
     " merged/config.json merged/generation_config.json merged/merged_from.json"

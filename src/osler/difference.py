@@ -16,7 +16,6 @@ from osler.recipe import Recipe
 from osler.run import Run, merged_name, tuned_name
 from osler.schema import read_yaml
 
-SUMS = "SHA256SUMS"  # of a published version: what sha256sum writes, and `sha256sum -c` checks without Osler
 # What a manifest says that decides a number, in the order in which it is looked at.
 CONTENT = {
     "base.fingerprint": "base model (fingerprint)",
@@ -96,7 +95,7 @@ def of_files(run: Run, recipe: Recipe) -> list[Difference]:
     own = counts(report)
     return _of_pairs(
         [
-            *_sums(run.folder),
+            *_sums(run),
             (f"{recipe.path} (sha256 in manifest.json)", manifest["recipe"].get("run_sha256"), recipe.run_sha256),
             *((f"data_report.json, {key} (in manifest.json)", manifest.get(key), own[key]) for key in own),
             *_tasks(run.folder / "tasks", recipe, manifest, report),
@@ -107,11 +106,11 @@ def of_files(run: Run, recipe: Recipe) -> list[Difference]:
     )
 
 
-def _sums(folder: Path) -> Iterator[tuple[str, str, str | None]]:
-    if (folder / SUMS).is_file():
-        for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
+def _sums(run: Run) -> Iterator[tuple[str, str, str | None]]:
+    if run.sums.is_file():
+        for line in run.sums.read_text(encoding="utf-8").splitlines():
             sha256, _, name = line.partition("  ")
-            yield f"{name} (sha256 in {SUMS})", sha256, _sha256(folder / name)
+            yield f"{name} (sha256 in {run.sums.name})", sha256, _sha256(run.folder / name)
 
 
 def _sha256(path: Path) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 BINARY = (".safetensors", ".png", ".model")
 VOCABULARY = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+HASHES = "SHA256SUMS"  # which has nothing in it besides the names of the other files
 SHOWN = 3  # characters of what was found: enough to find it, too few to repeat it in a log
 
 SECRETS = {
@@ -103,7 +104,7 @@ class _Text:
 
 def _texts(path: Path, name: str) -> Iterator[_Text]:
     """The texts in a file; each is looked at by itself, so that one row's number stands beside no other row's name."""
-    if path.suffix in BINARY or path.name in VOCABULARY or path.is_symlink():
+    if path.suffix in BINARY or path.name in (*VOCABULARY, HASHES) or path.is_symlink():
         return
     content = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".jsonl":

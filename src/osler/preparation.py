@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from osler import data_report, duplicates, licenses
+from osler import data_report, duplicates, licence
 from osler.cleaning import USUAL, Cleaning, Step, spellings
 from osler.cleaning import steps as cleaning_steps
 from osler.errors import InputError
@@ -170,7 +170,7 @@ def of_task(
     if (kind := content["source"]["kind"]) in NO_ROWS:
         raise InputError(f"{folder.name}: has no rows to be prepared: {NO_ROWS[kind]}")
     if "license" in content:
-        licenses.check(content["license"], f"{path}: license")
+        licence.check(content["license"], f"{path}: license")
     _, steps = cleaning_of(path)
     from osler import task  # imports transformers
 

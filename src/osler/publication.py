@@ -58,11 +58,20 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
         predictions = _predictions(run, results, part)
         report.write(part / run.results.name, results, predictions)  # anew, without the texts of the cases
         _card(Run(part), repo_id, recipe.version, about, allowed)
+        files = _hashed(part)
+        write_atomically(Run(part).sums, "".join(f"{file.sha256}  {file.path}\n" for file in files))
         if folder.is_dir():
             shutil.rmtree(folder)
         os.replace(part, folder)
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [File(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_file(path)) for path in paths]
+    return sorted([*files, _file(folder, Run(folder).sums)], key=lambda file: file.path)
+
+
+def _hashed(folder: Path) -> list[File]:
+    return [_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def _file(folder: Path, path: Path) -> File:
+    return File(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_file(path))
 
 
 def prediction_files(run: Run, results: Mapping[str, Any]) -> dict[Path, str]:
@@ -100,8 +109,11 @@ def _files(folder: Path) -> list[Path]:
 def _records(run: Run, recipe: Recipe, part: Path) -> None:
     """What says how the weights came about and how good they are."""
     robustness = [run.robustness(recipe, split) for split in recipe.evaluation.splits]
-    for path in (run.folder / "recipe.yaml", run.manifest, run.results, *robustness):
-        if path.is_file() or path not in robustness:
+    reproductions = sorted(run.folder.glob("reproduction*.json"))
+    for path in (run.folder / "recipe.yaml", run.manifest, run.results):
+        _copy(path, part / path.name)
+    for path in (*robustness, *reproductions):
+        if path.is_file():
             _copy(path, part / path.name)
     write_json(part / run.data_report.name, _without_folders(read_json(run.data_report)))
     for path in sorted((recipes.find_tasks(recipe.path).parent / "recipes").rglob("*.expected.json")):

@@ -46,6 +46,11 @@ class Run:
         return self.folder / "merged"
 
     @property
+    def sums(self) -> Path:
+        """The sha256 of every file of a published version, as ``sha256sum -c`` reads it; a run directory has none."""
+        return self.folder / "SHA256SUMS"
+
+    @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 

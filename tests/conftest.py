@@ -64,6 +64,16 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> BaseSection:
     return save_tiny_base(tmp_path_factory.mktemp("tiny-base"))
 
 
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a finished, evaluated, merged run in it, runs/tiny-made-up/1.0.0; copy it to change anything."""
+    from finished import make_run
+
+    folder: Path = tmp_path_factory.mktemp("finished")
+    make_run(folder)
+    return folder
+
+
 def save_tiny_base(folder: Path) -> BaseSection:
     """Write the tiny base model into ``folder``."""
     import torch

@@ -176,23 +176,19 @@ def data_report(prompt: str, folder: Path) -> dict[str, Any]:
 
 def edit_json(path: Path, **values: Any) -> None:
     """Change what a JSON file says; ``a__b=1`` is the key ``b`` of the object ``a``."""
-    content = json.loads(path.read_text())
-    for key, value in values.items():
-        inside = content
-        *sections, last = key.split("__")
-        for section in sections:
-            inside = inside[section]
-        inside[last] = value
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(_changed(json.loads(path.read_text()), values)))
 
 
 def edit_yaml(path: Path, **values: Any) -> None:
     """As :func:`edit_json`."""
-    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(_changed(yaml.safe_load(path.read_text()), values), sort_keys=False))
+
+
+def _changed(content: Any, values: dict[str, Any]) -> Any:
     for key, value in values.items():
         inside = content
         *sections, last = key.split("__")
         for section in sections:
             inside = inside[section]
         inside[last] = value
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return content

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from finished import edit_json, edit_yaml, make_run
+from finished import edit_json, edit_yaml
 from safetensors.numpy import save_file
 
 from osler import clearance, disclosure, licence
@@ -21,17 +21,10 @@ from osler.run import Run
 HERE = Path("runs/tiny-made-up/1.0.0")
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("project")
-    make_run(folder)
-    return folder
-
-
 @pytest.fixture
-def run(project: Path, tmp_path: Path) -> Run:
+def run(finished_project: Path, tmp_path: Path) -> Run:
     """A copy, to be spoilt."""
-    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(finished_project, tmp_path, dirs_exist_ok=True)
     return Run(tmp_path / HERE)
 
 

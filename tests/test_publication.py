@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from finished import BASE, COMMIT, edit_json, make_run
+from finished import BASE, COMMIT, edit_json
 
 from osler import expected, publication
 from osler import recipe as recipes
@@ -41,17 +41,10 @@ NAMES = {
 }
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("project")
-    make_run(folder)
-    return folder
-
-
 @pytest.fixture
-def run(project: Path, tmp_path: Path) -> Run:
+def run(finished_project: Path, tmp_path: Path) -> Run:
     """A copy, to be spoilt."""
-    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(finished_project, tmp_path, dirs_exist_ok=True)
     return Run(tmp_path / "runs" / "tiny-made-up" / "1.0.0")
 
 

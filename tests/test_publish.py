@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from finished import edit_json, make_run
+from finished import edit_json
 from local_hub import LocalHub
 from project import ROOT, environment, make, script
 
@@ -24,17 +24,10 @@ from osler.run import Run, merged_name, tuned_name
 RUN = Path("runs/tiny-made-up/1.0.0")
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("project")
-    make_run(folder)
-    return folder
-
-
 @pytest.fixture
-def folder(project: Path, tmp_path: Path) -> Path:
+def folder(finished_project: Path, tmp_path: Path) -> Path:
     """A copy, to be spoilt."""
-    shutil.copytree(project, tmp_path / "copy")
+    shutil.copytree(finished_project, tmp_path / "copy")
     return tmp_path / "copy"
 
 

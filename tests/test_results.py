@@ -594,7 +594,7 @@ def test_the_weights_of_systems_that_answered_are_named(files: list[Path], tmp_p
 
 def test_the_tables_say_how_near_it_is_and_read_results_from_before(tmp_path: Path) -> None:
     scored = beside_its_merged_model(tmp_path, lambda row: moved(row, 2e-3), cases=1)
-    said = "MERGED IS ANOTHER MODEL: same first answer in 60 of 60, ranking in "
+    said = "MERGED MODEL DIFFERS: same first answer in 60 of 60, ranking in "
     for table in (tables.render_table(scored), tables.markdown_table(scored)):
         assert said in table
         assert "probabilities within 2.0e-03 (bound 0.001)" in table

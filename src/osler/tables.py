@@ -149,7 +149,7 @@ def merged(record: dict[str, Any]) -> list[str]:
     same = f"same first answer in {found['same_first_label']} of {found['n']}, ranking in {found['same_ranking']}"
     if found["max_probability_difference"] is not None:
         same += f"; probabilities within {found['max_probability_difference']:.1e} (bound {found['bound']:g})"
-    return [f"{'Merged' if found['holds'] else 'MERGED IS ANOTHER MODEL'}: {same}"]
+    return [f"{'Merged' if found['holds'] else 'MERGED MODEL DIFFERS'}: {same}"]
 
 
 def unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:

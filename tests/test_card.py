@@ -227,11 +227,12 @@ def test_weights_that_are_not_the_hubs_are_named(run: Run) -> None:
     assert said not in rendered(run)
 
 
-def rebase(run: Run, **base: Any) -> None:
-    """Change the section ``base`` of a run's recipe."""
+def rebase(run: Run, scorer: str = "label_trie", **base: Any) -> None:
+    """Change the section ``base`` of a run's recipe, and what it is scored with."""
     path = run.folder / "recipe.yaml"
     content = read_yaml(path)
-    path.write_text(dump_yaml({**content, "base": {**content["base"], **base}}))
+    evaluation = {**content["evaluation"], "scorer": scorer}
+    path.write_text(dump_yaml({**content, "base": {**content["base"], **base}, "evaluation": evaluation}))
 
 
 def test_the_merged_model_is_shown_beside_the_adapter_where_it_was_evaluated(written: Run, merged: Run) -> None:
@@ -363,17 +364,27 @@ def test_about_yaml_gives_what_it_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("quantization", [None, "nf4"])
 @pytest.mark.parametrize(
-    ("system", "template"),
-    [("", "{{ text }}\nDiagnosis?"), (None, "Findings: {{ text }}\n'Diagnosis' of {{ text }}?\n")],
+    ("system", "template", "scorer"),
+    [
+        ("", "{{ text }}\nDiagnosis?", "label_trie"),
+        (None, "Findings: {{ text }}\n'Diagnosis' of {{ text }}?\n", "label_likelihood"),
+    ],
 )
-def test_the_code_loads_what_was_published_and_asks_as_the_model_was_asked(
-    merged: Run, tmp_path: Path, tiny_base: BaseSection, quantization: str | None, system: str | None, template: str
+def test_the_code_gives_the_probabilities_that_were_published(
+    merged: Run,
+    tmp_path: Path,
+    tiny_base: BaseSection,
+    quantization: str | None,
+    system: str | None,
+    template: str,
+    scorer: str,
 ) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
 
     from osler import model
     from osler.prompt import Prompt
+    from osler.scoring import LabelScorer
 
     base = replace(tiny_base, quantization=quantization)
     adapter = get_peft_model(model.load_base(base), LoraConfig(target_modules="all-linear", init_lora_weights=False))
@@ -388,19 +399,33 @@ def test_the_code_loads_what_was_published_and_asks_as_the_model_was_asked(
     other.save_pretrained(published / "merged")
 
     run = copied(merged, tmp_path)
-    rebase(run, model=tiny_base.model, revision=None, weights=None, quantization=quantization)
+    rebase(run, model=tiny_base.model, revision=None, weights=None, quantization=quantization, scorer=scorer)
+    shutil.copy(run.data_report, published)
+    labels = read_json(run.data_report)["labels"]
+    prompt = Prompt(template, system)
     text = rendered_with_prompt(run, system, template)
     texts = card.snippets(text)
     assert len(texts) == 2
-    for code, expected in zip(texts, (other, adapter), strict=True):
+    for code, loaded in zip(texts, (other, adapter), strict=True):
         assert "osler" not in code
-        found: dict[str, Any] = {}
-        exec(code.replace(json.dumps(REPO), json.dumps(str(published))), found)
-        tokens = found["inputs"]["input_ids"]
-        assert tokens[0].tolist() == Prompt(template, system).encode(tokenizer, card.EXAMPLE)
-        with torch.no_grad():
-            difference = (found["model"](tokens).logits - expected(tokens).logits).abs().max()
-        assert difference < 1e-5
+        found = executed(code, published)
+        expected = LabelScorer(loaded.eval(), tokenizer, prompt, labels, normalised=scorer == "label_trie")
+        assert found["asked"] == prompt.encode(tokenizer, card.EXAMPLE)
+        (answer,) = expected.answer([found["asked"]], [])
+        order = found["probabilities"].argsort(descending=True).tolist()
+        assert [found["names"][n] for n in order] == [labels[label] for label in answer.ranked]
+        assert found["probabilities"][order].tolist() == pytest.approx(answer.probabilities, abs=1e-5)
+
+
+def executed(code: str, published: Path) -> dict[str, Any]:
+    """What a card's code leaves behind, run on a folder instead of a repository."""
+    fetched = code.replace(f'hf_hub_download({json.dumps(REPO)}, "', f'str("{published}/').replace(
+        ', revision="v1.0.0")\nnames', ")\nnames"
+    )
+    assert fetched != code
+    found: dict[str, Any] = {}
+    exec(fetched.replace(json.dumps(REPO), json.dumps(str(published))), found)
+    return found
 
 
 def rendered_with_prompt(run: Run, system: str | None, template: str) -> str:
@@ -433,6 +458,6 @@ def test_a_run_made_by_the_scripts_has_a_card_the_hub_takes(tmp_path: Path, tiny
     shutil.copytree(tmp_path / "tasks", published / "tasks")
     assert rendered(Run(published)) == text
     (code,) = card.snippets(text)
-    found: dict[str, Any] = {}
-    exec(code.replace(json.dumps(REPO), json.dumps(str(published / "adapter"))), found)
-    assert found["answer"].shape[1] > found["inputs"]["input_ids"].shape[1]
+    shutil.copy(run.data_report, published / "adapter")
+    found = executed(code, published / "adapter")
+    assert found["probabilities"].sum().item() == pytest.approx(1)

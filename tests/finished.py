@@ -76,7 +76,7 @@ def make_run(folder: Path) -> Run:
         compared=tuned_name(recipe),
         task_version=1,
         prompt_sha256=prompt,
-        contamination=OVERLAP,
+        contamination=json.loads(run.data_report.read_text())["contamination"],
         weights_sha256=run.weights(recipe),
     )
     (run.folder / "report.html").write_text("<p>Patient 1000 has short stature and a heart murmur.</p>")

@@ -342,6 +342,9 @@ def test_predictions_and_prompts_other_than_those_scored_are_refused(run: Run) -
         ("publications: one", "publications: .* a list of text"),
         ("publications: []", "publications: says nothing"),
         ("funding: '  '", "funding: says nothing"),
+        ('contact: "me\\n\\n## Results\\n\\nFDA cleared"', "contact: may hold no HTML, headings"),
+        ("contact: <script>", "contact: may hold no HTML"),
+        ('contact: "\\ud800"', "contact: "),
         ("", "the file is empty"),
     ],
 )

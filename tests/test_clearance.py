@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from osler import clearance, disclosure, licence
 from osler.errors import InputError
+from osler.prediction_file import Prediction, write_predictions
 from osler.run import Run
 
 HERE = Path("runs/tiny-made-up/1.0.0")
@@ -334,6 +335,72 @@ def test_diseases_publications_hashes_and_models_are_no_persons(run: Run, folder
     assert clearance.identifiers(folder, run.recipe()) == []
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"records__0__systems__majority__metrics__accuracy__value": 0.999},
+        {"records__0__parity__max_probability_difference": 0.5},
+        {"records__0__contamination__near__cases": 0},
+    ],
+)
+def test_numbers_edited_by_hand_are_found_by_computing_them_again(run: Run, values: dict[str, Any]) -> None:
+    assert not clearance.evaluation(run, run.recipe())
+    ((where, value),) = values.items()
+    content = json.loads(run.results.read_text())
+    inside: Any = content
+    *sections, last = where.split("__")
+    for key in sections:
+        inside = inside[int(key) if key.isdigit() else key]
+    assert inside[last] != value
+    inside[last] = value
+    run.results.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    (text,) = clearance.evaluation(run, run.recipe())
+    assert "results.json: not what its prediction files give" in text
+
+
+@pytest.mark.parametrize(("key", "value"), [("task_version", 7), ("prompt_sha256", "0" * 64)])
+def test_numbers_of_another_task_or_prompt_are_named(run: Run, key: str, value: object) -> None:
+    content = json.loads(run.results.read_text())
+    content["records"][0][key] = value
+    run.results.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    assert any(f"{key} of test is" in text for text in clearance.evaluation(run, run.recipe()))
+
+
+def test_a_split_that_was_left_out_is_named(run: Run) -> None:
+    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", splits__hard="more held-out rows")
+    edit_yaml(run.folder / "recipe.yaml", evaluation__splits=["test", "hard"])
+    (text,) = clearance.splits(run, run.recipe())
+    assert "hard, which the recipe evaluates, is not in it" in text
+
+
+def test_data_or_commit_that_were_not_trained_with_are_named(run: Run) -> None:
+    edit_json(run.manifest, environment__git_commit="no such commit")
+    assert "is no commit" in clearance.git(run, run.recipe())[0]
+    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", source__revision="1" * 40)
+    assert "is not what was trained on, 0000" in clearance.pins(run, run.recipe())[0]
+
+
+def test_what_nobody_reads_is_no_file_of_a_publication(run: Run, folder: Path) -> None:
+    (folder / "merges.txt").write_text("Alice Johnson 01/02/1960")
+    save_file({"a": np.ones(1, np.float32)}, folder / "adapter_model.safetensors", metadata={"note": "Alice Johnson"})
+    first, second = sorted(clearance.weights(folder, run.recipe()))
+    assert "adapter_model.safetensors: cannot be read as safetensors (its header holds note" in first
+    assert "merges.txt: no file of a publication" in second
+
+
+@pytest.mark.parametrize(("case_id", "group", "fine"), [("r1", "p16", False), ("0123456789abcdef", None, True)])
+def test_record_numbers_of_own_data_do_not_go_out(
+    run: Run, folder: Path, case_id: str, group: str | None, fine: bool
+) -> None:
+    task = folder / "tasks" / "made_up" / "task.yaml"
+    task.parent.mkdir(parents=True)
+    task.write_text("source: {kind: prepared}\n")
+    row = Prediction(case_id, "made_up", "test", "majority", "a", ("a",), group=group)
+    write_predictions(folder / "predictions" / "a.jsonl", [row])
+    found = [text for text in clearance.identifiers(folder, run.recipe()) if "in your own data" in text]
+    assert bool(found) != fine
+
+
 def test_where_nobody_can_look_for_identifiers_nothing_is_published(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +423,12 @@ def test_the_vocabulary_of_the_base_is_not_searched_for_names(folder: Path) -> N
 # ── what may be allowed ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_reason_is_one_plain_sentence() -> None:
+    for reason in ("fine\n## All checks passed", "<b>fine</b>", "# fine"):
+        with pytest.raises(InputError, match="one plain sentence"):
+            clearance.read_allowed([f"git={reason}"])
+
+
 def test_reasons_are_read() -> None:
     pairs = ["git=a comment = not committed", "licence=our lawyer said so"]
     assert clearance.read_allowed(pairs) == {"git": "a comment = not committed", "licence": "our lawyer said so"}
@@ -365,7 +438,7 @@ def test_reasons_are_read() -> None:
     ("pairs", "said"),
     [
         (["gti=x"], "no check is called 'gti'; did you mean git?"),
-        (["§=x"], "checks: manifest, evaluation, git"),
+        (["§=x"], "checks: manifest, evaluation, splits, git"),
         (["git"], "says no reason"),
         (["git= "], "says no reason"),
         (["git=a", "git=b"], "there twice"),
@@ -381,5 +454,5 @@ def test_what_cannot_be_allowed_is_refused(pairs: list[str], said: str) -> None:
 
 
 def test_every_check_is_listed_once() -> None:
-    assert len(set(clearance.CHECKS)) == len(clearance.CHECKS) == 11
+    assert len(set(clearance.CHECKS)) == len(clearance.CHECKS) == 12
     assert set(clearance.NEVER) < set(clearance.CHECKS)

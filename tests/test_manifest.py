@@ -86,7 +86,7 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_the_commit_is_oslers_own_and_dirty_means_any_difference_from_it(
+def test_the_commit_is_oslers_own_and_dirty_means_other_code_than_its(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout = tmp_path / "checkout"
@@ -99,7 +99,10 @@ def test_the_commit_is_oslers_own_and_dirty_means_any_difference_from_it(
     clean = manifest.environment()
     assert clean["git_commit"] == git(checkout, "rev-parse", "HEAD")
     assert clean["git_dirty"] is False
-    (checkout / "new-recipe.yaml").touch()
+    (checkout / "clinic").mkdir()
+    (checkout / "clinic" / "export.csv").touch()
+    assert manifest.environment()["git_dirty"] is False, "a user's own data is no code"
+    (checkout / "src" / "osler" / "new.py").touch()
     assert manifest.environment()["git_dirty"] is True
 
     # installed into a virtual environment that lies inside somebody else's repository
@@ -107,6 +110,13 @@ def test_the_commit_is_oslers_own_and_dirty_means_any_difference_from_it(
     foreign = manifest.environment()
     assert foreign["git_commit"] is None
     assert foreign["git_dirty"] is None
+
+
+@pytest.mark.parametrize(("content", "said"), [("[1]", "holds a list"), ('{"a": NaN}', "NaN is no number")])
+def test_a_record_that_is_none_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "record.json").write_text(content)
+    with pytest.raises(InputError, match=said):
+        manifest.read_record(tmp_path / "record.json")
 
 
 def test_describing_a_run_without_torch_does_not_import_torch() -> None:

@@ -65,9 +65,21 @@ def test_the_folder_has_what_a_reader_needs_and_nothing_else(run: Run) -> None:
 
 
 def test_what_came_of_reproductions_is_published_beside_the_model(run: Run) -> None:
-    (run.folder / "reproduction-training.json").write_text("{}")
+    path = run.folder / "reproduction-training.json"
+    path.write_text(json.dumps({"recipe": {"sha256": run.recipe().sha256}}))
     _, files = build(run)
-    assert "reproduction-training.json" in {file.path for file in files}
+    assert path.name in {file.path for file in files}
+    path.write_text(json.dumps({"recipe": {"sha256": "0" * 64}}))
+    with pytest.raises(InputError, match="of another recipe"):
+        build(run)
+
+
+def test_what_a_link_points_to_is_not_published(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.json").write_text("{}")
+    (run.adapter / "tokenizer.json").unlink()
+    (run.adapter / "tokenizer.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(InputError, match=r"tokenizer\.json: is a link"):
+        build(run)
 
 
 def test_the_same_run_gives_the_same_bytes(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,9 @@ def read_about(path: Path | None) -> dict[str, Any]:
             texts = value if isinstance(value, list) else [value]
             if not texts or any(isinstance(text, str) and not text.strip() for text in texts):
                 raise Problem(key, "says nothing; leave the key out: the card then says that nobody has said it")
+            for text in (text for text in texts if isinstance(text, str)):
+                if re.search(r"[<\ud800-\udfff]|^\s*(#|\||---)", text, flags=re.MULTILINE):
+                    raise Problem(key, "may hold no HTML, headings, tables or halves of characters: plain sentences")
         if (watts := content.get("power_watts")) is not None and watts <= 0:
             raise Problem("power_watts", f"{watts} is out of range; allowed: > 0")
     except Problem as problem:

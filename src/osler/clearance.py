@@ -20,6 +20,7 @@ from osler import recipe as recipes
 from osler.errors import InputError
 from osler.limits import COMMIT
 from osler.manifest import fingerprint, read_record, sha256_file, sha256_text
+from osler.prediction_file import read_predictions
 from osler.recipe import Recipe
 from osler.run import ADAPTER, Run, tuned_name
 from osler.schema import read_yaml
@@ -34,16 +35,12 @@ FILES = (
     " merged/config.json merged/generation_config.json merged/merged_from.json"
     " merged/model*.safetensors merged/model.safetensors.index.json"
 ).split()
-TOKENIZER = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-]
+# Of a tokenizer, what transformers 5 writes. Others, such as tokenizer.model, could hold anything: nobody reads them.
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+# Of osler.pseudonyms, or the number of a row where there is no id.
+PSEUDONYM = re.compile(r"[0-9a-f]{16}|[\w .-]+:\d+")
 
 
 @dataclass(frozen=True)
@@ -86,6 +83,8 @@ def read_allowed(pairs: Sequence[str]) -> dict[str, str]:
             raise InputError(f"--allow {pair!r}: no check is called {name!r}; {hint}")
         if name in NEVER:
             raise InputError(f"--allow {name}: nothing allows that: {NEVER[name]}")
+        if "\n" in reason or reason.startswith(("#", "<", "|")):
+            raise InputError(f"--allow {name}: {reason!r}: the reason has to be one plain sentence")
         if not equals or not reason:
             raise InputError(f"--allow {name}: says no reason, which readers of the card will ask for: {name}=REASON")
         if name in allowed:
@@ -133,6 +132,8 @@ def git(run: Run, recipe: Recipe) -> list[str]:
     commit, dirty = environment["git_commit"], environment.get("git_dirty")
     if commit is None:
         return [f"{run.manifest}: environment.git_commit is null: trained outside a clone of Osler; train in one"]
+    if not _commit(commit):
+        return [f"{run.manifest}: environment.git_commit: {commit!r} is no commit; train in a clone of Osler"]
     if dirty is not False:
         return [
             f"{run.manifest}: environment.git_dirty is {str(dirty).lower()}: trained from {commit[:12]} and changes"
@@ -168,6 +169,13 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
     for record in results["records"]:
         if tuned_name(recipe) not in record["systems"]:
             found.append(f"{run.results}: {record['split']} was not answered by {tuned_name(recipe)}; {_evaluate(run)}")
+        asked = {"task_version": recipe.task.version, "prompt_sha256": (_read(run.manifest) or {}).get("prompt_sha256")}
+        for key, value in asked.items():
+            if record.get(key) != value:
+                found.append(
+                    f"{run.results}: {key} of {record['split']} is {record.get(key)}, and was {value} in training;"
+                    f" {_evaluate(run)}"
+                )
     for path, sha256 in publication.prediction_files(run, results).items():
         if not path.is_file():
             found.append(f"{path}: is missing, and results.json was made from it; {_evaluate(run)}")
@@ -176,7 +184,33 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
                 f"{path}: not what results.json was made from (sha256 {now[:12]}, there {sha256[:12]});"
                 f" {_evaluate(run)}"
             )
-    return found
+    return found or _computed_again(run, recipe)
+
+
+def _computed_again(run: Run, recipe: Recipe) -> list[str]:
+    """Whether the numbers are those of the prediction files: the bytes of ``results.json`` come out again."""
+    from osler import reproduction, target
+
+    try:
+        made = reproduction.scores(target.Target(str(run.folder), recipe, run, run.folder / "expected.json"))
+    except InputError as error:
+        return [str(error)]
+    if made.verdict == "reproduced":
+        return []
+    missed = [f"{figure.system}, {figure.split}, {figure.metric}" for figure in made.figures if not figure.inside]
+    return [f"{run.results}: not what its prediction files give: {made.decisive or missed[0]}; {_evaluate(run)}"]
+
+
+def splits(run: Run, recipe: Recipe) -> list[str]:
+    """Every split that the recipe evaluates has its numbers."""
+    results = _read(run.results, "records")
+    there = {record["split"] for record in results["records"]} if results else set()
+    return [
+        f"{run.results}: {split}, which the recipe evaluates, is not in it: get its data (see tasks/{recipe.task.name}/"
+        f"README.md) and {_evaluate(run)}"
+        for split in recipe.evaluation.splits
+        if split not in there
+    ]
 
 
 def same_recipe(run: Run, recipe: Recipe) -> list[str]:
@@ -223,6 +257,9 @@ def pins(run: Run, recipe: Recipe) -> list[str]:
         source = read_yaml(path)["source"]
         if "dataset" in source and not _commit(source.get("revision")):
             found.append(f"{path}: source.revision: {source.get('revision')} pins nothing; expected {COMMIT[1]}")
+        learnt = (_read(run.data_report) or {}).get("provenance", {}).get("revision")
+        if name == recipe.task.name and learnt not in (None, source.get("revision")):
+            found.append(f"{path}: source.revision: {source.get('revision')} is not what was trained on, {learnt}")
         for key in ("ontology", "annotations"):
             if key in source and not pypi.PATTERN.fullmatch(source[key]):
                 found.append(f"{path}: source.{key}: {source[key]} has no sha256; expected {pypi.FORM}")
@@ -351,6 +388,8 @@ def _unreadable(path: Path) -> str | None:
 
     try:
         with safe_open(path, framework="numpy") as tensors:
+            if said := set(tensors.metadata() or ()) - {"format"}:
+                return f"its header holds {', '.join(sorted(said))}, which nobody reads"
             return None if tensors.keys() else "no tensor in it"
     except (SafetensorError, OSError) as error:
         return str(error)
@@ -373,17 +412,35 @@ def identifiers(folder: Path, recipe: Recipe) -> list[str]:
     grouped: Mapping[tuple[str, str], list[disclosure.Finding]] = defaultdict(list)
     for finding in found:
         grouped[finding.file, finding.what].append(finding)
-    return [
+    listed = [
         f"{folder / file}: {first.place}: may be of a person: {what} ({first.shown})"
         + (f", and {len(more):,} more" if more else "")
         + ": take it out where it comes from, or --allow identifiers=REASON once somebody has read it"
         for (file, what), (first, *more) in grouped.items()
     ]
+    return listed + _own_ids(folder, recipe)
+
+
+def _own_ids(folder: Path, recipe: Recipe) -> list[str]:
+    """Ids and groups of a user's own data: record numbers look like anything, so only pseudonyms may go out."""
+    task = read_yaml(folder / "tasks" / recipe.task.name / "task.yaml") if (folder / "tasks").is_dir() else None
+    if task is None or task["source"]["kind"] != "prepared":
+        return []
+    for path in sorted(folder.glob("predictions/*.jsonl")):
+        for row in read_predictions(path):
+            for of_case in (row.case_id, row.group):
+                if of_case is not None and not PSEUDONYM.fullmatch(of_case):
+                    return [
+                        f"{path}: {row.case_id[:3]}…: ids and groups are as in your own data, beside diagnoses: prepare"
+                        " it with --deidentify KEY_FILE, which makes pseudonyms of them, or --allow identifiers=REASON"
+                    ]
+    return []
 
 
 OF_RUN: Mapping[str, Callable[[Run, Recipe], list[str]]] = {
     "manifest": manifest,
     "evaluation": evaluation,
+    "splits": splits,
     "git": git,
     "recipe": same_recipe,
     "pins": pins,

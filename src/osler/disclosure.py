@@ -13,6 +13,8 @@ from typing import Any
 BINARY = (".safetensors", ".png", ".model")
 VOCABULARY = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 HASHES = "SHA256SUMS"  # which has nothing in it besides the names of the other files
+IDS = ".worst"  # in records, the ids of cases that overlap with others
+PATIENT = "text = "  # in a card, the patient that its code asks about
 SHOWN = 3  # characters of what was found: enough to find it, too few to repeat it in a log
 
 SECRETS = {
@@ -108,9 +110,10 @@ def _texts(path: Path, name: str) -> Iterator[_Text]:
         return
     content = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".jsonl":
-        for number, line in enumerate(content.splitlines(), 1):
+        for number, line in enumerate(content.removesuffix("\n").split("\n"), 1):
             row = json.loads(line)
             of_case = {key: row.get(key) for key in ("case_id", "group", "text")} | (row.get("subgroups") or {})
+            of_case |= {f"name of the subgroup {key}": key for key in row.get("subgroups") or {}}
             for key, value in of_case.items():
                 if value:
                     yield _Text(name, f"line {number}, {key}", value, of_case=True)
@@ -118,7 +121,7 @@ def _texts(path: Path, name: str) -> Iterator[_Text]:
                         yield _Text(name, f"line {number}, {key}", _letters(spaced), of_case=True)
     elif path.suffix == ".json":
         for place, text in _strings(json.loads(content)):
-            yield _Text(name, place, text)
+            yield _Text(name, place, text, of_case=place.endswith(IDS))
     elif path.suffix == ".html":
         at = 1
         for node in re.split(r"(?s)(<style\b.*?</style>|<[^>]*>)", content):  # cells of a table are no one number
@@ -128,7 +131,7 @@ def _texts(path: Path, name: str) -> Iterator[_Text]:
     else:
         for number, text in enumerate(content.splitlines(), 1):
             if text.strip():
-                yield _Text(name, f"line {number}", text.strip())
+                yield _Text(name, f"line {number}", text.strip(), of_case=text.startswith(PATIENT))
 
 
 def _letters(text: str) -> str:

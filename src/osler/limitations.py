@@ -178,8 +178,9 @@ def _merged(evidence: Evidence) -> Iterator[str]:
         yield "The merged model was not evaluated: nothing is known of how it differs from the adapter."
         return
     same = f"{parity['same_first_label']} of {parity['n']} cases"
+    moved = parity["max_probability_difference"]  # None for answers without probabilities
     yield (
         f"The merged model gives the adapter's first label in {same}, its whole ranking in {parity['same_ranking']};"
-        f" probabilities differ by {parity['max_probability_difference']:.2g} at most:"
+        f" {'it has no probabilities' if moved is None else f'probabilities differ by {moved:.2g} at most'}:"
         f" {'within' if parity['holds'] else 'NOT within'} the bound of {parity['bound']:g}."
     )

@@ -31,6 +31,9 @@ PACKAGES = (
 )
 
 
+CODE = ("src", "scripts", "tasks", "recipes", "setup.cfg", "constraints.txt")  # that a number depends on
+
+
 def environment() -> dict[str, Any]:
     """Describe the software and the machine, as JSON; what cannot be known here is null.
 
@@ -114,11 +117,15 @@ def read_json(path: Path) -> Any:
         InputError: it is missing, or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def read_record(path: Path, *keys: str) -> dict[str, Any]:
@@ -128,6 +135,8 @@ def read_record(path: Path, *keys: str) -> dict[str, Any]:
         InputError: as :func:`read_json`; or a key is missing.
     """
     record = read_json(path)
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: holds a {type(record).__name__}, not an object; make the file anew")
     for key in keys:
         inside = record
         for name in key.split("."):
@@ -205,5 +214,6 @@ def _git(checkout: Path) -> dict[str, Any]:
             return None
         return run.stdout.strip()
 
-    status = output("status", "--porcelain")
+    # What ran, that is; the data and runs of a user may lie in the checkout, too.
+    status = output("status", "--porcelain", "--", *CODE)
     return {"git_commit": output("rev-parse", "HEAD"), "git_dirty": None if status is None else bool(status)}

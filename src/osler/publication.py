@@ -47,7 +47,11 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
     if run.adapter == run.folder:
         raise InputError(f"{run.folder}: is a published version, not a run directory; publish the run it was made from")
     recipe, results = run.recipe(), read_record(run.results, "records")
+    if recipe.lora is None:
+        raise InputError(f"{recipe.path}: without lora: there is no adapter, and whole models are not published yet")
     check_folder(folder)
+    if folder.is_symlink():
+        raise InputError(f"{folder}: is a link; take it away")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         part = Path(temporary) / folder.name
@@ -115,6 +119,9 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
     for path in (*robustness, *reproductions):
         if path.is_file():
             _copy(path, part / path.name)
+    for path in reproductions:
+        if read_record(path, "recipe.sha256")["recipe"]["sha256"] != recipe.sha256:
+            raise InputError(f"{path}: of another recipe than {recipe.path}; take it out of the run")
     write_json(part / run.data_report.name, _without_folders(read_json(run.data_report)))
     for path in sorted((recipes.find_tasks(recipe.path).parent / "recipes").rglob("*.expected.json")):
         if read_json(path).get("recipe_sha256") == recipe.sha256:
@@ -154,7 +161,9 @@ def _card(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allowe
     """The card, its figures and its CHAI export, of what is in the folder already."""
     from osler import card, chai
 
-    write_atomically(run.folder / "README.md", card.render(run, repo_id, version, about, allowed))
+    text = card.render(run, repo_id, version, about, allowed)
+    card.check(text)
+    write_atomically(run.folder / "README.md", text)
     document = chai.export(run, repo_id, version, about, allowed)
     chai.validate(document)
     write_json(run.folder / "chai.json", document)
@@ -163,6 +172,8 @@ def _card(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allowe
 
 
 def _copy(path: Path, copy: Path) -> None:
+    if path.is_symlink():
+        raise InputError(f"{path}: is a link, and what it points to is no file of the run; put the file itself there")
     copy.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".safetensors":
         try:

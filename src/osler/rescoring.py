@@ -83,7 +83,7 @@ def rescore(
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for split, rows in cases.items():
-            path = Path(folder) / f"{split}.jsonl"
+            path = Path(folder) / "asked again" / f"{split}.jsonl"
             prediction.predict(rows, system, split, task, scorer, path)
             found.append(compare(published[split], read_predictions(path)))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from osler.narrative import stable_unit
 from osler.prediction_file import Prediction, read_predictions
 from osler.recipe import Recipe
 from osler.run import Run, merged_name, tuned_name
+from osler.sections import BaseSection
 
 if TYPE_CHECKING:  # osler.task imports transformers
     from osler.task import Row, Task
@@ -149,6 +151,24 @@ class Differs(InputError):
     """A published version does not answer as its prediction files say."""
 
 
+def other_tokenizer(folder: Path, base: BaseSection) -> str | None:
+    """In what the tokenizer in ``folder`` is another than that of ``base``, which answers are computed with; None if it
+    is the same. Readers of a card take the one in the folder."""
+    from transformers import AutoTokenizer
+
+    from osler import model
+
+    ours, theirs = model.load_tokenizer(base), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    for name in ("chat_template", "eos_token", "pad_token"):
+        if getattr(ours, name) != getattr(theirs, name):
+            return name.replace("_", " ")
+    parts = [json.loads(tokenizer.backend_tokenizer.to_str()) for tokenizer in (ours, theirs)]
+    # The last two are what a call was last asked for.
+    return next(
+        (key for key in parts[0] if parts[0][key] != parts[1][key] and key not in ("padding", "truncation")), None
+    )
+
+
 def verify(downloaded: Path, task_folder: Path) -> None:
     """Load the adapter and the merged model of a downloaded version and ask each :data:`SAMPLE` cases of every split.
 
@@ -165,6 +185,9 @@ def verify(downloaded: Path, task_folder: Path) -> None:
     task = tasks.load(task_folder, recipe.task.panel)
     systems = [tuned_name(recipe), *([merged_name(recipe)] if run.merged.is_dir() else [])]
     splits = [split for split in recipe.evaluation.splits if run.answers(task.name, split, systems[0]).is_file()]
+    for folder in (run.adapter, run.merged):
+        if folder.is_dir() and (other := other_tokenizer(folder, recipe.base)):
+            raise Differs(f"{folder.name}: the tokenizer is not the one that was trained with: its {other} differs")
     for system in systems:
         found = rescore(run, recipe, task, system, splits, SAMPLE)
         if not found:

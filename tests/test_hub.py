@@ -24,18 +24,19 @@ from osler.errors import InputError
 from osler.recipe import BaseSection
 
 REPO = "jane/model"
+MANIFEST = b'{"recipe": {"name": "%s", "version": "%s"}}'
 CARD = b"---\nlicense: apache-2.0\nlibrary_name: peft\n---\n# A model, version %d\n"
 VERSIONS: dict[str, dict[str, bytes]] = {
     "v1.0.0": {
         "README.md": CARD % 1,
-        "manifest.json": b'{"version": 1}',
+        "manifest.json": MANIFEST % (b"tiny", b"1.0.0"),
         "adapter_model.safetensors": b"a" * 3000,
         "merged/model.safetensors": b"m" * 7000,
         "tasks/old/task.yaml": b"name: old\n",
     },
     "v1.1.0": {
         "README.md": CARD % 2,
-        "manifest.json": b'{"version": 2}',
+        "manifest.json": MANIFEST % (b"tiny", b"1.1.0"),
         "adapter_model.safetensors": b"A" * 3000,  # one PUT
         "merged/model.safetensors": b"M" * 7000,  # two parts
     },
@@ -253,6 +254,49 @@ def test_a_repository_with_something_else_in_it_is_left_alone(hub: LocalHub, jan
     assert hub.repositories == before
 
 
+@pytest.mark.parametrize(
+    ("manifest", "names"),
+    [
+        (MANIFEST % (b"other", b"0.1.0"), "'other'"),
+        (MANIFEST % (b"tiny", b"the first"), "no recipe and version"),
+        (b'{"recipe": "tiny"}', "no recipe and version"),
+        (b"[1]", "no recipe and version"),
+        (b"\xff", "no recipe and version"),
+    ],
+)
+def test_a_repository_with_another_model_in_it_is_left_alone(
+    hub: LocalHub, jane: str, tmp_path: Path, manifest: bytes, names: str
+) -> None:
+    files = {"manifest.json": manifest, "adapter_model.safetensors": b"o" * 3000}
+    hub.push(REPO, files, tag="v1.0.0", private=True)
+    before = copy.deepcopy(hub.repositories)
+    for tag in VERSIONS:
+        message = refused(lambda: publish(folder_of(tmp_path, tag)))  # noqa: B023
+        assert message == (
+            f"{REPO}: holds another model (its manifest.json names {names}, not 'tiny'), and would be replaced; choose"
+            " another name"
+        )
+    assert hub.repositories == before
+
+
+def test_an_older_version_does_not_replace_a_newer_one(hub: LocalHub, jane: str, tmp_path: Path) -> None:
+    def numbered(version: str) -> Path:
+        folder = folder_of(tmp_path / version, "v1.0.0", **{"manifest.json": MANIFEST % (b"tiny", version.encode())})
+        return folder.rename(folder.with_name(f"v{version}"))
+
+    for version in ("9.0.0-smoke", "9.0.0", "10.0.0-rc.1", "10.0.0"):  # by numbers, not by letters
+        publish(numbered(version))
+    before = copy.deepcopy(hub.repositories)
+    for version in ("1.0.0", "9.1.0-smoke", "10.0.0-rc.2"):
+        message = refused(lambda: publish(numbered(version)))  # noqa: B023
+        assert message == (
+            f"{REPO}: main holds version 10.0.0, which {version} would replace although it is older; give the recipe a"
+            " newer one"
+        )
+    publish(tmp_path / "9.0.0" / "v9.0.0")  # is there already
+    assert hub.repositories == before
+
+
 def test_nothing_private_goes_into_a_public_repository(hub: LocalHub, jane: str, tmp_path: Path) -> None:
     hub.push(REPO, {"README.md": b"# soon"}, private=False)
     folder = folder_of(tmp_path, "v1.0.0")
@@ -347,7 +391,10 @@ def test_a_hub_that_cannot_be_reached(hub: LocalHub, jane: str, monkeypatch: pyt
 def test_the_token_is_never_in_a_message(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     for token in ("hf_jane\N{SNOWMAN}Secret", "hf_jane Secret"):
         become(monkeypatch, hub, token)
-        assert "Secret" not in refused(lambda: osler_hub.check_access(REPO))
+        for action in (osler_hub.check_access, lambda repo_id: osler_hub.download(repo_id, "main")):
+            said = refused(lambda: action(REPO))  # noqa: B023
+            assert said == f"{REPO}: the token, of HF_TOKEN or `hf auth login`, holds characters that no token has"
+    assert hub.requests == []
     assert (
         wire.line(ValueError(f"Authorization: Bearer {token}\nis\nwrong")) == "Authorization: Bearer <token> is wrong"
     )

@@ -18,6 +18,7 @@ again, here or in another process, is hence the same call once more.
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,14 +26,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import InvalidVersion, Version
+
 from osler.errors import InputError
-from osler.manifest import sha256_file
+from osler.manifest import read_record, sha256_file
 from osler.wire import TOKENS, explained, limit_waiting, offline, persistently
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, HfApi
     from huggingface_hub.hf_api import RepoFile
 
+MANIFEST = "manifest.json"
 ATTRIBUTES = ".gitattributes"  # the Hub writes it, and adds to it when it stores a large file
 
 
@@ -68,14 +72,16 @@ def publish(folder: Path, repo_id: str, tag: str, private: bool, verify: Callabl
     published. Call this again after any failure: it goes on from there, and does nothing where all is done.
 
     Raises:
-        InputError: the tag exists with other content, the repository holds something else or is public although
-            ``private``, somebody else changed ``main`` meanwhile, a file came back other than it was sent, ``verify``
-            failed, the Hub refuses the metadata of README.md; or as :func:`check_access` and :func:`download`.
+        InputError: the tag exists with other content, the repository holds something else, another recipe's model or a
+            newer version, or is public although ``private``, somebody else changed ``main`` meanwhile, a file came back
+            other than it was sent, ``verify`` failed, the Hub refuses the metadata of README.md; or as
+            :func:`check_access` and :func:`download`.
     """
     api = _api(repo_id)
     files = _files(folder)
+    recipe = read_record(folder / MANIFEST, "recipe.name", "recipe.version")["recipe"]
     with tempfile.TemporaryDirectory(prefix="osler-publish-") as cache:
-        return persistently(_Publication(api, repo_id, tag, private, files, verify, Path(cache)).attempt)
+        return persistently(_Publication(api, repo_id, tag, private, recipe, files, verify, Path(cache)).attempt)
 
 
 def download(repo_id: str, revision: str, cache: Path | None = None) -> tuple[Path, str]:
@@ -84,9 +90,14 @@ def download(repo_id: str, revision: str, cache: Path | None = None) -> tuple[Pa
     ``cache`` is huggingface_hub's own unless given. Without a network, what is in it already is enough.
 
     Raises:
-        InputError: there is no such repository or revision, or not for this token, it is gated, or the Hub fails.
+        InputError: there is no such repository or revision, or not for this token, it is gated, the token can be none,
+            or the Hub fails.
     """
+    from huggingface_hub import get_token
+
     check_id(repo_id)
+    if token := get_token():
+        _check_token(token, repo_id)
     limit_waiting()
     return persistently(lambda: _download(repo_id, revision, cache))
 
@@ -109,6 +120,7 @@ class _Publication:
     repo_id: str
     tag: str
     private: bool
+    recipe: dict[str, str]  # its name and version, of the manifest
     files: dict[str, _File]
     verify: Callable[[Path], None]
     cache: Path  # empty at first, so that what is verified did come from the Hub
@@ -159,12 +171,37 @@ class _Publication:
             )
         self.main = main
         there = self._content(main)
-        if there.keys() - {"README.md"} and "manifest.json" not in there:
+        if there.keys() - {"README.md"} and MANIFEST not in there:
             raise InputError(
-                f"{self.repo_id}: holds {min(there.keys() - {'README.md'})} but no manifest.json, so it is no earlier"
+                f"{self.repo_id}: holds {min(there.keys() - {'README.md'})} but no {MANIFEST}, so it is no earlier"
                 " version, and would be replaced; choose another name, or empty it first"
             )
+        if MANIFEST in there and self._different(main):
+            self._check_earlier(main, tagged=self.tag in tags)
         return branches, tags
+
+    def _check_earlier(self, main: str, tagged: bool) -> None:
+        """That what is on main is of our recipe and, where it is to be replaced, no newer."""
+        with tempfile.TemporaryDirectory(prefix="osler-manifest-") as cache:  # ours has to stay empty
+            file = self.api.hf_hub_download(self.repo_id, MANIFEST, revision=main, cache_dir=cache)
+            content = Path(file).read_bytes()
+        ours, version = self.recipe["name"], self.recipe["version"]
+        try:
+            recipe = json.loads(content)["recipe"]
+            name, there = recipe["name"], _version(recipe["version"])
+        except (ValueError, TypeError, KeyError):
+            name = None
+        if name != ours:
+            other = repr(name) if isinstance(name, str) else "no recipe and version"
+            raise InputError(
+                f"{self.repo_id}: holds another model (its {MANIFEST} names {other}, not {ours!r}), and would be"
+                " replaced; choose another name"
+            )
+        if not tagged and there > _version(version):
+            raise InputError(
+                f"{self.repo_id}: main holds version {there}, which {version} would replace although it is older; give"
+                " the recipe a newer one"
+            )
 
     def _check_tagged(self, commit: str) -> None:
         if different := self._different(commit):
@@ -298,6 +335,20 @@ def check_id(repo_id: str) -> None:
         ) from None
 
 
+def _version(text: str) -> Version:
+    """For comparing. A recipe's version may end in a word, as 1.0.0-smoke does: that has no order, its numbers have."""
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return Version(text.partition("-")[0])
+
+
+def _check_token(token: str, repo_id: str) -> None:
+    """It goes into a header, as ASCII, and must not come out in what the library says where that fails."""
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise InputError(f"{repo_id}: the token, of HF_TOKEN or `hf auth login`, holds characters that no token has")
+
+
 def _check_may_write(who: dict[str, Any], repo_id: str) -> None:
     """``who`` is what whoami says."""
     namespace, name = repo_id.split("/")
@@ -327,7 +378,6 @@ def _api(repo_id: str) -> HfApi:
     token = get_token()
     if token is None:
         raise InputError(f"{repo_id}: there is no token to publish with; make one at {TOKENS}, then `hf auth login`")
-    if not (token.isascii() and token.isprintable() and " " not in token):
-        raise InputError(f"{repo_id}: the token, of HF_TOKEN or `hf auth login`, holds characters that no token has")
+    _check_token(token, repo_id)
     limit_waiting()
     return HfApi(token=token)

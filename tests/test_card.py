@@ -7,16 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
-from project import environment, make, script
+from project import ROOT, environment, make, script
 from published_run import LABELS, PARITY, TUNED, perturb, write_run
 
 from osler import card
+from osler.about import About
 from osler.errors import InputError
 from osler.manifest import read_json, write_json
 from osler.recipe import BaseSection
@@ -353,6 +354,10 @@ def test_what_about_yaml_may_not_say_is_refused(tmp_path: Path, text: str, said:
     path.write_text(text)
     with pytest.raises(InputError, match=said):
         card.read_about(path)
+
+
+def test_the_example_of_about_yaml_has_every_key() -> None:
+    assert card.read_about(ROOT / "docs" / "about.yaml").keys() == {key.name for key in fields(About)}
 
 
 def test_about_yaml_gives_what_it_says(tmp_path: Path) -> None:

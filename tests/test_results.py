@@ -376,7 +376,7 @@ def test_two_publications_are_too_few_for_an_interval(tmp_path: Path) -> None:
     assert record["comparisons"][0]["low"] is None
     assert record["comparisons"][0]["p_value"] >= 0.5
     table = tables.render_table(scored)
-    assert "60 cases of 2 groups (publications): intervals are over groups; of too few, only a share has one" in table
+    assert "60 cases of 2 groups: intervals are over groups; of too few, only a share has one" in table
     assert max(map(len, table.splitlines())) <= 110
     assert "None" not in table + tables.markdown_table(scored)
 

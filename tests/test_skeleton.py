@@ -43,7 +43,7 @@ def tested() -> dict[str, str]:
 
 def test_the_ranges_admit_the_tested_versions(setup: configparser.ConfigParser, tested: dict[str, str]) -> None:
     promised = requirements(setup["options"]["install_requires"])
-    assert len(promised) == 22
+    assert len(promised) == 23
     for requirement in promised + requirements(setup["options.extras_require"]["dev"]):
         version = tested[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement} excludes the tested {version}"

@@ -198,7 +198,7 @@ def development_data(evidence: Evidence) -> str:
     copies = (report.get("augmentation") or {"rows": {}})["rows"]
     changed = f" {sum(copies.values()):,} are augmented copies ({', '.join(copies)})." if copies else ""
     return (
-        f"{report['rows_out']:,} rows of {report['rows_in']:,}"
+        f"{report['rows_out']:,} rows of the {report['rows_in']:,} that training read"
         f" ({'; '.join(dropped) or 'none was dropped'}); by source: {', '.join(sources)}."
         f"{changed} {report['tokens']['total']:,} tokens a pass."
         + (f" Origin: {'; '.join(origin)}." if (origin := provenance_of(evidence)) else "")

@@ -331,8 +331,9 @@ def details(recipe_path: Path) -> str:
         f"Trained in {expected['train_minutes']:g} minutes on {_threads(expected)} of {hardware['cores']} cores"
         f" ({hardware['cpu'] or 'CPU'}), with {expected['peak_memory_gb']:g} GB of memory."
     ]
-    for split in (split for split in recipe.evaluation.splits if split in expected["splits"]):
+    for number, split in enumerate(split for split in recipe.evaluation.splits if split in expected["splits"]):
         values = expected["splits"][split]
+        lines += ["\n<details><summary>the other splits</summary>"] if number == 1 else []
         lines += [
             f"\n**{split}**, {values['n']} cases\n",
             "| system | accuracy [95%] | balanced | macro F1 | top-3 | top-5 | MRR |",
@@ -347,6 +348,7 @@ def details(recipe_path: Path) -> str:
             metrics = values["systems"][system]
             cells = [cell(metrics.get(name), with_interval=False) for name in METRICS[1:]]
             lines.append(f"| {system} | {cell(metrics['accuracy'])} | {' | '.join(cells)} |")
+    lines += ["\n</details>"] if len(expected["splits"]) > 1 else []
     return "\n".join(lines).strip()
 
 

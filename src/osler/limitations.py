@@ -104,10 +104,12 @@ def _calibration(evidence: Evidence) -> Iterator[str]:
     sure = sum(row["n"] * row["confidence"] for row in bins) / sum(row["n"] for row in bins)
     right = evidence.system["metrics"]["accuracy"]["value"]
     kind = "overconfident" if sure > right else "underconfident"
+    low = found["before"]["ece"].get("low")
+    chance = ", which may be chance" if low is not None and low == 0 else ""
     after = f"; {cell(found['after']['ece'])} after temperature {found['temperature']:.2f}" if "after" in found else ""
     yield (
         f"Its probabilities are {kind}: {sure:.2f} sure on average, right in {right:.2f} of the cases (expected"
-        f" calibration error {cell(found['before']['ece'])}{after})."
+        f" calibration error {cell(found['before']['ece'])}{after}){chance}."
     )
 
 

@@ -124,9 +124,7 @@ def grouped(record: dict[str, Any]) -> list[str]:
         return []
     groups = f"{record['groups']} group{'' if record['groups'] == 1 else 's'}"
     # Of too few groups a share still has Wilson's interval, up to [0, 1]; what is resampled has none.
-    return [
-        f"{record['n']} cases of {groups} (publications): intervals are over groups; of too few, only a share has one"
-    ]
+    return [f"{record['n']} cases of {groups}: intervals are over groups; of too few, only a share has one"]
 
 
 def overlapping(record: dict[str, Any]) -> list[str]:

@@ -463,7 +463,7 @@ def test_systems_that_disagree_about_a_group_are_refused_and_one_that_knows_none
         results.score([tmp_path / "a", tmp_path / "b"], tmp_path / "results.json", resamples=20)
     record = results.score([tmp_path / "old", tmp_path / "a"], tmp_path / "results.json", resamples=20)["records"][0]
     assert record["groups"] == 1
-    assert "60 cases of 1 group (" in tables.render_table({"records": [record]})
+    assert "60 cases of 1 group:" in tables.render_table({"records": [record]})
 
 
 def test_a_refused_file_leaves_the_old_results_alone(files: list[Path], tmp_path: Path) -> None:

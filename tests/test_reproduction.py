@@ -296,6 +296,88 @@ def test_trained_again_the_tuned_model_has_the_spread_and_a_classifier_has_none(
     assert not any(figure.system == "base_model" for figure in figures)
 
 
+def without_tuned(path: Path) -> None:
+    content = read_json(path)
+    del content["splits"]["test"]["systems"][TUNED]
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("of_run", [True, False], ids=["run", "recipe"])
+@pytest.mark.parametrize(
+    ("tamper", "named"),
+    [
+        (edited(tolerance__test__accuracy=0.9), "tiny.expected.json, tolerance"),
+        (edited(splits={}), f"tiny.expected.json, test, {TUNED}, the first run"),
+        (without_tuned, f"tiny.expected.json, test, {TUNED}, the first run"),
+        (
+            edited(splits__test__systems__majority__mrr__value=0.9),
+            "tiny.expected.json, test, majority, mrr",
+        ),
+    ],
+)
+def test_an_expected_file_that_contradicts_itself_decides_nothing_at_any_depth(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tamper: Callable[[Path], None],
+    named: str,
+    of_run: bool,
+) -> None:
+    monkeypatch.chdir(project)
+    tamper(project / "recipes" / "tiny.expected.json")
+    name = "runs/tiny-made-up/1.0.0" if of_run else "recipes/tiny.yaml"
+    made = [reproduction.scores(target.find(name, "scores"))]
+    if of_run or "majority" not in named:  # a recipe has nothing else that says what the baseline's figure was
+        monkeypatch.setattr(reproduction, "_before_training", lambda _: {})
+        monkeypatch.setattr(reproduction, "_call", lambda _: pytest.fail("it was trained"))
+        made.append(reproduction.training(target.find(name, "training"), project / "again"))
+    for of in made:
+        assert (of.verdict, of.decisive and of.decisive.what) == ("differs", named)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"tolerance__test__accuracy": float("nan")}, r"tolerance, test, accuracy: NaN and Infinity are no figures"),
+        ({"tolerance__test__accuracy": float("inf")}, r"tolerance, test, accuracy: NaN and Infinity are no figures"),
+        ({"runs": []}, "there is no run in it"),
+        ({"splits__test__n": 0}, "test, n: 0 is no number of cases"),
+    ],
+)
+def test_an_expected_file_that_is_none_is_refused(project: Path, changed: dict[str, Any], said: str) -> None:
+    edit_json(project / "recipes" / "tiny.expected.json", **changed)
+    run = str(project / "runs" / "tiny-made-up" / "1.0.0")
+    with pytest.raises(InputError, match=said):
+        reproduction.scores(target.find(run, "scores"))
+    with pytest.raises(InputError, match=said):
+        reproduction.training(target.find(run, "training"), project / "again")
+
+
+def test_runs_that_do_not_have_the_same_figures_are_refused(project: Path) -> None:
+    path = project / "recipes" / "tiny.expected.json"
+    content = read_json(path)
+    content["runs"][2]["values"] = {}
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="run 3 of 3 has figures of other splits or metrics than the first"):
+        reproduction.scores(target.find(str(project / "runs" / "tiny-made-up" / "1.0.0"), "scores"))
+
+
+def test_a_tolerance_without_runs_to_compute_it_from_is_none(original: Path) -> None:
+    found = target.find(str(original / "recipes" / "tiny.yaml"), "training")
+    recorded = found.expected()
+    del recorded["runs"]
+    recorded["tolerance"]["test"]["accuracy"] = 99
+    got = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "results.json")["records"][0]
+    figures, _ = reproduction._of_training(found.recipe, recorded, {"test": got})
+    assert {figure.tolerance for figure in figures if figure.system == TUNED} == {None}
+
+
+def test_other_cases_than_those_of_the_expected_figures_are_named(original: Path) -> None:
+    found = target.find(str(original / "recipes" / "tiny.yaml"), "training")
+    got = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "results.json")["records"][0]
+    _, others = reproduction._of_training(found.recipe, found.expected(), {"test": {**got, "n": 3}})
+    assert [str(other) for other in others] == ["test, cases: 24 published, 3 here"]
+
+
 # ── a version on the Hub ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -176,24 +176,31 @@ def _overlaps(report: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator
             yield f"data_report.json, contamination of {record['split']} (in results.json)", was, now
 
 
-def of_expected(path: Path, recipe: Recipe, results: Mapping[str, Any]) -> list[Difference]:
+def of_expected(path: Path, recipe: Recipe, results: Mapping[str, Any] | None = None) -> list[Difference]:
     """Where the expected file at ``path`` is not that of ``recipe``, contradicts itself, or gives other figures than
-    ``results`` for the very same predictions."""
+    ``results`` for the very same predictions.
+
+    Raises :class:`~osler.errors.InputError` where it is no whole expected file: :func:`osler.expected.check`.
+    """
     expected, tuned = read_record(path, "recipe_sha256", "tolerance", "seeds", "splits"), tuned_name(recipe)
+    recorded.check(expected, path)
     pairs: list[tuple[str, Any, Any]] = [
         (f"{recipe.path} (sha256 in {path.name})", expected["recipe_sha256"], recipe.sha256)
     ]
-    runs = recorded.values_of_runs(expected)
-    if "runs" in expected:
-        cases = {split: of["n"] for split, of in expected["splits"].items()}
+    runs, splits = recorded.values_of_runs(expected), expected["splits"]
+    for split in dict.fromkeys([*runs[0], *splits]):
+        metrics = splits.get(split, {"systems": {}})["systems"].get(tuned, {})
+        first = {name: metrics[name]["value"] for name in METRICS if name in metrics}
+        pairs.append((f"{path.name}, {split}, {tuned}, the first run", runs[0].get(split, {}), first))
+    if "runs" in expected and runs[0].keys() <= splits.keys():
+        cases = {split: of["n"] for split, of in splits.items()}
         pairs.append((f"{path.name}, tolerance", expected["tolerance"], recorded.tolerance(runs, cases)))
-    records = {record["split"]: record for record in results["records"]}
-    for split, of in expected["splits"].items():
-        first = {name: of["systems"][tuned][name]["value"] for name in runs[0][split]}
-        pairs.append((f"{path.name}, {split}, the first run", runs[0][split], first))
+    records = {record["split"]: record for record in results["records"]} if results else {}
+    for split, of in splits.items():
         record = records.get(split)
         if record is None or record["predictions_sha256"][tuned] != of["predictions_sha256"]:
             continue  # the published run is another than the first that was recorded
+        pairs.append((f"{path.name}, {split}, cases", of["n"], record["n"]))
         for system, metrics in of["systems"].items():
             now = record["systems"].get(system, {"metrics": {}})["metrics"]
             for name in (name for name in METRICS if name in metrics):

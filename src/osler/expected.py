@@ -149,6 +149,40 @@ def mean_over_runs(expected: Mapping[str, Any], split: str, metric: str) -> floa
     return mean(values[split][metric] for values in values_of_runs(expected))
 
 
+def recorded_tolerance(expected: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+    """The ``tolerance`` of an expected file, by split and metric; none where it was not recorded, nor where there are
+    no ``runs`` to compute it from again: anybody may have written it."""
+    return (expected["tolerance"] or {}) if "runs" in expected else {}
+
+
+def check(expected: Mapping[str, Any], path: Path) -> None:
+    """Raise :class:`InputError` where ``expected``, read from ``path``, has a number that is none, no runs, runs that
+    do not all have the figures of the first, or splits without cases: nothing can be computed from these."""
+    anew = "bring back the one that was recorded, or record it anew with scripts/record_expected.py"
+    if place := not_finite(expected):
+        raise InputError(f"{path}: {place}: NaN and Infinity are no figures; {anew}")
+    runs = values_of_runs(expected)
+    if not runs:
+        raise InputError(f"{path}: there is no run in it; {anew}")
+    first, *others = ({split: set(values) for split, values in run.items()} for run in runs)
+    if odd := next((place for place, run in enumerate(others, 2) if run != first), None):
+        raise InputError(
+            f"{path}: run {odd} of {len(runs)} has figures of other splits or metrics than the first; {anew}"
+        )
+    for split, of in expected["splits"].items():
+        if type(of.get("n")) is not int or of["n"] < 1:
+            raise InputError(f"{path}: {split}, n: {of.get('n')!r} is no number of cases; {anew}")
+
+
+def not_finite(value: Any, where: str = "") -> str | None:
+    """The place of the first NaN or infinity, which Python reads in JSON although JSON has none; None without."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else where
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    places = (not_finite(of, f"{where}, {key}" if where else str(key)) for key, of in items)
+    return next((place for place in places if place), None)
+
+
 def tolerance(
     runs: Sequence[Mapping[str, Mapping[str, float]]], cases: Mapping[str, int]
 ) -> dict[str, dict[str, float]] | None:

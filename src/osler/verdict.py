@@ -130,7 +130,13 @@ def _reason(made: Reproduction) -> str:
         where = f"see tasks/{made.target.recipe.task.name}/README.md for the data"
         return f"not computed here: {', '.join(dict.fromkeys(absent))} ({where})"
     if made.verdict == "undecided":
-        runs = len(recorded.values_of_runs(made.target.expected()))
+        expected = made.target.expected()
+        if "runs" not in expected:
+            return (
+                f"{made.target.expected_file.name} has no runs to compute a tolerance from, so none is believed;"
+                " scripts/record_expected.py RECIPE RUN RUN… records it anew"
+            )
+        runs = len(expected["runs"])
         return (
             f"no tolerance recorded: {runs} run{'s' if runs > 1 else ''}, and a spread takes {recorded.MIN_RUNS};"
             " scripts/record_expected.py RECIPE RUN RUN… takes this one, too"

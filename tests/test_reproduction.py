@@ -217,6 +217,18 @@ def test_a_run_is_not_reproduced_by_itself(project: Path, monkeypatch: pytest.Mo
         reproduction.training(target.find(str(folder), "training"), folder.resolve())
 
 
+def test_a_recipe_is_not_reproduced_by_the_run_that_was_recorded_nor_by_a_copy_of_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    folder = Path("runs/tiny-made-up/1.0.0")
+    shutil.copytree(folder, "copy")
+    for again in (folder, Path("copy")):
+        for name in ("recipes/tiny.yaml", str(folder)):
+            with pytest.raises(InputError, match=rf"^{again}: is the run that .*; name another folder with --output"):
+                reproduction.training(target.find(name, "training"), again)
+
+
 def test_the_first_thing_that_differs_comes_first(original: Path) -> None:
     was = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "manifest.json")
     assert difference.of_manifests(was, was) == []

@@ -209,14 +209,18 @@ def training(target: Target, folder: Path, config_file: Path | None = None) -> R
     training data are compared with those of the publication: where they differ, nothing is trained.
 
     Raises:
-        InputError: there is no expected file ("not run yet"), it is of another recipe, or ``folder`` is the run itself
-            or something else altogether.
+        InputError: there is no expected file ("not run yet"), it is of another recipe, or ``folder`` is the run itself,
+            the one that was recorded or something else altogether.
         subprocess.CalledProcessError: a script failed; it has said why.
     """
     expected, published = target.expected(), target.manifest()
     recipe, run = target.recipe, Run(folder)
     if target.run is not None and folder.resolve() == target.run.folder.resolve():
         raise InputError(f"{folder}: is the run that is to be reproduced; name another folder with --output")
+    if run.finished and read_json(run.manifest) in (published, expected.get("manifest")):  # or a copy of it
+        raise InputError(
+            f"{folder}: is the run that was recorded, which says nothing new; name another folder with --output"
+        )
     run.check(recipe)
     found = [] if target.run is None else difference.of_files(target.run, recipe)
     of_run = target.results()[1] if target.run is not None and target.run.results.is_file() else None

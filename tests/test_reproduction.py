@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished import BASE, COMMIT, edit_json, edit_yaml, make_run
+from finished import BASE, COMMIT, edit_json, edit_yaml, make_run, seal
 from local_hub import LocalHub
 
 from osler import difference, expected, reproduction, results, target, verdict
@@ -78,8 +78,7 @@ def published(project: Path) -> Run:
     shutil.copytree(project / "tasks", run.folder / "tasks")
     shutil.copy(project / "recipes" / "tiny.expected.json", run.folder / "expected.json")
     (run.folder / "README.md").write_text("# A card")
-    sums = f"{hashlib.sha256(b'# A card').hexdigest()}  README.md\n"
-    (run.folder / "SHA256SUMS").write_text(sums)
+    seal(run.folder)
     return run
 
 
@@ -155,6 +154,8 @@ def of_first_record(path: Path) -> None:
 )
 def test_a_tampered_file_is_named(published: Run, file: str, tamper: Callable[[Path], None], named: str) -> None:
     tamper(published.folder / file)
+    if "SHA256SUMS" not in named:
+        seal(published.folder)  # whoever tampers can do this, too
     made = scores(published)
     assert made.verdict == "differs"
     assert made.decisive is not None
@@ -162,8 +163,64 @@ def test_a_tampered_file_is_named(published: Run, file: str, tamper: Callable[[P
     assert str(made.decisive) in verdict.render(made).splitlines()[-1]
 
 
+def listing(more: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / "SHA256SUMS").write_bytes((folder / "SHA256SUMS").read_bytes() + more)
+
+
+def added(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: the sha256 of every file published, nothing he"),
+        (added("modeling.py"), "modeling.py: nothing published, a file that SHA256SUMS does not list here"),
+        (added("merged/modeling.py"), "merged/modeling.py: nothing published, a file that SHA256SUMS does not list"),
+        (added(".gitattributes.py"), ".gitattributes.py: nothing published, a file that SHA256SUMS does not list"),
+        (
+            lambda folder: (folder / "more").symlink_to(folder.parent),
+            "more: nothing published, a file that SHA256SUMS does not list here",
+        ),
+        (
+            lambda folder: (folder / "gone").symlink_to("nowhere"),
+            "gone: nothing published, a file that SHA256SUMS does not list here",
+        ),
+        (listing(b"\xff\xfe\n"), "\ufffd\ufffd (sha256 in SHA256SUMS): \ufffd\ufffd published, nothing here"),
+        (listing(b"0" * 64 + b"  ../outside\n"), "../outside (sha256 in SHA256SUMS): 000000000000… published, nothing"),
+        (
+            listing(b"0" * 64 + b"  /etc/passwd\n"),
+            "/etc/passwd (sha256 in SHA256SUMS): 000000000000… published, nothin",
+        ),
+        (
+            lambda folder: (Path(os.fsdecode(bytes(folder) + b"/\xff"))).write_text(""),
+            "\\udcff: nothing published, a file that SHA256SUMS does not list here",
+        ),
+    ],
+)
+def test_a_version_has_the_files_that_it_lists_and_no_others(
+    published: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tamper: Callable[[Path], Any], said: str
+) -> None:
+    (published.folder.parent / "outside").write_text("secret")
+    tamper(published.folder)
+    opened: list[Path] = []
+    monkeypatch.setattr(difference, "sha256_file", lambda path: opened.append(path.resolve()) or sha256_file(path))
+    made = scores(published)
+    assert str(made.decisive).startswith(said)
+    assert all(path.is_relative_to(published.folder.resolve()) for path in opened)
+    verdict.write(made, tmp_path / "out")
+
+
+def test_what_a_download_adds_to_a_version_is_no_difference(published: Run) -> None:
+    for name in (".gitattributes", ".cache/huggingface/download/README.md.metadata", ".git/config"):
+        (published.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (published.folder / name).write_text("")
+    assert scores(published).verdict == "reproduced"
+
+
 def test_results_that_say_the_same_in_another_spacing_are_not_bit_identical(published: Run) -> None:
     published.results.write_text(json.dumps(read_json(published.results)))
+    seal(published.folder)
     made = scores(published)
     assert made.decisive is not None
     assert made.decisive.what == "results.json, spacing, order or nulls"
@@ -421,6 +478,7 @@ def test_a_stranger_computes_the_scores_of_a_published_version_again(hub: LocalH
 def test_a_file_that_was_exchanged_on_the_hub_is_named(hub: LocalHub, published: Run) -> None:
     name = f"predictions/made_up-test-{TUNED}.jsonl"
     flip(published.folder / name)
+    seal(published.folder)
     hub.push("jane/tiny", files_of(published.folder), tag="v1.0.1")
     made = reproduction.scores(target.find("jane/tiny@v1.0.1", "scores"))
     assert made.verdict == "differs"
@@ -457,4 +515,5 @@ def found_with(published: Run, base: BaseSection) -> Target:
     """The version, as if it had been made of ``base``."""
     edit_json(published.manifest, base__fingerprint=fingerprint(Path(base.model)), chat_template_sha256=None)
     (published.folder / "expected.json").unlink()
+    seal(published.folder)
     return target.find(str(published.folder), "predictions")

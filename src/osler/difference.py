@@ -28,6 +28,10 @@ CONTENT = {
     "chat_template_sha256": "chat template (sha256)",
 }
 
+# What the Hub, huggingface_hub and git add to a version on its way; Osler reads none of it.
+ATTRIBUTES = ".gitattributes"
+OF_DOWNLOAD = (".cache/huggingface/", ".git/")
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -107,10 +111,25 @@ def of_files(run: Run, recipe: Recipe) -> list[Difference]:
 
 
 def _sums(run: Run) -> Iterator[tuple[str, str, str | None]]:
-    if run.sums.is_file():
-        for line in run.sums.read_text(encoding="utf-8").splitlines():
-            sha256, _, name = line.partition("  ")
-            yield f"{name} (sha256 in {run.sums.name})", sha256, _sha256(run.folder / name)
+    """The files of a published version against its list of hashes, both ways."""
+    if not run.sums.is_file():
+        if run.adapter == run.folder:
+            yield run.sums.name, "the sha256 of every file", None
+        return
+    # Only what was found in the folder is opened, so that no name in the list leads out of it. A link to a folder
+    # counts as a file: nobody listed what is in there.
+    found = (path for path in run.folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    there = {path.relative_to(run.folder).as_posix(): path for path in found}
+    listed = {run.sums.name, ATTRIBUTES}
+    for line in run.sums.read_text(encoding="utf-8", errors="replace").splitlines():
+        sha256, _, name = line.partition("  ")
+        listed.add(name)
+        now = _sha256(there[name]) if name in there else None
+        yield f"{name or line} (sha256 in {run.sums.name})", sha256, now
+    for name in sorted(there.keys() - listed):
+        if not name.startswith(OF_DOWNLOAD):
+            shown = name.encode(errors="backslashreplace").decode()  # not every file name is UTF-8
+            yield shown, "nothing", f"a file that {run.sums.name} does not list"
 
 
 def _sha256(path: Path) -> str | None:

@@ -106,12 +106,22 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
 def record_reproduction(path: Path, recipe_path: Path) -> Path:
     """Add the outcome of a ``reproduction.json`` to the expected file of the recipe: the newest of each depth is kept.
 
-    Raises :class:`InputError` where there is no expected file, or the reproduction is of another recipe.
+    Raises :class:`InputError` where there is no expected file, the reproduction is of another recipe, or its figures
+    and answers come to another verdict than it gives.
     """
-    made = read_record(path, "depth", "recipe.sha256", "environment.git_commit", "table", "answers", "verdict", "date")
+    from osler import verdict  # imports this module
+
+    keys = ("depth", "recipe.sha256", "environment.git_commit", "differences", "table", "answers", "verdict", "date")
+    made = read_record(path, *keys)
     expected = read_record(path_of(recipe_path), "recipe_sha256")
     if made["recipe"]["sha256"] != expected["recipe_sha256"]:
         raise InputError(f"{path}: of another recipe than {path_of(recipe_path).name}; reproduce {recipe_path}")
+    if place := not_finite(made):
+        raise InputError(f"{path}: {place}: NaN and Infinity are no figures; reproduce {recipe_path} again")
+    if (found := verdict.of_record(made)) != made["verdict"]:
+        raise InputError(
+            f"{path}: says {made['verdict']}, but its figures and answers come to {found}; reproduce {recipe_path}"
+        )
     moved = [of["max_probability_difference"] for of in made["answers"]]
     expected.setdefault("reproductions", {})[made["depth"]] = {
         "verdict": made["verdict"],

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from osler import recipe as recipes
 from osler import results
-from osler.manifest import fingerprint, sha256_text, write_json
+from osler.manifest import fingerprint, sha256_file, sha256_text, write_json
 from osler.prediction_file import Prediction, write_predictions
 from osler.run import MERGED_FROM, Run, merged_name, tuned_name
 from osler.sections import BaseSection
@@ -172,6 +172,13 @@ def data_report(prompt: str, folder: Path) -> dict[str, Any]:
         "provenance": {"dataset": "osler/made-up", "revision": "0" * 40, "local": "/home/jane.doe/data/made_up"},
         "contamination": OVERLAP,
     }
+
+
+def seal(folder: Path) -> None:
+    """Write SHA256SUMS, as publishing does: of all files there are."""
+    sums = Run(folder).sums
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != sums)
+    sums.write_text("".join(f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files))
 
 
 def edit_json(path: Path, **values: Any) -> None:

@@ -214,9 +214,11 @@ def test_a_baseline_the_recipe_lists_and_nobody_recorded_is_named(tmp_path: Path
         expected.details(path)
 
 
-def reproduced(folder: Path, recipe_sha256: str, verdict: str = "reproduced") -> Path:
-    """A reproduction.json with two figures, one of them inside."""
-    answers = [{"n": 24, "same_ranking": 23, "max_probability_difference": 2e-6}]
+def reproduced(folder: Path, recipe_sha256: str, verdict: str = "reproduced", **changed: Any) -> Path:
+    """A reproduction.json with two figures, both inside; ``changed``: other answers, figures or differences."""
+    inside = {"split": "test", "system": "x", "metric": "mrr", "expected": 0.5, "tolerance": 0.0, "got": 0.5}
+    inside["inside"] = True
+    answer = {"n": 24, "same_ranking": 24, "max_probability_difference": 2e-6, "first": None, "same": True}
     write_json(
         path := folder / "reproduction.json",
         {
@@ -225,26 +227,55 @@ def reproduced(folder: Path, recipe_sha256: str, verdict: str = "reproduced") ->
             "environment": ENVIRONMENT,
             "date": "2026-01-02",
             "verdict": verdict,
-            "differences": [{"what": "threads", "was": 2, "now": 1, "content": False}],
-            "answers": answers,
-            "table": [{"inside": True}, {"inside": None}],
+            "differences": [{"what": "threads", "was": 2, "now": 1, "content": False, **changed.get("difference", {})}],
+            "answers": [{**answer, **changed.get("answer", {})}],
+            "table": [inside, {**inside, **changed.get("figure", {})}],
         },
     )
     return path
+
+
+MISSED = {"figure": {"got": 0.4, "inside": False}, "answer": {"same_ranking": 23, "same": False}}
 
 
 def test_what_came_of_a_reproduction_is_recorded_and_shown(tmp_path: Path, tiny_base: BaseSection) -> None:
     recipe = make(tmp_path, tiny_base)
     expected.record([evaluated(tmp_path, recipe, 0, 0.4)], recipe)
     sha256 = recipes.load(recipe).sha256
-    expected.record_reproduction(reproduced(tmp_path, sha256, "missed"), recipe)
-    expected.record_reproduction(reproduced(tmp_path, sha256), recipe)
-    row = expected.reproductions(tmp_path).splitlines()[-1]
-    assert row == (
-        "| tiny | `--predictions` | **reproduced**, 2026-01-02 | 1 of 2 | 23 of 24 | 2.0e-06 | threads: 2, here 1 |"
-    )
+    for verdict, changed, cells in (("missed", MISSED, "1 of 2 | 23 of 24"), ("reproduced", {}, "2 of 2 | 24 of 24")):
+        expected.record_reproduction(reproduced(tmp_path, sha256, verdict, **changed), recipe)
+        row = expected.reproductions(tmp_path).splitlines()[-1]
+        assert row == (
+            f"| tiny | `--predictions` | **{verdict}**, 2026-01-02 | {cells} | 2.0e-06 | threads: 2, here 1 |"
+        )
     with pytest.raises(InputError, match="of another recipe"):
         expected.record_reproduction(reproduced(tmp_path, "0" * 64), recipe)
+
+
+@pytest.mark.parametrize(
+    ("changed", "come_to"),
+    [
+        ({"figure": {"got": 0.4, "inside": False}}, "missed"),
+        ({"figure": {"got": 0.4}}, "missed"),  # whatever it says of itself
+        ({"figure": {"inside": False}}, "missed"),
+        ({"figure": {"got": None, "inside": None}}, "undecided"),
+        ({"figure": {"got": 0.4, "tolerance": None, "inside": None}}, "undecided"),
+        ({"answer": {"same_ranking": 23, "same": False}}, "missed"),
+        ({"answer": {"first": "test/1: 0.1 moved by 0.2", "same": False}}, "missed"),
+        ({"answer": {"same": False}}, "missed"),
+        ({"difference": {"content": True}}, "differs"),
+    ],
+)
+def test_a_reproduction_whose_figures_do_not_come_to_its_verdict_is_refused(
+    tmp_path: Path, tiny_base: BaseSection, changed: dict[str, Any], come_to: str
+) -> None:
+    recipe = make(tmp_path, tiny_base)
+    recorded = expected.record([evaluated(tmp_path, recipe, 0, 0.4)], recipe)
+    before = recorded.read_bytes()
+    made = reproduced(tmp_path, recipes.load(recipe).sha256, **changed)
+    with pytest.raises(InputError, match=f"says reproduced, but its figures and answers come to {come_to}; reproduce"):
+        expected.record_reproduction(made, recipe)
+    assert recorded.read_bytes() == before
 
 
 def test_every_pair_of_marks_gets_its_table(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished import edit_json
+from finished import edit_json, seal
 from project import ROOT, environment, make, script
 
 from osler import expected, reproduction, target
@@ -199,6 +199,7 @@ def test_a_published_version_is_trained_again_with_its_own_task(
     shutil.copytree(RUN / "adapter", version, dirs_exist_ok=True)
     shutil.copytree("tasks", version / "tasks")
     shutil.copy(EXPECTED, version / "expected.json")
+    seal(version)
     commands = trained(monkeypatch, again)
     made = reproduction.training(target.find(str(version), "training"), again)
     assert made.verdict == "reproduced", render(made)

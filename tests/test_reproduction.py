@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished import BASE, COMMIT, edit_json, edit_yaml, make_run
+from finished import BASE, COMMIT, edit_json, edit_yaml, make_run, seal
 from local_hub import LocalHub
 
 from osler import difference, expected, reproduction, results, target, verdict
@@ -78,8 +78,7 @@ def published(project: Path) -> Run:
     shutil.copytree(project / "tasks", run.folder / "tasks")
     shutil.copy(project / "recipes" / "tiny.expected.json", run.folder / "expected.json")
     (run.folder / "README.md").write_text("# A card")
-    sums = f"{hashlib.sha256(b'# A card').hexdigest()}  README.md\n"
-    (run.folder / "SHA256SUMS").write_text(sums)
+    seal(run.folder)
     return run
 
 
@@ -155,6 +154,8 @@ def of_first_record(path: Path) -> None:
 )
 def test_a_tampered_file_is_named(published: Run, file: str, tamper: Callable[[Path], None], named: str) -> None:
     tamper(published.folder / file)
+    if "SHA256SUMS" not in named:
+        seal(published.folder)  # whoever tampers can do this, too
     made = scores(published)
     assert made.verdict == "differs"
     assert made.decisive is not None
@@ -162,8 +163,64 @@ def test_a_tampered_file_is_named(published: Run, file: str, tamper: Callable[[P
     assert str(made.decisive) in verdict.render(made).splitlines()[-1]
 
 
+def listing(more: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / "SHA256SUMS").write_bytes((folder / "SHA256SUMS").read_bytes() + more)
+
+
+def added(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: the sha256 of every file published, nothing he"),
+        (added("modeling.py"), "modeling.py: nothing published, a file that SHA256SUMS does not list here"),
+        (added("merged/modeling.py"), "merged/modeling.py: nothing published, a file that SHA256SUMS does not list"),
+        (added(".gitattributes.py"), ".gitattributes.py: nothing published, a file that SHA256SUMS does not list"),
+        (
+            lambda folder: (folder / "more").symlink_to(folder.parent),
+            "more: nothing published, a file that SHA256SUMS does not list here",
+        ),
+        (
+            lambda folder: (folder / "gone").symlink_to("nowhere"),
+            "gone: nothing published, a file that SHA256SUMS does not list here",
+        ),
+        (listing(b"\xff\xfe\n"), "\ufffd\ufffd (sha256 in SHA256SUMS): \ufffd\ufffd published, nothing here"),
+        (listing(b"0" * 64 + b"  ../outside\n"), "../outside (sha256 in SHA256SUMS): 000000000000… published, nothing"),
+        (
+            listing(b"0" * 64 + b"  /etc/passwd\n"),
+            "/etc/passwd (sha256 in SHA256SUMS): 000000000000… published, nothin",
+        ),
+        (
+            lambda folder: (Path(os.fsdecode(bytes(folder) + b"/\xff"))).write_text(""),
+            "\\udcff: nothing published, a file that SHA256SUMS does not list here",
+        ),
+    ],
+)
+def test_a_version_has_the_files_that_it_lists_and_no_others(
+    published: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tamper: Callable[[Path], Any], said: str
+) -> None:
+    (published.folder.parent / "outside").write_text("secret")
+    tamper(published.folder)
+    opened: list[Path] = []
+    monkeypatch.setattr(difference, "sha256_file", lambda path: opened.append(path.resolve()) or sha256_file(path))
+    made = scores(published)
+    assert str(made.decisive).startswith(said)
+    assert all(path.is_relative_to(published.folder.resolve()) for path in opened)
+    verdict.write(made, tmp_path / "out")
+
+
+def test_what_a_download_adds_to_a_version_is_no_difference(published: Run) -> None:
+    for name in (".gitattributes", ".cache/huggingface/download/README.md.metadata", ".git/config"):
+        (published.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (published.folder / name).write_text("")
+    assert scores(published).verdict == "reproduced"
+
+
 def test_results_that_say_the_same_in_another_spacing_are_not_bit_identical(published: Run) -> None:
     published.results.write_text(json.dumps(read_json(published.results)))
+    seal(published.folder)
     made = scores(published)
     assert made.decisive is not None
     assert made.decisive.what == "results.json, spacing, order or nulls"
@@ -215,6 +272,18 @@ def test_a_run_is_not_reproduced_by_itself(project: Path, monkeypatch: pytest.Mo
     folder = Path("runs/tiny-made-up/1.0.0")
     with pytest.raises(InputError, match="is the run that is to be reproduced"):
         reproduction.training(target.find(str(folder), "training"), folder.resolve())
+
+
+def test_a_recipe_is_not_reproduced_by_the_run_that_was_recorded_nor_by_a_copy_of_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    folder = Path("runs/tiny-made-up/1.0.0")
+    shutil.copytree(folder, "copy")
+    for again in (folder, Path("copy")):
+        for name in ("recipes/tiny.yaml", str(folder)):
+            with pytest.raises(InputError, match=rf"^{again}: is the run that .*; name another folder with --output"):
+                reproduction.training(target.find(name, "training"), again)
 
 
 def test_the_first_thing_that_differs_comes_first(original: Path) -> None:
@@ -296,6 +365,88 @@ def test_trained_again_the_tuned_model_has_the_spread_and_a_classifier_has_none(
     assert not any(figure.system == "base_model" for figure in figures)
 
 
+def without_tuned(path: Path) -> None:
+    content = read_json(path)
+    del content["splits"]["test"]["systems"][TUNED]
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("of_run", [True, False], ids=["run", "recipe"])
+@pytest.mark.parametrize(
+    ("tamper", "named"),
+    [
+        (edited(tolerance__test__accuracy=0.9), "tiny.expected.json, tolerance"),
+        (edited(splits={}), f"tiny.expected.json, test, {TUNED}, the first run"),
+        (without_tuned, f"tiny.expected.json, test, {TUNED}, the first run"),
+        (
+            edited(splits__test__systems__majority__mrr__value=0.9),
+            "tiny.expected.json, test, majority, mrr",
+        ),
+    ],
+)
+def test_an_expected_file_that_contradicts_itself_decides_nothing_at_any_depth(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tamper: Callable[[Path], None],
+    named: str,
+    of_run: bool,
+) -> None:
+    monkeypatch.chdir(project)
+    tamper(project / "recipes" / "tiny.expected.json")
+    name = "runs/tiny-made-up/1.0.0" if of_run else "recipes/tiny.yaml"
+    made = [reproduction.scores(target.find(name, "scores"))]
+    if of_run or "majority" not in named:  # a recipe has nothing else that says what the baseline's figure was
+        monkeypatch.setattr(reproduction, "_before_training", lambda _: {})
+        monkeypatch.setattr(reproduction, "_call", lambda _: pytest.fail("it was trained"))
+        made.append(reproduction.training(target.find(name, "training"), project / "again"))
+    for of in made:
+        assert (of.verdict, of.decisive and of.decisive.what) == ("differs", named)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"tolerance__test__accuracy": float("nan")}, r"tolerance, test, accuracy: NaN and Infinity are no figures"),
+        ({"tolerance__test__accuracy": float("inf")}, r"tolerance, test, accuracy: NaN and Infinity are no figures"),
+        ({"runs": []}, "there is no run in it"),
+        ({"splits__test__n": 0}, "test, n: 0 is no number of cases"),
+    ],
+)
+def test_an_expected_file_that_is_none_is_refused(project: Path, changed: dict[str, Any], said: str) -> None:
+    edit_json(project / "recipes" / "tiny.expected.json", **changed)
+    run = str(project / "runs" / "tiny-made-up" / "1.0.0")
+    with pytest.raises(InputError, match=said):
+        reproduction.scores(target.find(run, "scores"))
+    with pytest.raises(InputError, match=said):
+        reproduction.training(target.find(run, "training"), project / "again")
+
+
+def test_runs_that_do_not_have_the_same_figures_are_refused(project: Path) -> None:
+    path = project / "recipes" / "tiny.expected.json"
+    content = read_json(path)
+    content["runs"][2]["values"] = {}
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="run 3 of 3 has figures of other splits or metrics than the first"):
+        reproduction.scores(target.find(str(project / "runs" / "tiny-made-up" / "1.0.0"), "scores"))
+
+
+def test_a_tolerance_without_runs_to_compute_it_from_is_none(original: Path) -> None:
+    found = target.find(str(original / "recipes" / "tiny.yaml"), "training")
+    recorded = found.expected()
+    del recorded["runs"]
+    recorded["tolerance"]["test"]["accuracy"] = 99
+    got = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "results.json")["records"][0]
+    figures, _ = reproduction._of_training(found.recipe, recorded, {"test": got})
+    assert {figure.tolerance for figure in figures if figure.system == TUNED} == {None}
+
+
+def test_other_cases_than_those_of_the_expected_figures_are_named(original: Path) -> None:
+    found = target.find(str(original / "recipes" / "tiny.yaml"), "training")
+    got = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "results.json")["records"][0]
+    _, others = reproduction._of_training(found.recipe, found.expected(), {"test": {**got, "n": 3}})
+    assert [str(other) for other in others] == ["test, cases: 24 published, 3 here"]
+
+
 # ── a version on the Hub ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -327,6 +478,7 @@ def test_a_stranger_computes_the_scores_of_a_published_version_again(hub: LocalH
 def test_a_file_that_was_exchanged_on_the_hub_is_named(hub: LocalHub, published: Run) -> None:
     name = f"predictions/made_up-test-{TUNED}.jsonl"
     flip(published.folder / name)
+    seal(published.folder)
     hub.push("jane/tiny", files_of(published.folder), tag="v1.0.1")
     made = reproduction.scores(target.find("jane/tiny@v1.0.1", "scores"))
     assert made.verdict == "differs"
@@ -363,4 +515,5 @@ def found_with(published: Run, base: BaseSection) -> Target:
     """The version, as if it had been made of ``base``."""
     edit_json(published.manifest, base__fingerprint=fingerprint(Path(base.model)), chat_template_sha256=None)
     (published.folder / "expected.json").unlink()
+    seal(published.folder)
     return target.find(str(published.folder), "predictions")

@@ -28,6 +28,10 @@ CONTENT = {
     "chat_template_sha256": "chat template (sha256)",
 }
 
+# What the Hub, huggingface_hub and git add to a version on its way; Osler reads none of it.
+ATTRIBUTES = ".gitattributes"
+OF_DOWNLOAD = (".cache/huggingface/", ".git/")
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -107,10 +111,25 @@ def of_files(run: Run, recipe: Recipe) -> list[Difference]:
 
 
 def _sums(run: Run) -> Iterator[tuple[str, str, str | None]]:
-    if run.sums.is_file():
-        for line in run.sums.read_text(encoding="utf-8").splitlines():
-            sha256, _, name = line.partition("  ")
-            yield f"{name} (sha256 in {run.sums.name})", sha256, _sha256(run.folder / name)
+    """The files of a published version against its list of hashes, both ways."""
+    if not run.sums.is_file():
+        if run.adapter == run.folder:
+            yield run.sums.name, "the sha256 of every file", None
+        return
+    # Only what was found in the folder is opened, so that no name in the list leads out of it. A link to a folder
+    # counts as a file: nobody listed what is in there.
+    found = (path for path in run.folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    there = {path.relative_to(run.folder).as_posix(): path for path in found}
+    listed = {run.sums.name, ATTRIBUTES}
+    for line in run.sums.read_text(encoding="utf-8", errors="replace").splitlines():
+        sha256, _, name = line.partition("  ")
+        listed.add(name)
+        now = _sha256(there[name]) if name in there else None
+        yield f"{name or line} (sha256 in {run.sums.name})", sha256, now
+    for name in sorted(there.keys() - listed):
+        if not name.startswith(OF_DOWNLOAD):
+            shown = name.encode(errors="backslashreplace").decode()  # not every file name is UTF-8
+            yield shown, "nothing", f"a file that {run.sums.name} does not list"
 
 
 def _sha256(path: Path) -> str | None:
@@ -176,24 +195,31 @@ def _overlaps(report: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator
             yield f"data_report.json, contamination of {record['split']} (in results.json)", was, now
 
 
-def of_expected(path: Path, recipe: Recipe, results: Mapping[str, Any]) -> list[Difference]:
+def of_expected(path: Path, recipe: Recipe, results: Mapping[str, Any] | None = None) -> list[Difference]:
     """Where the expected file at ``path`` is not that of ``recipe``, contradicts itself, or gives other figures than
-    ``results`` for the very same predictions."""
+    ``results`` for the very same predictions.
+
+    Raises :class:`~osler.errors.InputError` where it is no whole expected file: :func:`osler.expected.check`.
+    """
     expected, tuned = read_record(path, "recipe_sha256", "tolerance", "seeds", "splits"), tuned_name(recipe)
+    recorded.check(expected, path)
     pairs: list[tuple[str, Any, Any]] = [
         (f"{recipe.path} (sha256 in {path.name})", expected["recipe_sha256"], recipe.sha256)
     ]
-    runs = recorded.values_of_runs(expected)
-    if "runs" in expected:
-        cases = {split: of["n"] for split, of in expected["splits"].items()}
+    runs, splits = recorded.values_of_runs(expected), expected["splits"]
+    for split in dict.fromkeys([*runs[0], *splits]):
+        metrics = splits.get(split, {"systems": {}})["systems"].get(tuned, {})
+        first = {name: metrics[name]["value"] for name in METRICS if name in metrics}
+        pairs.append((f"{path.name}, {split}, {tuned}, the first run", runs[0].get(split, {}), first))
+    if "runs" in expected and runs[0].keys() <= splits.keys():
+        cases = {split: of["n"] for split, of in splits.items()}
         pairs.append((f"{path.name}, tolerance", expected["tolerance"], recorded.tolerance(runs, cases)))
-    records = {record["split"]: record for record in results["records"]}
-    for split, of in expected["splits"].items():
-        first = {name: of["systems"][tuned][name]["value"] for name in runs[0][split]}
-        pairs.append((f"{path.name}, {split}, the first run", runs[0][split], first))
+    records = {record["split"]: record for record in results["records"]} if results else {}
+    for split, of in splits.items():
         record = records.get(split)
         if record is None or record["predictions_sha256"][tuned] != of["predictions_sha256"]:
             continue  # the published run is another than the first that was recorded
+        pairs.append((f"{path.name}, {split}, cases", of["n"], record["n"]))
         for system, metrics in of["systems"].items():
             now = record["systems"].get(system, {"metrics": {}})["metrics"]
             for name in (name for name in METRICS if name in metrics):

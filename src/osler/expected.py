@@ -106,12 +106,22 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
 def record_reproduction(path: Path, recipe_path: Path) -> Path:
     """Add the outcome of a ``reproduction.json`` to the expected file of the recipe: the newest of each depth is kept.
 
-    Raises :class:`InputError` where there is no expected file, or the reproduction is of another recipe.
+    Raises :class:`InputError` where there is no expected file, the reproduction is of another recipe, or its figures
+    and answers come to another verdict than it gives.
     """
-    made = read_record(path, "depth", "recipe.sha256", "environment.git_commit", "table", "answers", "verdict", "date")
+    from osler import verdict  # imports this module
+
+    keys = ("depth", "recipe.sha256", "environment.git_commit", "differences", "table", "answers", "verdict", "date")
+    made = read_record(path, *keys)
     expected = read_record(path_of(recipe_path), "recipe_sha256")
     if made["recipe"]["sha256"] != expected["recipe_sha256"]:
         raise InputError(f"{path}: of another recipe than {path_of(recipe_path).name}; reproduce {recipe_path}")
+    if place := not_finite(made):
+        raise InputError(f"{path}: {place}: NaN and Infinity are no figures; reproduce {recipe_path} again")
+    if (found := verdict.of_record(made)) != made["verdict"]:
+        raise InputError(
+            f"{path}: says {made['verdict']}, but its figures and answers come to {found}; reproduce {recipe_path}"
+        )
     moved = [of["max_probability_difference"] for of in made["answers"]]
     expected.setdefault("reproductions", {})[made["depth"]] = {
         "verdict": made["verdict"],
@@ -147,6 +157,40 @@ def values_of_runs(expected: Mapping[str, Any]) -> list[Mapping[str, Mapping[str
 def mean_over_runs(expected: Mapping[str, Any], split: str, metric: str) -> float:
     """What another run is expected to find, give or take the ``tolerance``."""
     return mean(values[split][metric] for values in values_of_runs(expected))
+
+
+def recorded_tolerance(expected: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+    """The ``tolerance`` of an expected file, by split and metric; none where it was not recorded, nor where there are
+    no ``runs`` to compute it from again: anybody may have written it."""
+    return (expected["tolerance"] or {}) if "runs" in expected else {}
+
+
+def check(expected: Mapping[str, Any], path: Path) -> None:
+    """Raise :class:`InputError` where ``expected``, read from ``path``, has a number that is none, no runs, runs that
+    do not all have the figures of the first, or splits without cases: nothing can be computed from these."""
+    anew = "bring back the one that was recorded, or record it anew with scripts/record_expected.py"
+    if place := not_finite(expected):
+        raise InputError(f"{path}: {place}: NaN and Infinity are no figures; {anew}")
+    runs = values_of_runs(expected)
+    if not runs:
+        raise InputError(f"{path}: there is no run in it; {anew}")
+    first, *others = ({split: set(values) for split, values in run.items()} for run in runs)
+    if odd := next((place for place, run in enumerate(others, 2) if run != first), None):
+        raise InputError(
+            f"{path}: run {odd} of {len(runs)} has figures of other splits or metrics than the first; {anew}"
+        )
+    for split, of in expected["splits"].items():
+        if type(of.get("n")) is not int or of["n"] < 1:
+            raise InputError(f"{path}: {split}, n: {of.get('n')!r} is no number of cases; {anew}")
+
+
+def not_finite(value: Any, where: str = "") -> str | None:
+    """The place of the first NaN or infinity, which Python reads in JSON although JSON has none; None without."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else where
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    places = (not_finite(of, f"{where}, {key}" if where else str(key)) for key, of in items)
+    return next((place for place in places if place), None)
 
 
 def tolerance(

@@ -209,16 +209,22 @@ def training(target: Target, folder: Path, config_file: Path | None = None) -> R
     training data are compared with those of the publication: where they differ, nothing is trained.
 
     Raises:
-        InputError: there is no expected file ("not run yet"), it is of another recipe, or ``folder`` is the run itself
-            or something else altogether.
+        InputError: there is no expected file ("not run yet"), it is of another recipe, or ``folder`` is the run itself,
+            the one that was recorded or something else altogether.
         subprocess.CalledProcessError: a script failed; it has said why.
     """
     expected, published = target.expected(), target.manifest()
     recipe, run = target.recipe, Run(folder)
     if target.run is not None and folder.resolve() == target.run.folder.resolve():
         raise InputError(f"{folder}: is the run that is to be reproduced; name another folder with --output")
+    if run.finished and read_json(run.manifest) in (published, expected.get("manifest")):  # or a copy of it
+        raise InputError(
+            f"{folder}: is the run that was recorded, which says nothing new; name another folder with --output"
+        )
     run.check(recipe)
     found = [] if target.run is None else difference.of_files(target.run, recipe)
+    of_run = target.results()[1] if target.run is not None and target.run.results.is_file() else None
+    found += difference.of_expected(target.expected_file, recipe, of_run)
     if not found and not run.finished:
         found = difference.of_manifests(published, {"environment": environment(), **_before_training(recipe)})
     if any(of.content for of in found):
@@ -268,11 +274,14 @@ def _call(command: Sequence[str]) -> None:
 def _of_training(
     recipe: Recipe, expected: Mapping[str, Any], got: Mapping[str, Any]
 ) -> tuple[list[Figure], list[Difference]]:
-    """The figures that decide; and accuracies of other models, whose spread nobody has measured, where they differ."""
+    """The figures that decide; and, where they differ, numbers of cases, and accuracies of other models, whose spread
+    nobody has measured."""
     figures, others = [], []
     tuned = (tuned_name(recipe), merged_name(recipe))  # two forms of one model: they share figures and tolerance
     for split in (split for split in recipe.evaluation.splits if split in expected["splits"]):
-        spread = (expected["tolerance"] or {}).get(split, {})
+        spread, cases = recorded.recorded_tolerance(expected).get(split, {}), expected["splits"][split]["n"]
+        if split in got and got[split]["n"] != cases:
+            others.append(Difference(f"{split}, cases", cases, got[split]["n"]))
         for system, metrics in expected["splits"][split]["systems"].items():
             for name in (name for name in METRICS if name in metrics):
                 was, now = metrics[name]["value"], _value(got.get(split), system, name)

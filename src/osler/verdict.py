@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,8 @@ from osler.run import tuned_name
 from osler.target import Depth, Target
 
 EXACT = 1e-12  # what is computed from the same rows in the same way may differ by
+
+Verdict = Literal["reproduced", "missed", "undecided", "differs"]
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,11 @@ class Reproduction:
         return next((found for found in self.differences if found.content), None)
 
     @property
-    def verdict(self) -> Literal["reproduced", "missed", "undecided", "differs"]:
+    def verdict(self) -> Verdict:
         """``differs``: not of the same files and data, so that no number says anything; ``undecided``: a figure was not
         computed, or is another and nobody measured its spread."""
-        if self.decisive:
-            return "differs"
         inside = [*(figure.inside for figure in self.figures), *map(same_answers, self.answers)]
-        return "missed" if False in inside else "undecided" if None in inside or not inside else "reproduced"
+        return _verdict(self.decisive is not None, inside)
 
     def to_dict(self) -> dict[str, Any]:
         """``reproduction.json``."""
@@ -84,6 +84,24 @@ class Reproduction:
 def same_answers(agreement: Agreement) -> bool:
     """Whether all rankings are the same and no probability has moved by more than the bound."""
     return agreement.same_ranking == agreement.n and agreement.holds
+
+
+def of_record(made: Mapping[str, Any]) -> Verdict:
+    """The verdict that the rows of a ``reproduction.json`` come to. One that contradicts itself is not inside."""
+    inside: list[bool | None] = []
+    for row in made["table"]:
+        of_row = Figure(**{of.name: row.get(of.name) for of in fields(Figure)}).inside
+        inside.append(of_row if row.get("inside") is of_row else False)
+    inside += [
+        of["same_ranking"] == of["n"] and of.get("first") is None and of.get("same") is True for of in made["answers"]
+    ]
+    return _verdict(any(of["content"] for of in made["differences"]), inside)
+
+
+def _verdict(differs: bool, inside: Collection[bool | None]) -> Verdict:
+    if differs:
+        return "differs"
+    return "missed" if False in inside else "undecided" if None in inside or not inside else "reproduced"
 
 
 def write(made: Reproduction, folder: Path) -> Path:
@@ -130,7 +148,13 @@ def _reason(made: Reproduction) -> str:
         where = f"see tasks/{made.target.recipe.task.name}/README.md for the data"
         return f"not computed here: {', '.join(dict.fromkeys(absent))} ({where})"
     if made.verdict == "undecided":
-        runs = len(recorded.values_of_runs(made.target.expected()))
+        expected = made.target.expected()
+        if "runs" not in expected:
+            return (
+                f"{made.target.expected_file.name} has no runs to compute a tolerance from, so none is believed;"
+                " scripts/record_expected.py RECIPE RUN RUN… records it anew"
+            )
+        runs = len(expected["runs"])
         return (
             f"no tolerance recorded: {runs} run{'s' if runs > 1 else ''}, and a spread takes {recorded.MIN_RUNS};"
             " scripts/record_expected.py RECIPE RUN RUN… takes this one, too"

@@ -163,11 +163,11 @@ def test_a_tampered_file_is_named(published: Run, file: str, tamper: Callable[[P
     assert str(made.decisive) in verdict.render(made).splitlines()[-1]
 
 
-def listing(more: bytes) -> Callable[[Path], None]:
+def listing(more: bytes) -> Callable[[Path], Any]:
     return lambda folder: (folder / "SHA256SUMS").write_bytes((folder / "SHA256SUMS").read_bytes() + more)
 
 
-def added(name: str) -> Callable[[Path], None]:
+def added(name: str) -> Callable[[Path], Any]:
     return lambda folder: (folder / name).write_text("{}")
 
 
@@ -204,7 +204,12 @@ def test_a_version_has_the_files_that_it_lists_and_no_others(
     (published.folder.parent / "outside").write_text("secret")
     tamper(published.folder)
     opened: list[Path] = []
-    monkeypatch.setattr(difference, "sha256_file", lambda path: opened.append(path.resolve()) or sha256_file(path))
+
+    def opening(path: Path) -> str:
+        opened.append(path.resolve())
+        return sha256_file(path)
+
+    monkeypatch.setattr(difference, "sha256_file", opening)
     made = scores(published)
     assert str(made.decisive).startswith(said)
     assert all(path.is_relative_to(published.folder.resolve()) for path in opened)

@@ -266,6 +266,17 @@ def test_energy_is_measured_or_computed_or_unknown_and_the_card_says_which(run: 
     assert "0.042 kWh, **measured**" in section(rendered(run, {"power_watts": 50}), "Environmental cost")
 
 
+def test_other_runs_of_the_recipe_stand_beside_the_headline(run: Run) -> None:
+    assert "By how much, nobody has measured." in section(rendered(run), "Limitations")
+    values = [{"seed": seed, "values": {"test": {"accuracy": 0.2 + 0.1 * seed}}} for seed in (0, 1, 2)]
+    write_json(run.folder / "expected.json", {"recipe_sha256": run.recipe().sha256, "runs": values})
+    assert "Over 3 recorded runs of this recipe (3 seeds) its accuracy on test is 0.300 on average, from 0.200" in (
+        opening(rendered(run))
+    )
+    write_json(run.folder / "expected.json", {"recipe_sha256": "0" * 64, "runs": values})
+    assert "recorded runs" not in rendered(run)
+
+
 def test_robustness_is_shown_where_it_was_measured(run: Run) -> None:
     assert "Not evaluated." in section(rendered(run), "Robustness")
     perturb(run)

@@ -6,8 +6,9 @@ Needs no network, no model and no torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from osler import recipe as recipes
@@ -44,6 +45,8 @@ class Evidence:
         manifest, data_report, results: the files of these names.
         robustness: split → ``robustness.json``, of those that were measured.
         confused: what the tuned model takes for what on the headline split; None where its predictions are not there.
+        runs: those of this recipe that its expected file records, where the version has one; this is one more, or one
+            of them.
     """
 
     recipe: Recipe
@@ -54,6 +57,19 @@ class Evidence:
     results: Mapping[str, Any]
     robustness: Mapping[str, Any]
     confused: Confusions | None
+    runs: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def spread(self) -> str | None:
+        """How the accuracy on the headline split varies from run to run; None where there are no others."""
+        values = [run["values"][self.headline["split"]]["accuracy"] for run in self.runs]
+        if len(values) < 2:
+            return None
+        seeds = len({run["seed"] for run in self.runs})
+        return (
+            f"Over {len(values)} recorded runs of this recipe ({seeds} seed{'s' if seeds > 1 else ''}) its accuracy on"
+            f" {self.headline['split']} is {mean(values):.3f} on average, from {min(values):.3f} to {max(values):.3f}."
+        )
 
     @property
     def tuned(self) -> str:
@@ -193,7 +209,15 @@ def read(run: Run) -> Evidence:
         results=results,
         robustness={split: read_json(path) for split, path in measured.items() if path.is_file()},
         confused=_confused(run, recipe, headline_of(results)),
+        runs=_recorded(run, recipe),
     )
+
+
+def _recorded(run: Run, recipe: Recipe) -> list[Mapping[str, Any]]:
+    path = run.folder / "expected.json"
+    if not path.is_file() or (expected := read_record(path, "recipe_sha256"))["recipe_sha256"] != recipe.sha256:
+        return []
+    return list(expected.get("runs", []))
 
 
 def headline_of(results: Mapping[str, Any]) -> dict[str, Any]:

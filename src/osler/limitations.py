@@ -171,7 +171,8 @@ def _size(evidence: Evidence) -> Iterator[str]:
     for few in evidence.published:
         if any(row["interval_method"] == "too_few_groups" for row in few["comparisons"]):
             yield f"{few['split']} has {few['n']} cases of {few['groups']} groups: too few for any conclusion."
-    yield f"It was trained with one seed ({evidence.manifest['seed']}): with another it scores otherwise."
+    seed = f"It was trained with one seed ({evidence.manifest['seed']}): with another it scores otherwise."
+    yield f"{seed} {evidence.spread or 'By how much, nobody has measured.'}"
 
 
 def _merged(evidence: Evidence) -> Iterator[str]:

@@ -120,13 +120,17 @@ def test_a_run_from_before_these_hashes_were_written_down_is_believed(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("content", "key"),
-    [("{}", "recipe.sha256"), ("[]", "recipe.sha256"), ('{"recipe": {"sha256": "ab"}}', "prompt_sha256")],
+    ("content", "said"),
+    [
+        ("{}", "the key recipe.sha256 is missing"),
+        ("[]", "holds a list, not an object"),
+        ('{"recipe": {"sha256": "ab"}}', "the key prompt_sha256 is missing"),
+    ],
 )
-def test_a_manifest_without_its_keys_is_named(tmp_path: Path, tiny_base: BaseSection, content: str, key: str) -> None:
+def test_a_manifest_without_its_keys_is_named(tmp_path: Path, tiny_base: BaseSection, content: str, said: str) -> None:
     run, _ = trained(tmp_path, tiny_base)
     run.manifest.write_text(content)
-    with pytest.raises(InputError, match=rf"run/manifest\.json: the key {key} is missing"):
+    with pytest.raises(InputError, match=rf"run/manifest\.json: {said}"):
         run.trained(run.recipe())
 
 

@@ -19,8 +19,9 @@ from osler import disclosure, licence, publication, pypi
 from osler import recipe as recipes
 from osler.errors import InputError
 from osler.limits import COMMIT
-from osler.manifest import fingerprint, read_record, sha256_file, sha256_text
+from osler.manifest import fingerprint, read_record, sha256_file
 from osler.prediction_file import read_predictions
+from osler.prompt import Prompt
 from osler.recipe import Recipe
 from osler.run import ADAPTER, Run, tuned_name
 from osler.schema import read_yaml
@@ -176,7 +177,7 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
                     f"{run.results}: {key} of {record['split']} is {record.get(key)}, and was {value} in training;"
                     f" {_evaluate(run)}"
                 )
-    for path, sha256 in publication.prediction_files(run, results).items():
+    for path, sha256 in run.scored_answers(results).items():
         if not path.is_file():
             found.append(f"{path}: is missing, and results.json was made from it; {_evaluate(run)}")
         elif (now := sha256_file(path)) != sha256:
@@ -233,7 +234,7 @@ def same_recipe(run: Run, recipe: Recipe) -> list[str]:
     task = recipes.find_tasks(recipe.path) / recipe.task.name
     content = read_yaml(task / "task.yaml")
     template = (task / content["prompt"]).read_text(encoding="utf-8")
-    asked = sha256_text(f"{content.get('system')!r}\n{template}")  # osler.prompt.Prompt.sha256, without transformers
+    asked = Prompt(template, content.get("system")).sha256
     if asked != trained["prompt_sha256"]:
         found.append(
             f"{task / content['prompt']}: not the prompt that was trained with (sha256 {asked[:12]}, in manifest.json"

@@ -12,6 +12,7 @@ from typing import Any
 from osler import expected as recorded
 from osler.expected import METRICS
 from osler.manifest import fingerprint, read_record, sha256_file
+from osler.prompt import Prompt
 from osler.recipe import Recipe
 from osler.run import Run, merged_name, tuned_name
 from osler.schema import read_yaml
@@ -142,8 +143,6 @@ def _tasks(
     """The task files of a published version; a run directory has none, and those of the checkout may have moved on."""
     if not tasks.is_dir():
         return
-    from osler.prompt import Prompt  # imports transformers
-
     mixed = (report.get("mixture") or {}).get("tasks", {})
     prompts = {name: of["prompt_sha256"] for name, of in mixed.items()} | {recipe.task.name: manifest["prompt_sha256"]}
     for name, sha256 in prompts.items():
@@ -181,10 +180,8 @@ def _weights(
 
 
 def _predictions(run: Run, results: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for record in results["records"]:
-        for system, sha256 in record["predictions_sha256"].items():
-            path = run.answers(record["task"], record["split"], system)
-            yield f"{path.relative_to(run.folder)} (sha256 in results.json)", sha256, _sha256(path)
+    for path, sha256 in run.scored_answers(results).items():
+        yield f"{path.relative_to(run.folder)} (sha256 in results.json)", sha256, _sha256(path)
 
 
 def _overlaps(report: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -114,7 +114,7 @@ def _robustness(run: Run, recipe: Recipe, chosen: Task, split: str, limit: int |
     measured = robustness.score(run, recipe, chosen.source.perturbations, split, limit)
     if limit is None and run.results.is_file():
         scored = read_record(run.results, "records")
-        files = [run.answers(r["task"], r["split"], system) for r in scored["records"] for system in r["systems"]]
+        files = list(run.scored_answers(scored))
         texts = report.texts_of(chosen.source, recipe.evaluation.splits)
         report.write(run.results, scored, files, texts, chosen.labels)
     return tables.render_robustness(measured)

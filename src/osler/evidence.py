@@ -13,12 +13,13 @@ from typing import Any
 
 from osler import recipe as recipes
 from osler.errors import InputError
-from osler.manifest import read_json, read_record, sha256_file, sha256_text
+from osler.manifest import read_json, read_record, sha256_file
 from osler.prediction_file import read_predictions
+from osler.prompt import Prompt
 from osler.recipe import Recipe
 from osler.report import LEVEL, Confusions, confusions
 from osler.results import VALIDATION
-from osler.run import Run, tuned_name
+from osler.run import Run, merged_name, tuned_name
 from osler.schema import read_yaml
 
 SIMULATED = "simulated"
@@ -79,7 +80,7 @@ class Evidence:
     @property
     def merged(self) -> str | None:
         """The name of the merged model's, where it was evaluated."""
-        name = f"{self.tuned}-merged"
+        name = merged_name(self.recipe)
         return name if name in self.headline["systems"] else None
 
     @property
@@ -196,8 +197,7 @@ def read(run: Run) -> Evidence:
     folder = recipes.find_tasks(recipe.path) / recipe.task.name
     task = read_yaml(folder / "task.yaml")
     template = (folder / task["prompt"]).read_text(encoding="utf-8")
-    # As Prompt.sha256; its module imports transformers.
-    if sha256_text(f"{task.get('system')!r}\n{template}") != manifest["prompt_sha256"]:
+    if Prompt(template, task.get("system")).sha256 != manifest["prompt_sha256"]:
         raise InputError(f"{folder / task['prompt']}: not the prompt that was trained with; bring that one back")
     measured = {record["split"]: run.robustness(recipe, record["split"]) for record in results["records"]}
     return Evidence(

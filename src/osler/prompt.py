@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from transformers import PreTrainedTokenizerBase
 
 from osler.errors import InputError
 from osler.manifest import sha256_text
+
+if TYPE_CHECKING:  # slow, and what only hashes a prompt needs none of it
+    from transformers import PreTrainedTokenizerBase
 
 LISTING = "The diagnosis is one of these, written exactly as here:\n"
 

@@ -78,15 +78,6 @@ def _file(folder: Path, path: Path) -> File:
     return File(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_file(path))
 
 
-def prediction_files(run: Run, results: Mapping[str, Any]) -> dict[Path, str]:
-    """The prediction files that ``results.json`` was made from, and the sha256 it gives of each."""
-    return {
-        run.answers(record["task"], record["split"], system): sha256
-        for record in results["records"]
-        for system, sha256 in record["predictions_sha256"].items()
-    }
-
-
 def task_names(recipe: Recipe) -> list[str]:
     """The recipe's task, and those of its mixture."""
     return [recipe.task.name, *(recipe.mixture.tasks if recipe.mixture else ())]
@@ -149,7 +140,7 @@ def _tasks(recipe: Recipe, tasks: Path, part: Path) -> None:
 
 def _predictions(run: Run, results: Mapping[str, Any], part: Path) -> Sequence[Path]:
     copies = []
-    for path, sha256 in prediction_files(run, results).items():
+    for path, sha256 in run.scored_answers(results).items():
         if not path.is_file() or sha256_file(path) != sha256:
             raise InputError(f"{path}: not what results.json was made from; run scripts/evaluate.py again")
         copies.append(part / path.relative_to(run.folder))

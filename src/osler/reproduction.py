@@ -57,7 +57,7 @@ def scores(target: Target) -> Reproduction:
     if not found:
         with tempfile.TemporaryDirectory() as folder:
             again = Path(folder) / "results.json"
-            got = _score(run, target.recipe, published, _files(run, published["records"]), again)
+            got = _score(run, target.recipe, published, list(run.scored_answers(published)), again)
             figures = _figures(published, got)
             if again.read_bytes() != run.results.read_bytes():
                 where = run.results.name
@@ -66,10 +66,6 @@ def scores(target: Target) -> Reproduction:
                 found.append(first or layout)
     here = {"environment": environment()}  # taken last: by now it is known whether there is a GPU
     return Reproduction(target, "scores", difference.of_manifests(target.manifest(), here) + found, figures)
-
-
-def _files(run: Run, records: Sequence[Mapping[str, Any]]) -> list[Path]:
-    return [run.answers(record["task"], record["split"], system) for record in records for system in record["systems"]]
 
 
 def _score(
@@ -169,7 +165,7 @@ def predictions(target: Target) -> Reproduction:
             for system in systems
         }
         answers = [rescoring.compare(*map(_by_case, pair)) for pair in now.items()]
-        files = [now.get(path, path) for path in _files(run, records)]
+        files = [now.get(path, path) for path in run.scored_answers({"records": records})]
         got = _score(run, recipe, published, files, again.results) if files else {"records": []}
     return Reproduction(target, "predictions", found, _figures(published, got, systems), answers)
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from osler import parity
 from osler.errors import InputError
@@ -74,7 +74,6 @@ def rescore(
 
     state = PartialState(cpu=recipe.train.get("use_cpu", False))
     device_map = None if state.device.type == "cpu" else {"": state.device}
-    loaded: Any  # PEFT's model forwards to the one it wraps
     if system == tuned_name(recipe):
         loaded = model.load_tuned(recipe.base, run.adapter, device_map)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -79,6 +79,14 @@ class Run:
         if perturbation is not None:
             folder /= f"{perturbation.name}-{perturbation.strength:g}"
         return folder / f"{task}-{split}-{system}.jsonl"
+
+    def scored_answers(self, results: Mapping[str, Any]) -> dict[Path, str]:
+        """The prediction files that the content of a ``results.json`` was made from, and their sha256 in it."""
+        return {
+            self.answers(record["task"], record["split"], system): sha256
+            for record in results["records"]
+            for system, sha256 in record["predictions_sha256"].items()
+        }
 
     @property
     def encoder(self) -> Path:

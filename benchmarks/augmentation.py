@@ -23,15 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
-from osler import augmentation, baseline, statistics, task
-from osler import recipe as recipes
-from osler.answers import numbered
+from osler.baselines import systems as baseline
+from osler.data import training_rows
 from osler.errors import InputError, exit_status
-from osler.measurement import Resamples
-from osler.prediction_file import Prediction, read_predictions, write_predictions
-from osler.recipe import Recipe
-from osler.resampling import resample_counts
-from osler.run import Run, tuned_name
+from osler.evaluation import Resamples, numbered
+from osler.recipe import Recipe, find_tasks, load_recipe
+from osler.runs import Prediction, Run, read_predictions, tuned_name, write_predictions
+from osler.statistics import intervals, resample_counts
+from osler.tasks import Task, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 NONE = "none"
@@ -69,7 +68,7 @@ def main() -> int:
         systems = "evaluation.baselines=[majority]"  # the classifiers answer here
         overrides = (*arguments.overrides, "augment=null", *settings, f"train.seed={seed}", systems)
         folder = arguments.output / re.sub(r"[^\w.,=-]", "_", line) / f"seed-{seed}"
-        return Trained(recipes.load(arguments.recipe, overrides), overrides, Run(folder))
+        return Trained(load_recipe(arguments.recipe, overrides), overrides, Run(folder))
 
     lines = {line: [trained(line, seed) for seed in arguments.seeds] for line in [NONE, *arguments.augment]}
     recipe = lines[NONE][0].recipe
@@ -77,7 +76,7 @@ def main() -> int:
     for split in splits:
         if split not in recipe.evaluation.splits:
             raise InputError(f"--splits {split}: the recipe evaluates {', '.join(recipe.evaluation.splits)}")
-    chosen = task.load(recipes.find_tasks(arguments.recipe) / recipe.task.name, recipe.task.panel)
+    chosen = load_task(find_tasks(arguments.recipe) / recipe.task.name, recipe.task.panel)
     for runs in lines.values():
         for one in runs:
             answer(one, chosen, arguments.recipe, arguments.systems, splits)
@@ -85,7 +84,7 @@ def main() -> int:
     return 0
 
 
-def answer(one: Trained, chosen: task.Task, recipe: Path, systems: Sequence[str], splits: Sequence[str]) -> None:
+def answer(one: Trained, chosen: Task, recipe: Path, systems: Sequence[str], splits: Sequence[str]) -> None:
     """Write the predictions that are not there yet."""
     one.run.open(one.recipe)  # refuses a folder that holds something else
     missing = {system: [split for split in splits if not one.answers(system, split).is_file()] for system in systems}
@@ -94,7 +93,7 @@ def answer(one: Trained, chosen: task.Task, recipe: Path, systems: Sequence[str]
         run([scripts / "train.py", recipe, *one.overrides, "--output", one.run.folder])
         run([scripts / "evaluate.py", one.run.folder, *(word for split in splits for word in ("--split", split))])
     if any(missing.values()):
-        rows = augmentation.training(one.recipe, chosen).rows
+        rows = training_rows.training(one.recipe, chosen).rows
         for system, lacking in missing.items():
             for split in lacking:
                 predictions = CLASSIFIERS[system](rows, chosen.source.split(split), task=chosen.name, split=split)
@@ -140,7 +139,7 @@ def difference(
     drawn = Resamples(resample_counts(len(cases), resamples, 0, groups), groups)
     seeds = resample_counts(len(plain), resamples, 1)
     units = None if groups is None else drawn.units
-    change, low, high = statistics.paired_difference_over_runs(
+    change, low, high = intervals.paired_difference_over_runs(
         correct(augmented), correct(plain), drawn.counts, seeds, units
     )
     return change, *(("–", "–") if drawn.too_few else (f"{low:+.3f}", f"{high:+.3f}"))

@@ -34,8 +34,8 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before nu
 
 import numpy as np
 
-from osler.duplicates import clusters, jaccard, normalise, shingles
-from osler.splitting import assign
+from osler.data import clusters, jaccard, normalise, shingles
+from osler.preparation import assign
 
 THRESHOLD = 0.8
 MIN_RECALL, MIN_PRECISION, MAX_MEMORY, MAX_SLOPE = 0.99, 0.99, 4e9, 1.15
@@ -129,9 +129,7 @@ def osler(texts: list[str]) -> np.ndarray:
 
 def preparation(texts: list[str]) -> None:
     """Everything that is done to an export, from a file to files."""
-    from osler.cleaning import USUAL, steps
-    from osler.preparation import Preparation, prepare
-    from osler.reading import Columns, read
+    from osler.preparation import USUAL, Columns, Preparation, prepare, read, steps
 
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "export.jsonl")

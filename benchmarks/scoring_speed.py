@@ -26,15 +26,11 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from osler import model as models
-from osler import recipe as recipes
-from osler import task as tasks
-from osler.manifest import peak_memory_bytes
-from osler.prompt import completions
-from osler.run import Run
+from osler.models import load_base, load_tokenizer, load_tuned
+from osler.recipe import load_recipe
+from osler.runs import Run, peak_memory_bytes
 from osler.scoring import Layout, batches, score
-from osler.task import Row, Task
-from osler.trie import LabelTrie
+from osler.tasks import Case, LabelTrie, Task, completions, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 16
@@ -49,11 +45,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="a run directory: its tuned model instead of the base")
     arguments = parser.parse_args()
-    base = recipes.load(ROOT / "recipes/smollm2-135m/rare_disease/lora-v1.yaml").base
+    base = load_recipe(ROOT / "recipes/smollm2-135m/rare_disease/lora-v1.yaml").base
     if arguments.run:
         base = Run(arguments.run).recipe().base
-    tokenizer = models.load_tokenizer(base)
-    model = models.load_tuned(base, Run(arguments.run).adapter) if arguments.run else models.load_base(base)
+    tokenizer = load_tokenizer(base)
+    model = load_tuned(base, Run(arguments.run).adapter) if arguments.run else load_base(base)
     model.eval()
     print(f"{base.model}, {base.dtype}, {base.quantization or 'not quantised'}, {torch.get_num_threads()} threads")
     disagree = sum(compare(model, tokenizer, panel, cases) for panel, cases in PANELS.items())
@@ -63,7 +59,7 @@ def main() -> int:
 
 def compare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, panel: str | None, cases: int | None) -> int:
     """Print both systems' speed on one task; returns on how many cases they rank another label first."""
-    task = tasks.load(ROOT / "tasks" / ("rare_disease" if panel else "symptom_to_diagnosis"), panel)
+    task = load_task(ROOT / "tasks" / ("rare_disease" if panel else "symptom_to_diagnosis"), panel)
     rows = task.source.split("test")[:cases]
     peer, peer_seconds = timed(lambda: peer_scores(model, tokenizer, task, rows))
     print(f"\n{task.name}: {len(rows)} cases, {len(task.labels)} labels")
@@ -88,7 +84,7 @@ def memory() -> str:
 
 def curve(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Print the seconds a case takes over numbers of labels (names of OMIM diseases) and lengths of the prompt."""
-    rare_disease = tasks.load(ROOT / "tasks" / "rare_disease", "small")
+    rare_disease = load_task(ROOT / "tasks" / "rare_disease", "small")
     names = sorted({name for _, name in rare_disease.source.knowledge()[1].names.items() if name.isascii()})
     random.Random(0).shuffle(names)
     text = list(
@@ -116,9 +112,9 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def own_scores(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, rows: Sequence[Row], normalised: bool
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, rows: Sequence[Case], normalised: bool
 ) -> torch.Tensor:
-    """(cases, labels) log-probabilities as the scorers of :mod:`osler.scoring` take them."""
+    """(cases, labels) log-probabilities as the scorers of :mod:`osler.scoring.labels` take them."""
     layout = Layout(LabelTrie(completions(tokenizer, task.labels)), normalised)
     prompts = [task.prompt.encode(tokenizer, row["text"]) for row in rows]
     found = torch.empty(len(rows), len(task.labels))
@@ -128,7 +124,7 @@ def own_scores(
 
 
 def peer_scores(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, rows: Sequence[Row]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, rows: Sequence[Case]
 ) -> torch.Tensor:
     """(cases, labels) log-likelihoods by lm-evaluation-harness."""
     lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=BATCH, device="cpu")
@@ -141,7 +137,7 @@ def peer_scores(
     return found
 
 
-def peer_task(task: Task, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> ConfigurableTask:
+def peer_task(task: Task, rows: Sequence[Case], tokenizer: PreTrainedTokenizerBase) -> ConfigurableTask:
     """The task as lm-evaluation-harness knows multiple choice: our prompts as contexts, our answers as choices."""
     labels: Mapping[str, str] = task.labels
     documents = [

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from osler import results
+from osler.evaluation import results
 
 CASES, SYSTEMS, RESAMPLES = 5000, 10, 2000
 TARGET = 30  # seconds

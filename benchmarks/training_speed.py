@@ -29,12 +29,14 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=6, help="training steps to time, after two that are not")
     steps = parser.parse_args().steps
 
-    from osler import model, recipe, task
+    from osler.models import base_folder
+    from osler.recipe import load_recipe
+    from osler.tasks import load_task
 
-    lora = recipe.load(RECIPE)
-    chosen = task.load(ROOT / "tasks" / lora.task.name, lora.task.panel)
+    lora = load_recipe(RECIPE)
+    chosen = load_task(ROOT / "tasks" / lora.task.name, lora.task.panel)
     rows = chosen.source.training(lora.data, seed=0).rows[: BATCH * (steps + 2)]
-    folder = model.base_folder(lora.base)
+    folder = base_folder(lora.base)
     speeds = {}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

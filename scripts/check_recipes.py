@@ -13,8 +13,8 @@ import json
 import sys
 from pathlib import Path
 
-from osler import recipe
 from osler.errors import InputError, exit_status
+from osler.recipe import load_recipe
 
 
 def published_sha256(path: Path) -> str | None:
@@ -30,7 +30,7 @@ def published_sha256(path: Path) -> str | None:
 
 def check_recipe(path: Path, overrides: list[str], seen: dict[str, Path]) -> int:
     """Print one line about a recipe; its exit status."""
-    loaded = recipe.load(path, overrides)
+    loaded = load_recipe(path, overrides)
     title = f"{loaded.name}@{loaded.version}"
     if path != seen.setdefault(title, path):
         raise InputError(f"{path}: version: {title} is taken by {seen[title]}")

@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from osler import evaluation, report, results, tables
 from osler.errors import InputError, exit_status
-from osler.run import Run
+from osler.evaluation import evaluation, report, results
+from osler.rendering import tables
+from osler.runs import Run
 
 
 def main() -> int:

@@ -15,8 +15,8 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from osler import phenopacket_store
 from osler.errors import InputError, exit_status
+from osler.patients import phenopacket_store
 
 
 def main() -> int:

@@ -14,14 +14,23 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from osler import data_report, dataset_card, licence, preparation, reading, scaffold
 from osler.errors import InputError, exit_status
-from osler.manifest import write_atomically
-from osler.workspace import check_apart
+from osler.preparation import (
+    MADE,
+    Preparation,
+    check_apart,
+    data_report,
+    dataset_card,
+    inputs,
+    prepare,
+    read,
+    scaffold,
+)
+from osler.recipe import licences
+from osler.storage import write_atomically
 
 # What the file of a task says of its rows, and nobody says of those of a file.
-OF_FILES = ("text_column", "label_column", "id_column", "group_column", "date_column", "subgroup_column")
-OF_FILES += ("validation_from", "test_from", "revision", "license")
+OF_FILES = (*inputs.COLUMNS, "validation_from", "test_from", "revision", "license")
 
 
 def main() -> int:
@@ -46,26 +55,26 @@ def main() -> int:
     if arguments.max_rejected < 0:
         raise InputError(f"--max-rejected {arguments.max_rejected}: at least 0")
     if arguments.license:
-        licence.check(arguments.license, "--license")
+        licences.check(arguments.license, "--license")
     name = (arguments.name or arguments.output.resolve().name).replace("-", "_")
     scaffold.check_name(name)
-    key = preparation.read_key(arguments.deidentify) if arguments.deidentify else None
-    source, task = arguments.source, preparation.find_task(arguments.source)
+    key = inputs.read_key(arguments.deidentify) if arguments.deidentify else None
+    source, task = arguments.source, inputs.find_task(arguments.source)
     if task is not None:
         given = [option for option in OF_FILES if vars(arguments)[option]]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says that; leave it out")
-        rows, prepared = preparation.of_task(task, key, arguments.max_rejected)
+        rows, prepared = inputs.of_task(task, key, arguments.max_rejected)
     else:
-        check_apart(source, arguments.output, preparation.MADE)
-        columns = columns_of(arguments)
-        cuts = cuts_of(arguments)
-        listed, steps = preparation.cleaning_of(arguments.output / "tasks" / name / "task.yaml")
-        rows = ((None, row) for row in reading.read(source, columns, arguments.revision))
-        prepared = preparation.Preparation(steps, None, arguments.max_rejected, key, cuts, arguments.license)
+        check_apart(source, arguments.output, MADE)
+        columns = inputs.columns_of(vars(arguments))
+        cuts = inputs.cuts_of(vars(arguments))
+        listed, steps = inputs.cleaning_of(arguments.output / "tasks" / name / "task.yaml")
+        rows = ((None, row) for row in read(source, columns, arguments.revision))
+        prepared = Preparation(steps, None, arguments.max_rejected, key, cuts, arguments.license)
         if key is not None and arguments.revision is None:
             source = "an export"  # what a file is called may name a person
-    report = preparation.prepare(rows, arguments.output, prepared, source)
+    report = prepare(rows, arguments.output, prepared, source)
     write_atomically(arguments.output / "data_report.html", data_report.page(name, report))
     write_atomically(arguments.output / "README.md", dataset_card.render(name, report))
     print(data_report.summary(report))
@@ -73,32 +82,6 @@ def main() -> int:
         recipe = scaffold.write(arguments.output, name, report, listed)
         print(scaffold.next_commands(recipe, arguments.output))
     return 0
-
-
-def columns_of(arguments: argparse.Namespace) -> reading.Columns | None:
-    """The columns named; None where none is, which formats that say what is what do without."""
-    if not any(vars(arguments)[option] for option in OF_FILES if option.endswith("column")):
-        return None
-    if arguments.text_column is None or arguments.label_column is None:
-        raise InputError("name both --text-column and --label-column")
-    return reading.Columns(
-        arguments.text_column,
-        arguments.label_column,
-        arguments.id_column,
-        arguments.group_column,
-        arguments.date_column,
-        tuple(arguments.subgroup_column),
-    )
-
-
-def cuts_of(arguments: argparse.Namespace) -> tuple[str, str] | None:
-    """The dates to split at, if by date."""
-    cuts = (arguments.validation_from, arguments.test_from)
-    if (cuts[0] is None) != (cuts[1] is None):
-        raise InputError("a split by date needs both --validation-from and --test-from")
-    if cuts[0] is not None and arguments.date_column is None and arguments.text_column is not None:
-        raise InputError("a split by date needs --date-column, too")
-    return None if cuts[0] is None else cuts
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from osler import card, clearance, hub, publication, rescoring
-from osler import recipe as recipes
-from osler.clearance import Problem
 from osler.errors import InputError, exit_status
-from osler.run import Run
+from osler.publishing import FailedCheck, card, checks, release
+from osler.publishing import folder as publication
+from osler.recipe import find_tasks
+from osler.reproduction import rescoring
+from osler.runs import Run
+from osler.storage import hub
 
 
 def main() -> int:
@@ -32,20 +34,20 @@ def main() -> int:
 
     run, repo_id = Run(arguments.run), arguments.repo_id
     recipe = run.recipe()
-    allowed, about = clearance.read_allowed(arguments.allow), card.read_about(arguments.about)
+    allowed, about = checks.read_allowed(arguments.allow), card.read_about(arguments.about)
     if arguments.push:
         hub.check_access(repo_id)  # before anything else takes time
     else:
         hub.check_id(repo_id)
 
     folder = run.folder / "publication"
-    problems = clearance.check_run(run)
-    built = not {problem.check for problem in problems} & set(clearance.UNBUILT)
+    problems = checks.check_run(run)
+    built = not {problem.check for problem in problems} & set(checks.UNBUILT)
     if built:
-        needed = {problem.check for problem in problems}.union(clearance.OF_FILES)
+        needed = {problem.check for problem in problems}.union(checks.OF_FILES)
         reasons = {check: reason for check, reason in allowed.items() if check in needed}
         files = publication.build(run, folder, repo_id, about, reasons)
-        problems += clearance.check_files(run, folder)
+        problems += checks.check_files(run, folder)
         print_files(folder, files)
     print_checks(problems, allowed, built)
     failed = {problem.check for problem in problems} - set(allowed)
@@ -53,14 +55,14 @@ def main() -> int:
         for check in set(allowed) - {problem.check for problem in problems}:
             raise InputError(f"--allow {check}: the check passes, so there is nothing to allow; leave it out")
     if failed:
-        print(f"not published: {', '.join(check for check in clearance.CHECKS if check in failed)} failed")
+        print(f"not published: {', '.join(check for check in checks.CHECKS if check in failed)} failed")
         return 1
     if not arguments.push:
         print("nothing was sent; --push publishes it")
         return 0
-    task = recipes.find_tasks(recipe.path) / recipe.task.name
+    task = find_tasks(recipe.path) / recipe.task.name
     try:
-        url = hub.publish(
+        url = release.publish(
             folder, repo_id, f"v{recipe.version}", recipe.publish.private, lambda copy: rescoring.verify(copy, task)
         )
     except rescoring.Differs as difference:
@@ -77,11 +79,11 @@ def print_files(folder: Path, files: Sequence[publication.File]) -> None:
     print(f"{sum(file.size for file in files):>13,}  bytes in {len(files)} files\n\ncard: {folder / 'README.md'}\n")
 
 
-def print_checks(problems: Sequence[Problem], allowed: Mapping[str, str], built: bool) -> None:
+def print_checks(problems: Sequence[FailedCheck], allowed: Mapping[str, str], built: bool) -> None:
     """Each check as passed, allowed or a problem, with what was found."""
-    for check in clearance.CHECKS:
+    for check in checks.CHECKS:
         found = [problem.text for problem in problems if problem.check == check]
-        skipped = check in clearance.OF_FILES and not built
+        skipped = check in checks.OF_FILES and not built
         state = ("allowed" if check in allowed else "PROBLEM") if found else "not checked" if skipped else "passed"
         print(f"{check:<14} {state}{f': {allowed[check]}' if state == 'allowed' else ''}")
         for text in found:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from osler import expected
 from osler.errors import InputError, exit_status
-from osler.run import Run
+from osler.reproduction import expected, readme_tables, recording
+from osler.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
@@ -30,12 +30,12 @@ def main() -> int:
     if arguments.recipe and not arguments.runs and not arguments.reproduction:
         raise InputError(f"{arguments.recipe}: name the run directories to record, too")
     if arguments.runs:
-        print(f"wrote {expected.record([Run(run) for run in arguments.runs], arguments.recipe)}")
+        print(f"wrote {recording.record([Run(run) for run in arguments.runs], arguments.recipe)}")
     for path in arguments.reproduction:
-        print(f"{path}: into {expected.record_reproduction(path, arguments.recipe)}")
-    expected.fill(ROOT / "recipes" / "README.md", expected.overview(ROOT))
+        print(f"{path}: into {recording.record_reproduction(path, arguments.recipe)}")
+    readme_tables.fill(ROOT / "recipes" / "README.md", readme_tables.overview(ROOT))
     if expected.path_of(DEMO).is_file():
-        expected.fill(ROOT / "README.md", expected.details(DEMO), expected.reproductions(ROOT))
+        readme_tables.fill(ROOT / "README.md", readme_tables.details(DEMO), readme_tables.reproductions(ROOT))
     return 0
 
 

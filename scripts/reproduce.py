@@ -34,12 +34,13 @@ def main() -> int:
     if arguments.config_file is not None and not arguments.config_file.is_file():
         raise InputError(f"--config_file {arguments.config_file}: no such file; accelerate_configs/ has some")
 
-    from osler import manifest, reproduction, target, verdict  # import scipy: not for --help
+    from osler.reproduction import outcome, reproduction, target
+    from osler.storage import check_folder
 
     found = target.find(arguments.target, arguments.depth)
     recipe = found.recipe
     folder = arguments.output or Path("reproductions") / recipe.name / recipe.version / arguments.depth
-    manifest.check_folder(folder)
+    check_folder(folder)
     if arguments.depth == "training":
         try:
             made = reproduction.training(found, folder, arguments.config_file)
@@ -48,8 +49,8 @@ def main() -> int:
             return 2 if error.returncode == 2 else 1
     else:
         made = (reproduction.scores if arguments.depth == "scores" else reproduction.predictions)(found)
-    print(verdict.render(made))
-    print(f"wrote {verdict.write(made, folder)}")
+    print(outcome.render(made))
+    print(f"wrote {outcome.write(made, folder)}")
     return 0 if made.verdict == "reproduced" else 1
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from osler import recipe as recipes
 from osler.errors import InputError, exit_status
-from osler.manifest import read_record
-from osler.run import Run
+from osler.recipe import load_recipe
+from osler.runs import Run
+from osler.storage import read_record
 
 
 def main() -> int:
@@ -20,21 +20,21 @@ def main() -> int:
     parser.add_argument("--plan", action="store_true", help="show what would be trained, and stop")
     arguments = parser.parse_args()
 
-    recipe = recipes.load(arguments.recipe, arguments.overrides)
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
     if recipe.overridden and arguments.output is None and not arguments.plan:
         raise InputError("an overridden recipe is another recipe: give its run a folder of its own with --output")
     run = Run(arguments.output or Path("runs") / recipe.name / recipe.version)
     if not arguments.plan:
         run.check(recipe)
         if run.finished:
-            from osler import contamination  # imports numpy: not for --help, not for a recipe that is refused
+            from osler.data import contamination
 
             overlap = read_record(run.data_report, "contamination.splits")["contamination"]
             contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
             run.open(recipe)  # what is evaluated, and how it is published, may have changed
             print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")
             return 0
-    from osler import training  # imports torch: not for --help, not for a recipe that is refused
+    from osler.training import training
 
     training.train(recipe, run, plan_only=arguments.plan)
     return 0

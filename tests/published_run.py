@@ -10,13 +10,14 @@ from typing import Any
 import yaml
 from project import SIGNS, make
 
-from osler import recipe as recipes
-from osler import results, robustness
-from osler.manifest import sha256_text, write_json
-from osler.perturbation import Perturbation
-from osler.prediction_file import Prediction, write_predictions
-from osler.recipe import BaseSection
-from osler.run import Run
+from osler.evaluation import results, robustness
+from osler.recipe.loading import load_recipe
+from osler.recipe.sections import BaseSection
+from osler.runs.predictions import Prediction, write_predictions
+from osler.runs.run import Run
+from osler.storage.files import write_json
+from osler.storage.hashes import sha256_text
+from osler.tasks.perturbation import Perturbation
 
 LABELS = {f"OMIM:{number}": name for number, name in enumerate(sorted(SIGNS))}
 TUNED = "tiny-made-up@1.0.0"
@@ -69,7 +70,7 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
     del task["labels"]
     task_file.write_text(yaml.safe_dump(task, sort_keys=False))
     run = Run(folder / "runs" / "tiny-made-up" / "1.0.0")
-    recipe = recipes.load(path)
+    recipe = load_recipe(path)
     run.folder.mkdir(parents=True)
     (run.folder / "recipe.yaml").write_text(recipe.to_yaml())
     prompt = sha256_text("''\n{{ text }}\nDiagnosis?")

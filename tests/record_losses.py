@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from conftest import save_tiny_base
 from project import ROOT, losses, make, script
 
-from osler.manifest import environment
+from osler.runs.environment import describe_environment
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
             done = script(folder, "train", path, "--output", folder / "run")
             assert done.returncode == 0, done.stderr
             recorded[loss] = [round(value, 6) for value in losses(folder / "run").values()]
-    made_with = environment()
+    made_with = describe_environment()
     recorded["made_with"] = {"git_commit": made_with["git_commit"], "packages": made_with["packages"]}
     (Path(__file__).parent / "golden" / "losses.json").write_text(json.dumps(recorded, indent=1) + "\n")
     return 0

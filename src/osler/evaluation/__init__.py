@@ -1,0 +1,25 @@
+"""From a finished run to its predictions, results.json and report.html."""
+
+from osler.evaluation.answers import numbered
+from osler.evaluation.confusions import Confusions, count_confusions
+from osler.evaluation.measurement import Resamples
+from osler.evaluation.report import LEVEL, perturbed_as, reliability_tables, subgroup_rows
+from osler.evaluation.results import MIN_SUBGROUP, VALIDATION
+
+__all__ = [
+    "LEVEL",
+    "MIN_SUBGROUP",
+    "VALIDATION",
+    "Confusions",
+    "Resamples",
+    "count_confusions",
+    "evaluation",
+    "numbered",
+    "parity",
+    "perturbed_as",
+    "prediction",
+    "reliability_tables",
+    "report",
+    "results",
+    "subgroup_rows",
+]

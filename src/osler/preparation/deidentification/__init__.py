@@ -1,0 +1,1 @@
+"""Identifiers of persons found in clinical texts, and replaced."""

@@ -1,0 +1,1 @@
+"""Records out of files: tables, JSON, FHIR, phenopackets, datasets of the Hub."""

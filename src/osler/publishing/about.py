@@ -1,0 +1,70 @@
+"""``about.yaml``: what of a model card only its author knows."""
+
+from __future__ import annotations
+
+import re
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from osler.errors import InputError
+from osler.recipe import Problem, check_keys, one_line, read_yaml
+
+
+@dataclass(frozen=True)
+class About:
+    """The keys of the file, none of them required: of what is left out, the card says that nobody has said it."""
+
+    developer: str | None = None
+    contact: str | None = None
+    release_date: str | None = None
+    intended_use: str | None = None  # this and the next two are said after what every card says
+    intended_users: str | None = None
+    out_of_scope: str | None = None
+    target_population: str | None = None
+    clinical_risk_level: str | None = None
+    biases: str | None = None
+    bias_mitigation: str | None = None
+    input_data_source: str | None = None
+    maintenance: str | None = None
+    security: str | None = None
+    funding: str | None = None
+    ehr_compatibility: list[str] | None = None
+    third_parties: str | None = None
+    stakeholders: str | None = None
+    clinical_trial: str | None = None
+    publications: list[str] | None = None
+    reimbursement: str | None = None
+    patient_consent: str | None = None
+    citation: str | None = None
+    power_watts: float | None = None  # of the whole machine while it trained
+    example: str | None = None  # an invented patient, for the code in the card
+    language: list[str] | None = None  # ISO 639 codes of what it reads and writes; English where nobody says
+    license_name: str | None = None  # both are needed where the recipe says `publish.license: other`
+    license_link: str | None = None
+
+
+def read_about(path: Path | None) -> dict[str, Any]:
+    """The content of an ``about.yaml``; nothing where there is no file.
+
+    Raises :class:`InputError` for an unknown key (with the nearest valid one), a value of the wrong type, a power that
+    is none, and text or a list that says nothing.
+    """
+    if path is None:
+        return {}
+    content = read_yaml(path)
+    try:
+        check_keys(content, typing.get_type_hints(About), set())
+        for key, value in content.items():
+            texts = value if isinstance(value, list) else [value]
+            if not texts or any(isinstance(text, str) and not text.strip() for text in texts):
+                raise Problem(key, "says nothing; leave the key out: the card then says that nobody has said it")
+            for text in (text for text in texts if isinstance(text, str)):
+                if re.search(r"[<\ud800-\udfff]|^\s*(#|\||---)", text, flags=re.MULTILINE):
+                    raise Problem(key, "may hold no HTML, headings, tables or halves of characters: plain sentences")
+        if (watts := content.get("power_watts")) is not None and watts <= 0:
+            raise Problem("power_watts", f"{watts} is out of range; allowed: > 0")
+    except Problem as problem:
+        raise InputError(one_line(f"{path}: {problem.key}: {problem.text}")) from None
+    return {key: value for key, value in content.items() if value is not None}

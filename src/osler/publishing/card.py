@@ -1,0 +1,345 @@
+"""The model card: README.md with YAML metadata, and its figures, from a run's files and nothing else.
+
+What its sections say under CHAI's names is what :mod:`chai` exports; both are made of :mod:`evidence`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from osler.errors import InputError
+from osler.evaluation import perturbed_as, reliability_tables, subgroup_rows
+from osler.publishing import chai, evidence
+from osler.publishing.about import read_about as read_about
+from osler.publishing.evidence import SYSTEMS, Evidence
+from osler.recipe import Problem, dump_yaml, licences, nearest, one_line, show
+from osler.rendering import NOBODY, plots, render_template, tables
+from osler.runs import Run
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCardData
+
+# An invented patient, for the code that shows how to ask; `example` of about.yaml puts another in his place.
+EXAMPLE = "The patient is short and has a heart murmur and widely spaced eyes."
+MAX_NEW_TOKENS = 64  # the longest names of diseases have about 40
+# Those of the Hub's tasks that a language model can have.
+PIPELINE_TAGS = (
+    "text-generation",
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "zero-shot-classification",
+    "translation",
+    "summarization",
+    "feature-extraction",
+    "fill-mask",
+    "sentence-similarity",
+    "text-ranking",
+    "table-question-answering",
+    "image-text-to-text",
+    "any-to-any",
+)
+RELATIONS = ("adapter", "merge", "quantized", "finetune")
+
+
+def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allowed: Mapping[str, str]) -> str:
+    """The text of ``README.md``; the same files and arguments give the same bytes.
+
+    Args:
+        run: a run directory, or a published version.
+        repo_id, version: where and as what it is published; the tag is ``v<version>``.
+        about: what :func:`read_about` gives.
+        allowed: check → reason, of the checks that failed and were let pass.
+
+    Raises:
+        InputError: as :func:`osler.publishing.evidence.read`.
+    """
+    found = evidence.read(run)
+    document = chai.document(found, repo_id, version, about, allowed)
+    body = render_template(
+        "publishing/card.md.jinja",
+        {"said": _said, "literal": _literal, "cell": tables.cell, "listed": _listed, "capitalize_first": _capitalized},
+        found=found,
+        recipe=found.recipe,
+        record=found.headline,
+        report=found.data_report,
+        environment=found.manifest["environment"],
+        chai=document,
+        not_a_device=chai.NOT_A_DEVICE,
+        what=chai.what(found),
+        verdict=chai.verdict(found),
+        repo_id=repo_id,
+        version=version,
+        about=about,
+        allowed=allowed,
+        user_turn=_user_turn(found.template),
+        example=about.get("example", EXAMPLE),
+        max_new_tokens=MAX_NEW_TOKENS,
+        pictures={path: title for path, (title, _) in _pictures(found).items()},
+        settings=dump_yaml(_settings(found)),
+        systems={name: said for name, said in SYSTEMS.items() if name in found.headline["systems"]},
+        energy=found.energy(about)[1],
+        table=tables.markdown,
+        results_table=lambda record: tables.markdown_table({"records": [record]}),
+        perturbed=lambda measured: _perturbed(measured["records"][found.tuned]),
+        measures=_measures(found.system["calibration"]),
+        overlaps=_overlaps(found),
+        mixed=_mixed(found),
+        machine=_machine(found),
+        fingerprints=_fingerprints(found),
+        nobody=NOBODY,
+    )
+    body = re.sub(r"\n{3,}", "\n\n", body).strip()
+    return f"---\n{_metadata(found, repo_id, version, about).to_yaml()}\n---\n\n{body}\n"
+
+
+def figures(run: Run) -> dict[str, bytes]:
+    """Path in the published folder → PNG, of the figures the card shows. Raises as :func:`render`."""
+    return {path: draw() for path, (_, draw) in _pictures(evidence.read(run)).items()}
+
+
+def snippets(text: str) -> list[str]:
+    """The Python code in a card, in its order."""
+    return re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _pictures(found: Evidence) -> dict[str, tuple[str, Callable[[], bytes]]]:
+    """Path → title of a figure, and what draws it."""
+    split, system = found.headline["split"], found.system
+    accuracies = [(name, of["metrics"]["accuracy"]) for name, of in found.headline["systems"].items()]
+    pictures: dict[str, tuple[str, Callable[[], bytes]]] = {
+        f"figures/{split}-accuracy.png": (
+            f"Accuracy of every system on {split}, with 95% intervals",
+            lambda: plots.forest_png(accuracies),
+        )
+    }
+    if bins := reliability_tables(system["calibration"]):
+        title = f"Accuracy against confidence on {split}, with 95% intervals"
+        pictures[f"figures/{split}-reliability.png"] = title, lambda: plots.reliability_png(bins)
+    if rows := subgroup_rows(system["subgroups"]):
+        overall = system["metrics"]["accuracy"]["value"]
+        title = f"Accuracy in subgroups of {split}, with 95% intervals; the line is that of all cases"
+        pictures[f"figures/{split}-subgroups.png"] = title, lambda: plots.forest_png(rows, overall)
+    return pictures
+
+
+def _user_turn(template: str) -> str:
+    """The Python expression that puts ``text`` into a task's template as Osler does."""
+    mark = "\0"
+    options: dict[str, Any] = {"undefined": jinja2.StrictUndefined, "keep_trailing_newline": True}
+    first, *rest = jinja2.Template(template, **options).render(text=mark).split(mark)
+    pieces = [_literal(first), *(piece for part in rest for piece in ("text", _literal(part)))]
+    return " + ".join(piece for piece in pieces if piece != _literal(""))
+
+
+def _settings(found: Evidence) -> dict[str, Any]:
+    """What the recipe says of training, as it says it."""
+    content = found.recipe.to_dict()
+    names = ("stage", "lora", "loss", "train", "data", "augment", "mixture")
+    return {name: content[name] for name in names if name in content}
+
+
+def _metadata(found: Evidence, repo_id: str, version: str, about: Mapping[str, Any]) -> ModelCardData:
+    from huggingface_hub import ModelCardData  # slow
+
+    recipe, base = found.recipe, found.base_id
+    relation = "finetune" if recipe.lora is None else "adapter"
+    return ModelCardData(
+        language=about.get("language", ["en"]),
+        license=recipe.publish.license,
+        license_name=about.get("license_name"),
+        license_link=about.get("license_link"),
+        library_name="transformers" if recipe.lora is None else "peft",
+        base_model=base,
+        base_model_relation=relation if base else None,
+        datasets=found.datasets or None,
+        pipeline_tag="text-generation",
+        tags=[*chai.keywords(found), *([f"base_model:{relation}:{base}"] if base else [])],
+        model_name=found.tuned,
+        eval_results=_eval_results(found, f"https://huggingface.co/{repo_id}/blob/v{version}/results.json"),
+    )
+
+
+def _eval_results(found: Evidence, source_url: str) -> list[Any]:
+    """Every metric of the tuned model. The intervals are in ``metric_args``: the model index has no field of theirs."""
+    from huggingface_hub import EvalResult
+
+    task, source = found.recipe.task, found.task["source"]
+    return [
+        EvalResult(
+            task_type="text-generation",
+            task_name=f"diagnosis: {task.name}",
+            dataset_type=source.get("dataset") or task.name,
+            dataset_name=f"{task.name} {task.version}, {record['split']}",
+            dataset_config=task.panel,
+            dataset_split=record["split"],
+            dataset_revision=found.revision(record["split"]),
+            dataset_args=_known(
+                n=record["n"], groups=record["groups"], predictions_sha256=record["predictions_sha256"][found.tuned]
+            ),
+            metric_type=name,
+            metric_name=name.replace("_", " "),
+            metric_value=round(metric["value"], 6),
+            metric_args=_known(level=0.95, low=metric["low"], high=metric["high"], method=metric["method"]),
+            source_name="results.json",
+            source_url=source_url,
+        )
+        for record in found.records
+        for name, metric in record["systems"][found.tuned]["metrics"].items()
+    ]
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    """What is not null, rounded as people read it; the Hub's library drops nulls, too."""
+    rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}
+    return {key: value for key, value in rounded.items() if value is not None}
+
+
+# ── rows of its tables ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _said(text: str | None) -> str:
+    return text or NOBODY
+
+
+def _literal(text: str) -> str:
+    """The text as Python writes it, in double quotes: JSON's way is Python's."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _listed(texts: list[str] | None) -> str | None:
+    return "; ".join(texts) if texts else None
+
+
+def _capitalized(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _measures(calibration: Mapping[str, Any]) -> list[list[str]]:
+    """The measures of calibration, as given and after the temperature."""
+    found = [calibration[when] for when in ("before", "after") if when in calibration]
+    names = [name for name in found[0] if name != "reliability"] if found else []
+    return [[name.replace("_", " "), *(tables.cell(of.get(name)) for of in found)] for name in names]
+
+
+def _perturbed(records: list[dict[str, Any]]) -> list[list[str]]:
+    return [
+        [
+            perturbed_as(row),
+            f"{row['original_accuracy']['value']:.3f} → {row['accuracy']['value']:.3f}",
+            tables.difference(row["change"]),
+            tables.cell(row["top_1_flip_rate"]),
+        ]
+        for row in records
+        if row["n"]
+    ]
+
+
+def _overlaps(found: Evidence) -> list[list[object]]:
+    """How many cases of each split stand in the training data."""
+    rows: list[list[object]] = []
+    for record in found.records:
+        measured = record["contamination"]
+        if measured is None:
+            rows.append([record["split"], record["n"], *["not measured"] * 4, ""])
+            continue
+        cases = [measured[name]["cases"] for name in ("normalised", "near", "ngrams")]
+        shared = measured["publications"]["cases"] if measured["publications"] else "–"
+        rows.append([record["split"], record["n"], *cases, shared, measured.get("allowed") or ""])
+    return rows
+
+
+def _mixed(found: Evidence) -> list[list[str]]:
+    tasks = (found.data_report.get("mixture") or {"tasks": {}})["tasks"]
+    return [[name, f"{of['rows']:,}", f"{of['tokens']['total']:,}"] for name, of in tasks.items()]
+
+
+def _machine(found: Evidence) -> list[list[object]]:
+    """What it was trained on, how long, with how much memory, and with which versions."""
+    manifest, environment = found.manifest, found.manifest["environment"]
+    peak = manifest["peak_memory_bytes"]
+    memory = f"{peak['host'] / 1e9:.1f} GB" + (f", {peak['gpu'] / 1e9:.1f} GB on GPUs" if peak["gpu"] else "")
+    return [
+        [
+            "processor",
+            f"{environment['cpu'] or 'unknown'}, {environment['cores']} cores, {manifest['threads']} threads used",
+        ],
+        ["GPUs", ", ".join(environment["gpus"]) or "none"],
+        ["memory of the machine", f"{environment['memory_bytes'] / 1e9:.0f} GB"],
+        ["time", f"{manifest['train_seconds'] / 60:.1f} minutes, {manifest['steps']:,} steps"],
+        ["memory used at most", memory],
+        ["seed", manifest["seed"]],
+        ["Python", f"{environment['python']} on {environment['platform']}"],
+        ["versions", ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)],
+    ]
+
+
+def _fingerprints(found: Evidence) -> list[list[str]]:
+    """What must be the same in a reproduction; what older runs did not write down is left out."""
+    weights = found.results.get("weights_sha256") or {}
+    rows = [("recipe", found.recipe.sha256), ("prompt", found.manifest["prompt_sha256"])]
+    rows += [("base weights", found.manifest["base"]["fingerprint"])]
+    rows += [(f"weights of `{name}`", sha256) for name, sha256 in weights.items()]
+    rows += [(f"predictions on `{r['split']}`", r["predictions_sha256"][found.tuned]) for r in found.records]
+    return [[what, f"`{sha256}`"] for what, sha256 in rows]
+
+
+# ── what the Hub would refuse ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check(text: str) -> None:
+    """Raise :class:`InputError` for a card whose metadata the Hub would reject or not understand, without asking it."""
+    import yaml
+    from huggingface_hub import ModelCard
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if not re.match(r"---\n.*?\n---\n", text, flags=re.DOTALL):
+        raise InputError("README.md: does not begin with metadata between two lines of ---")
+    try:
+        data: Any = ModelCard(text).data
+        again = ModelCard(f"---\n{data.to_yaml()}\n---\n").data
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(one_line(f"README.md: metadata: {error}")) from None
+    if again.to_dict() != data.to_dict():
+        raise InputError("README.md: metadata: not the same once it was read and written by huggingface_hub")
+    try:
+        _check_choice("license", data.license, licences.IDENTIFIERS)
+        _check_choice("pipeline_tag", data.pipeline_tag, PIPELINE_TAGS)
+        _check_choice("base_model_relation", data.get("base_model_relation"), RELATIONS)
+        if "licence" in data:
+            raise Problem("licence", "unknown key; did you mean license?")
+        if data.license is None:
+            raise Problem("license", "missing; set publish.license in the recipe")
+        if data.license == "other" and not (data.license_name and data.license_link):
+            raise Problem("license", "other needs license_name and license_link: name them in about.yaml")
+        for key in ("base_model", "datasets"):
+            value = data.get(key) or []
+            for repo_id in [value] if isinstance(value, str) else value:
+                try:
+                    validate_repo_id(repo_id)
+                except HFValidationError as error:
+                    raise Problem(key, str(error)) from None
+        for code in [data.language] if isinstance(data.language, str) else data.language or []:
+            if not re.fullmatch(r"[a-z]{2,3}|code|multilingual", code):
+                raise Problem("language", f"{show(code)} is not allowed; expected an ISO 639 code such as en")
+        for tag in data.tags or []:
+            if not isinstance(tag, str):
+                raise Problem("tags", f"{show(tag)} is not text (quote it)")
+        for result in data.eval_results or []:
+            value = result.metric_value
+            if isinstance(value, bool) or not isinstance(value, (int, float, str)) or value != value:  # NaN
+                raise Problem("model-index", f"{result.metric_type}: {value!r} is no value of a metric")
+    except Problem as problem:
+        raise InputError(one_line(f"README.md: {problem.key}: {problem.text}")) from None
+
+
+def _check_choice(key: str, value: Any, known: Collection[str]) -> None:
+    if value is not None and value not in known:
+        close = nearest(value, known) or f"; expected one of {', '.join(sorted(known))}"
+        raise Problem(key, f"{show(value)} is not known to the Hub{close}")

@@ -1,0 +1,173 @@
+"""The folder that is published: made of a run, the same bytes every time, exactly what will be on the Hub.
+
+Its files are called as those of a run directory, so that :class:`Run` reads a downloaded version, except
+that the adapter stands at the root, where PEFT looks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from osler.errors import InputError
+from osler.evaluation import report
+from osler.recipe import Recipe, find_tasks, read_yaml
+from osler.runs import Run
+from osler.storage import check_folder, read_json, read_record, sha256_file, write_atomically, write_json
+
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of the publication: its path inside the folder, its bytes and their hash."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowed: Mapping[str, str]) -> list[File]:
+    """Make ``folder``, all or nothing, in place of one that is there; returns its files in the order of their paths.
+
+    Nothing is moved out of the run: weights are hard links where the file system has them, all else is a copy.
+    ``about`` and ``allowed`` go into the card (:func:`osler.publishing.card.render`).
+
+    Raises:
+        InputError: a file of the run is missing or is not the one that ``results.json`` was made from; or the run is a
+            published version itself.
+    """
+    if run.adapter == run.folder:
+        raise InputError(f"{run.folder}: is a published version, not a run directory; publish the run it was made from")
+    recipe, results = run.recipe(), read_record(run.results, "records")
+    if recipe.lora is None:
+        raise InputError(f"{recipe.path}: without lora: there is no adapter, and whole models are not published yet")
+    check_folder(folder)
+    if folder.is_symlink():
+        raise InputError(f"{folder}: is a link; take it away")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        part = Path(temporary) / folder.name
+        part.mkdir()
+        _weights(run, recipe, part)
+        _records(run, recipe, part)
+        _tasks(recipe, find_tasks(recipe.path), part)
+        predictions = _predictions(run, results, part)
+        report.write(part / run.results.name, results, predictions)  # anew, without the texts of the cases
+        _card(Run(part), repo_id, recipe.version, about, allowed)
+        files = _hashed(part)
+        write_atomically(Run(part).sums, "".join(f"{file.sha256}  {file.path}\n" for file in files))
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        os.replace(part, folder)
+    return sorted([*files, _file(folder, Run(folder).sums)], key=lambda file: file.path)
+
+
+def _hashed(folder: Path) -> list[File]:
+    return [_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def _file(folder: Path, path: Path) -> File:
+    return File(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_file(path))
+
+
+def task_names(recipe: Recipe) -> list[str]:
+    """The recipe's task, and those of its mixture."""
+    return [recipe.task.name, *(recipe.mixture.tasks if recipe.mixture else ())]
+
+
+def _weights(run: Run, recipe: Recipe, part: Path) -> None:
+    """The adapter at the root, naming its base as others can get it; the merged model, where there is one."""
+    for path in _files(run.adapter):
+        if path.name == ADAPTER_CONFIG:  # PEFT wrote where the base lay on the machine it was trained on
+            pinned = {"base_model_name_or_path": recipe.base.model, "revision": recipe.base.revision}
+            write_json(part / path.name, {**read_json(path), **pinned})
+        else:
+            _copy(path, part / path.name)
+    if run.merged.is_dir():
+        for path in _files(run.merged):
+            _copy(path, part / run.merged.name / path.name)
+
+
+def _files(folder: Path) -> list[Path]:
+    """What a folder of weights holds, besides the card a library left in it; what may not be there is not hidden."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name != "README.md")
+
+
+def _records(run: Run, recipe: Recipe, part: Path) -> None:
+    """What says how the weights came about and how good they are."""
+    robustness = [run.robustness(recipe, split) for split in recipe.evaluation.splits]
+    reproductions = sorted(run.folder.glob("reproduction*.json"))
+    for path in (run.folder / "recipe.yaml", run.manifest, run.results):
+        _copy(path, part / path.name)
+    for path in (*robustness, *reproductions):
+        if path.is_file():
+            _copy(path, part / path.name)
+    for path in reproductions:
+        if read_record(path, "recipe.sha256")["recipe"]["sha256"] != recipe.sha256:
+            raise InputError(f"{path}: of another recipe than {recipe.path}; take it out of the run")
+    write_json(part / run.data_report.name, _without_folders(read_json(run.data_report)))
+    for path in sorted((find_tasks(recipe.path).parent / "recipes").rglob("*.expected.json")):
+        if read_json(path).get("recipe_sha256") == recipe.sha256:
+            _copy(path, part / "expected.json")
+
+
+def _without_folders(value: Any) -> Any:
+    """JSON with the last part of every absolute path in place of it: nobody else has the folders of this machine."""
+    if isinstance(value, dict):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    return PurePath(value).name if isinstance(value, str) and os.path.isabs(value) else value
+
+
+def _tasks(recipe: Recipe, tasks: Path, part: Path) -> None:
+    """The task files, so that the recipe loads from the folder; never a row of data."""
+    for name in task_names(recipe):
+        prompt = read_yaml(tasks / name / "task.yaml")["prompt"]
+        for file in ("task.yaml", prompt, "README.md"):
+            path = tasks / name / file
+            if path.is_file() or file != "README.md":
+                _copy(path, part / "tasks" / name / file)
+
+
+def _predictions(run: Run, results: Mapping[str, Any], part: Path) -> Sequence[Path]:
+    copies = []
+    for path, sha256 in run.scored_answers(results).items():
+        if not path.is_file() or sha256_file(path) != sha256:
+            raise InputError(f"{path}: not what results.json was made from; run scripts/evaluate.py again")
+        copies.append(part / path.relative_to(run.folder))
+        _copy(path, copies[-1])
+    return copies
+
+
+def _card(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allowed: Mapping[str, str]) -> None:
+    """The card, its figures and its CHAI export, of what is in the folder already."""
+    from osler.publishing import card, chai
+
+    text = card.render(run, repo_id, version, about, allowed)
+    card.check(text)
+    write_atomically(run.folder / "README.md", text)
+    document = chai.export(run, repo_id, version, about, allowed)
+    chai.validate(document)
+    write_json(run.folder / "chai.json", document)
+    for name, image in card.figures(run).items():
+        write_atomically(run.folder / name, image)
+
+
+def _copy(path: Path, copy: Path) -> None:
+    if path.is_symlink():
+        raise InputError(f"{path}: is a link, and what it points to is no file of the run; put the file itself there")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors":
+        try:
+            os.link(path.resolve(), copy)
+            return
+        except OSError:  # another file system, or one without links
+            pass
+    shutil.copyfile(path, copy)

@@ -1,0 +1,192 @@
+"""From a recipe file and its overrides to a checked :class:`~osler.recipe.Recipe`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import os
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from osler.errors import InputError
+from osler.recipe.installed_types import GONE, RENAMED, owned, settings
+from osler.recipe.recipe import Recipe
+from osler.recipe.rules import check_augment, check_base, check_combinations, check_mixture, check_stage, check_values
+from osler.recipe.sections import (
+    AugmentSection,
+    BaseSection,
+    DataSection,
+    EvaluationSection,
+    LossSection,
+    MixtureSection,
+    PublishSection,
+    TaskSection,
+)
+from osler.recipe.strict_yaml import parse_yaml, read_yaml
+from osler.recipe.task_file import find_tasks, root_with, simulated, task_facts
+from osler.recipe.type_check import (
+    Problem,
+    check,
+    check_keys,
+    field_types,
+    join,
+    one_line,
+    record_of_values,
+    record_type,
+    show,
+)
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, put ``KEY=VALUE`` overrides over it (``train.learning_rate=1e-4``) and check all of it.
+
+    Raises:
+        InputError: anything at all is wrong; one line with the file, the key's path, the value and what is allowed.
+    """
+    path = Path(path)
+    if not os.path.exists(path):  # unlike Path.exists, False for whatever cannot be a path
+        recipes = [os.path.relpath(recipe) for recipe in _shipped(path)]
+        close = difflib.get_close_matches(os.path.relpath(path), recipes, n=1, cutoff=0.3)
+        raise InputError(f"{path}: no such file" + (f"; did you mean {close[0]}?" if close else ""))
+    document = read_yaml(path)
+    for override in overrides:
+        _put(document, override, path)
+    try:
+        return _resolve(document, path, tuple(overrides))
+    except Problem as problem:
+        keys = [f"{override.partition('=')[0]}." for override in overrides]
+        key = f"{problem.key}."
+        mark = " (override)" if any(key.startswith(other) or other.startswith(key) for other in keys) else ""
+        raise InputError(one_line(f"{path}: {problem.key}{mark}: {problem.text}")) from None
+
+
+def _shipped(path: Path) -> list[Path]:
+    root = root_with(path, "recipes/**/*.yaml")
+    return sorted(root.glob("recipes/**/*.yaml")) if root else []
+
+
+def _put(document: dict[str, Any], override: str, path: Path) -> None:
+    key, equals, value = override.partition("=")
+    *sections, last = key.split(".")
+    if not equals or not all([*sections, last]):
+        raise InputError(f"{path}: override {show(override)}: expected KEY=VALUE, such as train.learning_rate=1e-4")
+    for section in sections:
+        if not isinstance(document.get(section), dict):
+            document[section] = {}
+        document = document[section]
+    document[last] = parse_yaml(value, f"{path}: override {show(override)}")
+
+
+def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -> Recipe:
+    if "schema" in document:  # first, because a newer schema explains all other problems
+        check(document["schema"], Literal[1], "schema")
+    types = _document_types()
+    _explain_names(document, types)
+    check_keys(document, types, required={"schema", "name", "version", "base", "task", "evaluation"})
+    check_values(document)
+
+    def section(kind: Any, name: str) -> Any:
+        return _built(kind, document.get(name, {}))
+
+    def optional(kind: Any, name: str) -> Any:
+        return None if document.get(name) is None else _built(kind, document[name])
+
+    base, task, loss = section(BaseSection, "base"), section(TaskSection, "task"), section(LossSection, "loss")
+    evaluation, augment = section(EvaluationSection, "evaluation"), optional(AugmentSection, "augment")
+    check_base(base, shipped := _shipped(path))
+    facts = task_facts(task.name, task, "task", tasks := find_tasks(path))
+    check_stage(document.get("stage"), evaluation, task.name, facts)
+    if augment is not None:
+        check_augment(augment, task.name, facts, shipped)
+    _check_data("data", "data" in document, task.name, facts)
+    if loss.name == "label_trie" and loss.completion_weight is None:
+        loss = dataclasses.replace(loss, completion_weight=0.1)
+    recipe = Recipe(
+        schema=document["schema"],
+        name=document["name"],
+        version=document["version"],
+        base=base,
+        task=task,
+        data=section(DataSection, "data") if simulated(facts) else None,
+        lora=None if document.get("lora") is None else MappingProxyType(document["lora"]),
+        loss=loss,
+        train=MappingProxyType(document.get("train", {})),
+        evaluation=evaluation,
+        allow_overlap=MappingProxyType(document["allow_overlap"]) if document.get("allow_overlap") else None,
+        augment=augment,
+        mixture=_mixture(optional(MixtureSection, "mixture"), task.name, tasks),
+        stage=document.get("stage"),
+        publish=section(PublishSection, "publish"),
+        path=path,
+        overridden=overrides,
+    )
+    defaults = {item.name: item.default for item in dataclasses.fields(types["train"])}
+    check_combinations(recipe, defaults)
+    return recipe
+
+
+def _built(kind: Any, values: Mapping[str, Any]) -> Any:
+    """The dataclass ``kind`` from checked values, with the sections inside it."""
+    hints = typing.get_type_hints(kind)
+
+    def value(hint: Any, plain: Any) -> Any:
+        if isinstance(plain, dict) and (section := record_type(hint)):
+            return _built(section, plain)
+        if isinstance(plain, dict) and (section := record_of_values(hint)):
+            return {name: _built(section, item) for name, item in plain.items()}
+        return tuple(plain) if isinstance(plain, list) else plain
+
+    return kind(**{key: value(hints[key], plain) for key, plain in values.items()})
+
+
+def _check_data(where: str, written: bool, task: str, facts: Mapping[str, Any]) -> None:
+    if written and not simulated(facts):
+        raise Problem(where, f"only for tasks with `source: {{kind: simulated}}` in task.yaml, not for {task}")
+
+
+def _mixture(mixture: MixtureSection | None, task: str, tasks: Path) -> MixtureSection | None:
+    """The mixture with the defaults that follow from its tasks' own files."""
+    if mixture is None:
+        return None
+    check_mixture(mixture, task)
+    complete = {}
+    for name, mixed in mixture.tasks.items():
+        where = join("mixture.tasks", name)
+        facts = task_facts(name, mixed, where, tasks)
+        _check_data(f"{where}.data", mixed.data is not None, name, facts)
+        data = mixed.data or DataSection() if simulated(facts) else None
+        complete[name] = dataclasses.replace(mixed, data=data)
+    return dataclasses.replace(mixture, tasks=complete)
+
+
+@functools.cache
+def _document_types() -> dict[str, Any]:
+    """The types of a recipe's top-level keys."""
+    types = typing.get_type_hints(Recipe)
+    types.update(schema=Literal[1], data=DataSection, train=settings("train"), lora=settings("lora") | None)
+    types["allow_overlap"] = dict[str, str]
+    del types["path"], types["overridden"]
+    return types
+
+
+def _explain_names(document: dict[str, Any], types: dict[str, Any]) -> None:
+    """Say more than "unknown key": Osler's own, renamed, gone, or at home in another section."""
+    known = {"": set(types)} | {name: set(field_types(hint)) for name, hint in types.items()}
+    found = [("", key) for key in document]
+    found += [(name, key) for name in types if isinstance(document.get(name), dict) for key in document[name]]
+    for section, key in found:
+        where = join(section, key)
+        if reason := owned(where):
+            raise Problem(where, f"not for a recipe to set: {reason}")
+        if key in known[section]:
+            continue
+        if key in RENAMED:
+            raise Problem(where, f"renamed; write {RENAMED[key]}")
+        if key in GONE:
+            raise Problem(where, f"gone; {GONE[key]}")
+        if home := next((name for name in known if name and key in known[name]), None):
+            raise Problem(where, f"unknown key; did you mean {home}.{key}?")

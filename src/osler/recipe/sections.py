@@ -1,0 +1,148 @@
+"""The sections of a recipe, as frozen dataclasses: their fields are the keys, their types what is allowed there.
+
+The hash of a recipe covers defaults, too. A new key in a section that every recipe has changes the hash of every
+published recipe: raise ``schema``. Only a section that is null where nobody writes it, such as ``augment``, does not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class BaseSection:
+    """The model to start from. ``revision`` may be null only where ``model`` is a local folder."""
+
+    model: str
+    revision: str | None = None
+    weights: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    quantization: Literal["nf4"] | None = None
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+
+
+@dataclass(frozen=True)
+class TaskSection:
+    """Which ``tasks/<name>/task.yaml`` is learnt; ``panel`` is set exactly where that file lists panels."""
+
+    name: str
+    version: int
+    panel: str | None = None
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """Training patients of a simulated task: how many a label, and how often each real one is repeated."""
+
+    simulated_per_label: int = 100
+    real_repeats: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether it asks for no patient at all."""
+        return self.simulated_per_label == self.real_repeats == 0
+
+
+@dataclass(frozen=True)
+class LossSection:
+    """``completion_weight`` is the share of the ordinary completion loss in a ``label_trie`` loss, else null."""
+
+    name: Literal["label_trie", "completion"] = "completion"
+    completion_weight: float | None = None
+
+
+Baseline = Literal[
+    "base_model",
+    "base_model_with_labels",
+    "majority",
+    "tfidf_svm",
+    "tfidf_char_svm",
+    "encoder",
+    "ontology_naive_bayes",
+    "semantic_similarity",
+    "semantic_similarity_omim",
+]
+# Those that see the words of a case and cost next to nothing.
+OF_TEXT = ("tfidf_svm", "tfidf_char_svm")
+# Those that take patients as findings, not as texts.
+OF_FINDINGS = ("ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim")
+
+
+@dataclass(frozen=True)
+class EvaluationSection:
+    """What is scored after training, how, and against which baselines."""
+
+    splits: tuple[str, ...]
+    scorer: Literal["label_trie", "label_likelihood"] = "label_trie"
+    baselines: tuple[Baseline, ...] = ("majority", "tfidf_svm")
+    resamples: int = 2000
+
+
+@dataclass(frozen=True)
+class PublishSection:
+    """How the adapter goes to the Hub."""
+
+    license: str = "apache-2.0"
+    private: bool = True
+
+
+@dataclass(frozen=True)
+class TranslatorSection:
+    """A sequence-to-sequence model, pinned like ``base``; ``prefix`` (T5's, ``>>deu<<``) stands before each input."""
+
+    model: str
+    revision: str | None = None
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class BackTranslationSection:
+    """``strength`` of a text's sentences into another language and back."""
+
+    strength: float
+    there: TranslatorSection
+    back: TranslatorSection
+
+
+@dataclass(frozen=True)
+class AugmentSection:
+    """``copies`` of every training row of ``task``, each changed by one of the augmentations that have a strength.
+
+    A strength is the share of findings, words or sentences that is changed, of those that can be
+    (:mod:`osler.tasks.augmentation`); null switches off.
+    """
+
+    copies: int = 1
+    synonyms: float | None = None
+    dropout: float | None = None
+    ancestors: float | None = None
+    negations: float | None = None
+    templates: float | None = None
+    typos: float | None = None
+    back_translation: BackTranslationSection | None = None
+
+    @property
+    def strengths(self) -> dict[str, float]:
+        """What is switched on, by name."""
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "copies"}
+        return {name: getattr(value, "strength", value) for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class MixedTask:
+    """A task that is learnt beside ``task``; its rows a pass are ``weight`` times those of ``task``."""
+
+    version: int
+    panel: str | None = None
+    weight: float | None = None
+    data: DataSection | None = None
+
+
+@dataclass(frozen=True)
+class MixtureSection:
+    """Further tasks by name, mixed in by their weights or by a temperature (:mod:`osler.data.mixture`)."""
+
+    tasks: dict[str, MixedTask]
+    temperature: float | None = None

@@ -1,0 +1,281 @@
+"""The figures of ``report.html`` and ``data_report.html``, as SVG to stand inside a page, and those of a card, as PNG.
+
+The same numbers give the same bytes. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell
+apart, and whatever has a colour has a marker, a line style or a hatch of its own too, for those who print in grey.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from osler.rendering.tables import cell, shorten
+from osler.statistics import Floats
+
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, "black", SKY)
+# Of other lengths than COLOURS, so that many systems come round to another combination.
+LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h", "<", ">")
+GREY = "#555555"
+WIDTH = 4.8  # inches: one on a telephone, two side by side on a desk
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
+    "svg.hashsalt": "osler",
+    "text.parse_math": False,  # a $ in a disease name is a dollar
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "hatch.linewidth": 0.8,
+}
+ON_GRID: dict[str, Any] = {"va": "center", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
+
+Metric = dict[str, Any]
+"""``{value, low, high, …}``, as ``results.json`` has it; ``low`` and ``high`` are None where there is no interval."""
+
+
+Rows = Sequence[tuple[str, Metric | None]]
+"""Name and share, from the top; a row without a share is a heading."""
+
+DPI = 200  # of a PNG: twice what a card is shown at
+
+
+def forest(name: str, title: str, rows: Rows, reference: float | None = None) -> str:
+    """Shares with their intervals, one below the other, each under its name.
+
+    Args:
+        name: of the figure, unique on the page.
+        title: what a screen reader says the figure is.
+        rows: what is shown.
+        reference: where a vertical line stands.
+    """
+    said = "; ".join(label if metric is None else f"{label} {cell(metric)}" for label, metric in rows)
+    with rc_context(STYLE):
+        return _svg(_forest(rows, reference), name, title, said)
+
+
+def forest_png(rows: Rows, reference: float | None = None) -> bytes:
+    """The figure of :func:`forest` as a PNG."""
+    with rc_context(STYLE):
+        return _png(_forest(rows, reference))
+
+
+def _forest(rows: Rows, reference: float | None) -> Figure:
+    figure = Figure(figsize=(WIDTH, 0.55 + 0.36 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    if reference is not None:
+        axes.axvline(reference, color=GREY, linestyle="--", linewidth=1)
+    across = axes.get_yaxis_transform()  # x from the left of the axes, 0, to their right, 1; y in rows
+    for row, (label, metric) in enumerate(rows):
+        if metric is None:
+            axes.text(0, row, shorten(label, 60), weight="bold", transform=across, **ON_GRID)
+            continue
+        axes.text(0, row - 0.22, shorten(label, 46), transform=across, **ON_GRID)
+        axes.text(1, row - 0.22, cell(metric), ha="right", size=8, color=GREY, transform=across, **ON_GRID)
+        _interval(axes, metric, row + 0.2, BLUE)
+        axes.plot(metric["value"], row + 0.2, "o", color=BLUE)
+    axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.4, -0.6), xlabel="accuracy", yticks=[])
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+Reliability = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Heading → a reliability table of ``results.json``; two at most."""
+
+
+def reliability(name: str, title: str, tables: Reliability) -> str:
+    """Accuracy against confidence, bin by bin, one panel for each table."""
+    said = "; ".join(
+        f"{heading}: "
+        + ", ".join(f"{row['confidence']:.2f} → {row['accuracy']['value']:.2f} (n = {row['n']})" for row in bins)
+        for heading, bins in tables.items()
+    )
+    with rc_context(STYLE):
+        return _svg(_reliability(tables), name, title, f"confidence → accuracy, {said}")
+
+
+def reliability_png(tables: Reliability) -> bytes:
+    """The figure of :func:`reliability` as a PNG."""
+    with rc_context(STYLE):
+        return _png(_reliability(tables))
+
+
+def _reliability(tables: Reliability) -> Figure:
+    figure = Figure(figsize=(WIDTH, 2.75), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (heading, bins), marker, colour in zip(panels, tables.items(), "os", (VERMILLION, BLUE), strict=False):
+        axes.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=1)
+        for row in bins:
+            _interval(axes, row["accuracy"], row["confidence"], colour, upright=True)
+            axes.plot(row["confidence"], row["accuracy"]["value"], marker, color=colour)
+        axes.set(title=heading, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", aspect="equal")
+        _percent(axes.xaxis, axes.yaxis)
+    panels[0].set_ylabel("accuracy")
+    for axes in panels[len(tables) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def coverage(
+    name: str,
+    title: str,
+    curves: Mapping[str, tuple[Floats, Floats]],
+    thresholds: Mapping[str, tuple[float, float]],
+    systems: Sequence[str],
+) -> str:
+    """Accuracy of the answers given against the share of cases answered.
+
+    Args:
+        name, title: as of :func:`forest`.
+        curves: system → coverages and accuracies, both in [0, 1].
+        thresholds: system → the coverage and accuracy that its abstention threshold comes to.
+        systems: all there are on the page, in its order: a system looks the same in every figure.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.75 + 0.2 * (len(curves) + bool(thresholds))), layout="constrained")
+        axes = figure.add_subplot()
+        for system, (shares, accuracies) in curves.items():
+            place = systems.index(system)
+            look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+            every = max(1, len(shares) // 8)
+            line = LINES[place % len(LINES)]
+            axes.plot(shares, accuracies, linestyle=line, markevery=(every // 2, every), label=shorten(system), **look)
+        for number, at in enumerate(thresholds.values()):
+            label = "abstention threshold" if number == 0 else None
+            axes.plot(*at, "*", markersize=14, color="white", markeredgecolor="black", zorder=5, label=label)
+        axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.03), xlabel="share of cases answered", ylabel="accuracy of the answers")
+        _percent(axes.xaxis, axes.yaxis)
+        figure.legend(loc="outside lower left", handlelength=4)
+        said = "; ".join(
+            f"{system}: {accuracies[-1]:.3f} where all are answered" for system, (_, accuracies) in curves.items()
+        )
+        return _svg(figure, name, title, said)
+
+
+def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Metric]]]) -> str:
+    """Bars of accuracy on the cases as they were and perturbed, beside bars of how many first answers changed.
+
+    ``rows`` holds, from the top, a name, and three shares: accuracy before, accuracy after, flip rate.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.95 + 0.55 * len(rows)), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        kinds = (
+            (left, 0, 0.05, "original", {"color": "#d9d9d9", "hatch": "////"}),
+            (left, 1, 0.28, "perturbed", {"color": SKY}),
+            (right, 2, 0.165, "first answer changed", {"color": ORANGE, "hatch": "...."}),
+        )
+        for axes, column, offset, label, look in kinds:
+            values = [shares[column]["value"] for _, shares in rows]
+            places = [place + offset for place in range(len(rows))]
+            axes.barh(places, values, height=0.22, edgecolor="black", linewidth=0.6, label=label, **look)
+            for place, (_, shares) in zip(places, rows, strict=True):
+                _interval(axes, shares[column], place, "black")
+        for row, (label, _) in enumerate(rows):
+            left.text(0.02, row - 0.22, shorten(label, 60), transform=left.get_yaxis_transform(), **ON_GRID)
+        left.set(xlim=(0, _end(rows, 0, 1)), ylim=(len(rows) - 0.5, -0.5), xlabel="accuracy", yticks=[])
+        right.set(xlim=(0, _end(rows, 2)), xlabel="flip rate")
+        for axes in (left, right):
+            axes.grid(axis="y", visible=False)
+            _percent(axes.xaxis)
+        figure.legend(loc="outside lower left", ncols=3, handlelength=1.5, columnspacing=1)
+        said = "; ".join(
+            f"{label}: accuracy {cell(before)}, perturbed {cell(after)}, flip rate {cell(flips)}"
+            for label, (before, after, flips) in rows
+        )
+        return _svg(figure, name, title, said)
+
+
+def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], xlabel: str) -> str:
+    """Counts as bars, one below the other, each made of named parts (splits) that are told apart by colour and hatch.
+
+    Args:
+        name, title: as of :func:`forest`.
+        rows: name and part → count, from the top; all rows have the same parts.
+        xlabel: what is counted.
+    """
+    looks: tuple[dict[str, Any], ...] = (
+        {"color": "#d9d9d9"},
+        {"color": SKY, "hatch": "////"},
+        {"color": ORANGE, "hatch": "...."},
+    )
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.8 + 0.36 * len(rows)), layout="constrained")
+        axes = figure.add_subplot()
+        parts = list(rows[0][1])
+        left = [0] * len(rows)
+        for part, look in zip(parts, looks, strict=False):
+            counts = [of[part] for _, of in rows]
+            places = [place + 0.2 for place in range(len(rows))]
+            axes.barh(places, counts, left=left, height=0.3, edgecolor="black", linewidth=0.6, label=part, **look)
+            left = [before + count for before, count in zip(left, counts, strict=True)]
+        across = axes.get_yaxis_transform()
+        for row, (label, _) in enumerate(rows):
+            axes.text(0, row - 0.2, shorten(label, 46), transform=across, **ON_GRID)
+            axes.text(1, row - 0.2, f"{left[row]:,}", ha="right", size=8, color=GREY, transform=across, **ON_GRID)
+        axes.set(xlim=(0, max(left) * 1.02 or 1), ylim=(len(rows) - 0.4, -0.6), xlabel=xlabel, yticks=[])
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        if len(parts) > 1:
+            figure.legend(loc="outside lower left", ncols=3, handlelength=1.5, columnspacing=1)
+        said = "; ".join(f"{label}: " + ", ".join(f"{part} {n:,}" for part, n in of.items()) for label, of in rows)
+        return _svg(figure, name, title, said)
+
+
+def _end(rows: Sequence[tuple[str, Sequence[Metric]]], *columns: int) -> float:
+    """Where an axis ends that begins at 0: just above the highest interval, rounded up to tenths."""
+    return min(10, 1 + int(10 * max(shares[column]["high"] for _, shares in rows for column in columns))) / 10 + 0.02
+
+
+def _interval(axes: Axes, metric: Metric, at: float, colour: str, upright: bool = False) -> None:
+    """The interval of a share, if it has one, as a line along x, or ``upright`` along y; ``at`` is its other place."""
+    if metric["low"] is not None:
+        (axes.vlines if upright else axes.hlines)(at, metric["low"], metric["high"], color=colour, linewidth=1.6)
+
+
+def _percent(*which: Any) -> None:
+    for axis in which:
+        axis.set_major_formatter(PercentFormatter(1))
+
+
+def _svg(figure: Figure, name: str, title: str, description: str) -> str:
+    """The figure as an ``<svg>`` element that says what it shows; ids are those of the figure, not of the page."""
+    file = io.StringIO()
+    with warnings.catch_warnings():
+        # The reader's browser has the letters that the font used for measuring lacks.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    svg = re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    body = svg[svg.index(">", svg.index("<svg")) + 1 :]
+    viewbox = re.search(r'viewBox="[^"]*"', svg)
+    assert viewbox, "matplotlib writes one"
+    return (
+        f'<svg {viewbox[0]} role="img" aria-labelledby="{name}-title {name}-said"><title id="{name}-title">'
+        f'{escape(title)}</title><desc id="{name}-said">{escape(description)}</desc>{body}'
+    )
+
+
+def _png(figure: Figure) -> bytes:
+    """The figure as a PNG that says nothing of the software that drew it, whose version would change the bytes."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return file.getvalue()

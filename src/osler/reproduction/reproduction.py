@@ -1,0 +1,295 @@
+"""A published number computed again, at three depths; what comes of it is a :class:`Reproduction`.
+
+* ``scores``: the metrics, from the published predictions. Needs neither a model nor the data.
+* ``predictions``: the answers, from the published weights, and the metrics from these.
+* ``training``: everything, from the recipe; its figures are to be inside the tolerance of the expected file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osler.errors import InputError
+from osler.evaluation import results
+from osler.recipe import Recipe, find_tasks
+from osler.reproduction import differences
+from osler.reproduction import expected as recorded
+from osler.reproduction.differences import Difference
+from osler.reproduction.expected import METRICS
+from osler.reproduction.outcome import Figure, Reproduction
+from osler.reproduction.target import Target
+from osler.runs import Prediction, Run, describe_environment, merged_name, read_predictions, tuned_name
+from osler.storage import checkout, fingerprint, read_json, read_record, sha256_file
+
+if TYPE_CHECKING:  # osler.tasks.task imports transformers
+    from osler.tasks import Task
+
+# Models among the baselines: on another machine the last bits of their probabilities differ, and an answer may.
+MODELS = ("base_model", "base_model_with_labels", "encoder")
+SCRIPTS = checkout.ROOT / "scripts"
+
+
+# ── scores ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def scores(target: Target) -> Reproduction:
+    """Compute the metrics of the published predictions again: ``results.json`` has to come out bit for bit.
+
+    Every file that the manifest, the results or the expected file hold a hash of is compared with it first. Raises
+    :class:`InputError` where there are no results.
+    """
+    run, published = target.results()
+    found = differences.of_files(run, target.recipe)
+    if target.expected_file.is_file():
+        found += differences.of_expected(target.expected_file, target.recipe, published)
+    figures: list[Figure] = []
+    if not found:
+        with tempfile.TemporaryDirectory() as folder:
+            again = Path(folder) / "results.json"
+            got = _score(run, target.recipe, published, list(run.scored_answers(published)), again)
+            figures = _figures(published, got)
+            if again.read_bytes() != run.results.read_bytes():
+                where = run.results.name
+                first = differences.first_of_json(published, read_json(again), where)
+                layout = Difference(f"{where}, spacing, order or nulls", sha256_file(run.results), sha256_file(again))
+                found.append(first or layout)
+    here = {"environment": describe_environment()}  # taken last: by now it is known whether there is a GPU
+    return Reproduction(target, "scores", differences.of_manifests(target.manifest(), here) + found, figures)
+
+
+def _score(
+    run: Run, recipe: Recipe, published: Mapping[str, Any], files: Sequence[Path], output: Path
+) -> dict[str, Any]:
+    """The results of ``files``, made as the published ones were."""
+    report = read_record(run.data_report, "contamination.splits", "contamination.settings")
+    first = published["records"][0]
+    return results.score(
+        files,
+        output,
+        published["resamples"],
+        published["seed"],
+        compared=tuned_name(recipe),
+        task_version=first["task_version"],
+        prompt_sha256=first["prompt_sha256"],
+        contamination=report["contamination"],
+        weights_sha256=published.get("weights_sha256"),
+        dtype=recipe.base.dtype,
+    )
+
+
+def _figures(
+    published: Mapping[str, Any], got: Mapping[str, Any], systems: Collection[str] | None = None
+) -> list[Figure]:
+    """The published metrics of all systems, or of ``systems``, which have to come out the same."""
+    found = {record["split"]: record for record in got["records"]}
+    figures = []
+    for record in published["records"]:
+        split = record["split"]
+        for system in record["systems"] if systems is None else systems:
+            metrics = record["systems"][system]["metrics"]
+            for name in (name for name in METRICS if name in metrics):
+                now = _value(found.get(split), system, name)
+                figures.append(Figure(split, system, name, metrics[name]["value"], 0.0, now))
+    return figures
+
+
+def _value(record: Mapping[str, Any] | None, system: str, metric: str) -> float | None:
+    """A metric's value in a record of results; None where there is none."""
+    if record is None or system not in record["systems"]:
+        return None
+    metrics = record["systems"][system]["metrics"]
+    return metrics[metric]["value"] if metric in metrics else None
+
+
+# ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def predictions(target: Target) -> Reproduction:
+    """Have the published weights answer all cases again: the adapter's and, where it was scored, the merged model's.
+
+    Before that come the checks of :func:`scores`, and whether base, template, prompt and data are those of the
+    publication. A split whose data is not on this machine stays undecided. Raises :class:`InputError` where there are
+    no results, or base or data cannot be had.
+    """
+    before = scores(target)
+    if before.decisive:
+        return Reproduction(target, "predictions", before.differences)
+    run, published = target.results()
+    recipe = target.recipe
+    import torch
+    from accelerate import PartialState
+
+    from osler.evaluation import prediction
+    from osler.models import load_base, load_merged, load_tokenizer, load_tuned
+    from osler.reproduction import rescoring
+    from osler.tasks import load_task
+
+    state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
+    device_map = None if state.device.type == "cpu" else {"": state.device}
+    chosen = load_task(find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
+    here = {"environment": describe_environment(), "threads": torch.get_num_threads(), **_pinned(recipe, chosen)}
+    found = differences.of_manifests(target.manifest(), here)
+    if any(of.content for of in found):
+        return Reproduction(target, "predictions", found)
+    records = [record for record in published["records"] if chosen.source.split(record["split"])]
+    other = [_of_cases(chosen, r["split"], run.answers(chosen.name, r["split"], tuned_name(recipe))) for r in records]
+    if any(other):
+        return Reproduction(target, "predictions", [*found, *(case for of_split in other for case in of_split)])
+    systems = [name for name in (tuned_name(recipe), merged_name(recipe)) if name in published["records"][0]["systems"]]
+
+    with tempfile.TemporaryDirectory() as folder:
+        again = Run(Path(folder))
+        prediction.run(
+            again,
+            recipe,
+            chosen,
+            [record["split"] for record in records],
+            None,
+            tuned=lambda: load_tuned(recipe.base, run.adapter, device_map),
+            base=lambda: load_base(recipe.base, device_map),
+            tokenizer=load_tokenizer(recipe.base),
+            systems=systems,
+            merged=lambda: load_merged(recipe.base, run.merged, device_map),
+        )
+        now = {
+            run.answers(chosen.name, record["split"], system): again.answers(chosen.name, record["split"], system)
+            for record in records
+            for system in systems
+        }
+        answers = [rescoring.compare(*map(_by_case, pair)) for pair in now.items()]
+        files = [now.get(path, path) for path in run.scored_answers({"records": records})]
+        got = _score(run, recipe, published, files, again.results) if files else {"records": []}
+    return Reproduction(target, "predictions", found, _figures(published, got, systems), answers)
+
+
+def _pinned(recipe: Recipe, task: Task) -> dict[str, Any]:
+    """What a manifest says of the base, its chat template and the prompt, as they are on this machine."""
+    from osler.models import base_folder, load_tokenizer
+    from osler.tasks import chat_template_sha256
+
+    return {
+        "base": {"fingerprint": fingerprint(base_folder(recipe.base))},
+        "prompt_sha256": task.prompt.sha256,
+        "chat_template_sha256": chat_template_sha256(load_tokenizer(recipe.base)),
+    }
+
+
+def _by_case(path: Path) -> list[Prediction]:
+    return sorted(read_predictions(path), key=lambda row: row.case_id)
+
+
+def _of_cases(task: Task, split: str, published: Path) -> list[Difference]:
+    """The first case of ``split`` that has another label here, or is not there."""
+    was = {row.case_id: row.label for row in read_predictions(published)}
+    now = {row.case_id: row.label for row in task.source.split(split)}
+    other = [case for case in {**was, **now} if was.get(case) != now.get(case)]
+    return [Difference(f"data: {split}, label of {case}", was.get(case), now.get(case)) for case in other[:1]]
+
+
+# ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def training(target: Target, folder: Path, config_file: Path | None = None) -> Reproduction:
+    """Train the recipe again in ``folder``, evaluate that run and compare it with the expected file.
+
+    That is ``scripts/train.py``, by ``accelerate launch`` where there is a ``config_file``, then
+    ``scripts/evaluate.py``. Killed, they go on where they were. Before the first of them, base, template, prompt and
+    training data are compared with those of the publication: where they differ, nothing is trained.
+
+    Raises:
+        InputError: there is no expected file ("not run yet"), it is of another recipe, or ``folder`` is the run itself,
+            the one that was recorded or something else altogether.
+        subprocess.CalledProcessError: a script failed; it has said why.
+    """
+    expected, published = target.expected(), target.manifest()
+    recipe, run = target.recipe, Run(folder)
+    if target.run is not None and folder.resolve() == target.run.folder.resolve():
+        raise InputError(f"{folder}: is the run that is to be reproduced; name another folder with --output")
+    if run.finished and read_json(run.manifest) in (published, expected.get("manifest")):  # or a copy of it
+        raise InputError(
+            f"{folder}: is the run that was recorded, which says nothing new; name another folder with --output"
+        )
+    run.check(recipe)
+    found = [] if target.run is None else differences.of_files(target.run, recipe)
+    of_run = target.results()[1] if target.run is not None and target.run.results.is_file() else None
+    found += differences.of_expected(target.expected_file, recipe, of_run)
+    if not found and not run.finished:
+        found = differences.of_manifests(published, {"environment": describe_environment(), **_before_training(recipe)})
+    if any(of.content for of in found):
+        return Reproduction(target, "training", found)
+    for command in _commands(target, run, expected, config_file):
+        print(f"$ {shlex.join(['python', *command[1:]])}", flush=True)
+        _call(command)
+    made = read_record(run.manifest, "environment")
+    got = {record["split"]: record for record in read_record(run.results, "records")["records"]}
+    figures, others = _of_training(recipe, expected, got)
+    found = [*differences.of_manifests(published, made), *others]
+    return Reproduction(target, "training", found, figures, environment=made["environment"])
+
+
+def _before_training(recipe: Recipe) -> dict[str, Any]:
+    """What the manifest of a training here would say of base, template, prompt and data."""
+    from osler.data import build_training_data
+    from osler.models import load_tokenizer
+    from osler.tasks import load_task
+
+    chosen = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
+    built = build_training_data(recipe, chosen, load_tokenizer(recipe.base))
+    return {**_pinned(recipe, chosen), **differences.counts(built.report)}
+
+
+def _commands(target: Target, run: Run, expected: Mapping[str, Any], config_file: Path | None) -> list[list[str]]:
+    """How to train and evaluate in ``run``, into which recipe and tasks of a published version are copied."""
+    recipe, path = target.recipe, target.recipe.path
+    if target.run is not None and (target.run.folder / "tasks").is_dir():
+        run.open(recipe)
+        shutil.copytree(target.run.folder / "tasks", run.folder / "tasks", dirs_exist_ok=True)
+        path = run.folder / "recipe.yaml"
+    launch = ["-m", "accelerate.commands.launch", "--config_file", str(config_file)] if config_file else []
+    merged = any(merged_name(recipe) in of["systems"] for of in expected["splits"].values())
+    return [
+        [sys.executable, *launch, str(SCRIPTS / "train.py"), str(path), "--output", str(run.folder)],
+        [sys.executable, str(SCRIPTS / "evaluate.py"), str(run.folder), *(["--merged"] if merged else [])],
+    ]
+
+
+def _call(command: Sequence[str]) -> None:
+    """Run a script, which ends when we are killed: the next reproduction must not meet it in the same folder."""
+    end_with_us = None
+    if sys.platform == "linux":
+        end_with_us = partial(ctypes.CDLL(None).prctl, 1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
+    subprocess.run(command, check=True, preexec_fn=end_with_us)
+
+
+def _of_training(
+    recipe: Recipe, expected: Mapping[str, Any], got: Mapping[str, Any]
+) -> tuple[list[Figure], list[Difference]]:
+    """The figures that decide; and, where they differ, numbers of cases, and accuracies of other models, whose spread
+    nobody has measured."""
+    figures, others = [], []
+    tuned = (tuned_name(recipe), merged_name(recipe))  # two forms of one model: they share figures and tolerance
+    for split in (split for split in recipe.evaluation.splits if split in expected["splits"]):
+        spread, cases = recorded.recorded_tolerance(expected).get(split, {}), expected["splits"][split]["n"]
+        if split in got and got[split]["n"] != cases:
+            others.append(Difference(f"{split}, cases", cases, got[split]["n"]))
+        for system, metrics in expected["splits"][split]["systems"].items():
+            for name in (name for name in METRICS if name in metrics):
+                was, now = metrics[name]["value"], _value(got.get(split), system, name)
+                if system in tuned:
+                    mean = recorded.mean_over_runs(expected, split, name)
+                    figures.append(Figure(split, system, name, mean, spread.get(name), now))
+                elif system not in MODELS:
+                    figures.append(Figure(split, system, name, was, 0.0, now))
+                elif name == "accuracy" and was != now:
+                    others.append(Difference(f"{system}, {split}, accuracy", was, now, content=False))
+    return figures, others

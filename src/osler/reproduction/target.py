@@ -1,0 +1,118 @@
+"""What is to be reproduced: a recipe, a run directory or a version published on the Hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from osler.errors import InputError
+from osler.recipe import Recipe, find_tasks, load_recipe
+from osler.reproduction import expected as recorded
+from osler.runs import Run
+from osler.storage import read_json, read_record
+
+Depth = Literal["scores", "predictions", "training"]
+REPOSITORY = re.compile(r"(?P<repo_id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was published, wherever it stands.
+
+    Attributes:
+        name: as it was given.
+        recipe: as it is there now.
+        run: the published files; None where a recipe is trained again.
+        expected_file: where its expected file is, or should be.
+        revision, commit: of a published version.
+    """
+
+    name: str
+    recipe: Recipe
+    run: Run | None
+    expected_file: Path
+    revision: str | None = None
+    commit: str | None = None
+
+    def results(self) -> tuple[Run, dict[str, Any]]:
+        """The run and its ``results.json``. Raises :class:`InputError` where there is none."""
+        assert self.run is not None, "find() gives every depth but training a run"
+        if not self.run.results.is_file():
+            raise InputError(f"{self.run.results}: is not there, so no number is to be had: run scripts/evaluate.py")
+        results = read_record(self.run.results, "resamples", "seed", "records")
+        if not results["records"]:
+            raise InputError(f"{self.run.results}: has no records in it: run scripts/evaluate.py again")
+        return self.run, results
+
+    def expected(self) -> dict[str, Any]:
+        """The expected file. Raises :class:`InputError` where there is none, or it is of another recipe."""
+        path, recipe = self.expected_file, self.recipe
+        if not path.is_file():
+            raise InputError(
+                f"{path}: is not there, so {self.name} counts as not run yet and no figure is expected; train and"
+                " evaluate it, then scripts/record_expected.py RECIPE RUN…"
+            )
+        expected = read_record(path, "recipe_sha256", "tolerance", "seeds", "splits", "threads", "packages", "hardware")
+        if expected["recipe_sha256"] != recipe.sha256:
+            raise InputError(
+                f"{recipe.path}: changed since its results were recorded (sha256 {recipe.sha256[:12]}, in {path.name}"
+                f" {expected['recipe_sha256'][:12]}): bring that one back, or make the next version of it"
+            )
+        return expected
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of what was published; of expected files from before they held one, as much as they say."""
+        if self.run is not None:
+            return read_record(self.run.manifest, "environment.packages")
+        expected = self.expected()
+        before = {"packages": expected["packages"], **expected["hardware"]}
+        return dict(expected.get("manifest") or {"environment": before, "threads": expected["threads"]})
+
+
+def find(name: str, depth: Depth) -> Target:
+    """The target that ``name`` means.
+
+    Raises :class:`InputError` where it is none of the three, a published version cannot be had, or the depth needs a
+    run and a recipe has none in ``runs/``.
+    """
+    path = Path(name)
+    if path.is_dir():
+        run = Run(path)
+        recipe = run.recipe()
+        return Target(name, recipe, run, _expected_of(run, recipe))
+    if path.is_file() or path.suffix in (".yaml", ".yml"):
+        recipe = load_recipe(path)
+        run = Run(Path("runs") / recipe.name / recipe.version)
+        if depth == "training":
+            return Target(name, recipe, None, recorded.path_of(path))
+        if not run.finished:
+            raise InputError(
+                f"{name}: --{depth} needs a run of it, and {run.folder} is none: take --training, or name the"
+                " repository it was published in"
+            )
+        if run.recipe().run_sha256 != recipe.run_sha256:
+            raise InputError(f"{run.folder}: a run of another recipe than {name} is now; name the run directory itself")
+        return Target(name, recipe, run, recorded.path_of(path))
+    found = REPOSITORY.fullmatch(name)
+    if found is None:
+        raise InputError(f"{name}: neither a recipe, nor a run directory, nor USER/NAME[@REVISION] on the Hub")
+    from osler.storage import hub
+
+    revision = found["revision"] or "main"
+    try:
+        folder, commit = hub.download(found["repo_id"], revision)
+    except InputError as error:
+        raise InputError(f"{name}: no recipe or run directory of this name is here, and: {error}") from None
+    run = Run(folder)
+    return Target(name, run.recipe(), run, folder / "expected.json", revision, commit)
+
+
+def _expected_of(run: Run, recipe: Recipe) -> Path:
+    """The expected file beside a run, or else the one that was recorded of exactly this recipe."""
+    beside = run.folder / "expected.json"
+    if beside.is_file():
+        return beside
+    shipped = sorted((find_tasks(run.folder).parent / "recipes").rglob("*.expected.json"))
+    return next((path for path in shipped if read_json(path).get("recipe_sha256") == recipe.sha256), beside)

@@ -1,0 +1,103 @@
+"""Free-text answers: a model writes, the normaliser reads. Greedy, or several samples that vote."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from osler.scoring.answer import Answer
+from osler.scoring.differential import read_answer
+from osler.scoring.normaliser import Normaliser
+from osler.tasks import Case, Prompt
+from osler.terminology import Terminology
+
+MAX_NEW_TOKENS = 128  # room for a differential of ten
+SAMPLES = 8
+TEMPERATURE = 0.7  # as in the paper below
+
+
+class Generator:
+    """The scorers ``generate`` (greedy, ``samples`` 1) and ``generate_sampled`` (self-consistency over more).
+
+    Where the task has labels, an answer is looked for among all of them; where every case has a diagnosis in words of
+    its own, it is compared with that. Sampled answers are ranked by how many samples put them first, then by their mean
+    reciprocal rank; a probability is the share of them among the samples that could be read (Wang et al. 2023,
+    Self-Consistency Improves Chain of Thought Reasoning). A case is parsed if one sample is.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: Prompt,
+        labels: Mapping[str, str],
+        terminology: Terminology,
+        samples: int = 1,
+    ) -> None:
+        self._model, self._tokenizer, self._prompt, self._samples = model, tokenizer, prompt, samples
+        self._terminology = terminology
+        self._normaliser = Normaliser(labels, terminology) if labels else None
+
+    def encode(self, row: Case) -> list[int]:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return self._prompt.encode(self._tokenizer, row.text, row.options)
+
+    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Case]) -> list[Answer]:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        answers = []
+        for row, texts in zip(rows, self._write(prompts), strict=True):
+            normaliser = self._normaliser or Normaliser({row.label: row.label}, self._terminology)
+            answers.append(read(texts, normaliser))
+        return answers
+
+    @torch.inference_mode()
+    def _write(self, prompts: Sequence[Sequence[int]]) -> list[list[str]]:
+        """What the model writes after each prompt, up to its EOS: ``samples`` texts a prompt."""
+        width = max(len(prompt) for prompt in prompts)
+        padding = self._tokenizer.pad_token_id
+        ids = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        sampling = (
+            {
+                "do_sample": True,
+                "temperature": TEMPERATURE,
+                "top_k": 0,
+                "top_p": 1.0,
+                "num_return_sequences": self._samples,
+            }
+            if self._samples > 1
+            else {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(zlib.crc32(repr(prompts).encode()))  # what is drawn depends on the batch alone
+            generate: Any = self._model.generate  # a mixin's method, whose type torch's Module hides
+            written = generate(
+                input_ids=ids.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
+                max_new_tokens=MAX_NEW_TOKENS,
+                eos_token_id=self._tokenizer.eos_token_id,
+                pad_token_id=padding,
+                **sampling,
+            )
+        texts = self._tokenizer.batch_decode(written[:, width:], skip_special_tokens=True)
+        return [texts[start : start + self._samples] for start in range(0, len(texts), self._samples)]
+
+
+def read(texts: Sequence[str], normaliser: Normaliser) -> Answer:
+    """One case's answer from what was written: a single text's own ranking, or the vote of several."""
+    rankings = [read_answer(text, normaliser).ranked for text in texts]
+    if len(texts) == 1:
+        return Answer(rankings[0], None, texts[0], bool(rankings[0]))
+    firsts = Counter(ranking[0] for ranking in rankings if ranking)
+    reciprocal: defaultdict[str, float] = defaultdict(float)
+    for ranking in rankings:
+        for rank, label in enumerate(ranking, 1):
+            reciprocal[label] += 1 / rank
+    ranked = tuple(sorted(reciprocal, key=lambda label: (-firsts[label], -reciprocal[label], label)))
+    probabilities = tuple(firsts[label] / firsts.total() for label in ranked) if ranked else None
+    return Answer(ranked, probabilities, "\n\n".join(texts), bool(ranked))

@@ -1,0 +1,96 @@
+"""What a model answers to a case, as a ranking of the answers it may give. One interface, whatever the task.
+
+Answers that are known beforehand, a panel of labels or the options of a question, are scored exactly, in one forward
+pass over prompt + the trie of the answers: each trie node attends to the prompt and to its own ancestors only (a 4-D
+mask; position ids by depth), so its hidden state is what a separate forward pass over that answer's prefix would give.
+Free text is in :mod:`osler.scoring.generation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from osler.scoring.answer import Answer
+from osler.scoring.trie_pass import Layout, score
+from osler.tasks import Case, LabelTrie, Prompt, completions
+
+
+class LabelScorer:
+    """The scorers ``label_trie`` (``normalised``) and ``label_likelihood``: every label of the task's panel.
+
+    With ``label_trie`` a softmax is taken over the children at each branching node of the label trie, and the labels'
+    probabilities sum to one. With ``label_likelihood`` the model's own probabilities of writing exactly that label, EOS
+    included, under its full vocabulary are divided by their sum: given that the answer is one of the panel.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: Prompt,
+        labels: Mapping[str, str],
+        normalised: bool,
+    ) -> None:
+        self._model, self._tokenizer, self._prompt = model, tokenizer, prompt
+        self.trie = LabelTrie(completions(tokenizer, labels))
+        self._layout = Layout(self.trie, normalised)
+
+    def encode(self, row: Case) -> list[int]:
+        """See :class:`Scorer`."""
+        return self._prompt.encode(self._tokenizer, row.text)
+
+    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Case]) -> list[Answer]:
+        """See :class:`Scorer`."""
+        scores = score(self._model, prompts, [self._layout] * len(prompts))
+        return [_ranking(self.trie.labels, logp) for logp in scores]
+
+
+class ChoiceScorer:
+    """The scorers ``multiple_choice`` (by the options' letters) and ``multiple_choice_text`` (by their texts).
+
+    Letters are scored by their own tokens against each other, texts by the joint log-likelihood of the whole text, EOS
+    included and not divided by its length, then normalised over the options.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, letters: bool
+    ) -> None:
+        self._model, self._tokenizer, self._prompt, self._letters = model, tokenizer, prompt, letters
+        self._layout_of = cache(self._layout)
+
+    def encode(self, row: Case) -> list[int]:
+        """See :class:`Scorer`."""
+        return self._prompt.encode(self._tokenizer, row.text, row.options)
+
+    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Case]) -> list[Answer]:
+        """See :class:`Scorer`."""
+        answers = []
+        asked = [row.options or {} for row in rows]
+        texts = [tuple(options if self._letters else options.values()) for options in asked]
+        # Two options may read the same: a trie has each text once.
+        layouts = [self._layout_of(tuple(dict.fromkeys(options))) for options in texts]
+        for options, shown, logp in zip(asked, texts, score(self._model, prompts, layouts), strict=True):
+            unique = list(dict.fromkeys(shown))
+            chosen = logp[[unique.index(text) for text in shown]]
+            answers.append(_ranking(list(options), chosen))
+        return answers
+
+    def _layout(self, texts: tuple[str, ...]) -> Layout:
+        return Layout(LabelTrie(completions(self._tokenizer, {text: text for text in texts})), self._letters)
+
+
+def _ranking(labels: Sequence[str], logp: torch.Tensor) -> Answer:
+    order = logp.argsort(descending=True, stable=True)
+    probabilities = logp[order].double().softmax(-1)
+    # Eight significant digits, not decimals: a small probability is not 0, and what differs does not tie.
+    return Answer(tuple(labels[i] for i in order.tolist()), tuple(float(f"{p:.8g}") for p in probabilities.tolist()))
+
+
+def batches(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """Indices into ``prompts`` in batches of similar length, the same on every process."""
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    return [order[start : start + size] for start in range(0, len(order), size)]

@@ -1,0 +1,16 @@
+"""Intervals, tests, resampling and calibration: numbers in, numbers out."""
+
+from osler.statistics.intervals import wilson_interval
+from osler.statistics.resampling import Floats, Ints, resample_counts, resampled_mean
+
+__all__ = [
+    "Floats",
+    "Ints",
+    "calibration",
+    "intervals",
+    "resample_counts",
+    "resampled_mean",
+    "resampling",
+    "significance",
+    "wilson_interval",
+]

@@ -1,0 +1,38 @@
+"""Files whole or absent, hashes, files out of PyPI's wheels, datasets and versions from the Hub, the checkout."""
+
+from osler.storage.datasets import data_folder, hub_file
+from osler.storage.files import (
+    check_folder,
+    fingerprint,
+    read_json,
+    read_record,
+    safetensors,
+    write_atomically,
+    write_json,
+)
+from osler.storage.hashes import sha256_file, sha256_text, stable_unit
+from osler.storage.hub import ATTRIBUTES, download_once, hub_api
+from osler.storage.hub_retries import explained, persistently
+
+__all__ = [
+    "ATTRIBUTES",
+    "check_folder",
+    "checkout",
+    "data_folder",
+    "download_once",
+    "explained",
+    "fingerprint",
+    "hub",
+    "hub_api",
+    "hub_file",
+    "persistently",
+    "read_json",
+    "read_record",
+    "safetensors",
+    "sha256_file",
+    "sha256_text",
+    "stable_unit",
+    "wheels",
+    "write_atomically",
+    "write_json",
+]

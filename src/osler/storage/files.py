@@ -1,0 +1,106 @@
+"""JSON files whole or absent, and the fingerprint of a folder of weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from osler.errors import InputError
+from osler.storage.hashes import sha256_file, sha256_text
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` so that a reader finds the old file or the whole new one, even if the machine stops in between.
+
+    Raises:
+        TypeError: JSON has no such type.
+        ValueError: a number is NaN or infinite, which JSON cannot say: write null.
+    """
+    write_atomically(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write ``content`` beside ``path`` and move it there: readers see the old file or the new, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own, so that two writers cannot mix their halves; in the same folder, so that replacing is atomic.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            # Bytes, so that file and sha256 are the same on every platform.
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep a result from everybody else on the machine
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: it is missing, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def read_record(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a JSON object that has all ``keys``; ``recipe.sha256`` is a key of the object under ``recipe``.
+
+    Raises:
+        InputError: as :func:`read_json`; or a key is missing.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: holds a {type(record).__name__}, not an object; make the file anew")
+    for key in keys:
+        inside = record
+        for name in key.split("."):
+            if not isinstance(inside, dict) or name not in inside:
+                raise InputError(f"{path}: the key {key} is missing; make the file anew, or bring back the whole one")
+            inside = inside[name]
+    return dict(record)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise :class:`~osler.errors.InputError` where ``folder`` is none that can be written into, nor be made."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise InputError(f"{folder}: {there} is not a folder; name another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: {there} may not be written into; name another place, or change its permissions")
+
+
+def safetensors(folder: Path) -> list[Path]:
+    """The weights in ``folder``, in the order of their names.
+
+    Raises:
+        InputError: there are none.
+    """
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise InputError(f"{folder}: no .safetensors file in it (pickled weights are never loaded: convert them first)")
+    return paths
+
+
+def fingerprint(folder: Path) -> str:
+    """The sha256 over the sha256s of a folder's safetensors files, in the order of their names.
+
+    Raises:
+        InputError: there are none.
+    """
+    return sha256_text("".join(sha256_file(path) for path in safetensors(folder)))

@@ -1,0 +1,28 @@
+"""What is to be learnt: cases, where they come from, the prompt, the labels, and what may be changed in a case."""
+
+from osler.tasks.augmentation import Augmentation
+from osler.tasks.case import Case
+from osler.tasks.label_trie import ROOT, LabelTrie
+from osler.tasks.perturbation import Perturbation, share_of, split_sentences
+from osler.tasks.prompt import Prompt, TooLong, chat_template_sha256, completions
+from osler.tasks.source import Source
+from osler.tasks.sources.dataset import HubDataset
+from osler.tasks.task import Task, load_task
+
+__all__ = [
+    "ROOT",
+    "Augmentation",
+    "Case",
+    "HubDataset",
+    "LabelTrie",
+    "Perturbation",
+    "Prompt",
+    "Source",
+    "Task",
+    "TooLong",
+    "chat_template_sha256",
+    "completions",
+    "load_task",
+    "share_of",
+    "split_sentences",
+]

@@ -1,0 +1,45 @@
+"""One case of a task, as every stage sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case: a text, and the answer it should get.
+
+    Attributes:
+        case_id: unique in its split.
+        text: what the model reads.
+        label: the id of the right label. Of a multiple choice question, the letter of the right option; of a question
+            answered in free text, the reference answer itself.
+        subgroups: attribute to value, such as ``{"sex": "female"}``.
+        group: shared by cases that are not independent (patients of one publication); None where it stands alone.
+        source: where the case comes from.
+        options: of a multiple choice question, letter to text, in the order shown; None for the others.
+    """
+
+    case_id: str
+    text: str
+    label: str
+    subgroups: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+    source: str = ""
+    options: Mapping[str, str] | None = None
+
+
+@dataclass
+class Cases:
+    """Cases, and how many were left out of them, by reason."""
+
+    rows: list[Case]
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+def changed(cases: Sequence[Case], texts: Sequence[str]) -> Cases:
+    """``cases`` with ``texts`` in place of theirs; those whose words are the same are left out and counted."""
+    pairs = zip(cases, texts, strict=True)
+    kept = [replace(case, text=text) for case, text in pairs if text.split() != case.text.split()]
+    return Cases(kept, {"nothing to change": len(cases) - len(kept)})

@@ -1,0 +1,197 @@
+"""Published benchmarks: multiple choice questions and free-text diagnoses, for evaluation only, every case checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from osler.errors import InputError
+from osler.recipe import DataSection, Problem, check
+from osler.storage import hub_file, sha256_text
+from osler.tasks.case import Case, Cases
+from osler.tasks.source import TextSource
+from osler.tasks.sources.benchmark_formats import FORMATS, LETTERS, Question, Record, read_records
+
+# ── task.yaml ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class SplitFile:
+    """The file a split is read from: ``hub`` in the dataset on the Hub (null: not there), ``local`` in a local copy.
+
+    ``only`` is a JSON file beside the local one whose keys are the cases of the split. ``sha256`` is the
+    :func:`fingerprint` of the split's rows, whichever file they come from.
+    """
+
+    hub: str | None
+    local: str
+    only: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class SourceSection:
+    """``source:`` of a benchmark's task.yaml. ``subjects`` are those the task keeps of a file that has more."""
+
+    kind: Literal["benchmark"]
+    format: Literal["agentclinic", "medqa", "mmlu", "pubmedqa"]
+    dataset: str | None
+    revision: str | None
+    local: str
+    files: dict[str, Any]  # split → SplitFile
+    subjects: list[str] | None = None
+
+
+def _read_section(content: Mapping[str, Any]) -> tuple[SourceSection, dict[str, SplitFile]]:
+    """``source:`` of a task.yaml and the files of its splits. Raises :class:`~osler.recipe.type_check.Problem`."""
+    check(content["source"], SourceSection, "source")
+    source = SourceSection(**content["source"])
+    for split, entry in source.files.items():
+        check(entry, SplitFile, f"source.files.{split}")
+    files = {split: SplitFile(**entry) for split, entry in source.files.items()}
+    if set(files) != set(content["splits"]):
+        raise Problem(
+            "source.files", f"has {', '.join(files)}; expected one entry a split: {', '.join(content['splits'])}"
+        )
+    if source.dataset and not re.fullmatch("[0-9a-f]{40}", source.revision or "", re.ASCII):
+        raise Problem("source.revision", f"{source.revision} is not allowed; expected the 40 hex digits of a commit")
+    for split, file in files.items():
+        if file.hub and not source.dataset:
+            raise Problem(f"source.files.{split}.hub", f"{file.hub} of which dataset? source.dataset is null")
+    scorer: Any = content.get("scorer")
+    labels: Any = content.get("labels")
+    check(scorer, Literal["multiple_choice", "generate"], "scorer")
+    check(labels, list[str], "labels")
+    if labels != list(LETTERS[: len(labels)]) or (scorer == "multiple_choice") != (len(labels) > 1):
+        raise Problem("labels", f"{labels} is not allowed; expected [A, B, …] for multiple_choice, [] for generate")
+    return source, files
+
+
+# ── the source ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Benchmark(TextSource):
+    """The published test cases of a benchmark, from the Hub at a pinned revision or from a local copy.
+
+    ``content`` is the task.yaml; raises :class:`~osler.recipe.type_check.Problem` for what is wrong with it.
+    """
+
+    def __init__(self, content: Mapping[str, Any], data_folder: Path | None) -> None:
+        self._source, self._files = _read_section(content)
+        self.labels = {letter: letter for letter in content["labels"]}
+        folder = data_folder / self._source.local if data_folder else None
+        self._folder = folder if folder and folder.is_dir() else None
+
+    def training(self, data: DataSection | None, seed: int) -> Cases:
+        """Raises :class:`InputError`, always: what was trained on is no benchmark any more."""
+        raise InputError(f"{self._source.local}: a benchmark, for evaluation only; train on another task")
+
+    def split(self, name: str) -> list[Case]:
+        """The cases of a split, sorted by id, each once; empty where the Hub has none and this machine neither.
+
+        Raises :class:`InputError` naming file and record of a case that is wrong, and where the cases are not the ones
+        the task was described with.
+        """
+        return self._read(name).rows
+
+    def provenance(self) -> dict[str, Any]:
+        """The dataset, its revision, the local folder read instead, if one was, and what each split holds and lost."""
+        splits = {name: self._read(name) for name in self._files}
+        return {
+            "dataset": self._source.dataset,
+            "revision": self._source.revision,
+            "local": str(self._folder) if self._folder else None,
+            "splits": {
+                name: {"cases": len(read.rows), "dropped": read.dropped, "sha256": fingerprint(read.rows)}
+                for name, read in splits.items()
+            },
+        }
+
+    def _read(self, name: str) -> Cases:
+        file = self._files[name]
+        path = self._path(file)
+        if path is None:
+            return Cases([])
+        dropped: Counter[str] = Counter()
+        records = self._of_task(path, file.only, dropped)
+        rows = sorted(
+            (self._row(question) for question in FORMATS[self._source.format](records)), key=lambda r: r.case_id
+        )
+        once: dict[str, Case] = {}
+        for row in rows:
+            once.setdefault(json.dumps([row.text, row.options, row.label]), row)
+        kept = list(once.values())
+        dropped["stands in the split already"] = len(rows) - len(kept)
+        if file.sha256 and (found := fingerprint(kept)) != file.sha256:
+            raise InputError(
+                f"{path}: {len(kept)} cases with the fingerprint {found[:12]}, not those the task was described with"
+                f" ({file.sha256[:12]}); get the file that the task's README names"
+            )
+        return Cases(kept, dict(dropped))
+
+    def _path(self, file: SplitFile) -> Path | None:
+        if self._folder:
+            if (self._folder / file.local).is_file():
+                return self._folder / file.local
+            if file.hub:
+                raise InputError(
+                    f"{self._folder / file.local}: no such file; the local copy of {self._source.dataset} needs it"
+                )
+        elif file.hub and self._source.dataset and self._source.revision:
+            local = f"{self._source.local}/{file.local}"
+            return hub_file(self._source.dataset, self._source.revision, file.hub, local)
+        return None
+
+    def _of_task(self, path: Path, only: str | None, dropped: Counter[str]) -> Iterator[Record]:
+        """The records of the split and of the task's subjects, the others counted."""
+        subjects = self._source.subjects
+        wanted = {r.name for r in read_records(self._folder / only)} if self._folder and only else None
+        for record in read_records(path):
+            if subjects is not None and record.column("subject", str) not in subjects:
+                dropped["another subject"] += 1
+            elif wanted is not None and record.name not in wanted:
+                dropped["another split"] += 1
+            else:
+                yield record
+                if wanted is not None:
+                    wanted.remove(record.name)
+        if wanted:
+            raise InputError(f"{path}: has no record {min(wanted)}, which {only} says is a case of the split")
+
+    def _row(self, question: Question) -> Case:
+        return Case(
+            case_id=question.case_id,
+            text=question.text,
+            label=question.label,
+            subgroups=question.subgroups,
+            group=None,
+            source=self._source.dataset or self._source.local,
+            options=self._options(question) if self.labels else None,
+        )
+
+    def _options(self, question: Question) -> dict[str, str]:
+        """Letter to text, checked."""
+        letters = [letter for letter, _ in question.options]
+        if len(letters) < 2 or letters != list(self.labels)[: len(letters)]:
+            question.record.refuse(
+                f"the options are {', '.join(letters) or 'none'}; expected {', '.join(self.labels)} in this order,"
+                " the last ones may be missing"
+            )
+        if question.label not in letters:
+            question.record.refuse(f"the answer {question.label!r} is not among the options {', '.join(letters)}")
+        options = {letter: " ".join(text.split()) for letter, text in question.options}
+        for letter, text in options.items():
+            if not text:
+                question.record.refuse(f"the option {letter} is blank")
+        return options
+
+
+def fingerprint(rows: Sequence[Case]) -> str:
+    """Hash of what is asked and what is right, in order; spacing, subgroups and the file it came from do not count."""
+    asked = [[r.case_id, r.text.split(), [*(r.options or {}).items()], r.label] for r in rows]
+    return sha256_text(json.dumps(asked, ensure_ascii=False))

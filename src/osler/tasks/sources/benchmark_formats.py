@@ -1,0 +1,200 @@
+"""The files of published benchmarks, read record by record, every one checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from osler.errors import InputError
+from osler.patients import age_band
+from osler.recipe import Problem, check
+
+LETTERS = "ABCDEFGHIJ"
+DECISIONS = {"yes": "A", "no": "B", "maybe": "C"}  # PubMedQA's three answers, and the letters they are shown with
+YEARS = {"year": 1.0, "month": 1 / 12, "week": 1 / 52, "day": 1 / 365}
+BLANK: tuple[Any, ...] = ("", [], {})
+
+
+class Record(NamedTuple):
+    """One record of a file: its place for error messages, its key or number there, and its columns."""
+
+    place: str
+    name: str
+    columns: Any
+
+    def refuse(self, text: str) -> NoReturn:
+        raise InputError(f"{self.place}: {text}")
+
+    def column(self, name: str, hint: Any) -> Any:
+        """A column's value, text stripped. Raises :class:`InputError` where there is none, or one of another type."""
+        if not isinstance(self.columns, dict) or name not in self.columns:
+            self.refuse(f"no column {name!r}, which the task reads")
+        value = self.columns[name]
+        try:
+            check(value, hint, name)
+        except Problem as problem:
+            self.refuse(f"{problem.key}: {problem.text}")
+        if not isinstance(value, str):
+            return value
+        if not value.strip():
+            self.refuse(f"no text in the column {name!r}, which the task reads")
+        return value.strip()
+
+    def inside(self, name: str) -> Record:
+        """The mapping in a column, as a record of the same place."""
+        return Record(self.place, name, self.column(name, dict))
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of a ``.jsonl`` file, a ``.parquet`` file, or a ``.json`` file that holds one object of them.
+
+    Raises :class:`InputError` for a file that is not there, and for a file or a line that is none of these.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.suffix == ".jsonl":
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if line.strip():
+                yield Record(f"{path}:{number}", f"{number:05d}", _json(line, f"{path}:{number}"))
+    elif path.suffix == ".parquet":
+        from pyarrow import ArrowInvalid, parquet
+
+        try:
+            table = parquet.read_table(path)
+        except ArrowInvalid as error:
+            raise InputError(f"{path}: not a Parquet file ({error})") from None
+        for number, columns in enumerate(table.to_pylist(), 1):
+            yield Record(f"{path}: row {number}", f"{number:05d}", columns)
+    else:
+        content = _json(path.read_bytes(), str(path))
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: holds a {type(content).__name__}; expected one object, key → record")
+        for key, columns in content.items():
+            yield Record(f"{path}: {key}", key, columns)
+
+
+def _json(content: bytes, place: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{place}: not JSON ({error})") from None
+
+
+class Question(NamedTuple):
+    """A case before it is checked. ``options`` are pairs of id and text, none where the answer is free text."""
+
+    record: Record
+    case_id: str
+    text: str
+    label: str
+    options: list[tuple[str, str]]
+    subgroups: dict[str, str]
+
+
+def medqa(records: Iterator[Record]) -> Iterator[Question]:
+    """``question``, ``options`` (letter → text), ``answer_idx`` and ``meta_info``, the step of the examination."""
+    for record in records:
+        step = record.column("meta_info", str).replace("stfep", "step")  # one case of the published file
+        options = list(record.column("options", dict[str, str]).items())
+        label = record.column("answer_idx", str)
+        yield Question(record, record.name, record.column("question", str), label, options, {"step": step})
+
+
+def mmlu(records: Iterator[Record]) -> Iterator[Question]:
+    """``subject``, ``question``, ``choices`` and ``answer`` (the number of the right one, from 0), as on the Hub.
+
+    Without ``choices`` it is the form of MedXpertQA's copy: the question ends in ``Answer Choices: (A) … (B) …`` and
+    ``label`` is a list of one letter. A case is called after its subject and its number there.
+    """
+    numbers: Counter[str] = Counter()
+    for record in records:
+        subject, text = record.column("subject", str), record.column("question", str)
+        numbers[subject] += 1
+        if "choices" in record.columns:
+            options = list(zip(LETTERS, record.column("choices", list[str]), strict=False))
+            number = record.column("answer", int)
+            label = dict(enumerate(LETTERS)).get(number, str(number))
+        else:
+            text, _, choices = text.rpartition("\nAnswer Choices: ")
+            letters_and_texts = re.split(r"(?:^|\s)\(([A-Z])\)(?=\s|$)", choices)[1:]
+            options = list(zip(letters_and_texts[::2], letters_and_texts[1::2], strict=True))
+            label = ", ".join(record.column("label", list[str]))
+        if not text.strip():
+            record.refuse("no question that goes on with 'Answer Choices: '")
+        yield Question(record, f"{subject}/{numbers[subject]:03d}", text.strip(), label, options, {"subject": subject})
+
+
+def pubmedqa(records: Iterator[Record]) -> Iterator[Question]:
+    """PubMed id → ``CONTEXTS`` and ``LABELS`` (the abstract's sections), ``QUESTION`` and ``final_decision``."""
+    for record in records:
+        sections, headings = record.column("CONTEXTS", list[str]), record.column("LABELS", list[str])
+        if len(sections) != len(headings):
+            record.refuse(f"{len(sections)} CONTEXTS and {len(headings)} LABELS; one belongs to each")
+        lines = [f"{heading}: {section}" for heading, section in zip(headings, sections, strict=True)]
+        decision = record.column("final_decision", str)
+        if decision not in DECISIONS:
+            record.refuse(f"final_decision: {decision!r} is not among {', '.join(DECISIONS)}")
+        text = "\n".join([*lines, f"QUESTION: {record.column('QUESTION', str)}"])
+        options = [(letter, answer) for answer, letter in DECISIONS.items()]
+        yield Question(record, f"PMID:{record.name}", text, DECISIONS[decision], options, {})
+
+
+def agentclinic(records: Iterator[Record]) -> Iterator[Question]:
+    """``OSCE_Examination``: everything the actor, the examination and the tests would have said, told at once.
+
+    Left out are the doctor's objective and, in one case, the management. Whether the text names the diagnosis that is
+    asked for is a subgroup.
+    """
+    for record in records:
+        examination = record.inside("OSCE_Examination")
+        actor = examination.inside("Patient_Actor")
+        parts = [actor, examination.inside("Physical_Examination_Findings"), examination.inside("Test_Results")]
+        lines = [
+            f"{_words(name)}: {_flat(value)}"
+            for part in parts
+            for name, value in part.columns.items()
+            if value not in BLANK
+        ]
+        text, label = "\n".join(lines), examination.column("Correct_Diagnosis", str)
+        subgroups = {"names_diagnosis": "yes" if label.lower() in text.lower() else "no"}
+        yield Question(record, record.name, text, label, [], subgroups | _person(actor.column("Demographics", str)))
+
+
+FORMATS: dict[str, Callable[[Iterator[Record]], Iterator[Question]]] = {
+    "agentclinic": agentclinic,
+    "medqa": medqa,
+    "mmlu": mmlu,
+    "pubmedqa": pubmedqa,
+}
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _flat(value: Any) -> str:
+    """A finding, a list of them or a mapping of them, on one line."""
+    if isinstance(value, dict):
+        return "; ".join(f"{_words(name)}: {_flat(finding)}" for name, finding in value.items() if finding not in BLANK)
+    if isinstance(value, list):
+        return ", ".join(map(_flat, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(str(value).split()).rstrip(".")  # what follows is "; " or the end of the line
+
+
+def _person(demographics: str) -> dict[str, str]:
+    """Sex and age band, as far as words like "35-year-old female" or "newborn" say them."""
+    groups = {}
+    if found := re.search(r"\b(?:(female|woman|girl)|male|man|boy)\b", demographics, re.IGNORECASE):
+        groups["sex"] = "female" if found[1] else "male"
+    if found := re.search(r"(\d+)-(year|month|week|day)-old", demographics):
+        years = int(found[1]) * YEARS[found[2]]
+        groups["age_band"] = age_band(years)
+    elif "newborn" in demographics.lower():
+        groups["age_band"] = age_band(0)
+    return groups

@@ -1,0 +1,32 @@
+"""Names and hierarchies of findings and diseases: HPO's files, one normal form of a name, findings in a text."""
+
+from osler.terminology.diseases import Terminology
+from osler.terminology.hpo import (
+    PHENOTYPIC_ABNORMALITY,
+    Annotation,
+    Annotations,
+    Ontology,
+    read_annotations,
+    read_names,
+    read_ontology,
+)
+from osler.terminology.mentions import Lexicon
+from osler.terminology.normal_form import canonical, normal_form
+from osler.terminology.vocabulary import Vocabulary, inside_sentence
+
+__all__ = [
+    "PHENOTYPIC_ABNORMALITY",
+    "Annotation",
+    "Annotations",
+    "Lexicon",
+    "Ontology",
+    "Terminology",
+    "Vocabulary",
+    "canonical",
+    "diseases",
+    "inside_sentence",
+    "normal_form",
+    "read_annotations",
+    "read_names",
+    "read_ontology",
+]

@@ -1,0 +1,147 @@
+"""Fine-tuning with TRL's ``SFTTrainer``: a recipe and its data in, a run directory out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.trainer_callback import ProgressCallback
+from trl import SFTTrainer
+
+from osler.data import TrainingData, build_training_data
+from osler.errors import InputError
+from osler.models import base_folder, check_targets, load_base, load_tokenizer
+from osler.recipe import Recipe, find_tasks
+from osler.runs import Run, describe_environment, peak_memory_bytes
+from osler.storage import fingerprint, read_record, write_json
+from osler.tasks import chat_template_sha256, load_task
+from osler.training import plan
+from osler.training.progress import ELAPSED, Bar, Progress
+from osler.training.trainer import trainer
+
+# A full disk by the words of the three who write: Python (OSError), safetensors' Rust and torch's zip writer.
+DISK_FULL = re.compile(r"No space left|File too large|Disk quota|StorageFull|code: 2[78]\b|failed writing file")
+
+
+def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
+    """Everything ``scripts/train.py`` does once the recipe is read and the run directory is its own.
+
+    Writes ``data_report.json`` before training and ``manifest.json`` last: a run with a manifest is a finished run.
+    """
+    started_in = describe_environment()  # before hours pass in which somebody commits or upgrades
+    tokenizer = load_tokenizer(recipe.base)
+    if recipe.lora is not None:
+        check_targets(recipe.base, recipe.lora, str(recipe.path))
+    chosen = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
+    data = build_training_data(recipe, chosen, tokenizer)
+    with ExitStack() as stack:
+        if plan_only:  # the trainer makes its output folder when it is made
+            run = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        else:
+            run.open(recipe)  # nothing is written before the data has been read and found right
+        made = trainer(recipe, run, load_base(recipe.base), tokenizer, data)
+        leading = made.is_world_process_zero()
+        if leading:
+            print(plan.describe(data, made.model, tokenizer, made.args, made.accelerator.num_processes), flush=True)
+        if plan_only:
+            return
+    if leading:
+        write_json(run.data_report, data.report)
+    try:
+        figures = _fit(made, run)
+    except Exception as error:
+        if not DISK_FULL.search(f"{error!r} {error}"):
+            raise
+        raise InputError(
+            f"{run.folder}: the disk has no room for what had to be saved ({error}); the last whole checkpoint is"
+            f" {run.last_checkpoint() or 'none'}: free some space and start the same command again"
+        ) from error
+    if leading:
+        if earlier := run.set_aside():
+            print(f"predictions and results of an earlier training are in {earlier} now")
+        written = {
+            "adapter_sha256": fingerprint(run.adapter),
+            "chat_template_sha256": chat_template_sha256(tokenizer),
+        }
+        write_json(run.manifest, _manifest(recipe, data, started_in, {**figures, **written}))
+        print(
+            f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
+            f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter}"
+        )
+
+
+def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
+    """Train from the last whole checkpoint, if there is one, to the end; save the adapter and its tokenizer."""
+    checkpoint = run.last_checkpoint()
+    # The time before a kill counts, up to the checkpoint.
+    started = time.monotonic() - (
+        read_record(checkpoint / ELAPSED, "train_seconds")["train_seconds"] if checkpoint else 0
+    )
+    made.add_callback(Progress(run, started))
+    if made.pop_callback(ProgressCallback):  # a recipe may have said disable_tqdm
+        made.add_callback(Bar())
+    made.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = time.monotonic() - started
+    staging = run.folder / ".adapter"
+    made.save_model(str(staging))  # a collective call under FSDP: on every rank
+    if made.is_world_process_zero():
+        for leftover in ("training_args.bin", "README.md"):  # a pickle; and a card that says little, some of it wrong
+            (staging / leftover).unlink(missing_ok=True)
+        shutil.rmtree(run.adapter, ignore_errors=True)
+        staging.rename(run.adapter)
+    return {
+        "train_seconds": round(seconds, 1),
+        "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
+        "steps": made.state.global_step,
+        "threads": torch.get_num_threads(),
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def _manifest(
+    recipe: Recipe, data: TrainingData, started_in: Mapping[str, Any], figures: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "recipe": {
+            "name": recipe.name,
+            "version": recipe.version,
+            "sha256": recipe.sha256,
+            "run_sha256": recipe.run_sha256,
+        },
+        "environment": started_in,
+        "base": {
+            "model": recipe.base.model,
+            "revision": recipe.base.revision,
+            "weights": recipe.base.weights,
+            "fingerprint": fingerprint(base_folder(recipe.base)),
+        },
+        "task": {"name": recipe.task.name, "version": recipe.task.version, "panel": recipe.task.panel},
+        "prompt_sha256": data.report["prompt_sha256"],
+        "seed": recipe.seed,
+        "rows_in": data.report["rows_in"],
+        "dropped": data.report["dropped"],
+        "rows_out": data.report["rows_out"],
+        "truncated_rows": data.report["truncated"],
+        "tokens_a_pass": data.report["tokens"]["total"],
+        "augmentation": data.report["augmentation"],
+        "mixture": _mixed(data.report["mixture"]),
+        **figures,
+    }
+
+
+def _mixed(mixture: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Rows and tokens a pass of each task."""
+    if mixture is None:
+        return None
+    return {
+        name: {"rows": of["rows"], "tokens": of["tokens"]["total"], "completion_tokens": of["tokens"]["completion"]}
+        for name, of in mixture["tasks"].items()
+    }

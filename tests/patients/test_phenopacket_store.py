@@ -1,0 +1,240 @@
+"""A release of Phenopacket Store becomes the file that the task reads its published patients from. No network."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from project import ROOT, environment, script
+
+from osler.errors import InputError
+from osler.patients import phenopacket_store
+from osler.patients.patient import Patient
+from osler.patients.published import phenopackets
+from osler.terminology.hpo import read_ontology
+
+GLOWING = {"type": {"id": "HP:9000010", "label": "Glowing skin"}}
+HUMMING = {"type": {"id": "HP:9000020", "label": "Humming"}}
+DISEASE = {"term": {"id": "OMIM:900001", "label": "Lantern disease"}}
+OTHER = {"term": {"id": "OMIM:900002", "label": "Quillby disease"}}
+ADA = {
+    "id": "PMID_901_Ada",
+    "subject": {"id": "Ada", "sex": "FEMALE", "timeAtLastEncounter": {"age": {"iso8601duration": "P5Y6M"}}},
+    "phenotypicFeatures": [GLOWING, {**HUMMING, "excluded": True}],
+    "diseases": [{**DISEASE, "onset": {"ontologyClass": {"id": "HP:0003577", "label": "Congenital onset"}}}],
+    "metaData": {
+        "created": "2099-01-31T12:00:00Z",
+        "externalReferences": [{"id": "PMID:901", "description": "A girl that glows"}],
+    },
+}
+CONDENSED_ADA = {
+    "case_id": "PMID_901_Ada",
+    "cohort": "LAMP1X",
+    "references": ["PMID:901"],
+    "disease_id": "OMIM:900001",
+    "disease": "Lantern disease",
+    "sex": "female",
+    "age": "P5Y6M",
+    "onset": "Congenital onset",
+    "observed": [["HP:9000010", "Glowing skin"]],
+    "excluded": [["HP:9000020", "Humming"]],
+}
+
+
+def release(folder: Path, cohorts: dict[str, list[dict[str, Any] | str]]) -> Path:
+    """A zip file as the store's releases are: a folder, a table in it, and a folder of phenopackets for each cohort."""
+    root = folder / "release"
+    for cohort, individuals in cohorts.items():
+        (root / "phenopacket_store" / cohort).mkdir(parents=True)
+        for number, individual in enumerate(individuals):
+            text = individual if isinstance(individual, str) else json.dumps(individual)
+            (root / "phenopacket_store" / cohort / f"{number}.json").write_text(text)
+    (root / "phenopacket_store" / "phenopacket_store.summary.tsv").write_text("patient_id\tcohort\n")
+    return Path(shutil.make_archive(str(folder / "all_phenopackets"), "zip", root))
+
+
+def only(folder: Path, **changes: Any) -> dict[str, Any]:
+    """What becomes of Ada with these changes."""
+    (individual,) = phenopacket_store.read(release(folder, {"LAMP1X": [{**ADA, **changes}]}))
+    return individual
+
+
+def test_the_individuals_of_a_release_are_the_patients_that_the_task_reads(tmp_path: Path) -> None:
+    ben = {**ADA, "id": "PMID_902_Ben", "subject": {"id": "Ben", "sex": "MALE"}, "diseases": [OTHER]}
+    archive = release(tmp_path, {"QUIL2": [ben], "LAMP1X": [{**ADA, "id": "PMID_903_Cy", "subject": {}}, ADA]})
+    path = tmp_path / "data" / "phenopacket_store" / "cases.jsonl.gz"
+    phenopacket_store.write(phenopacket_store.read(archive), path)
+    found = phenopackets(path, read_ontology(ROOT / "tests" / "golden" / "mini.obo"))
+    ada = Patient(
+        case_id="OMIM:900001/LAMP1X/PMID_901_Ada",
+        disease="OMIM:900001",
+        present=("HP:9000010",),
+        absent=("HP:9000020",),
+        sex="female",
+        age=5.5,
+        publications=("PMID:901",),
+    )
+    assert found[0] == ada
+    assert [patient.case_id for patient in found[1:]] == [
+        "OMIM:900001/LAMP1X/PMID_903_Cy",
+        "OMIM:900002/QUIL2/PMID_902_Ben",
+    ], "sorted by cohort, then by case id"
+    assert [(patient.sex, patient.age) for patient in found[1:]] == [(None, None), ("male", None)]
+
+
+def test_an_individual_is_written_as_in_the_condensed_copy_that_numbers_were_published_with(tmp_path: Path) -> None:
+    assert list(only(tmp_path).items()) == list(CONDENSED_ADA.items())
+
+
+@pytest.mark.parametrize(
+    ("time", "written"),
+    [
+        ({"age": {"iso8601duration": "P3M"}}, "P3M"),
+        ({"ontologyClass": {"id": "HP:0003593", "label": "Infantile onset"}}, "Infantile onset"),
+        ({"gestationalAge": {"weeks": 32}}, None),
+        ({}, None),
+    ],
+)
+def test_ages_and_onsets_are_durations_or_labels(tmp_path: Path, time: dict[str, Any], written: str | None) -> None:
+    individual = only(tmp_path, subject={"timeAtLastEncounter": time}, diseases=[{**DISEASE, "onset": time}])
+    assert (individual["age"], individual["onset"], individual["sex"]) == (written, written, "unknown_sex")
+
+
+def test_a_disease_that_was_ruled_out_is_not_the_diagnosis(tmp_path: Path) -> None:
+    assert only(tmp_path, diseases=[{**OTHER, "excluded": True}, DISEASE])["disease_id"] == "OMIM:900001"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"diseases": [DISEASE, OTHER]}, id="two diseases"),
+        pytest.param({"diseases": []}, id="no disease"),
+        pytest.param({"metaData": {"externalReferences": [{"id": "DOI:10.1/901"}]}}, id="no PMID"),
+    ],
+)
+def test_who_has_no_one_diagnosis_or_publication_is_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
+    archive = release(tmp_path, {"LAMP1X": [{**ADA, **changes, "id": "PMID_904_Di"}, ADA]})
+    assert phenopacket_store.read(archive) == [CONDENSED_ADA]
+    assert "1 individuals" in caplog.text
+
+
+def test_the_same_release_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    individuals = phenopacket_store.read(release(tmp_path, {"LAMP1X": [ADA]}))
+    phenopacket_store.write(individuals, tmp_path / "now.gz")
+    monkeypatch.setattr("time.time", lambda: 4_000_000_000.0)
+    phenopacket_store.write(individuals, tmp_path / "later.gz")
+    assert (tmp_path / "now.gz").read_bytes() == (tmp_path / "later.gz").read_bytes()
+    assert {path.name for path in tmp_path.glob("*.gz*")} == {"now.gz", "later.gz"}, "nothing half-written is left"
+
+
+def damaged(folder: Path, kind: str) -> Path:
+    archive = folder / "all_phenopackets.zip"
+    if kind == "bad phenopacket":
+        return release(folder, {"LAMP1X": [ADA, '{"phenotypicFeatures": "all of them"}']})
+    if kind == "bad JSON":
+        return release(folder, {"LAMP1X": ['{"id": "PMID_901_Ada",\n']})
+    if kind == "no phenopackets":
+        return release(folder, {"LAMP1X": []})
+    if kind == "another zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("notes.txt", "no folder here")
+    if kind == "no zip":
+        archive.write_text("404: Not Found")
+    if kind == "half a download":
+        whole = release(folder, {"LAMP1X": [ADA]})
+        whole.write_bytes(whole.read_bytes()[:-200])
+    return archive
+
+
+@pytest.mark.parametrize(
+    "kind", ["bad phenopacket", "bad JSON", "no phenopackets", "another zip", "no zip", "half a download", "missing"]
+)
+def test_what_is_no_release_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    archive = damaged(tmp_path, kind)
+    with pytest.raises(InputError) as error:
+        phenopacket_store.read(archive)
+    assert str(error.value).startswith(f"{archive}: ")
+    assert "\n" not in str(error.value)
+    assert ("LAMP1X/" in str(error.value)) == kind.startswith("bad"), "the phenopacket is named"
+
+
+def test_the_release_is_downloaded_from_where_the_script_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = release(tmp_path, {"LAMP1X": [ADA]})
+    opened = []
+
+    def urlopen(url: str, **_: Any) -> io.BytesIO:
+        opened.append(url)
+        return io.BytesIO(archive.read_bytes())
+
+    monkeypatch.setattr("ppktstore.registry._github.urlopen", urlopen)
+    (tmp_path / "empty").mkdir()
+    downloaded = phenopacket_store.download("0.1.27", tmp_path / "empty")
+    assert opened == [phenopacket_store.address("0.1.27")]
+    assert phenopacket_store.read(downloaded) == [CONDENSED_ADA]
+
+
+# ── the script ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_script_converts_a_release_and_says_what_to_export(tmp_path: Path) -> None:
+    archive = release(tmp_path, {"LAMP1X": [ADA, {**ADA, "id": "PMID_901_Bea"}]})
+    done = script(tmp_path, "fetch_phenopackets", "--archive", archive, "--output", "my data")
+    assert done.returncode == 0, done.stderr
+    store = Path("my data", "phenopacket_store", "cases.jsonl.gz")
+    size = f"{(tmp_path / store).stat().st_size / 1000:,.0f} kB"
+    assert done.stdout.splitlines() == [
+        f"{store}: 2 individuals, 1 diseases, 1 publications, {size}",
+        f"export OSLER_DATA_DIR='{tmp_path / 'my data'}'",
+    ]
+    with gzip.open(tmp_path / store, "rt") as file:
+        assert json.loads(file.readline()) == CONDENSED_ADA
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a script that ended with "your input is wrong"."""
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_without_a_network_the_script_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("no_proxy", "")
+    done = script(tmp_path, "fetch_phenopackets", "--output", "data")
+    address = phenopacket_store.address(phenopacket_store.RELEASE)
+    assert done.stdout == f"downloading {address} (about 20 MB)\n", "said before it is tried"
+    line = refused(done)
+    assert address in line
+    assert line.endswith("download it by hand and pass --archive FILE.zip")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_archive_or_a_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    assert "nowhere.zip" in refused(
+        script(tmp_path, "fetch_phenopackets", "--archive", "nowhere.zip", "--output", "data")
+    )
+    archive = release(tmp_path, {"LAMP1X": [ADA]})
+    line = refused(script(tmp_path, "fetch_phenopackets", "--archive", archive, "--output", archive))
+    assert f"{archive}/phenopacket_store/cases.jsonl.gz: cannot be written" in line
+
+
+def test_help_waits_for_neither_torch_nor_the_toolkit() -> None:
+    code = "import sys, runpy; sys.argv = ['fetch_phenopackets', '--help']\n"
+    code += "try: runpy.run_path('scripts/fetch_phenopackets.py', run_name='__main__')\n"
+    code += "except SystemExit as end: assert not end.code\nassert not {'torch', 'ppktstore'} & set(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(ROOT), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert phenopacket_store.RELEASE in done.stdout

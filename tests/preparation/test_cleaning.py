@@ -1,0 +1,170 @@
+"""What each cleaning step does to a row, and what a task file may say about them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from osler.preparation.cleaning import SYMPTOMS, USUAL, Cleaned, Cleaning, LabelInText, Language, spellings, steps
+from osler.recipe.type_check import Problem
+
+
+def clean(text: str | None, label: str | None = "migraine", *only: dict) -> Cleaned:
+    chosen = [{"reason": "a test", **step} for step in only] or list(USUAL)
+    return Cleaning(steps(chosen, "cleaning"), {"migraine": "migraine", "Migraine ": "migraine"}).clean(text, label)
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "after"),
+    [
+        ("encoding", "The patient has MÃ©niÃ¨re's disease", "The patient has Ménière's disease"),
+        ("encoding", "cafe\u0301 au lait spots", "café au lait spots"),
+        ("encoding", "temperature 39 °C, “hot”, ﬁbrosis, > 2 µg", "temperature 39 °C, “hot”, fibrosis, > 2 µg"),
+        ("html", "<p>fever &amp; cough<br/>since <b>Mon</b>day</p>", " fever & cough since Monday "),
+        ("html", "<style>p {color: red}</style>pain<!-- a note -->", " pain "),
+        ("html", "CRP <5, pain > 3 days, p<b and <2 cm", "CRP <5, pain > 3 days, p<b and <2 cm"),
+        ("control_characters", "fe\x00ver\u200b and\ufeff chills\n", "fever and chills\n"),
+        ("control_characters", "température 38 °C", "température 38 °C"),
+        ("whitespace", "  fever \t and\u00a0chills\r\n\r\n  since Monday ", "fever and chills\nsince Monday"),
+        (
+            "label_in_text",
+            "She has Migraines, as her mother had migraine.",
+            "She has [diagnosis], as her mother had [diagnosis].",
+        ),
+        ("label_in_text", "An antimigraine drug.", "An antimigraine drug."),
+    ],
+)
+def test_a_step_changes_what_it_should_and_nothing_else(step: str, before: str, after: str) -> None:
+    row = clean(before, "migraine", {"step": step})
+    assert row.text == after
+    assert row.dropped is None
+    assert row.changed == ((step,) if before != after else ())
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "why"),
+    [
+        (None, "migraine", "missing"),
+        (" \u00a0\n", "migraine", "missing"),
+        ("\x00\x01", "migraine", "missing"),
+        ("Headache since Monday morning.", None, "unlabelled"),
+        ("Headache since Monday morning.", "  ", "unlabelled"),
+        ("Headache since Monday morning.", "none of the labels", "unlabelled"),
+        ("Bad headache.", "migraine", "length"),
+        ("word " * 1001, "migraine", "length"),
+        ("Der Patient klagt seit gestern über starke Kopfschmerzen und Übelkeit.", "migraine", "language"),
+        ("Headache since Monday morning.", "Migraine ", None),
+        ("Microcephaly; hypotonia; seizures; nystagmus; ataxia; dysarthria; areflexia", "migraine", None),
+        ("urea creatinine sodium potassium calcium phosphate albumin", "migraine", None),
+    ],
+)
+def test_what_nothing_can_be_learnt_from_is_dropped_by_name(
+    text: str | None, label: str | None, why: str | None
+) -> None:
+    assert clean(text, label).dropped == why
+
+
+def test_a_row_whose_text_holds_the_answer_can_be_dropped_instead() -> None:
+    drop = {"step": "label_in_text", "action": "drop"}
+    assert clean("A migraine again.", "migraine", drop).dropped == "label_in_text"
+    assert clean("A headache again.", "migraine", drop).dropped is None
+
+
+def test_steps_are_taken_in_the_order_of_the_file_and_all_that_changed_a_row_are_named() -> None:
+    row = clean("<p>Headache,   MÃ©niÃ¨re said</p>", "Migraine ")
+    assert row.text == "Headache, Ménière said"
+    assert row.changed == ("labels", "encoding", "html", "whitespace")
+
+
+def test_spellings_of_one_label_are_one_label_in_the_most_frequent_spelling() -> None:
+    found = spellings({"Crohn's disease": 5, "crohn disease": 9, " Crohn's disease ": 5, "Migraine": 2, "": 3})
+    assert found == {
+        "Crohn's disease": "Crohn's disease",
+        "crohn disease": "Crohn's disease",
+        " Crohn's disease ": "Crohn's disease",
+        "Migraine": "Migraine",
+    }
+
+
+def test_labels_of_a_task_are_looked_up() -> None:
+    known = {"migraine": "migraine"}
+    assert spellings({"migraine": 1, "gout": 1}, known.get) == {"migraine": "migraine", "gout": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "says"),
+    [
+        ([{"step": "encodng", "reason": "x"}], "cleaning.0.step", "did you mean encoding?"),
+        ([{"step": "html"}], "cleaning.0.reason", "missing"),
+        ([{"step": "html", "reason": " "}], "cleaning.0.reason", "say why"),
+        (
+            [{"step": "length", "reason": "x", "min_word": 3}],
+            "cleaning.0.min_word",
+            "did you mean cleaning.0.min_words?",
+        ),
+        ([{"step": "length", "reason": "x", "min_words": 0}], "cleaning.0.min_words", "at least 1"),
+        ([{"step": "length", "reason": "x", "max_words": True}], "cleaning.0.max_words", "an integer"),
+        ([{"step": "language", "reason": "x", "probability": 2}], "cleaning.0.probability", "at most 1"),
+        ([{"step": "label_in_text", "reason": "x", "action": "hide"}], "cleaning.0.action", "mask, drop"),
+        ([{"step": "html", "reason": "x"}, {"step": "html", "reason": "x"}], "cleaning.1.step", "twice"),
+        (["html"], "cleaning.0", "a mapping"),
+        ({"html": None}, "cleaning", "a list"),
+    ],
+)
+def test_a_mistake_in_a_task_file_is_named(content: object, key: str, says: str) -> None:
+    with pytest.raises(Problem) as caught:
+        steps(content, "cleaning")
+    assert caught.value.key == key
+    assert says in caught.value.text
+
+
+def test_signs_tell_labels_apart() -> None:
+    for pair in (("+", "-"), ("HIV+", "HIV-"), ("score <5", "score >5"), ("😀", "😢")):
+        assert spellings(dict.fromkeys(pair, 1)) == {label: label for label in pair}
+
+
+def test_a_label_without_a_word_masks_only_itself() -> None:
+    assert LabelInText("x")("He felt 😀 and well.", "😀") == "He felt [diagnosis] and well."
+
+
+def test_a_language_that_shares_its_probability_with_its_kin_is_dropped() -> None:
+    arabic = "مريض يعاني من صداع وحمى شديدة منذ 3 أيام ثم ألم في الظهر والرقبة"
+    assert Language("x")(arabic, "") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "after"),
+    [
+        ("pain", "Back pain and chest pain for a week.", None),
+        ("no", "No fever, no cough.", None),
+        ("Seizures", "Two seizures this morning.", None),
+        ("Dyspnoea", "Dyspnoea on stairs.", None),
+        ("Cough (R05)", "A dry cough.", None),
+        ("back pain", "Known back pain, back-pain again.", "Known [diagnosis], [diagnosis] again."),
+        ("gout", "A known gout.", "A known [diagnosis]."),
+        ("Hypertension", "On tablets for hypertension.", "On tablets for [diagnosis]."),
+        ("Painful bladder syndrome", "Painful bladder syndrome.", "[diagnosis]."),
+    ],
+)
+def test_a_label_that_is_a_common_word_is_not_masked_and_a_diagnosis_is(
+    label: str, text: str, after: str | None
+) -> None:
+    step = LabelInText("x")
+    assert step(text, label) == (after or text)
+    assert LabelInText("x", action="drop")(text, label) == (None if after else text)
+    assert step.left(label, [text, "Nothing of it."]) == (0 if after else 1)
+    assert "[diagnosis]" in (LabelInText("x", keep_common=False)(text, label) or "")
+
+
+def test_a_common_word_is_one_that_icd10cm_files_under_symptoms() -> None:
+    import simple_icd_10_cm as icd
+
+    codes = [code for code in dict.fromkeys(icd.get_all_codes()) if re.match(r"R[0-6]\d", code) and "-" not in code]
+    said = {w for code in codes for t in (icd.get_description(code), *icd.get_inclusion_term(code)) for w in words(t)}
+    assert [word for word in SYMPTOMS.split() if word not in said] == []
+
+
+def words(text: str) -> set[str]:
+    found = set(re.findall("[a-z]+", text.lower()))
+    return found | {word.removesuffix("s") for word in found}

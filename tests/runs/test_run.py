@@ -1,0 +1,233 @@
+"""The run directory: whose it is, and which of its checkpoints can be trusted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from project import environment, make
+
+from osler.errors import InputError
+from osler.recipe.loading import load_recipe
+from osler.recipe.sections import BaseSection
+from osler.runs.run import Run, mark_complete
+from osler.storage.files import fingerprint, write_json
+
+
+def checkpoint(run: Run, step: int, whole: bool) -> Path:
+    folder = run.checkpoints / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    if whole:
+        mark_complete(folder)
+    return folder
+
+
+def test_training_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    checkpoint(run, 90, whole=True)
+    newest = checkpoint(run, 100, whole=True)
+    cut_off = checkpoint(run, 200, whole=False)
+    assert run.last_checkpoint() == newest
+    assert not cut_off.exists()
+
+
+def test_a_checkpoint_whose_files_shrank_is_not_whole(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    kept = checkpoint(run, 1, whole=True)
+    (checkpoint(run, 2, whole=True) / "adapter_model.safetensors").write_bytes(b"w")
+    assert run.last_checkpoint() == kept
+
+
+def test_without_a_whole_checkpoint_training_starts_anew(tmp_path: Path) -> None:
+    assert Run(tmp_path).last_checkpoint() is None
+
+
+def test_a_run_can_be_opened_twice_by_its_own_recipe_only(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    run = Run(tmp_path / "run")
+    run.open(load_recipe(path))
+    run.open(load_recipe(path))
+    assert run.recipe() == load_recipe(path)
+    with pytest.raises(InputError, match="another recipe"):
+        run.open(load_recipe(path, ["train.seed=3"]))
+    with pytest.raises(InputError, match="another recipe"):  # its predictions would be of two scorers
+        run.open(load_recipe(path, ["evaluation.scorer=label_likelihood"]))
+
+
+def test_a_run_takes_up_what_its_recipe_evaluates_now(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    run = Run(tmp_path / "run")
+    run.open(load_recipe(path))
+    changed = load_recipe(path, ["evaluation.baselines=[majority]", "publish.private=false"])
+    run.open(changed)
+    assert run.recipe() == changed
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter-1.tex").write_text("")
+    with pytest.raises(InputError, match="not empty"):
+        Run(tmp_path / "thesis").open(load_recipe(path))
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a run directory is what"):
+        Run(tmp_path).recipe()
+
+
+def trained(folder: Path, tiny: BaseSection, **manifest: Any) -> tuple[Run, Path]:
+    """A finished run, as far as its files say, and the recipe's file."""
+    path = make(folder, tiny)
+    recipe, run = load_recipe(path), Run(folder / "run")
+    run.open(recipe)
+    run.adapter.mkdir()
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    bound = {"sha256": recipe.sha256, "run_sha256": recipe.run_sha256}
+    content = {"recipe": bound, "prompt_sha256": "ab", "adapter_sha256": fingerprint(run.adapter), **manifest}
+    write_json(run.manifest, content)
+    return run, path
+
+
+def test_a_trained_run_is_that_of_its_recipe_whatever_is_evaluated_now(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, path = trained(tmp_path, tiny_base)
+    assert run.trained(run.recipe())["prompt_sha256"] == "ab"
+    run.open(load_recipe(path, ["evaluation.baselines=[majority]"]))
+    run.trained(run.recipe())
+    (run.folder / "recipe.yaml").write_text(load_recipe(path, ["train.seed=5"]).to_yaml())
+    with pytest.raises(InputError, match=r"run/recipe\.yaml: not what the adapter was trained with"):
+        run.trained(run.recipe())
+
+
+def test_another_adapter_than_training_wrote_is_not_evaluated(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, _ = trained(tmp_path, tiny_base)
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"others")
+    with pytest.raises(InputError, match="adapter: not the weights that training wrote"):
+        run.trained(run.recipe())
+    run.adapter.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="adapter: is gone: bring it back"):
+        run.trained(run.recipe())
+
+
+def test_a_run_from_before_these_hashes_were_written_down_is_believed(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, _ = trained(tmp_path, tiny_base, recipe={"sha256": "cd"}, adapter_sha256=None)
+    run.trained(run.recipe())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", "the key recipe.sha256 is missing"),
+        ("[]", "holds a list, not an object"),
+        ('{"recipe": {"sha256": "ab"}}', "the key prompt_sha256 is missing"),
+    ],
+)
+def test_a_manifest_without_its_keys_is_named(tmp_path: Path, tiny_base: BaseSection, content: str, said: str) -> None:
+    run, _ = trained(tmp_path, tiny_base)
+    run.manifest.write_text(content)
+    with pytest.raises(InputError, match=rf"run/manifest\.json: {said}"):
+        run.trained(run.recipe())
+
+
+def test_weights_are_named_by_their_fingerprints_and_a_merged_model_must_be_of_the_adapter(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    run, _ = trained(tmp_path, tiny_base)
+    recipe = run.recipe()
+    tuned = {"tiny-made-up@1.0.0": fingerprint(run.adapter)}
+    assert run.weights(recipe) == tuned
+    run.merged.mkdir()
+    (run.merged / "model.safetensors").write_bytes(b"merged")
+    both = {"adapter_sha256": fingerprint(run.adapter), "weights_sha256": fingerprint(run.merged)}
+    write_json(run.merged / "merged_from.json", both)
+    assert run.weights(recipe) == {**tuned, "tiny-made-up@1.0.0-merged": both["weights_sha256"]}
+    for key in both:
+        write_json(run.merged / "merged_from.json", {**both, key: "ab" * 32})
+        said = rf"merged_from\.json: {key} is abababababab, of what is there .* move .*run/merged away"
+        with pytest.raises(InputError, match=said):
+            run.weights(recipe)
+
+
+def test_the_adapter_of_a_published_version_stands_at_the_root(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, _ = trained(tmp_path, tiny_base)
+    weights = run.weights(run.recipe())
+    for path in run.adapter.iterdir():
+        path.rename(run.folder / path.name)
+    (run.folder / "adapter").rmdir()
+    assert run.adapter == run.folder
+    run.trained(run.recipe())
+    assert run.weights(run.recipe()) == weights
+
+
+def test_what_a_system_answered_is_deleted_whole_or_in_part(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for system in ("a@1", "a@1-merged"):
+        for path in (run.answers("t", "test", system), run.answers("t", "test", system, 3)):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("")
+            path.with_name(f".{path.name}.part-0").write_text("")
+    run.delete_answers("a@1-merged")
+    assert sorted(path.name for path in run.predictions.iterdir()) == [".t-test-a@1.jsonl.part-0", "t-test-a@1.jsonl"]
+
+
+def test_what_was_made_of_an_earlier_training_is_moved_away_whole(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.set_aside() is None
+    for number in (1, 2):
+        run.merged.mkdir()
+        for path in (run.answers("t", "test", "s"), run.answers("t", "test", "s", 3), run.results, run.train_log):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(str(number))
+        earlier = tmp_path / f"earlier-{number}"
+        assert run.set_aside() == earlier
+        made = {"merged", "predictions", "predictions-first-3", "results.json"}
+        assert {path.name for path in earlier.iterdir()} == made
+        assert (earlier / "predictions" / "t-test-s.jsonl").read_text() == str(number)
+    assert {path.name for path in tmp_path.iterdir()} == {"earlier-1", "earlier-2", "train_log.jsonl"}
+
+
+def test_a_run_is_evaluated_by_one_process_at_a_time_and_a_killed_one_is_none(tmp_path: Path) -> None:
+    code = "import pathlib, sys, time; from osler.runs.run import Run\n"
+    code += f"with Run(pathlib.Path({str(tmp_path)!r})).evaluating(): print('at it', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "at it\n"
+        refused = pytest.raises(InputError, match=rf"{tmp_path}: process {other.pid} on .* is evaluating it; wait")
+        with refused, Run(tmp_path).evaluating():
+            pass
+        other.kill()
+    with Run(tmp_path).evaluating():
+        pass
+
+
+def test_results_of_a_part_say_which() -> None:
+    run = Run(Path())
+    names = [run.scored(*part).name for part in (("medqa",), (None, ["a", "b"]), (None, None, 3), (None, ["a"], 3))]
+    assert names == [
+        "results-medqa.json",
+        "results-partial-a-b.json",
+        "results-partial-first-3.json",
+        "results-partial-a-first-3.json",
+    ]
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below/it"])
+def test_a_run_directory_that_is_none_is_refused_before_anything_else(
+    tmp_path: Path, tiny_base: BaseSection, folder: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file is not a folder; name another place"):
+        Run(tmp_path / folder).check(load_recipe(make(tmp_path, tiny_base)))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_refused_before_anything_else(tmp_path: Path, tiny_base: BaseSection) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="locked may not be written into"):
+        Run(tmp_path / "locked" / "run").check(load_recipe(make(tmp_path, tiny_base)))

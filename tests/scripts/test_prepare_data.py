@@ -1,0 +1,304 @@
+"""scripts/prepare_data.py as hospitals use it: killed at any moment, fed with every format, and told nonsense."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hospital import NAMED, SIGNS, export, rows
+from project import ROOT, environment, script
+
+# The script with a fault in it: it ends itself, or what started it, as `kill -9` would.
+FAULTY = """
+import os, runpy, signal, sys, time
+import osler.preparation
+from osler.preparation import data_report, preparation
+from osler.preparation.readers import reading
+
+_, fault = sys.argv.pop(0), sys.argv.pop(0)
+kill = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+read, replace, moved = reading.read, os.replace, []
+
+def some_rows(*arguments):
+    for number, row in enumerate(read(*arguments)):
+        if number == 100:
+            if fault == "append":
+                with open(arguments[0], "a") as file:
+                    file.write("r9999,p9999,2020-01-01,One more note of the ward.,flu,male\\n")
+            else:
+                kill()
+        yield row
+
+def clean(self, batch):
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+def move(source, target):
+    replace(source, target)
+    moved.append(target)
+    if sum(os.path.basename(target) in ("train.jsonl", "validation.jsonl") for target in moved) == 2:
+        kill()
+
+if fault in ("reading", "append"):
+    osler.preparation.read = some_rows
+elif fault == "cleaning":
+    preparation._Cleaner.__call__ = clean
+elif fault == "writing":
+    preparation.write_json = kill
+elif fault == "moving":
+    os.replace = move
+elif fault == "describing":
+    data_report.page = kill
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+COMMAND = ("export.csv", *NAMED, "--subgroup-column", "sex", "--output", "clinic")
+
+
+def faulty(folder: Path, fault: str) -> subprocess.CompletedProcess[str]:
+    """Run the script in ``folder`` with a fault. What a killed script's processes print is not waited for."""
+    command = [sys.executable, "-c", FAULTY, fault, str(ROOT / "scripts" / "prepare_data.py"), *COMMAND]
+    with (folder / "err.txt").open("w+") as err:
+        done = subprocess.run(command, cwd=folder, env=environment(folder), stdout=err, stderr=err, timeout=120)
+        err.seek(0)
+        return subprocess.CompletedProcess(command, done.returncode, "", err.read())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def left_running(folder: Path) -> list[Path]:
+    """The processes that work in ``folder``, where the system says so."""
+    return [link for link in Path("/proc").glob("[0-9]*/cwd") if os.path.realpath(link) == str(folder.resolve())]
+
+
+def prepared(folder: Path) -> dict[str, tuple[str, str]]:
+    """Case id → its split and label."""
+    lines = ((s, json.loads(line)) for s in SPLITS for line in (folder / f"{s}.jsonl").read_text().splitlines())
+    return {row["case_id"]: (split, row["label"]) for split, row in lines}
+
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """What the export becomes, and what a longer one does in the same folder."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    found = []
+    for made in (rows(), [*rows(), *rows(60, first=1000)]):
+        export(folder / "export.csv", made)
+        done = script(folder, "prepare_data", *COMMAND)
+        assert done.returncode == 0, done.stderr
+        found.append(contents(folder / "clinic"))
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("fault", ["reading", "cleaning", "writing", "moving", "describing"])
+def test_a_killed_preparation_leaves_nothing_that_counts_and_is_simply_started_again(
+    tmp_path: Path, undisturbed: tuple[dict[str, bytes], dict[str, bytes]], fault: str
+) -> None:
+    export(tmp_path / "export.csv", rows())
+    assert faulty(tmp_path, fault).returncode == -9
+    for _ in range(50):
+        if left_running(tmp_path):
+            time.sleep(0.1)
+    assert not left_running(tmp_path), "what helped has ended, too"
+    left = {path.name for path in (tmp_path / "clinic").iterdir()} - {".preparing", ".prepared"}
+    assert ("data_report.json" in left) == (fault == "describing"), "without it, no folder counts as prepared"
+    for name in left:
+        assert (tmp_path / "clinic" / name).read_bytes() == undisturbed[0][name], "a file is whole, or is not there"
+    done = script(tmp_path, "prepare_data", *COMMAND)
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "clinic") == undisturbed[0]
+
+
+@pytest.mark.parametrize("fault", ["writing", "moving"])
+def test_a_killed_preparation_of_a_longer_export_mixes_no_old_files_with_new_ones(
+    tmp_path: Path, undisturbed: tuple[dict[str, bytes], dict[str, bytes]], fault: str
+) -> None:
+    for name, content in undisturbed[0].items():
+        (tmp_path / "clinic" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clinic" / name).write_bytes(content)
+    export(tmp_path / "export.csv", [*rows(), *rows(60, first=1000)])
+    assert faulty(tmp_path, fault).returncode == -9
+    if fault == "moving":
+        recipe = "clinic/recipes/clinic/qlora-v1.yaml"
+        trained = script(tmp_path, "train", recipe, "--output", "run")
+        assert trained.returncode == 2
+        assert "has changed since; run scripts/prepare_data.py again" in trained.stderr.replace("\n", " ")
+    done = script(tmp_path, "prepare_data", *COMMAND)
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "clinic") == undisturbed[1]
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    export(tmp_path / "export.csv", rows())
+    done = faulty(tmp_path, "append")
+    assert done.returncode == 2
+    assert "export.csv: was changed while it was read; wait until it is written, and start again" in done.stderr
+    assert not (tmp_path / "clinic").exists()
+
+
+# ── clinical formats ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+ICD = {"Type 1 diabetes mellitus": "E10", "Urinary tract infection": "N39.0", "Iron deficiency anaemia": "D50"}
+
+
+def signs(number: int) -> tuple[str, list[str]]:
+    """A diagnosis and three of its signs."""
+    label = sorted(SIGNS)[number % 3]
+    return label, random.Random(number).sample(SIGNS[label], 3)
+
+
+def test_fhir_becomes_a_dataset_a_task_and_a_recipe(tmp_path: Path) -> None:
+    resources: list[dict[str, object]] = []
+    for number in range(150):
+        label, found = signs(number)
+        subject = {"subject": {"reference": f"Patient/{number // 2}"}}
+        day = f"2020-{1 + number % 2:02}-1{number % 10}"
+        if number % 2 == 0:
+            birth = f"{1940 + number % 60}-03-04"
+            resources.append(
+                {"resourceType": "Patient", "id": f"{number // 2}", "gender": "female", "birthDate": birth}
+            )
+        coded = {"coding": [{"display": label, "code": ICD[label]}]}
+        resources.append(
+            {"resourceType": "Condition", "id": f"c{number}", "code": coded, "recordedDate": day, **subject}
+        )
+        for place, name in enumerate([*found, f"Weight {number % 7}"]):
+            value = {"value": random.Random(f"{number}{name}").randrange(10, 99), "unit": "points"}
+            code = {"coding": [{"display": name, "code": f"{label}-{place}"}]}
+            resources.append(
+                {
+                    "resourceType": "Observation",
+                    "status": "final",
+                    "code": code,
+                    "valueQuantity": value,
+                    "effectiveDateTime": day,
+                    **subject,
+                }
+            )
+    path = tmp_path / "bulk.ndjson"
+    path.write_text("".join(json.dumps(resource) + "\n" for resource in resources))
+    done = script(tmp_path, "prepare_data", path, "--output", "clinic")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "clinic" / "data_report.json").read_text())
+    assert report["rows_in"] == 150
+    assert report["rows_out"] + sum(report["dropped"].values()) == 150
+    assert set(report["labels"]) == {f"{label} ({code})" for label, code in ICD.items()}
+    assert set(report["subgroups"]) == {"age_band", "sex"}
+    checked = script(tmp_path, "check_recipes", "clinic/recipes/clinic/qlora-v1.yaml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_phenopackets_become_a_dataset_and_one_publication_is_in_one_split(tmp_path: Path) -> None:
+    for number in range(150):
+        label, found = signs(number)
+        chosen = [*found, *random.Random(-number).sample(sorted({s for of in SIGNS.values() for s in of}), 3)]
+        packet = {
+            "id": f"packet-{number}",
+            "subject": {"id": f"{number}", "sex": "MALE", "timeAtLastEncounter": {"age": {"iso8601duration": "P30Y"}}},
+            "phenotypicFeatures": [{"type": {"id": f"HP:{n}", "label": name}} for n, name in enumerate(chosen)],
+            "diseases": [{"term": {"id": f"OMIM:{sorted(SIGNS).index(label)}", "label": label}}],
+            "metaData": {"externalReferences": [{"id": f"PMID:{number // 3}"}]},
+        }
+        (tmp_path / "store").mkdir(exist_ok=True)
+        (tmp_path / "store" / f"{number}.json").write_text(json.dumps(packet))
+    done = script(tmp_path, "prepare_data", "store", "--output", "clinic")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "clinic" / "data_report.json").read_text())
+    assert report["rows_in"] == 150
+    assert set(report["labels"]) == {f"{label} (OMIM:{n})" for n, label in enumerate(sorted(SIGNS))}
+    of_publication: dict[str, set[str]] = {}
+    for split in SPLITS:
+        for line in (tmp_path / "clinic" / f"{split}.jsonl").read_text().splitlines():
+            of_publication.setdefault(json.loads(line)["group"], set()).add(split)
+    assert len(of_publication) > 40
+    assert all(len(splits) == 1 for splits in of_publication.values())
+
+
+# ── tasks and options ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_task_is_found_wherever_one_is(tmp_path: Path) -> None:
+    data = tmp_path / "data" / "symptom_to_diagnosis"
+    data.mkdir(parents=True)
+    for split, first in (("train", 0), ("test", 500)):
+        made = [{"input_text": row["note"], "output_text": label} for row, label in labelled(90, first)]
+        (data / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+    done = script(tmp_path, "prepare_data", "symptom_to_diagnosis", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    assert set(dict(prepared(tmp_path / "out").values())) == {"train", "test"}
+    assert not (tmp_path / "out" / "tasks").exists()
+    mine = tmp_path / "tasks" / "symptom_to_diagnosis"
+    mine.mkdir(parents=True)
+    (mine / "task.yaml").write_text("source: {kind: simulated}\n")
+    done = script(tmp_path, "prepare_data", "symptom_to_diagnosis", "--output", "out")
+    assert "its patients are simulated" in done.stderr, "one in the working directory comes first"
+
+
+def labelled(n: int, first: int) -> list[tuple[dict[str, str], str]]:
+    return [(row, ("migraine", "dengue", "jaundice")[number % 3]) for number, row in enumerate(rows(n, first or 2000))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["medqa"], "medqa: has no rows to be prepared: it is a benchmark"),
+        (["rare_disease"], "rare_disease: has no rows to be prepared: its patients are simulated"),
+        (["hpo"], "hpo: has no rows to be prepared: its texts are made from an ontology"),
+        (["symptom_to_diagnoses"], "no such file, folder or task; did you mean symptom_to_diagnosis?"),
+        (["symptom_to_diagnosis", "--license", "mit"], "--license: symptom_to_diagnosis is a task, whose file says"),
+        (["symptom_to_diagnosis", "--group-column", "patient"], "--group-column: symptom_to_diagnosis is a task"),
+        (["export.csv", *NAMED, "--license", "CC BY 4.0"], "did you mean cc-by-4.0?"),
+        (["export.csv", *NAMED, "--license", "Apache 2"], "did you mean apache-2.0?"),
+        (["export.csv", *NAMED, "--license", "our own"], "the Hub knows no licence by this identifier; the rest is"),
+        (["export.csv", "--group-column", "patient"], "name both --text-column and --label-column"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
+    export(tmp_path / "export.csv", rows(20))
+    done = script(tmp_path, "prepare_data", *arguments, "--output", "out")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_licence_of_the_hub_is_taken(tmp_path: Path) -> None:
+    export(tmp_path / "export.csv", rows())
+    done = script(tmp_path, "prepare_data", *COMMAND, "--license", "cc-by-4.0")
+    assert done.returncode == 0, done.stderr
+    assert "license: cc-by-4.0" in (tmp_path / "clinic" / "README.md").read_text()
+
+
+def test_cleaning_can_be_changed_in_the_new_task_and_stays_changed(tmp_path: Path) -> None:
+    made = [{**row, "diagnosis": label} for row, label in labelled(90, 0)]
+    made[2]["note"] += " There is jaundice."
+    export(tmp_path / "export.csv", made)
+    done = script(tmp_path, "prepare_data", *COMMAND)
+    assert done.returncode == 0, done.stderr
+    assert "1 texts of jaundice say so: one common word, which is not masked" in done.stdout
+    assert "There is jaundice." in "".join((tmp_path / "clinic" / f"{split}.jsonl").read_text() for split in SPLITS)
+    assert "Labels that stay in their texts" in (tmp_path / "clinic" / "data_report.html").read_text()
+    assert "jaundice (1)" in (tmp_path / "clinic" / "README.md").read_text()
+    task = tmp_path / "clinic" / "tasks" / "clinic" / "task.yaml"
+    assert "keep_common: true" in task.read_text()
+    task.write_text(task.read_text().replace("keep_common: true", "keep_common: false"))
+    for _ in range(2):
+        done = script(tmp_path, "prepare_data", *COMMAND)
+        assert done.returncode == 0, done.stderr
+        texts = "".join((tmp_path / "clinic" / f"{split}.jsonl").read_text() for split in SPLITS)
+        assert "There is [diagnosis]." in texts
+        assert "jaundice." not in texts
+    task.write_text(task.read_text().replace("keep_common", "keep_comon"))
+    done = script(tmp_path, "prepare_data", *COMMAND)
+    assert done.returncode == 2
+    assert "did you mean preparation.cleaning.8.keep_common?" in done.stderr

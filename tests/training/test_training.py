@@ -1,0 +1,295 @@
+"""Training as users run it: from the command line, killed in the middle, taken up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from project import GOLDEN, ROOT, environment, losses, make, script
+from record_losses import LOSSES
+from safetensors.torch import load_file
+
+from osler.data.training_data import build_training_data
+from osler.models.loading import load_base, load_tokenizer
+from osler.recipe.loading import load_recipe
+from osler.recipe.sections import BaseSection
+from osler.runs.run import Run, mark_complete
+from osler.storage.files import fingerprint
+from osler.tasks.label_trie import LabelTrie
+from osler.tasks.task import load_task
+from osler.training.trainer import LabelTrieTrainer, ShuffledBatches, trainer
+
+QUANTIZED = {"base": {"quantization": "nf4"}}
+GOLDEN = GOLDEN / "losses.json"
+
+
+def adapter(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "adapter" / "adapter_model.safetensors")
+
+
+def made(folder: Path, tiny: BaseSection, monkeypatch: pytest.MonkeyPatch, **sections: dict) -> LabelTrieTrainer:
+    """The trainer of a small project's recipe, not yet run."""
+    path = make(folder, tiny, **sections)
+    monkeypatch.setenv("OSLER_DATA_DIR", str(folder / "data"))
+    recipe = load_recipe(path)
+    tokenizer = load_tokenizer(recipe.base)
+    data = build_training_data(recipe, load_task(folder / "tasks" / "made_up"), tokenizer)
+    return trainer(recipe, Run(folder / "run"), load_base(recipe.base), tokenizer, data)
+
+
+@pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
+def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base: BaseSection, sections: dict) -> None:
+    path = make(tmp_path, tiny_base, **sections)
+    done = script(tmp_path, "train", path)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "tiny-made-up" / "1.0.0"
+    assert {p.name for p in run.iterdir()} == {
+        "recipe.yaml",
+        "manifest.json",
+        "data_report.json",
+        "train_log.jsonl",
+        "checkpoints",
+        "adapter",
+    }
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["recipe"]["sha256"] == load_recipe(run / "recipe.yaml").sha256
+    assert manifest["recipe"]["run_sha256"] == load_recipe(path).run_sha256
+    assert manifest["adapter_sha256"] == fingerprint(run / "adapter")
+    assert manifest["steps"] == 6
+    assert manifest["rows_in"] == manifest["rows_out"] == 24
+    assert not [p for p in run.rglob("*") if p.suffix in (".bin", ".pkl") and p.parent.name == "adapter"]
+    # The plan shows where the loss is taken: on the answer and the token that ends it, nowhere else.
+    assert "⟦Duchenne muscular dystrophy<|im_end|>⟧" in done.stdout
+    assert "24 in, 24 out" in done.stdout
+    # Figures are in train_log.jsonl; who waits sees a bar and the loss.
+    assert "grad_norm" not in done.stdout + done.stderr
+    assert ", loss " in done.stderr
+    assert "grad_norm" in (run / "train_log.jsonl").read_text()
+    for noise in ("gemm_4bit", "is_gradient_checkpointing"):
+        assert noise not in done.stderr
+
+    again = script(tmp_path, "train", path)
+    assert again.returncode == 0
+    assert "trained already" in again.stdout
+    script(tmp_path, "train", path, "evaluation.baselines=[majority]", "--output", run)
+    assert load_recipe(run / "recipe.yaml").evaluation.baselines == ("majority",)
+
+
+def test_showing_the_plan_writes_nothing(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    planned = script(tmp_path, "train", path, "train.num_train_epochs=1", "--plan")
+    assert planned.returncode == 0, planned.stderr
+    assert "⟦" in planned.stdout
+    assert "(1 pass)" in planned.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_wrong_row_ends_in_one_line_and_leaves_nothing_behind(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    with (tmp_path / "data" / "made_up" / "train.jsonl").open("a") as file:
+        file.write('{"complaint": "Cough.", "diagnosis": "lumbago"}\n')
+    refused = script(tmp_path, "train", path)
+    assert refused.returncode == 2
+    assert "train.jsonl:25: the label 'lumbago' is not among" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("foo", 'no module is called "foo"'),
+        ("[q_proj, foo]", 'no module is called "foo"'),
+        ("[]", "names nothing"),
+    ],
+)
+def test_an_adapter_for_layers_there_are_not_is_refused_and_leaves_nothing_behind(
+    tmp_path: Path, tiny_base: BaseSection, value: str, said: str
+) -> None:
+    path = make(tmp_path, tiny_base)
+    refused = script(tmp_path, "train", path, f"lora.target_modules={value}", "--output", tmp_path / "run")
+    assert refused.returncode == 2, refused.stderr
+    assert len(refused.stderr.splitlines()) == 1, refused.stderr
+    assert refused.stderr.startswith(f"error: {path}: lora.target_modules: ")
+    assert said in refused.stderr
+    assert "are down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj" in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_that_is_a_file_is_refused_before_torch_is_imported(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    (tmp_path / "README.md").write_text("Read me.")
+    code = "import sys, runpy; sys.argv = ['train.py', sys.argv[1], '--output', 'README.md']\n"
+    code += f"try: runpy.run_path({str(ROOT / 'scripts' / 'train.py')!r}, run_name='__main__')\n"
+    code += "except SystemExit as end: assert end.code == 2\nassert 'torch' not in sys.modules"
+    command = [sys.executable, "-c", code, str(path)]
+    refused = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
+    assert refused.returncode == 0, refused.stderr
+    assert refused.stderr == "error: README.md: README.md is not a folder; name another place\n"
+
+
+def test_predictions_of_an_earlier_training_are_not_taken_for_those_of_a_new_one(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    path, run = make(tmp_path, tiny_base, train={"max_steps": 1, "save_strategy": "no"}), tmp_path / "run"
+    assert script(tmp_path, "train", path, "--output", run).returncode == 0
+    (run / "predictions").mkdir()
+    (run / "predictions" / "old.jsonl").write_text("old")
+    (run / "manifest.json").unlink()
+    again = script(tmp_path, "train", path, "--output", run)
+    assert again.returncode == 0, again.stderr
+    assert f"predictions and results of an earlier training are in {run / 'earlier-1'} now" in again.stdout
+    assert not (run / "predictions").exists()
+    assert (run / "earlier-1" / "predictions" / "old.jsonl").read_text() == "old"
+
+
+def test_an_overridden_recipe_needs_a_folder_of_its_own(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    refused = script(tmp_path, "train", path, "train.learning_rate=0.5")
+    assert refused.returncode == 2
+    assert "--output" in refused.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_run_directory_of_another_recipe_is_refused_and_left_alone(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.yaml").write_text(load_recipe(path, ["train.seed=7"]).to_yaml())
+    before = (run / "recipe.yaml").read_text()
+    refused = script(tmp_path, "train", path, "--output", run)
+    assert refused.returncode == 2
+    assert "another recipe" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert (run / "recipe.yaml").read_text() == before
+    assert len(list(run.iterdir())) == 1
+
+
+@pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, tiny_base: BaseSection, sections: dict
+) -> None:
+    path = make(tmp_path, tiny_base, train={"max_steps": 40, "save_steps": 5}, **sections)
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    assert script(tmp_path, "train", path, "--output", straight).returncode == 0
+
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), str(path), "--output", str(killed)]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(killed.glob("checkpoints/checkpoint-*/complete.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "manifest.json").exists(), "the run ended before it could be killed"
+    whole = Run(killed).last_checkpoint()
+    assert whole is not None
+    (whole / "complete.json").unlink()
+    (whole / "elapsed.json").write_text('{"train_seconds": 1000}')
+    mark_complete(whole)
+    # What a kill during saving leaves behind: a folder that looks like a checkpoint and is not whole.
+    (killed / "checkpoints" / "checkpoint-39").mkdir()
+    (killed / "checkpoints" / "checkpoint-39" / "adapter_model.safetensors").write_bytes(b"cut off")
+
+    resumed = script(tmp_path, "train", path, "--output", killed)
+    assert resumed.returncode == 0, resumed.stderr
+    manifest = json.loads((killed / "manifest.json").read_text())
+    assert manifest["resumed_from_step"] in range(5, 40, 5)
+    assert 1000 < manifest["train_seconds"] < 1200, "the time before the kill counts"
+    assert losses(killed) == losses(straight)
+    for name, weight in adapter(straight).items():
+        assert torch.equal(weight, adapter(killed)[name]), name
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_can_be_taken_up(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path, run = make(tmp_path, tiny_base), tmp_path / "run"
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), str(path), "--output", str(run)]
+    full = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        # No file may grow beyond 30 kB: the adapter and the optimizer's state do.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+    )
+    assert full.returncode == 2, full.stderr[-2000:]
+    assert "no room" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not (run / "manifest.json").exists()
+    assert script(tmp_path, "train", path, "--output", run).returncode == 0
+
+
+@pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
+def test_the_loss_is_minus_the_log_probability_the_scorer_gives_the_label(
+    tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch, sections: dict
+) -> None:
+    from osler.scoring.trie_pass import Layout, score
+
+    made_up = made(tmp_path, tiny_base, monkeypatch, loss={"name": "label_trie", "completion_weight": 0.0}, **sections)
+    batch = next(iter(made_up.get_train_dataloader()))
+    made_up.model.eval()
+    loss = made_up.compute_loss(made_up.model, dict(batch))
+    chosen = load_task(tmp_path / "tasks" / "made_up")
+    tokenizer = made_up.processing_class
+    trie = LabelTrie({text: [*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in chosen.labels})
+    gold = [tuple(row[row != -100].tolist()) for row in batch["labels"]]
+    labels = [trie.labels[list(trie.sequences.values()).index(tokens)] for tokens in gold]
+    prompts = [
+        ids[: int((row != -100).nonzero()[0])].tolist()
+        for ids, row in zip(batch["input_ids"], batch["labels"], strict=True)
+    ]
+    logp = torch.stack(score(made_up.model, prompts, [Layout(trie, True)] * len(prompts)))
+    expected = -sum(float(logp[i, trie.labels.index(label)]) for i, label in enumerate(labels)) / len(labels)
+    assert loss.item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_four_small_batches_accumulated_train_like_a_large_one(
+    tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trajectories = []
+    for size, steps in ((8, 1), (2, 4)):
+        train = {
+            "per_device_train_batch_size": size,
+            "gradient_accumulation_steps": steps,
+            "max_steps": 4,
+            "save_strategy": "no",
+            "train_sampling_strategy": "sequential",
+        }
+        loss = {"name": "label_trie", "completion_weight": 0.0}
+        one = made(tmp_path / str(size), tiny_base, monkeypatch, train=train, loss=loss)
+        (tmp_path / str(size) / "run").mkdir(exist_ok=True)
+        one.train()
+        trajectories.append([line["loss"] for line in one.state.log_history if "loss" in line])
+    assert trajectories[0] == pytest.approx(trajectories[1], abs=2e-3)
+
+
+@pytest.mark.parametrize("loss", ["label_trie", "completion"])
+def test_losses_follow_the_stored_trajectory(tmp_path: Path, tiny_base: BaseSection, loss: str) -> None:
+    path = make(tmp_path, tiny_base, train={"max_steps": 20, "save_strategy": "no"}, loss=LOSSES[loss])
+    assert script(tmp_path, "train", path, "--output", tmp_path / "run").returncode == 0
+    found = list(losses(tmp_path / "run").values())
+    stored = json.loads(GOLDEN.read_text())[loss]
+    assert len(found) == len(stored)
+    assert max(abs(a - b) for a, b in zip(found, stored, strict=True)) < 5e-3
+    assert sum(found[-5:]) < 0.95 * sum(found[:5]), "nothing was learnt"
+
+
+def test_batches_of_similar_rows_come_in_random_order() -> None:
+    lengths = [10 + (37 * n) % 90 for n in range(403)]
+    torch.manual_seed(0)
+    order = list(ShuffledBatches(4, lengths=lengths))
+    assert sorted(order) == list(range(403)), "every row once"
+    batches = [[lengths[i] for i in order[n : n + 4]] for n in range(0, 400, 4)]
+    padding = sum(4 * max(batch) - sum(batch) for batch in batches) / sum(4 * max(batch) for batch in batches)
+    assert padding < 0.1
+    longest = torch.tensor([float(max(batch)) for batch in batches])
+    neighbours = torch.corrcoef(torch.stack([longest[:-1], longest[1:]]))[0, 1]
+    assert abs(neighbours) < 0.3, "in the library's order they are all but the same"

@@ -15,8 +15,8 @@ import argparse
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
-from osler.evaluation import evaluation, report, results
-from osler.rendering import tables
+from osler.evaluation import evaluation, report, results, summary
+
 from osler.runs import Run
 
 
@@ -46,7 +46,7 @@ def main() -> int:
         report.check_output(arguments.output, arguments.predictions)
         scored = results.score(arguments.predictions, arguments.output)
         report.write(arguments.output, scored, arguments.predictions)
-        print(tables.render_table(scored))
+        print(summary.render_table(scored))
         return 0
     if arguments.robustness and (arguments.benchmark or len(arguments.split or []) > 1):
         raise InputError("--robustness is of one split of the recipe's own task")

@@ -24,7 +24,13 @@ COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 NONE = {"cases": 0, "share": 0.0, "worst": []}
 OVERLAP: dict[str, Any] = {
-    "settings": {"ngram_words": 8, "contained": 0.7, "shingle_characters": 5, "near": 0.7, "minhash": {}},
+    "settings": {
+        "ngram_words": 8,
+        "contained": 0.7,
+        "shingle_characters": 5,
+        "near": 0.7,
+        "minhash": {"bands": 25, "rows": 5, "seed": 1},
+    },
     "splits": {
         "test": {
             "n": 24,
@@ -78,7 +84,7 @@ def make_run(folder: Path) -> Run:
         compared=tuned_name(recipe),
         task_version=1,
         prompt_sha256=prompt,
-        contamination=json.loads(run.data_report.read_text())["contamination"],
+        contamination=run.read_data_report().contamination,
         weights_sha256=run.weights(recipe),
     )
     (run.folder / "report.html").write_text("<p>Patient 1000 has short stature and a heart murmur.</p>")
@@ -111,6 +117,9 @@ def manifest(recipe: Recipe, prompt: str, adapter: str) -> dict[str, Any]:
     return {
         "schema": 1,
         "adapter_sha256": adapter,
+        "augmentation": None,
+        "chat_template_sha256": sha256_text("{{ messages }}"),
+        "mixture": None,
         "base": {"fingerprint": "1" * 64, "model": BASE, "revision": COMMIT, "weights": None},
         "dropped": {},
         "environment": {

@@ -7,14 +7,17 @@ import random
 from pathlib import Path
 from typing import Any
 
+import finished
 import yaml
 from project import SIGNS, make
 
 from osler.evaluation import results, robustness
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
+from osler.runs.data_report import Contamination
 from osler.runs.predictions import Prediction, write_predictions
 from osler.runs.run import Run
+from osler.storage.contracts import plain, validated
 from osler.storage.files import write_json
 from osler.storage.hashes import sha256_text
 from osler.tasks.perturbation import Perturbation
@@ -27,6 +30,7 @@ BASE = {
     "weights": f"pypi:some-wheel==1/model.Q4_1.gguf#sha256={'b' * 64}",
     "quantization": "nf4",
 }
+BASE_RECORD = {name: BASE[name] for name in ("model", "revision", "weights")}
 NONE_FOUND = {"cases": 0, "share": 0.0, "worst": []}
 
 
@@ -75,48 +79,50 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
     (run.folder / "recipe.yaml").write_text(recipe.to_yaml())
     prompt = sha256_text("''\n{{ text }}\nDiagnosis?")
     packages = {"torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2", "bitsandbytes": "0.50.2", "trl": None}
-    write_json(
-        run.manifest,
-        {
-            "schema": 1,
-            "recipe": {"name": recipe.name, "version": recipe.version, "sha256": recipe.sha256},
-            "environment": {
-                "packages": packages,
-                "cpu": "A processor",
-                "cores": 2,
-                "memory_bytes": 25_000_000_000,
-                "gpus": [],
-                "python": "3.11.7",
-                "platform": "Linux",
-                "git_commit": "c" * 40,
-                "git_dirty": False,
-            },
-            "base": {"fingerprint": "d" * 64},
-            "prompt_sha256": prompt,
-            "seed": 0,
-            "steps": 600,
-            "threads": 2,
-            "train_seconds": 3600.0,
-            "peak_memory_bytes": {"host": 3_300_000_000, "gpu": None},
+    environment = {
+        "osler": "0.1.0",
+        "packages": packages,
+        "constraints_sha256": None,
+        "cpu": "A processor",
+        "cores": 2,
+        "memory_bytes": 25_000_000_000,
+        "gpus": [],
+        "python": "3.11.7",
+        "platform": "Linux",
+        "git_commit": "c" * 40,
+        "git_dirty": False,
+    }
+    own = {
+        "environment": environment,
+        "base": {**BASE_RECORD, "fingerprint": "d" * 64},
+        "rows_in": 110,
+        "dropped": {"text is in a held-out split": 10},
+        "rows_out": 100,
+        "steps": 600,
+        "threads": 2,
+        "tokens_a_pass": 5000,
+        "train_seconds": 3600.0,
+        "truncated_rows": 3,
+        "peak_memory_bytes": {"host": 3_300_000_000, "gpu": None},
+    }
+    write_json(run.manifest, {**finished.manifest(recipe, prompt, "a" * 64), **own})
+    report = {
+        "panel": "all",
+        "rows_in": 110,
+        "rows_out": 100,
+        "dropped": {"text is in a held-out split": 10},
+        "sources": {"simulated": 100},
+        "labels": LABELS,
+        "rows_per_label": dict.fromkeys(LABELS, 25),
+        "tokens": {"total": 5000, "completion": 500, "min": 30, "median": 40, "p95": 50, "max": 60},
+        "truncated": 3,
+        "provenance": {
+            "hpo_release": "2025-01-16",
+            "held_out_publications": ["PMID:1", "PMID:2"],
+            "local": "/home/me",
         },
-    )
-    write_json(
-        run.data_report,
-        {
-            "rows_in": 110,
-            "rows_out": 100,
-            "dropped": {"text is in a held-out split": 10},
-            "sources": {"simulated": 100},
-            "labels": LABELS,
-            "tokens": {"total": 5000},
-            "truncated": 3,
-            "provenance": {
-                "hpo_release": "2025-01-16",
-                "held_out_publications": ["PMID:1", "PMID:2"],
-                "local": "/home/me",
-            },
-        },
-    )
+    }
+    write_json(run.data_report, {**finished.data_report(prompt, folder), **report})
     skills = {"test": (0.3, 0.9), "simulated": (0.95, 0.9), "validation": (0.95, 0.9)}
     files = []
     for split, (skill, baseline) in skills.items():
@@ -130,23 +136,26 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
         for system, rows in answers.items():
             files.append(run.answers("made_up", split, system))
             write_predictions(files[-1], rows)
-    measures = dict.fromkeys(("exact", "normalised", "near", "ngrams"), NONE_FOUND)
-    measures["near"] = {**NONE_FOUND, "cases": 7}
-    overlap = {
-        "settings": {},
-        "splits": {"test": {"n": 40, **measures, "publications": None}},
-        "allowed": {"test": "known | so"},
-    }
+    test = {**finished.OVERLAP["splits"]["test"], "n": 40, "near": {**NONE_FOUND, "cases": 7}}
+    content = {**finished.OVERLAP, "splits": {"test": test}, "allowed": {"test": "known | so"}}
+    overlap = validated(Contamination, content, "overlap")
     scored = results.score(
-        files, run.results, 50, compared=TUNED, task_version=1, prompt_sha256=prompt, contamination=overlap
+        files,
+        run.results,
+        50,
+        compared=TUNED,
+        task_version=1,
+        prompt_sha256=prompt,
+        contamination=overlap,
     )
     if parity is not None:
         merged = f"{TUNED}-merged"
-        for record in scored["records"]:
+        content = plain(scored)
+        for record in content["records"]:
             record["comparisons"] = [row for row in record["comparisons"] if row["b"] != merged]
             record["parity"] = {"system": merged, **parity}
-        scored["weights_sha256"] = {TUNED: "e" * 64, merged: "f" * 64}
-        write_json(run.results, scored)
+        content["weights_sha256"] = {TUNED: "e" * 64, merged: "f" * 64}
+        write_json(run.results, content)
     return run
 
 

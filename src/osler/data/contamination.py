@@ -20,6 +20,8 @@ from rensa import RMinHashLSH
 
 from osler.data.duplicates import NEAR, SEED, SHINGLE, jaccard, normalise, shingles, sketch
 from osler.errors import InputError
+from osler.runs import Contamination
+from osler.storage import validated
 
 if TYPE_CHECKING:  # osler.tasks.task imports transformers, which nothing here needs
     from osler.tasks import Case
@@ -38,7 +40,8 @@ def contamination(
     splits: Mapping[str, Sequence[Case]],
     training_publications: Collection[str] = (),
     publications: Mapping[str, Mapping[str, Collection[str]]] | None = None,
-) -> dict[str, Any]:
+    allowed: Mapping[str, str] | None = None,
+) -> Contamination:
     """Compare training rows with every held-out split; the same rows in the same order give the same report.
 
     Args:
@@ -47,8 +50,10 @@ def contamination(
         training_publications: what the training data was taken from.
         publications: split → case id → publications of the case. Splits that are not in it are not compared.
 
+    ``allowed`` gives the reason why cases of a split may overlap; it is kept in the report.
+
     Returns:
-        JSON without any text: the ``settings``, and for each split the number of its rows ``n`` and the measures.
+        The report, without any text: ``settings``, and for each split the number of its rows ``n`` and the measures.
         A measure has ``cases`` (held-out cases that overlap), their ``share`` and the ``WORST`` of them by id, with
         the first training row like it (``exact``, ``normalised``), the most similar one and the similarity (``near``),
         the share of its n-grams that was found (``ngrams``), or the publication. Under ``ngrams``, ``measured`` are
@@ -64,7 +69,8 @@ def contamination(
             split.compare(row.case_id, text)
     learnt = frozenset(training_publications)
     cited = publications or {}
-    return {
+    content = {
+        "allowed": dict(allowed or {}),
         "settings": {
             "ngram_words": NGRAM,
             "contained": CONTAINED,
@@ -77,10 +83,11 @@ def contamination(
             for name, split in held_out.items()
         },
     }
+    return validated(Contamination, content, "contamination")
 
 
-def check(report: Mapping[str, Any], splits: Iterable[str], allowed: Mapping[str, str], where: str) -> None:
-    """Refuse training data that holds cases of one of ``splits``, unless ``allowed`` gives a reason for that split.
+def check(report: Contamination, splits: Iterable[str], where: str) -> None:
+    """Refuse training data that holds cases of one of ``splits``, unless the report has a reason for that split.
 
     Only what is the same beyond doubt (``REFUSED``) is refused. Near-duplicates and shared n-grams are for a reader of
     the report to judge: short texts about one disease are alike without being copies.
@@ -89,13 +96,13 @@ def check(report: Mapping[str, Any], splits: Iterable[str], allowed: Mapping[str
         InputError: naming the split, how many of its cases overlap and the first of them.
     """
     for split in splits:
-        measures = report["splits"][split]
+        measures = report.splits[split]
         for name in REFUSED:
-            measure = measures[name]
-            if measure and measure["cases"] and split not in allowed:
-                held_out, learnt, *_ = measure["worst"][0]
+            measure = getattr(measures, name)
+            if measure and measure.cases and split not in report.allowed:
+                held_out, learnt, *_ = measure.worst[0]
                 raise InputError(
-                    f"{where}: {measure['cases']:,} of {measures['n']:,} cases of {split} are in the training data"
+                    f"{where}: {measure.cases:,} of {measures.n:,} cases of {split} are in the training data"
                     f" ({name} overlap, such as {held_out} with {learnt}); take them out of it, or say why they may"
                     f" stay: allow_overlap: {{{split}: <the reason>}}"
                 )

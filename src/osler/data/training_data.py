@@ -12,6 +12,8 @@ from osler.data import contamination
 from osler.data.mixture import Part, parts
 from osler.errors import InputError
 from osler.recipe import Recipe
+from osler.runs import Contamination, DataReport
+from osler.storage import plain, validated
 from osler.tasks import Case, Task, TooLong, completions
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class TrainingData:
     examples: list[dict[str, list[int]]]
     completions: list[dict[str, list[int]]]
     task_of: list[int]
-    report: dict[str, Any]
+    report: DataReport
 
 
 def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> TrainingData:
@@ -52,7 +54,7 @@ def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokeniz
         random.Random(f"mixture/{recipe.seed}").shuffle(order)
     rows, task_of = [row for _, row in order], [number for number, _ in order]
     overlap = _overlap(recipe, task, learnt, rows)
-    contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
+    contamination.check(overlap, recipe.evaluation.splits, str(recipe.path))
     examples, truncated = [], [0] * len(learnt)
     for number, row in order:
         if recipe.stage == "pretrain":  # the loss is on every token of a document
@@ -72,17 +74,17 @@ def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokeniz
             ) from None
         truncated[number] += cut
         examples.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
-    report = _report(recipe, learnt, task_of, examples, truncated)
-    return TrainingData(rows, examples, answers, task_of, {**report, "contamination": overlap})
+    content = {**_report(recipe, learnt, task_of, examples, truncated), "contamination": plain(overlap)}
+    return TrainingData(rows, examples, answers, task_of, validated(DataReport, content, "data_report.json"))
 
 
-def _overlap(recipe: Recipe, task: Task, learnt: Sequence[Part], rows: Sequence[Case]) -> dict[str, Any]:
+def _overlap(recipe: Recipe, task: Task, learnt: Sequence[Part], rows: Sequence[Case]) -> Contamination:
     """The overlap of the training rows with every split of the task, and the reasons given for it."""
     splits = {name: task.source.split(name) for name in task.splits}
     cited = {name: task.source.publications(name) for name in task.splits}
     used = frozenset(name for part in learnt for name in part.task.source.training_publications(part.data))
-    report = contamination.contamination(rows, splits, used, {name: of for name, of in cited.items() if of})
-    return {**report, "allowed": dict(recipe.allow_overlap or {})}
+    publications = {name: by_case for name, by_case in cited.items() if by_case}
+    return contamination.contamination(rows, splits, used, publications, recipe.allow_overlap)
 
 
 def _check_eos(completions: Mapping[str, Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> None:

@@ -22,4 +22,5 @@ __all__ = [
     "report",
     "results",
     "subgroup_rows",
+    "summary",
 ]

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 
 from osler.data import contamination
 from osler.errors import InputError
-from osler.evaluation import report, results, robustness
+from osler.evaluation import report, results, robustness, summary
 from osler.recipe import Recipe, find_tasks, read_yaml
-from osler.rendering import tables
-from osler.runs import Run, merged_name, tuned_name
-from osler.storage import read_record
+from osler.runs import Run, check_trained, merged_name, tuned_name
 
 if TYPE_CHECKING:
     from osler.tasks import Task
@@ -40,7 +38,7 @@ def evaluate(
     or not evaluable, or none of the data is on this machine.
     """
     recipe = run.recipe()
-    manifest = run.trained(recipe)
+    manifest = check_trained(run, recipe)
     if recipe.stage == "pretrain":
         raise InputError(f"{run.folder}: pre-trained, it answers nothing; fine-tune {run.adapter}, evaluate that run")
     if merge and recipe.lora is None:
@@ -53,8 +51,7 @@ def evaluate(
     for split in splits or []:
         if split not in known:
             raise InputError(f"--split {split}: {benchmark or 'the recipe'} evaluates {', '.join(known)}")
-    if not benchmark:
-        overlap = read_record(run.data_report, "contamination.splits", "contamination.settings")["contamination"]
+    overlap = run.read_data_report().contamination
     from accelerate import PartialState  # imports torch, as do the next
 
     from osler.data import mixture
@@ -63,7 +60,7 @@ def evaluate(
     from osler.tasks import load_task
 
     chosen = load_task(tasks / benchmark) if benchmark else load_task(tasks / recipe.task.name, recipe.task.panel)
-    if not benchmark and manifest["prompt_sha256"] != chosen.prompt.sha256:
+    if not benchmark and manifest.prompt_sha256 != chosen.prompt.sha256:
         raise InputError(f"{run.folder}: trained with another prompt than tasks/{chosen.name} has now; train again")
     state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
     device_map = None if state.device.type == "cpu" else {"": state.device}
@@ -109,18 +106,18 @@ def evaluate(
         dtype=recipe.base.dtype,
     )
     report.write(output, scored, files, report.texts_of(chosen.source, asked), chosen.labels)
-    return tables.render_table(scored)
+    return summary.render_table(scored)
 
 
 def _robustness(run: Run, recipe: Recipe, chosen: Task, split: str, limit: int | None) -> str:
     """Score the answers to perturbed cases; the report of the run, if there is one, shows them, too."""
     measured = robustness.score(run, recipe, chosen.source.perturbations, split, limit)
     if limit is None and run.results.is_file():
-        scored = read_record(run.results, "records")
+        scored = run.read_results()
         files = list(run.scored_answers(scored))
         texts = report.texts_of(chosen.source, recipe.evaluation.splits)
         report.write(run.results, scored, files, texts, chosen.labels)
-    return tables.render_robustness(measured)
+    return summary.render_robustness(measured)
 
 
 def _benchmark_splits(folder: Path) -> list[str]:

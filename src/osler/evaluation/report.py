@@ -19,14 +19,27 @@ from markupsafe import Markup, escape
 
 import osler
 from osler.errors import InputError
+from osler.evaluation import summary
 from osler.evaluation.answers import Answers, Splits, read_splits
 from osler.evaluation.confusions import Confusions, count_confusions
 from osler.evaluation.measurement import columns_of
 from osler.evaluation.results import MIN_SUBGROUP, VALIDATION, compared_system
-from osler.rendering import plots, render_template, tables
-from osler.runs import Prediction
+from osler.rendering import cell, difference, p_value, plots, render_template
+from osler.runs import (
+    Calibration,
+    DataReport,
+    Estimate,
+    PerturbedRecord,
+    Prediction,
+    Record,
+    Reliability,
+    Results,
+    Robustness,
+    Subgroups,
+    System,
+)
 from osler.statistics import Floats, calibration
-from osler.storage import check_folder, read_json, write_atomically
+from osler.storage import check_folder, read_model, write_atomically
 
 if TYPE_CHECKING:
     from osler.tasks import Source
@@ -70,7 +83,7 @@ def beside(output: Path) -> dict[str, Path]:
 
 def write(
     output: Path,
-    results: Mapping[str, Any],
+    results: Results,
     files: Sequence[Path],
     texts: Mapping[str, Mapping[str, str]] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -88,37 +101,45 @@ def write(
     Raises:
         InputError: a file cannot be read.
     """
-    found = {name: read_json(path) for name, path in beside(output).items() if path.is_file()}
+    data_report, robustness = beside(output).values()
+    page = render(
+        results,
+        read_splits(files),
+        texts or {},
+        labels,
+        read_model(data_report, DataReport) if data_report.is_file() else None,
+        read_model(robustness, Robustness) if robustness.is_file() else None,
+    )
     path = path_beside(output)
-    write_atomically(path, render(results, read_splits(files), texts or {}, labels, **found))
+    write_atomically(path, page)
     return path
 
 
 def render(
-    results: Mapping[str, Any],
+    results: Results,
     splits: Splits,
     texts: Mapping[str, Mapping[str, str]],
     labels: Mapping[str, str] | None = None,
-    data_report: Mapping[str, Any] | None = None,
-    robustness: Mapping[str, Any] | None = None,
+    data_report: DataReport | None = None,
+    robustness: Robustness | None = None,
 ) -> str:
     """The page; the same arguments give the same bytes.
 
     ``data_report`` and ``robustness`` are of one run: what they say is shown for the task that ``data_report`` names.
     """
-    data_report = data_report or {}
     sections = [
-        Section(f"split-{number}", record, splits[record["task"], record["split"]])
-        for number, record in enumerate(results["records"], 1)
+        Section(f"split-{number}", record, splits[record.task, record.split])
+        for number, record in enumerate(results.records, 1)
     ]
     headline = headline_of(sections)
-    trained = data_report.get("task", headline.record["task"])
-    names = labels or (data_report.get("labels", {}) if trained == headline.record["task"] else {})
+    trained = headline.record.task if data_report is None else data_report.task
+    own = trained == headline.record.task
+    names = labels or (data_report.labels if data_report and own else {})
     filters = {
         "name": lambda label: names.get(label, label) or "(no answer)",
-        "metric": lambda metric: _apart(tables.cell(metric)),
-        "difference": lambda row: _apart(tables.difference(row)),
-        "p_value": lambda value: tables.p_value(value).removeprefix("p ").removeprefix("= "),
+        "metric": lambda metric: _apart(cell(metric)),
+        "difference": lambda row: _apart(difference(row)),
+        "p_value": lambda value: p_value(value).removeprefix("p ").removeprefix("= "),
         "perturbation": perturbed_as,
     }
     return render_template(
@@ -128,14 +149,14 @@ def render(
         results=results,
         headline=headline,
         sections=sections,
-        panel=data_report.get("panel") if trained == headline.record["task"] else None,
+        panel=data_report.panel if data_report and own else None,
         panel_size=len(names) or len(headline.labels),
-        cases=cases(headline, texts.get(headline.record["split"], {})),
+        cases=cases(headline, texts.get(headline.record.split, {})),
         known=names,
-        overlapping={s.record["split"]: s.record["contamination"] for s in sections if s.record["contamination"]},
-        robustness=robustness if trained == headline.record["task"] else None,
+        overlapping={s.record.split: s.record.contamination for s in sections if s.record.contamination},
+        robustness=robustness if own else None,
         robustness_plot=_robustness_plot(headline.tuned, robustness) if robustness else None,
-        tables=tables,
+        tables=summary,
         min_subgroup=MIN_SUBGROUP,
         validation=VALIDATION,
         level=LEVEL,
@@ -156,27 +177,27 @@ def texts_of(source: Source, splits: Iterable[str]) -> dict[str, dict[str, str]]
 class Section:
     """One task and split on the page: its record of ``results.json`` and what is read from the predictions."""
 
-    def __init__(self, id: str, record: dict[str, Any], answers: Mapping[str, Answers]) -> None:
+    def __init__(self, id: str, record: Record, answers: Mapping[str, Answers]) -> None:
         self.id, self.record, self.answers = id, record, answers
-        self.comparisons = {row["b"]: row for row in record["comparisons"]}
-        compared = record["comparisons"][0]["a"] if self.comparisons else None
-        self.tuned = compared_system(record["systems"], compared)
-        self.systems: dict[str, Any] = {self.tuned: record["systems"][self.tuned], **record["systems"]}
+        self.comparisons = {row.b: row for row in record.comparisons}
+        compared = record.comparisons[0].a if self.comparisons else None
+        self.tuned = compared_system(record.systems, compared)
+        self.systems: dict[str, System] = {self.tuned: record.systems[self.tuned], **record.systems}
         self.system = self.systems[self.tuned]
         self.rows = answers[self.tuned].rows
         self.labels = {row.label for row in self.rows}.union(*(row.ranked for row in self.rows))
-        self.titles = tables.titles(record)
+        self.titles = summary.titles(record)
 
     @property
     def best_other(self) -> str | None:
         """The most accurate of the systems that the tuned one is compared with."""
-        accuracy = {name: self.systems[name]["metrics"]["accuracy"]["value"] for name in self.comparisons}
+        accuracy = {name: self.systems[name].metrics["accuracy"].value for name in self.comparisons}
         return max(accuracy, key=accuracy.__getitem__, default=None)
 
     def compared(self, sign: int) -> list[str]:
         """The systems that the tuned one is ahead of (1), behind (-1), or that no difference to is shown of (0)."""
         shown = {
-            name: int(np.sign(row["difference"])) if row["p_adjusted"] < LEVEL else 0
+            name: int(np.sign(row.difference)) if row.p_adjusted < LEVEL else 0
             for name, row in self.comparisons.items()
         }
         return [name for name, found in shown.items() if found == sign]
@@ -184,20 +205,20 @@ class Section:
     @property
     def metrics(self) -> list[str]:
         """Every metric that some system has, sorted."""
-        return sorted(set().union(*(system["metrics"] for system in self.systems.values())))
+        return sorted(set().union(*(system.metrics for system in self.systems.values())))
 
     @cached_property
     def accuracies(self) -> Markup:
         """The accuracy of every system."""
-        rows = [(name, system["metrics"]["accuracy"]) for name, system in self.systems.items()]
-        title = f"Accuracy of {len(rows)} systems on {self.record['split']}, with 95% intervals"
+        rows = [(name, system.metrics["accuracy"]) for name, system in self.systems.items()]
+        title = f"Accuracy of {len(rows)} systems on {self.record.split}, with 95% intervals"
         return Markup(plots.forest(f"{self.id}-accuracy", title, rows))
 
     @cached_property
     def reliability(self) -> Markup | None:
         """The tuned model's reliability diagram; None where it gives no probabilities."""
-        bins = reliability_tables(self.system["calibration"])
-        title = f"Reliability diagram of {self.tuned} on {self.record['split']}"
+        bins = reliability_tables(self.system.calibration)
+        title = f"Reliability diagram of {self.tuned} on {self.record.split}"
         return Markup(plots.reliability(f"{self.id}-reliability", title, bins)) if bins else None
 
     @cached_property
@@ -205,45 +226,44 @@ class Section:
         """The accuracy-coverage curves; None where no system gives probabilities."""
         curves, thresholds = {}, {}
         for name, system in self.systems.items():
-            found, rows = system["calibration"], self.answers[name].rows
+            fit, rows = system.calibration, self.answers[name].rows
             columns = columns_of(rows)
             if "confidences" not in columns:
                 continue
             confidences = columns["confidences"]
-            if "temperature" in found:
-                confidences = calibration.temper(columns["probabilities"], found["temperature"]).max(axis=1)
-                at = found["abstention"]
-                if at["accuracy"]:
-                    thresholds[name] = at["coverage"]["value"], at["accuracy"]["value"]
+            if fit.temperature is not None:
+                confidences = calibration.temper(columns["probabilities"], fit.temperature).max(axis=1)
+            if (at := fit.abstention) and at.coverage and at.accuracy:
+                thresholds[name] = at.coverage.value, at.accuracy.value
             curves[name] = selective_curve(confidences, np.array([row.correct for row in rows]))
         if not curves:
             return None
-        title = f"Accuracy against coverage on {self.record['split']}"
+        title = f"Accuracy against coverage on {self.record.split}"
         return Markup(plots.coverage(f"{self.id}-coverage", title, curves, thresholds, list(self.systems)))
 
     @cached_property
     def subgroups(self) -> Markup | None:
         """The forest plot of the tuned model's subgroups; None where none is large enough."""
-        rows = subgroup_rows(self.system["subgroups"])
-        title = f"Accuracy of {self.tuned} in subgroups of {self.record['split']}, with 95% intervals"
-        overall = self.system["metrics"]["accuracy"]["value"]
+        rows = subgroup_rows(self.system.subgroups)
+        title = f"Accuracy of {self.tuned} in subgroups of {self.record.split}, with 95% intervals"
+        overall = self.system.metrics["accuracy"].value
         return Markup(plots.forest(f"{self.id}-subgroups", title, rows, overall)) if rows else None
 
     @property
     def suppressed(self) -> list[str]:
         """The subgroups too small to be given an accuracy."""
         return [
-            f"{attribute.replace('_', ' ')} {value} (n = {group['n']})"
-            for attribute, found in self.system["subgroups"].items()
-            for value, group in sorted(found["values"].items(), key=lambda item: _natural(item[0]))
-            if not group["accuracy"]
+            f"{attribute.replace('_', ' ')} {value} (n = {group.n})"
+            for attribute, found in self.system.subgroups.items()
+            for value, group in sorted(found.values.items(), key=lambda item: _natural(item[0]))
+            if not group.accuracy
         ]
 
     @property
-    def widest(self) -> tuple[str, dict[str, Any]] | None:
+    def widest(self) -> tuple[str, Subgroups] | None:
         """The attribute whose subgroups differ most, and what was found of it."""
-        gaps = [(name, found) for name, found in self.system["subgroups"].items() if found["gap"]]
-        return max(gaps, key=lambda item: float(item[1]["gap"]["value"]), default=None)
+        gaps = [(found.gap.value, name, found) for name, found in self.system.subgroups.items() if found.gap]
+        return max(gaps, key=lambda item: item[0])[1:] if gaps else None
 
     @cached_property
     def confusions(self) -> Confusions:
@@ -254,19 +274,20 @@ class Section:
 _WHEN = {"before": "as given", "after": "after temperature"}
 
 
-def reliability_tables(found: Mapping[str, Any]) -> dict[str, Any]:
+def reliability_tables(calibration: Calibration) -> dict[str, tuple[Reliability, ...]]:
     """Heading → reliability table, of a system's ``calibration``; empty where it gives no probabilities."""
-    return {title: found[when]["reliability"] for when, title in _WHEN.items() if when in found}
+    measured = {title: getattr(calibration, when) for when, title in _WHEN.items()}
+    return {title: measures.reliability for title, measures in measured.items() if measures is not None}
 
 
-def subgroup_rows(subgroups: Mapping[str, Any]) -> list[tuple[str, dict[str, Any] | None]]:
+def subgroup_rows(subgroups: Mapping[str, Subgroups]) -> list[tuple[str, Estimate | None]]:
     """Each attribute of a system's ``subgroups`` as a heading, and the accuracies below it that are given."""
-    rows: list[tuple[str, dict[str, Any] | None]] = []
+    rows: list[tuple[str, Estimate | None]] = []
     for attribute, found in subgroups.items():
         of = [
-            (f"{value}, n = {group['n']}", group["accuracy"])
-            for value, group in sorted(found["values"].items(), key=lambda item: _natural(item[0]))
-            if group["accuracy"]
+            (f"{value}, n = {group.n}", group.accuracy)
+            for value, group in sorted(found.values.items(), key=lambda item: _natural(item[0]))
+            if group.accuracy
         ]
         rows += [(attribute.replace("_", " "), None), *of] if of else []
     return rows
@@ -274,10 +295,10 @@ def subgroup_rows(subgroups: Mapping[str, Any]) -> list[tuple[str, dict[str, Any
 
 def headline_of(sections: Sequence[Section]) -> Section:
     """The split the page opens with: ``test`` where there is one, else the first that nothing was chosen on."""
-    splits = [section.record["split"] for section in sections]
+    splits = [section.record.split for section in sections]
     if "test" in splits:
         return sections[splits.index("test")]
-    return next((section for section in sections if section.record["split"] != VALIDATION), sections[0])
+    return next((section for section in sections if section.record.split != VALIDATION), sections[0])
 
 
 @dataclass(frozen=True)
@@ -342,22 +363,22 @@ def selective_curve(confidences: Floats, correct: npt.NDArray[np.bool_]) -> tupl
     return answered[points] / len(correct), accuracy[points]
 
 
-def _robustness_plot(tuned: str, robustness: Mapping[str, Any]) -> Markup | None:
-    records = [record for record in robustness["records"].get(tuned, []) if record["n"]]
-    rows = [
-        (perturbed_as(record), [record[name] for name in ("original_accuracy", "accuracy", "top_1_flip_rate")])
-        for record in records
-    ]
-    title = f"Accuracy and flip rate of {tuned} on perturbed cases of {robustness['split']}, with 95% intervals"
+def _robustness_plot(tuned: str, robustness: Robustness) -> Markup | None:
+    rows = []
+    for record in robustness.records.get(tuned, ()):
+        shares = (record.original_accuracy, record.accuracy, record.top_1_flip_rate)
+        if known := [share for share in shares if share is not None]:
+            rows.append((perturbed_as(record), known))
+    title = f"Accuracy and flip rate of {tuned} on perturbed cases of {robustness.split}, with 95% intervals"
     return Markup(plots.robustness("robustness-plot", title, rows)) if rows else None
 
 
-def perturbed_as(record: Mapping[str, Any]) -> str:
+def perturbed_as(record: PerturbedRecord) -> str:
     """What was done to the cases, in words."""
-    name = record["perturbation"].replace("_", " ")
-    strength = "" if name.endswith("swap") else f", {record['strength']:.0%}"
-    seed = f", seed {record['seed']}" if record["seed"] else ""
-    return f"{name}{strength}{seed} (n = {record['n']})"
+    name = record.perturbation.replace("_", " ")
+    strength = "" if name.endswith("swap") else f", {record.strength:.0%}"
+    seed = f", seed {record.seed}" if record.seed else ""
+    return f"{name}{strength}{seed} (n = {record.n})"
 
 
 def _apart(number: str) -> Markup:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,9 @@ from osler.errors import InputError
 from osler.evaluation import parity
 from osler.evaluation.answers import Splits, check_same_cases, groups_of, read_splits
 from osler.evaluation.measurement import Measurement, Resamples, columns_of, label_columns
+from osler.runs import Contamination, Results
 from osler.statistics import calibration, intervals, resample_counts, resampled_mean, significance
-from osler.storage import checkout, sha256_file, write_atomically
+from osler.storage import checkout, plain, sha256_file, validated, write_model
 
 METRICS = checkout.PACKAGE / "metrics"
 VALIDATION = "validation"  # the split that temperatures and thresholds are chosen on
@@ -32,10 +32,10 @@ def score(
     compared: str | None = None,
     task_version: int | None = None,
     prompt_sha256: str | None = None,
-    contamination: Mapping[str, Any] | None = None,
+    contamination: Contamination | None = None,
     weights_sha256: Mapping[str, str] | None = None,
     dtype: str = "float32",
-) -> dict[str, Any]:
+) -> Results:
     """Score prediction files and write ``results.json``, all or nothing; the same files and seed give the same bytes.
 
     Args:
@@ -104,15 +104,16 @@ def score(
         )
     answered = set().union(*splits.values())
     weights = weights_sha256 and {name: sha256 for name, sha256 in weights_sha256.items() if name in answered}
-    results = {"schema": 1, "resamples": resamples, "seed": seed, "weights_sha256": weights, "records": records}
-    write_atomically(output, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    content = {"schema": 1, "resamples": resamples, "seed": seed, "weights_sha256": weights, "records": records}
+    results = validated(Results, content, str(output))
+    write_model(output, results)
     return results
 
 
-def _overlap(report: Mapping[str, Any] | None, split: str) -> dict[str, Any] | None:
-    if report is None or split not in report["splits"]:
+def _overlap(report: Contamination | None, split: str) -> dict[str, Any] | None:
+    if report is None or split not in report.splits:
         return None
-    return {**report["splits"][split], "allowed": report.get("allowed", {}).get(split), "settings": report["settings"]}
+    return {**plain(report.splits[split]), "allowed": report.allowed.get(split), "settings": plain(report.settings)}
 
 
 def check(splits: Splits, compared: str | None, prompt_sha256: str | None) -> None:

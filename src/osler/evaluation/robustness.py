@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +11,9 @@ from osler.errors import InputError
 from osler.evaluation.answers import numbered
 from osler.evaluation.measurement import Measurement, Resamples, columns_of
 from osler.recipe import OF_TEXT, Recipe
-from osler.runs import Prediction, Run, read_predictions, tuned_name
+from osler.runs import Prediction, Robustness, Run, read_predictions, tuned_name
 from osler.statistics import intervals, resample_counts
-from osler.storage import sha256_file, write_atomically
+from osler.storage import sha256_file, validated, write_model
 from osler.tasks import Perturbation
 
 # Half of the published patients have eight findings or fewer, half of the complaints three sentences or fewer: less
@@ -41,7 +40,7 @@ def systems(recipe: Recipe) -> list[str]:
     return [tuned_name(recipe), *(name for name in recipe.evaluation.baselines if name in OF_TEXT)]
 
 
-def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int | None = None) -> dict[str, Any]:
+def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int | None = None) -> Robustness:
     """Compare the answers that are in the run directory, and write :meth:`Run.robustness`, all or nothing.
 
     Args:
@@ -66,7 +65,7 @@ def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int
         records[system] = robustness(read_predictions(original), perturbed, recipe.evaluation.resamples)
         files = {"original": original, **{path.parent.name: path for path in copies.values() if path.is_file()}}
         hashes[system] = {name: sha256_file(path) for name, path in files.items()}
-    measured = {
+    content = {
         "schema": 1,
         "task": recipe.task.name,
         "split": split,
@@ -74,7 +73,8 @@ def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int
         "predictions_sha256": hashes,
     }
     output = run.robustness(recipe, split, limit)
-    write_atomically(output, json.dumps(measured, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    measured = validated(Robustness, content, str(output))
+    write_model(output, measured)
     return measured
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from osler.rendering import NOBODY, tables
+from osler.rendering import NOBODY, markdown
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -60,7 +60,7 @@ it, or null) · `source` (where the row stood)
 
 ## Splits
 
-{tables.markdown(["split", "rows", "groups", "labels with a row"], splits)}
+{markdown(["split", "rows", "groups", "labels with a row"], splits)}
 
 {report["split_by"]}
 
@@ -72,10 +72,10 @@ it, or null) · `source` (where the row stood)
 
 {report["rows_in"]:,} rows in, {report["rows_out"]:,} out.
 
-{tables.markdown(["step", "why", "rows changed", "rows dropped"], steps)}
+{markdown(["step", "why", "rows changed", "rows dropped"], steps)}
 {_left(report["labels_left_in_text"])}
 
-{tables.markdown(["dropped for", "rows"], dropped) if dropped else "No row was dropped."}
+{markdown(["dropped for", "rows"], dropped) if dropped else "No row was dropped."}
 
 Near-duplicates (Jaccard similarity of character shingles at least {clusters["near"]}): {clusters["clusters"]:,}
 clusters of {clusters["rows"]:,} rows, none of them torn apart by a split. Training rows dropped because they stood in a
@@ -87,7 +87,7 @@ held-out split: {leakage["exact"]:,} word for word, {leakage["near"]:,} nearly.
 
 ## Labels
 
-{tables.markdown(["label", *report["splits"]], labels)}
+{markdown(["label", *report["splits"]], labels)}
 
 ## Licence
 

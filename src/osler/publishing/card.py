@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from osler.errors import InputError, nearest, one_line, show
-from osler.evaluation import perturbed_as, reliability_tables, subgroup_rows
+from osler.evaluation import perturbed_as, reliability_tables, subgroup_rows, summary
 from osler.publishing import chai, evidence
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import SYSTEMS, Evidence
 from osler.recipe import Problem, dump_yaml, licences
-from osler.rendering import NOBODY, plots, render_template, tables
-from osler.runs import Run
+from osler.rendering import NOBODY, cell, difference, markdown, plots, render_template
+from osler.runs import Calibration, PerturbedRecord, Run
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -63,12 +63,12 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
     document = chai.document(found, repo_id, version, about, allowed)
     body = render_template(
         "publishing/card.md.jinja",
-        {"said": _said, "literal": _literal, "cell": tables.cell, "listed": _listed, "capitalize_first": _capitalized},
+        {"said": _said, "literal": _literal, "cell": cell, "listed": _listed, "capitalize_first": _capitalized},
         found=found,
         recipe=found.recipe,
         record=found.headline,
         report=found.data_report,
-        environment=found.manifest["environment"],
+        environment=found.manifest.environment,
         chai=document,
         not_a_device=chai.NOT_A_DEVICE,
         what=chai.what(found),
@@ -82,12 +82,12 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         max_new_tokens=MAX_NEW_TOKENS,
         pictures={path: title for path, (title, _) in _pictures(found).items()},
         settings=dump_yaml(_settings(found)),
-        systems={name: said for name, said in SYSTEMS.items() if name in found.headline["systems"]},
+        systems={name: said for name, said in SYSTEMS.items() if name in found.headline.systems},
         energy=found.energy(about)[1],
-        table=tables.markdown,
-        results_table=lambda record: tables.markdown_table({"records": [record]}),
+        table=markdown,
+        results_table=lambda record: summary.markdown_table([record]),
         perturbed=lambda measured: _perturbed(measured["records"][found.tuned]),
-        measures=_measures(found.system["calibration"]),
+        measures=_measures(found.system.calibration),
         overlaps=_overlaps(found),
         mixed=_mixed(found),
         machine=_machine(found),
@@ -110,19 +110,19 @@ def snippets(text: str) -> list[str]:
 
 def _pictures(found: Evidence) -> dict[str, tuple[str, Callable[[], bytes]]]:
     """Path → title of a figure, and what draws it."""
-    split, system = found.headline["split"], found.system
-    accuracies = [(name, of["metrics"]["accuracy"]) for name, of in found.headline["systems"].items()]
+    split, system = found.headline.split, found.system
+    accuracies = [(name, of.metrics["accuracy"]) for name, of in found.headline.systems.items()]
     pictures: dict[str, tuple[str, Callable[[], bytes]]] = {
         f"figures/{split}-accuracy.png": (
             f"Accuracy of every system on {split}, with 95% intervals",
             lambda: plots.forest_png(accuracies),
         )
     }
-    if bins := reliability_tables(system["calibration"]):
+    if bins := reliability_tables(system.calibration):
         title = f"Accuracy against confidence on {split}, with 95% intervals"
         pictures[f"figures/{split}-reliability.png"] = title, lambda: plots.reliability_png(bins)
-    if rows := subgroup_rows(system["subgroups"]):
-        overall = system["metrics"]["accuracy"]["value"]
+    if rows := subgroup_rows(system.subgroups):
+        overall = system.metrics["accuracy"].value
         title = f"Accuracy in subgroups of {split}, with 95% intervals; the line is that of all cases"
         pictures[f"figures/{split}-subgroups.png"] = title, lambda: plots.forest_png(rows, overall)
     return pictures
@@ -175,22 +175,22 @@ def _eval_results(found: Evidence, source_url: str) -> list[Any]:
             task_type="text-generation",
             task_name=f"diagnosis: {task.name}",
             dataset_type=source.get("dataset") or task.name,
-            dataset_name=f"{task.name} {task.version}, {record['split']}",
+            dataset_name=f"{task.name} {task.version}, {record.split}",
             dataset_config=task.panel,
-            dataset_split=record["split"],
-            dataset_revision=found.revision(record["split"]),
+            dataset_split=record.split,
+            dataset_revision=found.revision(record.split),
             dataset_args=_known(
-                n=record["n"], groups=record["groups"], predictions_sha256=record["predictions_sha256"][found.tuned]
+                n=record.n, groups=record.groups, predictions_sha256=record.predictions_sha256[found.tuned]
             ),
             metric_type=name,
             metric_name=name.replace("_", " "),
-            metric_value=round(metric["value"], 6),
-            metric_args=_known(level=0.95, low=metric["low"], high=metric["high"], method=metric["method"]),
+            metric_value=round(metric.value, 6),
+            metric_args=_known(level=0.95, low=metric.low, high=metric.high, method=metric.method),
             source_name="results.json",
             source_url=source_url,
         )
         for record in found.records
-        for name, metric in record["systems"][found.tuned]["metrics"].items()
+        for name, metric in record.systems[found.tuned].metrics.items()
     ]
 
 
@@ -220,23 +220,23 @@ def _capitalized(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
-def _measures(calibration: Mapping[str, Any]) -> list[list[str]]:
+def _measures(calibration: Calibration) -> list[list[str]]:
     """The measures of calibration, as given and after the temperature."""
-    found = [calibration[when] for when in ("before", "after") if when in calibration]
-    names = [name for name in found[0] if name != "reliability"] if found else []
-    return [[name.replace("_", " "), *(tables.cell(of.get(name)) for of in found)] for name in names]
+    columns = [measures.measures for measures in (calibration.before, calibration.after) if measures]
+    names = list(columns[0]) if columns else []
+    return [[name.replace("_", " "), *(cell(column.get(name)) for column in columns)] for name in names]
 
 
-def _perturbed(records: list[dict[str, Any]]) -> list[list[str]]:
+def _perturbed(records: Sequence[PerturbedRecord]) -> list[list[str]]:
     return [
         [
-            perturbed_as(row),
-            f"{row['original_accuracy']['value']:.3f} → {row['accuracy']['value']:.3f}",
-            tables.difference(row["change"]),
-            tables.cell(row["top_1_flip_rate"]),
+            perturbed_as(record),
+            f"{record.original_accuracy.value:.3f} → {record.accuracy.value:.3f}",
+            difference(record.change),
+            cell(record.top_1_flip_rate),
         ]
-        for row in records
-        if row["n"]
+        for record in records
+        if record.original_accuracy and record.accuracy and record.change
     ]
 
 
@@ -244,48 +244,49 @@ def _overlaps(found: Evidence) -> list[list[object]]:
     """How many cases of each split stand in the training data."""
     rows: list[list[object]] = []
     for record in found.records:
-        measured = record["contamination"]
-        if measured is None:
-            rows.append([record["split"], record["n"], *["not measured"] * 4, ""])
+        overlap = record.contamination
+        if overlap is None:
+            rows.append([record.split, record.n, *["not measured"] * 4, ""])
             continue
-        cases = [measured[name]["cases"] for name in ("normalised", "near", "ngrams")]
-        shared = measured["publications"]["cases"] if measured["publications"] else "–"
-        rows.append([record["split"], record["n"], *cases, shared, measured.get("allowed") or ""])
+        shared = overlap.publications.cases if overlap.publications else "–"
+        rows.append([record.split, record.n, *overlap.similar.values(), shared, overlap.allowed or ""])
     return rows
 
 
 def _mixed(found: Evidence) -> list[list[str]]:
-    tasks = (found.data_report.get("mixture") or {"tasks": {}})["tasks"]
-    return [[name, f"{of['rows']:,}", f"{of['tokens']['total']:,}"] for name, of in tasks.items()]
+    mixture = found.data_report.mixture
+    return [
+        [name, f"{task.rows:,}", f"{task.tokens.total:,}"] for name, task in (mixture.tasks if mixture else {}).items()
+    ]
 
 
 def _machine(found: Evidence) -> list[list[object]]:
     """What it was trained on, how long, with how much memory, and with which versions."""
-    manifest, environment = found.manifest, found.manifest["environment"]
-    peak = manifest["peak_memory_bytes"]
-    memory = f"{peak['host'] / 1e9:.1f} GB" + (f", {peak['gpu'] / 1e9:.1f} GB on GPUs" if peak["gpu"] else "")
+    manifest, environment = found.manifest, found.manifest.environment
+    peak = manifest.peak_memory_bytes
+    memory = f"{peak.host / 1e9:.1f} GB" + (f", {peak.gpu / 1e9:.1f} GB on GPUs" if peak.gpu else "")
     return [
         [
             "processor",
-            f"{environment['cpu'] or 'unknown'}, {environment['cores']} cores, {manifest['threads']} threads used",
+            f"{environment.cpu or 'unknown'}, {environment.cores} cores, {manifest.threads} threads used",
         ],
-        ["GPUs", ", ".join(environment["gpus"]) or "none"],
-        ["memory of the machine", f"{environment['memory_bytes'] / 1e9:.0f} GB"],
-        ["time", f"{manifest['train_seconds'] / 60:.1f} minutes, {manifest['steps']:,} steps"],
+        ["GPUs", ", ".join(environment.gpus) or "none"],
+        ["memory of the machine", f"{environment.memory_bytes / 1e9:.0f} GB"],
+        ["time", f"{manifest.train_seconds / 60:.1f} minutes, {manifest.steps:,} steps"],
         ["memory used at most", memory],
-        ["seed", manifest["seed"]],
-        ["Python", f"{environment['python']} on {environment['platform']}"],
-        ["versions", ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)],
+        ["seed", manifest.seed],
+        ["Python", f"{environment.python} on {environment.platform}"],
+        ["versions", ", ".join(f"{name} {version}" for name, version in environment.packages.items() if version)],
     ]
 
 
 def _fingerprints(found: Evidence) -> list[list[str]]:
     """What must be the same in a reproduction; what older runs did not write down is left out."""
-    weights = found.results.get("weights_sha256") or {}
-    rows = [("recipe", found.recipe.sha256), ("prompt", found.manifest["prompt_sha256"])]
-    rows += [("base weights", found.manifest["base"]["fingerprint"])]
+    weights = found.results.weights_sha256 or {}
+    rows = [("recipe", found.recipe.sha256), ("prompt", found.manifest.prompt_sha256)]
+    rows += [("base weights", found.manifest.base.fingerprint)]
     rows += [(f"weights of `{name}`", sha256) for name, sha256 in weights.items()]
-    rows += [(f"predictions on `{r['split']}`", r["predictions_sha256"][found.tuned]) for r in found.records]
+    rows += [(f"predictions on `{r.split}`", r.predictions_sha256[found.tuned]) for r in found.records]
     return [[what, f"`{sha256}`"] for what, sha256 in rows]
 
 

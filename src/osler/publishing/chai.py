@@ -15,8 +15,8 @@ from osler.publishing import evidence as facts
 from osler.publishing import limitations
 from osler.publishing.evidence import Evidence
 from osler.rendering import cell
-from osler.runs import Run
-from osler.storage import read_json
+from osler.runs import Estimate, Run
+from osler.storage import plain, read_json
 
 SCHEMA = Path(__file__).with_suffix(".schema.json")
 NOT_A_DEVICE = (
@@ -119,7 +119,7 @@ def validate(document: object) -> None:
 
 def what(evidence: Evidence) -> str:
     """What it is, in a sentence."""
-    recipe, labels = evidence.recipe, len(evidence.data_report["labels"])
+    recipe, labels = evidence.recipe, len(evidence.data_report.labels)
     asked = f"names one of {labels} diagnoses" if labels else "names a diagnosis"
     base = recipe.base.model.rstrip("/").rpartition("/")[2]
     return (
@@ -131,11 +131,11 @@ def what(evidence: Evidence) -> str:
 def summary(evidence: Evidence) -> str:
     """What it is, how good it is, and beside what."""
     record = evidence.headline
-    accuracy = cell(evidence.system["metrics"]["accuracy"])
-    cases = f"{record['n']} cases: {evidence.description(record['split'])}"
+    accuracy = cell(evidence.system.metrics["accuracy"])
+    cases = f"{record.n} cases: {evidence.description(record.split)}"
     best = evidence.best_other
-    other = f"; of the best baseline, {best}: {cell(record['systems'][best]['metrics']['accuracy'])}" if best else ""
-    return f"{what(evidence)} Accuracy on {record['split']} ({cases}): {accuracy}{other}. {verdict(evidence)}"
+    other = f"; of the best baseline, {best}: {cell(record.systems[best].metrics['accuracy'])}" if best else ""
+    return f"{what(evidence)} Accuracy on {record.split} ({cases}): {accuracy}{other}. {verdict(evidence)}"
 
 
 def verdict(evidence: Evidence) -> str:
@@ -145,7 +145,7 @@ def verdict(evidence: Evidence) -> str:
         return "It was compared with nothing."
     words = {"behind": "worse than", "open": "not shown to be better than", "beats": "better than"}
     said = "; ".join(f"{words[kind]} {', '.join(names)}" for kind, names in evidence.compared(record).items() if names)
-    behind = {r["split"]: evidence.compared(r)["behind"] for r in evidence.published if r["split"] != record["split"]}
+    behind = {r.split: evidence.compared(r)["behind"] for r in evidence.published if r.split != record.split}
     elsewhere = [f" On {split} it is worse than {', '.join(names)}." for split, names in behind.items() if names]
     return f"{said[0].upper()}{said[1:]}.{''.join(elsewhere)}"
 
@@ -171,7 +171,7 @@ def _and(fixed: str, more: str | None) -> str:
 
 def _system_facts(evidence: Evidence, about: Mapping[str, Any]) -> dict[str, Any]:
     recipe = evidence.recipe
-    labels = evidence.data_report["labels"]
+    labels = evidence.data_report.labels
     base = f"{recipe.base.model}@{recipe.base.revision}" if evidence.base_id else "a local folder"
     return {
         "outcomes_and_outputs": f"The name of one of {len(labels)} diagnoses, and a probability for each."
@@ -193,14 +193,14 @@ def _system_facts(evidence: Evidence, about: Mapping[str, Any]) -> dict[str, Any
 def development_data(evidence: Evidence) -> str:
     """The training rows in one paragraph."""
     report = evidence.data_report
-    dropped = [f"{n:,} dropped ({reason})" for reason, n in report["dropped"].items() if n]
-    sources = [f"{source} {n:,}" for source, n in report["sources"].items()]
-    copies = (report.get("augmentation") or {"rows": {}})["rows"]
+    dropped = [f"{n:,} dropped ({reason})" for reason, n in report.dropped.items() if n]
+    sources = [f"{source} {n:,}" for source, n in report.sources.items()]
+    copies = report.augmentation.rows if report.augmentation else {}
     changed = f" {sum(copies.values()):,} are augmented copies ({', '.join(copies)})." if copies else ""
     return (
-        f"{report['rows_out']:,} rows of the {report['rows_in']:,} that training read"
+        f"{report.rows_out:,} rows of the {report.rows_in:,} that training read"
         f" ({'; '.join(dropped) or 'none was dropped'}); by source: {', '.join(sources)}."
-        f"{changed} {report['tokens']['total']:,} tokens a pass."
+        f"{changed} {report.tokens.total:,} tokens a pass."
         + (f" Origin: {'; '.join(origin)}." if (origin := provenance_of(evidence)) else "")
     )
 
@@ -216,7 +216,7 @@ PROVENANCE = {
 
 def provenance_of(evidence: Evidence) -> list[str]:
     """What the data report says of the origin of the rows, in few words; no paths of the machine it was made on."""
-    said = {key: value for key, value in evidence.data_report["provenance"].items() if key != "local"}
+    said = {key: value for key, value in evidence.data_report.provenance.items() if key != "local"}
     said = {key: said[key] for key in dict.fromkeys([*PROVENANCE, *said]) if key in said}
     return [
         f"{PROVENANCE.get(key, key.replace('_', ' '))} {len(value) if isinstance(value, list) else value}"
@@ -230,63 +230,59 @@ def provenance_of(evidence: Evidence) -> list[str]:
 
 def _metrics(evidence: Evidence, goal: str, results: list[dict[str, Any]], interpretation: list[str]) -> dict[str, Any]:
     record = evidence.headline
-    groups = f" of {record['groups']} independent groups" if record["groups"] else ""
+    groups = f" of {record.groups} independent groups" if record.groups else ""
     return {
         "metric_goal": f"{goal} No threshold was set beforehand.",
         "results": results or None,
         "interpretation": " ".join(interpretation) or None,
         "test_type": "Retrospective, on held-out cases, by the publisher itself; nobody tested it prospectively.",
-        "testing_data_description": f"{record['split']}: {evidence.description(record['split'])};"
-        f" {record['n']} cases{groups}.",
+        "testing_data_description": f"{record.split}: {evidence.description(record.split)}; {record.n} cases{groups}.",
         "validation_process_and_justification": "Labels are ranked by their exact probability"
         f" ({evidence.recipe.evaluation.scorer}), every number has a 95% interval, systems are compared on the same"
         " cases by exact paired tests with Holm's correction; the predictions are published.",
     }
 
 
-def _result(label: str, split: str, n: int, value: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value[key] for key in ("value", "low", "high", "method")}
-    return {"label": label, "split": split, "n": n, **kept}
+def _result(label: str, split: str, n: int, estimate: Estimate) -> dict[str, Any]:
+    return {"label": label, "split": split, "n": n, **plain(estimate)}
 
 
 def _usefulness(evidence: Evidence) -> dict[str, Any]:
     results = [
-        _result(name, record["split"], record["n"], value)
+        _result(name, record.split, record.n, value)
         for record in evidence.records
-        for name, value in record["systems"][evidence.tuned]["metrics"].items()
-        if record["split"] == evidence.headline["split"] or name == "accuracy"
+        for name, value in record.systems[evidence.tuned].metrics.items()
+        if record.split == evidence.headline.split or name == "accuracy"
     ]
     return _metrics(evidence, "The right diagnosis first, more often than any baseline.", results, [verdict(evidence)])
 
 
 def _fairness(evidence: Evidence) -> dict[str, Any]:
     record, results = evidence.headline, []
-    for attribute, of in evidence.system["subgroups"].items():
-        for value, group in of["values"].items():
-            if group["accuracy"]:
-                results.append(
-                    _result(f"accuracy, {attribute}: {value}", record["split"], group["n"], group["accuracy"])
-                )
-        if of["gap"]:
-            results.append(_result(f"gap, {attribute}", record["split"], record["n"], of["gap"]))
+    for attribute, of in evidence.system.subgroups.items():
+        for value, group in of.values.items():
+            if group.accuracy:
+                results.append(_result(f"accuracy, {attribute}: {value}", record.split, group.n, group.accuracy))
+        if of.gap:
+            results.append(_result(f"gap, {attribute}", record.split, record.n, of.gap))
     return _metrics(evidence, "The same accuracy for every subgroup.", results, limitations.biases(evidence))
 
 
 def _safety(evidence: Evidence) -> dict[str, Any]:
     record, system = evidence.headline, evidence.system
-    found = [(name, system["metrics"][name]) for name in ("parse_rate",) if name in system["metrics"]]
-    for when in ("before", "after"):
-        if when in system["calibration"]:
-            found.append((f"ece, {when} temperature", system["calibration"][when]["ece"]))
-    abstention = system["calibration"].get("abstention") or {}
-    found += [
-        (f"{name} above the threshold", abstention[name]) for name in ("coverage", "accuracy") if abstention.get(name)
-    ]
-    results = [_result(name, record["split"], record["n"], value) for name, value in found]
-    for row in evidence.robustness.get(record["split"], {"records": {evidence.tuned: []}})["records"][evidence.tuned]:
-        if row["n"]:
-            label = f"first answer changed, {row['perturbation']} at {row['strength']:g}"
-            results.append(_result(label, record["split"], row["n"], row["top_1_flip_rate"]))
+    calibration, abstention = system.calibration, system.calibration.abstention
+    estimates: list[tuple[str, Estimate | None]] = [("parse_rate", system.metrics.get("parse_rate"))]
+    for when, measures in (("before", calibration.before), ("after", calibration.after)):
+        estimates.append((f"ece, {when} temperature", measures.ece if measures else None))
+    if abstention:
+        estimates.append(("coverage above the threshold", abstention.coverage))
+        estimates.append(("accuracy above the threshold", abstention.accuracy))
+    results = [_result(name, record.split, record.n, estimate) for name, estimate in estimates if estimate]
+    robustness = evidence.robustness.get(record.split)
+    for row in robustness.records[evidence.tuned] if robustness else ():
+        if row.top_1_flip_rate:
+            label = f"first answer changed, {row.perturbation} at {row.strength:g}"
+            results.append(_result(label, record.split, row.n, row.top_1_flip_rate))
     return _metrics(
         evidence,
         "Probabilities that can be believed, and answers that hang on nothing but the findings.",

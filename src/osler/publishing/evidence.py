@@ -14,8 +14,20 @@ from typing import Any
 from osler.errors import InputError
 from osler.evaluation import LEVEL, VALIDATION, Confusions, count_confusions
 from osler.recipe import Recipe, find_tasks, read_yaml
-from osler.runs import Run, merged_name, read_predictions, tuned_name
-from osler.storage import read_json, read_record, sha256_file
+from osler.reproduction import RecordedRun, read_expected
+from osler.runs import (
+    DataReport,
+    Manifest,
+    Record,
+    Results,
+    Robustness,
+    Run,
+    System,
+    merged_name,
+    read_predictions,
+    tuned_name,
+)
+from osler.storage import read_model, sha256_file
 from osler.tasks import Prompt
 
 SIMULATED = "simulated"
@@ -49,23 +61,23 @@ class Evidence:
     recipe: Recipe
     task: Mapping[str, Any]
     template: str
-    manifest: Mapping[str, Any]
-    data_report: Mapping[str, Any]
-    results: Mapping[str, Any]
-    robustness: Mapping[str, Any]
+    manifest: Manifest
+    data_report: DataReport
+    results: Results
+    robustness: Mapping[str, Robustness]
     confused: Confusions | None
-    runs: Sequence[Mapping[str, Any]] = ()
+    runs: Sequence[RecordedRun] = ()
 
     @property
     def spread(self) -> str | None:
         """How the accuracy on the headline split varies from run to run; None where there are no others."""
-        values = [run["values"][self.headline["split"]]["accuracy"] for run in self.runs]
+        values = [run.values[self.headline.split]["accuracy"] for run in self.runs]
         if len(values) < 2:
             return None
-        seeds = len({run["seed"] for run in self.runs})
+        seeds = len({run.seed for run in self.runs})
         return (
             f"Over {len(values)} recorded runs of this recipe ({seeds} seed{'s' if seeds > 1 else ''}) its accuracy on"
-            f" {self.headline['split']} is {mean(values):.3f} on average, from {min(values):.3f} to {max(values):.3f}."
+            f" {self.headline.split} is {mean(values):.3f} on average, from {min(values):.3f} to {max(values):.3f}."
         )
 
     @property
@@ -77,22 +89,22 @@ class Evidence:
     def merged(self) -> str | None:
         """The name of the merged model's, where it was evaluated."""
         name = merged_name(self.recipe)
-        return name if name in self.headline["systems"] else None
+        return name if name in self.headline.systems else None
 
     @property
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> tuple[Record, ...]:
         """The records of ``results.json``."""
-        return list(self.results["records"])
+        return self.results.records
 
     @property
-    def headline(self) -> dict[str, Any]:
+    def headline(self) -> Record:
         """The record the card opens with."""
         return headline_of(self.results)
 
     @property
-    def system(self) -> dict[str, Any]:
+    def system(self) -> System:
         """What the tuned model scored on the headline split."""
-        return dict(self.headline["systems"][self.tuned])
+        return self.headline.systems[self.tuned]
 
     @property
     def base_id(self) -> str | None:
@@ -104,9 +116,9 @@ class Evidence:
     @property
     def datasets(self) -> list[str]:
         """The datasets on the Hub that were trained on."""
-        mixture = self.data_report.get("mixture") or {"tasks": {}}
-        learnt = [self.task["source"], *(of["provenance"] for of in mixture["tasks"].values())]
-        return list(dict.fromkeys(of["dataset"] for of in learnt if of.get("dataset")))
+        mixture = self.data_report.mixture
+        learnt = [self.task["source"], *(task.provenance for task in (mixture.tasks if mixture else {}).values())]
+        return list(dict.fromkeys(str(source["dataset"]) for source in learnt if source.get("dataset")))
 
     def revision(self, split: str) -> str:
         """What pins the cases of a split: the commit of a dataset on the Hub, or the hashes of files."""
@@ -120,45 +132,43 @@ class Evidence:
         splits = self.task["splits"]
         return str(splits[split]) if isinstance(splits, dict) and split in splits else "no description"
 
-    def simulated(self, record: Mapping[str, Any]) -> bool:
+    def simulated(self, record: Record) -> bool:
         """Whether the cases of a record's split were simulated, of a task that simulates."""
-        return self.task["source"]["kind"] == SIMULATED and SIMULATED in self.description(record["split"])
+        return self.task["source"]["kind"] == SIMULATED and SIMULATED in self.description(record.split)
 
     def named(self, label: str) -> str:
         """A label with its name, where that is another."""
-        name = self.data_report["labels"].get(label, label) or "(no answer)"
+        name = self.data_report.labels.get(label, label) or "(no answer)"
         return name if name == label or not label else f"{name} ({label})"
 
     @property
-    def published(self) -> list[dict[str, Any]]:
+    def published(self) -> Sequence[Record]:
         """The records of splits that nothing was chosen on, or all where there is no such."""
-        return [record for record in self.records if record["split"] != VALIDATION] or self.records
+        return [record for record in self.records if record.split != VALIDATION] or self.records
 
-    def compared(self, record: Mapping[str, Any]) -> dict[str, list[str]]:
+    def compared(self, record: Record) -> dict[str, list[str]]:
         """The baselines of a split: those it ``beats``, is ``behind``, and where the difference is ``open``.
 
         A difference counts from an adjusted p value below :data:`osler.evaluation.report.LEVEL`.
         """
         found: dict[str, list[str]] = {"behind": [], "open": [], "beats": []}
-        for row in record["comparisons"]:
-            shown = row["p_adjusted"] < LEVEL
-            found["open" if not shown else "beats" if row["difference"] > 0 else "behind"].append(row["b"])
+        for row in record.comparisons:
+            shown = row.p_adjusted < LEVEL
+            found["open" if not shown else "beats" if row.difference > 0 else "behind"].append(row.b)
         return found
 
     @property
     def best_other(self) -> str | None:
         """The most accurate baseline on the headline split."""
-        systems = self.headline["systems"]
-        names = [row["b"] for row in self.headline["comparisons"]]
-        return max(names, key=lambda name: float(systems[name]["metrics"]["accuracy"]["value"]), default=None)
+        systems = self.headline.systems
+        names = [row.b for row in self.headline.comparisons]
+        return max(names, key=lambda name: float(systems[name].metrics["accuracy"].value), default=None)
 
     def energy(self, about: Mapping[str, Any]) -> tuple[float | None, str]:
-        """The energy of training in kWh, and how it is known: measured, or the time × the power its author states."""
-        minutes = f"{self.manifest['train_seconds'] / 60:.1f} minutes"
-        if (measured := self.manifest.get("energy_kwh")) is not None:
-            return measured, f"{measured:.3g} kWh, **measured** over {minutes} of training"
+        """The energy of training in kWh, and how it is known: the time × the power its author states."""
+        minutes = f"{self.manifest.train_seconds / 60:.1f} minutes"
         if (watts := about.get("power_watts")) is not None:
-            computed = watts * self.manifest["train_seconds"] / 3.6e6
+            computed = watts * self.manifest.train_seconds / 3.6e6
             return computed, (
                 f"{computed:.3g} kWh: {minutes} of training × {watts:g} W, the power its author states;"
                 " **computed, not measured**"
@@ -174,28 +184,16 @@ def read(run: Run) -> Evidence:
     """
     recipe = run.recipe()
     tuned = tuned_name(recipe)
-    manifest = read_record(
-        run.manifest,
-        "environment.packages",
-        "prompt_sha256",
-        "train_seconds",
-        "peak_memory_bytes.host",
-        "steps",
-        "seed",
-    )
-    data_report = read_record(run.data_report, "rows_in", "rows_out", "dropped", "sources", "labels", "tokens.total")
-    results = read_record(run.results, "records")
-    for record in results["records"]:
-        if tuned not in record["systems"]:
-            raise InputError(
-                f"{run.results}: no results of {tuned} on {record['split']}: run scripts/evaluate.py again"
-            )
+    manifest, data_report, results = run.read_manifest(), run.read_data_report(), run.read_results()
+    for record in results.records:
+        if tuned not in record.systems:
+            raise InputError(f"{run.results}: no results of {tuned} on {record.split}: run scripts/evaluate.py again")
     folder = find_tasks(recipe.path) / recipe.task.name
     task = read_yaml(folder / "task.yaml")
     template = (folder / task["prompt"]).read_text(encoding="utf-8")
-    if Prompt(template, task.get("system")).sha256 != manifest["prompt_sha256"]:
+    if Prompt(template, task.get("system")).sha256 != manifest.prompt_sha256:
         raise InputError(f"{folder / task['prompt']}: not the prompt that was trained with; bring that one back")
-    measured = {record["split"]: run.robustness(recipe, record["split"]) for record in results["records"]}
+    measured = {record.split: run.robustness(recipe, record.split) for record in results.records}
     return Evidence(
         recipe=recipe,
         task=task,
@@ -203,30 +201,30 @@ def read(run: Run) -> Evidence:
         manifest=manifest,
         data_report=data_report,
         results=results,
-        robustness={split: read_json(path) for split, path in measured.items() if path.is_file()},
+        robustness={split: read_model(path, Robustness) for split, path in measured.items() if path.is_file()},
         confused=_confused(run, recipe, headline_of(results)),
         runs=_recorded(run, recipe),
     )
 
 
-def _recorded(run: Run, recipe: Recipe) -> list[Mapping[str, Any]]:
+def _recorded(run: Run, recipe: Recipe) -> Sequence[RecordedRun]:
     path = run.folder / "expected.json"
-    if not path.is_file() or (expected := read_record(path, "recipe_sha256"))["recipe_sha256"] != recipe.sha256:
-        return []
-    return list(expected.get("runs", []))
+    if not path.is_file() or (expected := read_expected(path)).recipe_sha256 != recipe.sha256:
+        return ()
+    return expected.runs
 
 
-def headline_of(results: Mapping[str, Any]) -> dict[str, Any]:
+def headline_of(results: Results) -> Record:
     """The record of the split ``test`` where there is one, else of the first that nothing was chosen on."""
-    records = {record["split"]: record for record in results["records"]}
+    records = {record.split: record for record in results.records}
     split = next((s for s in ("test", *records) if s in records and s != VALIDATION), VALIDATION)
-    return dict(records[split])
+    return records[split]
 
 
-def _confused(run: Run, recipe: Recipe, record: Mapping[str, Any]) -> Confusions | None:
-    path = run.answers(record["task"], record["split"], tuned_name(recipe))
+def _confused(run: Run, recipe: Recipe, record: Record) -> Confusions | None:
+    path = run.answers(record.task, record.split, tuned_name(recipe))
     if not path.is_file():
         return None
-    if sha256_file(path) != record["predictions_sha256"][tuned_name(recipe)]:
+    if sha256_file(path) != record.predictions_sha256[tuned_name(recipe)]:
         raise InputError(f"{path}: not the predictions that {run.results.name} scores; run scripts/evaluate.py again")
     return count_confusions(read_predictions(path))

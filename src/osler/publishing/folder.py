@@ -17,8 +17,9 @@ from typing import Any
 from osler.errors import InputError
 from osler.evaluation import report
 from osler.recipe import Recipe, find_tasks, read_yaml
-from osler.runs import Run
-from osler.storage import check_folder, read_json, read_record, sha256_file, write_atomically, write_json
+from osler.reproduction import ReproductionFile, read_expected
+from osler.runs import Results, Run
+from osler.storage import check_folder, read_json, read_model, sha256_file, write_atomically, write_json
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -44,7 +45,7 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
     """
     if run.adapter == run.folder:
         raise InputError(f"{run.folder}: is a published version, not a run directory; publish the run it was made from")
-    recipe, results = run.recipe(), read_record(run.results, "records")
+    recipe, results = run.recipe(), run.read_results()
     if recipe.lora is None:
         raise InputError(f"{recipe.path}: without lora: there is no adapter, and whole models are not published yet")
     check_folder(folder)
@@ -109,11 +110,11 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
         if path.is_file():
             _copy(path, part / path.name)
     for path in reproductions:
-        if read_record(path, "recipe.sha256")["recipe"]["sha256"] != recipe.sha256:
+        if read_model(path, ReproductionFile).recipe.sha256 != recipe.sha256:
             raise InputError(f"{path}: of another recipe than {recipe.path}; take it out of the run")
     write_json(part / run.data_report.name, _without_folders(read_json(run.data_report)))
     for path in sorted((find_tasks(recipe.path).parent / "recipes").rglob("*.expected.json")):
-        if read_json(path).get("recipe_sha256") == recipe.sha256:
+        if read_expected(path).recipe_sha256 == recipe.sha256:
             _copy(path, part / "expected.json")
 
 
@@ -136,7 +137,7 @@ def _tasks(recipe: Recipe, tasks: Path, part: Path) -> None:
                 _copy(path, part / "tasks" / name / file)
 
 
-def _predictions(run: Run, results: Mapping[str, Any], part: Path) -> Sequence[Path]:
+def _predictions(run: Run, results: Results, part: Path) -> Sequence[Path]:
     copies = []
     for path, sha256 in run.scored_answers(results).items():
         if not path.is_file() or sha256_file(path) != sha256:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from osler.evaluation import MIN_SUBGROUP, perturbed_as
 from osler.publishing.evidence import Evidence
-from osler.rendering import cell, difference, p_value
+from osler.rendering import cell, difference, p_value, signed
+from osler.runs import Record
 
 PAIRS = 5  # of confused labels that are told
 
@@ -26,36 +26,37 @@ def reliability(evidence: Evidence) -> list[str]:
 
 def biases(evidence: Evidence) -> list[str]:
     """The worst subgroup of every attribute on the headline split, and what nobody can say for want of cases."""
-    found = []
-    for attribute, of in evidence.system["subgroups"].items():
-        name = attribute.replace("_", " ")
-        unknown = evidence.headline["n"] - sum(group["n"] for group in of["values"].values())
-        small = [f"{value} (n = {group['n']})" for value, group in of["values"].items() if not group["accuracy"]]
-        if of["worst"] is not None:
-            worst, best = (of["values"][of[end]] for end in ("worst", "best"))
-            gap = {**of["gap"], "difference": of["gap"]["value"]}
-            found.append(
-                f"{name}: worst for {of['worst']} (n = {worst['n']}), accuracy {cell(worst['accuracy'])}; best for"
-                f" {of['best']} (n = {best['n']}), {cell(best['accuracy'])}; gap {difference(gap)}"
-                + ("" if gap["low"] is None or gap["low"] > 0 else ", which may be chance")
+    sentences = []
+    for attribute, subgroups in evidence.system.subgroups.items():
+        name, groups = attribute.replace("_", " "), subgroups.values
+        unknown = evidence.headline.n - sum(group.n for group in groups.values())
+        small = [f"{value} (n = {group.n})" for value, group in groups.items() if not group.accuracy]
+        if subgroups.worst and subgroups.best and subgroups.gap:
+            worst, best, gap = groups[subgroups.worst], groups[subgroups.best], subgroups.gap
+            sentences.append(
+                f"{name}: worst for {subgroups.worst} (n = {worst.n}), accuracy {cell(worst.accuracy)}; best for"
+                f" {subgroups.best} (n = {best.n}), {cell(best.accuracy)}; gap {signed(gap.value, gap.low, gap.high)}"
+                + ("" if gap.low is None or gap.low > 0 else ", which may be chance")
             )
-        elif shown := [value for value, group in of["values"].items() if group["accuracy"]]:
-            found.append(f"{name}: one subgroup alone is large enough to be given, {shown[0]}: nothing can be compared")
+        elif shown := [value for value, group in groups.items() if group.accuracy]:
+            sentences.append(
+                f"{name}: one subgroup alone is large enough to be given, {shown[0]}: nothing can be compared"
+            )
         if small:
-            found.append(f"{name}: nothing can be said of {', '.join(small)}: fewer than {MIN_SUBGROUP} cases")
+            sentences.append(f"{name}: nothing can be said of {', '.join(small)}: fewer than {MIN_SUBGROUP} cases")
         if unknown:
-            found.append(f"{name}: {unknown} of {evidence.headline['n']} cases do not say it")
-    return found
+            sentences.append(f"{name}: {unknown} of {evidence.headline.n} cases do not say it")
+    return sentences
 
 
 def _baselines(evidence: Evidence) -> Iterator[str]:
     for record in evidence.published:
-        rows = {row["b"]: row for row in record["comparisons"]}
+        rows = {row.b: row for row in record.comparisons}
         compared = evidence.compared(record)
         for kind, said in (("behind", "is worse than"), ("open", "is not shown to be better than")):
-            found = [f"{b} ({difference(rows[b])}, Holm {p_value(rows[b]['p_adjusted'])})" for b in compared[kind]]
+            found = [f"{b} ({difference(rows[b])}, Holm {p_value(rows[b].p_adjusted)})" for b in compared[kind]]
             if found:
-                yield f"On {record['split']} it {said} {', '.join(found)}."
+                yield f"On {record.split} it {said} {', '.join(found)}."
 
 
 def _simulated(evidence: Evidence) -> Iterator[str]:
@@ -65,66 +66,65 @@ def _simulated(evidence: Evidence) -> Iterator[str]:
     if not real:
         yield "It was tested on simulated patients only: nothing here says how it does on real ones."
     elif simulated:
-        easy, hard = simulated[0], next((r for r in real if r["split"] == evidence.headline["split"]), real[0])
-        value = {r["split"]: r["systems"][evidence.tuned]["metrics"]["accuracy"]["value"] for r in (easy, hard)}
-        flattered = value[easy["split"]] > value[hard["split"]]
+        easy, hard = simulated[0], next((r for r in real if r.split == evidence.headline.split), real[0])
+        value = {r.split: r.systems[evidence.tuned].metrics["accuracy"].value for r in (easy, hard)}
+        flattered = value[easy.split] > value[hard.split]
         yield (
-            f"On simulated patients ({easy['split']}) its accuracy is {_accuracy(evidence, easy)}, on real ones"
-            f" ({hard['split']}) {_accuracy(evidence, hard)}"
+            f"On simulated patients ({easy.split}) its accuracy is {_accuracy(evidence, easy)}, on real ones"
+            f" ({hard.split}) {_accuracy(evidence, hard)}"
             + (": what it learnt of the simulator does not carry over whole." if flattered else ".")
         )
 
 
-def _accuracy(evidence: Evidence, record: dict[str, Any]) -> str:
-    return cell(record["systems"][evidence.tuned]["metrics"]["accuracy"])
+def _accuracy(evidence: Evidence, record: Record) -> str:
+    return cell(record.systems[evidence.tuned].metrics["accuracy"])
 
 
 def _overlap(evidence: Evidence) -> Iterator[str]:
     for record in evidence.records:
-        found = record["contamination"]
-        if found is None:
-            yield f"Nobody measured how much of {record['split']} stands in the training data."
+        overlap = record.contamination
+        if overlap is None:
+            yield f"Nobody measured how much of {record.split} stands in the training data."
             continue
         words = {"normalised": "word for word", "near": "nearly", "ngrams": "in most of their phrases"}
-        cases = [f"{found[name]['cases']} {how}" for name, how in words.items() if found[name]["cases"]]
+        cases = [f"{cases} {words[measure]}" for measure, cases in overlap.similar.items() if cases]
         if cases:
-            allowed = found.get("allowed")  # results from before there was the key have none
-            reason = f" (allowed by the recipe: {allowed})" if allowed else ""
-            of = f"Of the {record['n']} cases of {record['split']}"
-            yield f"{of}, the training data holds {', '.join(cases)}{reason}."
+            reason = f" (allowed by the recipe: {overlap.allowed})" if overlap.allowed else ""
+            held_out = f"Of the {record.n} cases of {record.split}"
+            yield f"{held_out}, the training data holds {', '.join(cases)}{reason}."
 
 
 def _calibration(evidence: Evidence) -> Iterator[str]:
-    found = evidence.system["calibration"]
-    if not found:
+    calibration = evidence.system.calibration
+    before, after = calibration.before, calibration.after
+    if before is None or before.ece is None:
         yield "It gives no probabilities: nothing says when to doubt it."
         return
-    bins = found["before"]["reliability"]
-    sure = sum(row["n"] * row["confidence"] for row in bins) / sum(row["n"] for row in bins)
-    right = evidence.system["metrics"]["accuracy"]["value"]
+    bins = before.reliability
+    sure = sum(row.n * row.confidence for row in bins) / sum(row.n for row in bins)
+    right = evidence.system.metrics["accuracy"].value
     kind = "overconfident" if sure > right else "underconfident"
-    low = found["before"]["ece"].get("low")
-    chance = ", which may be chance" if low is not None and low == 0 else ""
-    after = f"; {cell(found['after']['ece'])} after temperature {found['temperature']:.2f}" if "after" in found else ""
+    chance = ", which may be chance" if before.ece.low == 0 else ""
+    tempered = f"; {cell(after.ece)} after temperature {calibration.temperature:.2f}" if after else ""
     yield (
         f"Its probabilities are {kind}: {sure:.2f} sure on average, right in {right:.2f} of the cases (expected"
-        f" calibration error {cell(found['before']['ece'])}{after}){chance}."
+        f" calibration error {cell(before.ece)}{tempered}){chance}."
     )
 
 
 def _abstention(evidence: Evidence) -> Iterator[str]:
-    found = evidence.system["calibration"].get("abstention")
-    if found is None:
+    abstention = evidence.system.calibration.abstention
+    if abstention is None:
         return
-    target = f"{found['target_accuracy']:.0%}"
-    if found["threshold"] is None:
+    target = f"{abstention.target_accuracy:.0%}"
+    if abstention.threshold is None:
         yield f"It cannot be made safe by abstaining: no confidence threshold reached {target} on validation."
-    elif found["accuracy"] is not None:
-        reached = found["accuracy"]["value"] >= found["target_accuracy"]
+    elif abstention.accuracy is not None and abstention.coverage is not None:
+        reached = abstention.accuracy.value >= abstention.target_accuracy
         yield (
-            f"Abstaining below a confidence of {found['threshold']:.2f}, chosen for {target} on validation, answers"
-            f" {found['coverage']['value']:.0%} of {evidence.headline['split']} with accuracy"
-            f" {cell(found['accuracy'])}: the target is {'' if reached else 'not '}kept."
+            f"Abstaining below a confidence of {abstention.threshold:.2f}, chosen for {target} on validation, answers"
+            f" {abstention.coverage.value:.0%} of {evidence.headline.split} with accuracy"
+            f" {cell(abstention.accuracy)}: the target is {'' if reached else 'not '}kept."
         )
 
 
@@ -141,48 +141,52 @@ def _confusions(evidence: Evidence) -> Iterator[str]:
 
 
 def _perturbed(evidence: Evidence) -> Iterator[str]:
-    measured = evidence.robustness.get(evidence.headline["split"])
-    rows = measured["records"][evidence.tuned] if measured else []
-    # Negated findings are another case: a new answer is no fault there.
-    rows = [row for row in rows if row["n"] and row["perturbation"] != "negated"]
-    if rows:
-        worst = max(rows, key=lambda row: row["top_1_flip_rate"]["value"])
+    measured = evidence.robustness.get(evidence.headline.split)
+    flips = [
+        (record.top_1_flip_rate, record.change, record)
+        for record in (measured.records[evidence.tuned] if measured else ())
+        # Negated findings are another case: a new answer is no fault there.
+        if record.perturbation != "negated"
+    ]
+    changed = [(rate, change, record) for rate, change, record in flips if rate and change]
+    if changed:
+        rate, change, worst = max(changed, key=lambda item: item[0].value)
         yield (
             f"Changing the text changes its answers, most of all {perturbed_as(worst)}: the first answer is another one"
-            f" in {cell(worst['top_1_flip_rate'])} of the cases; accuracy changes by {difference(worst['change'])}."
+            f" in {cell(rate)} of the cases; accuracy changes by {difference(change)}."
         )
 
 
 def _closed(evidence: Evidence) -> Iterator[str]:
-    if labels := evidence.data_report["labels"]:
+    if labels := evidence.data_report.labels:
         yield f"It always names one of its {len(labels)} labels: a patient who has none of them gets one all the same."
 
 
 def _size(evidence: Evidence) -> Iterator[str]:
     record = evidence.headline
-    rows = {row["b"]: row for row in record["comparisons"]}
-    seen = rows[evidence.best_other]["minimum_detectable_difference"] if evidence.best_other else None
+    rows = {row.b: row for row in record.comparisons}
+    seen = rows[evidence.best_other].minimum_detectable_difference if evidence.best_other else None
     if seen:
         yield (
-            f"The {record['n']} cases of {record['split']} show a difference to {evidence.best_other} from {seen:.2f}"
+            f"The {record.n} cases of {record.split} show a difference to {evidence.best_other} from {seen:.2f}"
             " on; a smaller one they would miss."
         )
     for few in evidence.published:
-        if any(row["interval_method"] == "too_few_groups" for row in few["comparisons"]):
-            yield f"{few['split']} has {few['n']} cases of {few['groups']} groups: too few for any conclusion."
-    seed = f"It was trained with one seed ({evidence.manifest['seed']}): with another it scores otherwise."
+        if any(row.interval_method == "too_few_groups" for row in few.comparisons):
+            yield f"{few.split} has {few.n} cases of {few.groups} groups: too few for any conclusion."
+    seed = f"It was trained with one seed ({evidence.manifest.seed}): with another it scores otherwise."
     yield f"{seed} {evidence.spread or 'By how much, nobody has measured.'}"
 
 
 def _merged(evidence: Evidence) -> Iterator[str]:
-    parity = evidence.headline.get("parity")  # results from before there was the key have none
+    parity = evidence.headline.parity
     if parity is None:
         yield "The merged model was not evaluated: nothing is known of how it differs from the adapter."
         return
-    same = f"{parity['same_first_label']} of {parity['n']} cases"
-    moved = parity["max_probability_difference"]  # None for answers without probabilities
+    moved = parity.max_probability_difference  # None for answers without probabilities
     yield (
-        f"The merged model gives the adapter's first label in {same}, its whole ranking in {parity['same_ranking']};"
+        f"The merged model gives the adapter's first label in {parity.same_first_label} of {parity.n} cases, its whole"
+        f" ranking in {parity.same_ranking};"
         f" {'it has no probabilities' if moved is None else f'probabilities differ by {moved:.2g} at most'}:"
-        f" {'within' if parity['holds'] else 'NOT within'} the bound of {parity['bound']:g}."
+        f" {'within' if parity.holds else 'NOT within'} the bound of {parity.bound:g}."
     )

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from osler.data import contamination as overlap
 from osler.errors import InputError
 from osler.publishing import folder
 from osler.recipe import COMMIT, Recipe, find_tasks, read_yaml
 from osler.recipe import licences as licence
-from osler.runs import Run, tuned_name
-from osler.storage import fingerprint, read_record, sha256_file, wheels
+from osler.runs import (
+    Run,
+    changed_predictions,
+    changed_recipe,
+    changed_scored_weights,
+    changed_weights,
+    tuned_name,
+)
+from osler.storage import wheels
 from osler.tasks import Prompt
+
+C = TypeVar("C")
 
 
 def manifest(run: Run, recipe: Recipe) -> list[str]:
@@ -22,31 +32,18 @@ def manifest(run: Run, recipe: Recipe) -> list[str]:
     if not run.finished:
         return [f"{run.manifest}: is missing: training is not finished; run scripts/train.py again"]
     try:
-        content = read_record(run.manifest, "recipe.sha256", "prompt_sha256", "environment.git_commit", "base")
-        now = fingerprint(run.adapter)
+        changed = list(changed_weights(run, run.read_manifest()))
     except InputError as error:
         return [str(error)]
-    was = content.get("adapter_sha256")
-    if was is None:
-        return [
-            f"{run.manifest}: adapter_sha256 is missing (an earlier Osler wrote it): nobody can tell whether training"
-            f" made the weights in {run.adapter}; train again"
-        ]
-    if was != now:
-        return [
-            f"{run.adapter}: not the weights that training wrote (sha256 {now[:12]}, in manifest.json {was[:12]}):"
-            " bring those back, or train again"
-        ]
-    return []
+    return [f"{run.folder}/{mismatch}: bring those back, or train again" for mismatch in changed]
 
 
 def git(run: Run, recipe: Recipe) -> list[str]:
     """It was trained from a commit, and from nothing but that commit."""
-    trained = _read(run.manifest, "environment.git_commit")
+    trained = _read(run.read_manifest)
     if trained is None:
         return [f"{run.manifest}: does not say which commit was trained from; see check manifest"]
-    environment = trained["environment"]
-    commit, dirty = environment["git_commit"], environment.get("git_dirty")
+    commit, dirty = trained.environment.git_commit, trained.environment.git_dirty
     if commit is None:
         return [f"{run.manifest}: environment.git_commit is null: trained outside a clone of Osler; train in one"]
     if not _commit(commit):
@@ -62,46 +59,27 @@ def git(run: Run, recipe: Recipe) -> list[str]:
 def evaluation(run: Run, recipe: Recipe) -> list[str]:
     """``results.json`` is of these weights, and of the prediction files there are."""
     try:
-        results = read_record(run.results, "records")
+        results, weights = run.read_results(), run.weights(recipe)
     except InputError as error:
         return [f"{error}; {_evaluate(run)}"]
-    if not results["records"]:
+    if not results.records:
         return [f"{run.results}: no split in it; {_evaluate(run)}"]
-    try:
-        weights = run.weights(recipe)
-    except InputError as error:
-        return [str(error)]
-    found, evaluated = [], results.get("weights_sha256") or {}
-    for system, now in weights.items():
-        was = evaluated.get(system)
-        if was is None:
-            found.append(
-                f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored; {_evaluate(run)}"
-            )
-        elif was != now:
-            found.append(
-                f"{run.results}: of other weights of {system} (sha256 {was[:12]}) than there are now ({now[:12]});"
-                f" {_evaluate(run)}"
-            )
-    for record in results["records"]:
-        if tuned_name(recipe) not in record["systems"]:
-            found.append(f"{run.results}: {record['split']} was not answered by {tuned_name(recipe)}; {_evaluate(run)}")
-        asked = {"task_version": recipe.task.version, "prompt_sha256": (_read(run.manifest) or {}).get("prompt_sha256")}
+    problems = [
+        f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored"
+        for system in weights
+        if system not in (results.weights_sha256 or {})
+    ]
+    trained = _read(run.read_manifest)
+    asked = {"task_version": recipe.task.version, "prompt_sha256": trained and trained.prompt_sha256}
+    for record in results.records:
+        if tuned_name(recipe) not in record.systems:
+            problems.append(f"{run.results}: {record.split} was not answered by {tuned_name(recipe)}")
         for key, value in asked.items():
-            if record.get(key) != value:
-                found.append(
-                    f"{run.results}: {key} of {record['split']} is {record.get(key)}, and was {value} in training;"
-                    f" {_evaluate(run)}"
-                )
-    for path, sha256 in run.scored_answers(results).items():
-        if not path.is_file():
-            found.append(f"{path}: is missing, and results.json was made from it; {_evaluate(run)}")
-        elif (now := sha256_file(path)) != sha256:
-            found.append(
-                f"{path}: not what results.json was made from (sha256 {now[:12]}, there {sha256[:12]});"
-                f" {_evaluate(run)}"
-            )
-    return found or _computed_again(run, recipe)
+            if (scored := getattr(record, key)) != value:
+                problems.append(f"{run.results}: {key} of {record.split} is {scored}, and was {value} in training")
+    changed = [*changed_scored_weights(run, recipe, results), *changed_predictions(run, results)]
+    problems += [f"{run.folder}/{mismatch}" for mismatch in changed]
+    return [f"{problem}; {_evaluate(run)}" for problem in problems] or _computed_again(run, recipe)
 
 
 def _computed_again(run: Run, recipe: Recipe) -> list[str]:
@@ -120,8 +98,8 @@ def _computed_again(run: Run, recipe: Recipe) -> list[str]:
 
 def splits(run: Run, recipe: Recipe) -> list[str]:
     """Every split that the recipe evaluates has its numbers."""
-    results = _read(run.results, "records")
-    there = {record["split"] for record in results["records"]} if results else set()
+    results = _read(run.read_results)
+    there = {record.split for record in results.records} if results else set()
     return [
         f"{run.results}: {split}, which the recipe evaluates, is not in it: get its data (see tasks/{recipe.task.name}/"
         f"README.md) and {_evaluate(run)}"
@@ -132,29 +110,21 @@ def splits(run: Run, recipe: Recipe) -> list[str]:
 
 def same_recipe(run: Run, recipe: Recipe) -> list[str]:
     """Recipe and prompt are those that were trained with."""
-    trained = _read(run.manifest, "recipe.sha256", "prompt_sha256")
+    trained = _read(run.read_manifest)
     if trained is None:
         return [f"{run.manifest}: does not say which recipe was trained; see check manifest"]
-    found = []
-    was, now = trained["recipe"].get("run_sha256"), recipe.run_sha256
-    if was is None and trained["recipe"]["sha256"] != recipe.sha256:
-        found.append(
-            f"{run.manifest}: recipe.run_sha256 is missing (an earlier Osler wrote it), and {recipe.path} has changed"
-            " since, if perhaps only in what it evaluates; train again"
-        )
-    elif was not in (None, now):
-        found.append(
-            f"{recipe.path}: not what was trained with (sha256 {now[:12]}, in manifest.json {was[:12]}): bring that one"
-            " back, or train this one"
-        )
+    found = [
+        f"{run.folder}/{mismatch}: bring that one back, or train this one"
+        for mismatch in changed_recipe(run, recipe, trained)
+    ]
     task = find_tasks(recipe.path) / recipe.task.name
     content = read_yaml(task / "task.yaml")
     template = (task / content["prompt"]).read_text(encoding="utf-8")
     asked = Prompt(template, content.get("system")).sha256
-    if asked != trained["prompt_sha256"]:
+    if asked != trained.prompt_sha256:
         found.append(
             f"{task / content['prompt']}: not the prompt that was trained with (sha256 {asked[:12]}, in manifest.json"
-            f" {trained['prompt_sha256'][:12]}): bring that one back, or train again"
+            f" {trained.prompt_sha256[:12]}): bring that one back, or train again"
         )
     return found
 
@@ -174,7 +144,8 @@ def pins(run: Run, recipe: Recipe) -> list[str]:
         source = read_yaml(path)["source"]
         if "dataset" in source and not _commit(source.get("revision")):
             found.append(f"{path}: source.revision: {source.get('revision')} pins nothing; expected {COMMIT[1]}")
-        learnt = (_read(run.data_report) or {}).get("provenance", {}).get("revision")
+        report = _read(run.read_data_report)
+        learnt = report.provenance.get("revision") if report else None
         if name == recipe.task.name and learnt not in (None, source.get("revision")):
             found.append(f"{path}: source.revision: {source.get('revision')} is not what was trained on, {learnt}")
         for key in ("ontology", "annotations"):
@@ -199,22 +170,22 @@ def parity(run: Run, recipe: Recipe) -> list[str]:
     """The merged model answers as the adapter does."""
     if recipe.lora is None:
         return []
-    results = _read(run.results, "records")
+    results = _read(run.read_results)
     if results is None or not run.merged.is_dir():
         return [f"{run.merged}: no merged model: {_evaluate(run)}"]
-    found = []
-    for record in results["records"]:
-        measured, where = record.get("parity"), f"{run.results}: {record['split']}"
+    problems = []
+    for record in results.records:
+        where, measured = f"{run.results}: {record.split}", record.parity
         if measured is None:
-            found.append(f"{where}: the merged model was not compared with the adapter; {_evaluate(run)}")
-        elif not measured["holds"]:
-            moved = measured["max_probability_difference"]
-            found.append(
-                f"{where}: the merged model is another: {measured['same_ranking']} of {measured['n']} rankings are the"
+            problems.append(f"{where}: the merged model was not compared with the adapter; {_evaluate(run)}")
+        elif not measured.holds:
+            moved = measured.max_probability_difference
+            problems.append(
+                f"{where}: the merged model is another: {measured.same_ranking} of {measured.n} rankings are the"
                 f" same{'' if moved is None else f', probabilities differ by up to {moved:.2g}'}; allowed are"
-                f" {measured['bound']:g}; move {run.merged} away, and {_evaluate(run)}"
+                f" {measured.bound:g}; move {run.merged} away, and {_evaluate(run)}"
             )
-    return found
+    return problems
 
 
 def contamination(run: Run, recipe: Recipe) -> list[str]:
@@ -222,24 +193,24 @@ def contamination(run: Run, recipe: Recipe) -> list[str]:
 
     What training refuses is refused here: the same case beyond doubt. Near-duplicates and n-grams stand in the card.
     """
-    results = _read(run.results, "records")
+    results = _read(run.read_results)
     if results is None:
         return [f"{run.results}: does not say how the held-out cases overlap with training; {_evaluate(run)}"]
-    found = []
-    for record in results["records"]:
-        where, measured = f"{run.results}: {record['split']}", record.get("contamination")
+    problems = []
+    for record in results.records:
+        where, measured = f"{run.results}: {record.split}", record.contamination
         if measured is None:
-            found.append(f"{where}: overlap with the training data was not measured; {_evaluate(run)}")
+            problems.append(f"{where}: overlap with the training data was not measured; {_evaluate(run)}")
             continue
         for name in overlap.REFUSED:
-            cases = measured[name]["cases"] if measured[name] else 0
-            if cases and not measured.get("allowed"):
-                found.append(
-                    f"{where}: {cases:,} of {record['n']:,} cases are in the training data ({name}, such as"
-                    f" {measured[name]['worst'][0][0]}): take them out and train again, or give the recipe an"
-                    f" allow_overlap: {{{record['split']}: REASON}}, and {_evaluate(run)}"
+            shared = getattr(measured, name)
+            if shared and shared.cases and not measured.allowed:
+                problems.append(
+                    f"{where}: {shared.cases:,} of {record.n:,} cases are in the training data ({name}, such as"
+                    f" {shared.worst[0][0]}): take them out and train again, or give the recipe an"
+                    f" allow_overlap: {{{record.split}: REASON}}, and {_evaluate(run)}"
                 )
-    return found
+    return problems
 
 
 def licences(run: Run, recipe: Recipe) -> list[str]:
@@ -273,9 +244,9 @@ def _terms() -> str:
     return "read its terms, then choose another publish.license or say --allow licence=REASON"
 
 
-def _read(path: Path, *keys: str) -> dict[str, Any] | None:
+def _read(read: Callable[[], C]) -> C | None:
     """None where the check ``manifest`` or ``evaluation`` says what is wrong with the file."""
     try:
-        return read_record(path, *keys)
+        return read()
     except InputError:
         return None

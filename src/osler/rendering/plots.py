@@ -11,14 +11,14 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from osler.rendering.tables import cell, shorten
+from osler.rendering.tables import Value, cell, shorten
 from osler.statistics import Floats
 
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -47,11 +47,7 @@ STYLE: Any = {
 }
 ON_GRID: dict[str, Any] = {"va": "center", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
 
-Metric = dict[str, Any]
-"""``{value, low, high, …}``, as ``results.json`` has it; ``low`` and ``high`` are None where there is no interval."""
-
-
-Rows = Sequence[tuple[str, Metric | None]]
+Rows = Sequence[tuple[str, Value | None]]
 """Name and share, from the top; a row without a share is a heading."""
 
 DPI = 200  # of a PNG: twice what a card is shown at
@@ -90,22 +86,32 @@ def _forest(rows: Rows, reference: float | None) -> Figure:
         axes.text(0, row - 0.22, shorten(label, 46), transform=across, **ON_GRID)
         axes.text(1, row - 0.22, cell(metric), ha="right", size=8, color=GREY, transform=across, **ON_GRID)
         _interval(axes, metric, row + 0.2, BLUE)
-        axes.plot(metric["value"], row + 0.2, "o", color=BLUE)
+        axes.plot(metric.value, row + 0.2, "o", color=BLUE)
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.4, -0.6), xlabel="accuracy", yticks=[])
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.spines["left"].set_visible(False)
     return figure
 
 
-Reliability = Mapping[str, Sequence[Mapping[str, Any]]]
+class Bin(Protocol):
+    """Cases of similar confidence, such as :class:`osler.runs.Reliability`."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def accuracy(self) -> Value: ...
+
+
+Reliability = Mapping[str, Sequence[Bin]]
 """Heading → a reliability table of ``results.json``; two at most."""
 
 
 def reliability(name: str, title: str, tables: Reliability) -> str:
     """Accuracy against confidence, bin by bin, one panel for each table."""
     said = "; ".join(
-        f"{heading}: "
-        + ", ".join(f"{row['confidence']:.2f} → {row['accuracy']['value']:.2f} (n = {row['n']})" for row in bins)
+        f"{heading}: " + ", ".join(f"{row.confidence:.2f} → {row.accuracy.value:.2f} (n = {row.n})" for row in bins)
         for heading, bins in tables.items()
     )
     with rc_context(STYLE):
@@ -124,8 +130,8 @@ def _reliability(tables: Reliability) -> Figure:
     for axes, (heading, bins), marker, colour in zip(panels, tables.items(), "os", (VERMILLION, BLUE), strict=False):
         axes.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=1)
         for row in bins:
-            _interval(axes, row["accuracy"], row["confidence"], colour, upright=True)
-            axes.plot(row["confidence"], row["accuracy"]["value"], marker, color=colour)
+            _interval(axes, row.accuracy, row.confidence, colour, upright=True)
+            axes.plot(row.confidence, row.accuracy.value, marker, color=colour)
         axes.set(title=heading, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", aspect="equal")
         _percent(axes.xaxis, axes.yaxis)
     panels[0].set_ylabel("accuracy")
@@ -170,7 +176,7 @@ def coverage(
         return _svg(figure, name, title, said)
 
 
-def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Metric]]]) -> str:
+def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Value]]]) -> str:
     """Bars of accuracy on the cases as they were and perturbed, beside bars of how many first answers changed.
 
     ``rows`` holds, from the top, a name, and three shares: accuracy before, accuracy after, flip rate.
@@ -184,7 +190,7 @@ def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Metric]
             (right, 2, 0.165, "first answer changed", {"color": ORANGE, "hatch": "...."}),
         )
         for axes, column, offset, label, look in kinds:
-            values = [shares[column]["value"] for _, shares in rows]
+            values = [shares[column].value for _, shares in rows]
             places = [place + offset for place in range(len(rows))]
             axes.barh(places, values, height=0.22, edgecolor="black", linewidth=0.6, label=label, **look)
             for place, (_, shares) in zip(places, rows, strict=True):
@@ -240,15 +246,17 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], x
         return _svg(figure, name, title, said)
 
 
-def _end(rows: Sequence[tuple[str, Sequence[Metric]]], *columns: int) -> float:
+def _end(rows: Sequence[tuple[str, Sequence[Value]]], *columns: int) -> float:
     """Where an axis ends that begins at 0: just above the highest interval, rounded up to tenths."""
-    return min(10, 1 + int(10 * max(shares[column]["high"] for _, shares in rows for column in columns))) / 10 + 0.02
+    return (
+        min(10, 1 + int(10 * max((shares[column].high or 0.0) for _, shares in rows for column in columns))) / 10 + 0.02
+    )
 
 
-def _interval(axes: Axes, metric: Metric, at: float, colour: str, upright: bool = False) -> None:
+def _interval(axes: Axes, metric: Value, at: float, colour: str, upright: bool = False) -> None:
     """The interval of a share, if it has one, as a line along x, or ``upright`` along y; ``at`` is its other place."""
-    if metric["low"] is not None:
-        (axes.vlines if upright else axes.hlines)(at, metric["low"], metric["high"], color=colour, linewidth=1.6)
+    if metric.low is not None and metric.high is not None:
+        (axes.vlines if upright else axes.hlines)(at, metric.low, metric.high, color=colour, linewidth=1.6)
 
 
 def _percent(*which: Any) -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
 
-from osler.reproduction import expected as recorded
+from pydantic import JsonValue
+
 from osler.reproduction.differences import Difference
+from osler.reproduction.expected import MIN_RUNS, Depth, Verdict
 from osler.reproduction.rescoring import Agreement
-from osler.reproduction.target import Depth, Target
-from osler.runs import describe_environment, tuned_name
-from osler.storage import write_json
+from osler.reproduction.target import Target
+from osler.runs import Environment, describe_environment, tuned_name
+from osler.storage import Contract, FileContract, validated, write_model
 
 EXACT = 1e-12  # what is computed from the same rows in the same way may differ by
-
-Verdict = Literal["reproduced", "missed", "undecided", "differs"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,12 @@ class Reproduction:
     differences: list[Difference]
     figures: list[Figure] = field(default_factory=list)
     answers: list[Agreement] = field(default_factory=list)
-    environment: Mapping[str, Any] = field(default_factory=describe_environment)
+    environment: Environment = field(default_factory=describe_environment)
 
     @property
     def decisive(self) -> Difference | None:
         """The first difference that decides a number."""
-        return next((found for found in self.differences if found.content), None)
+        return next((difference for difference in self.differences if difference.content), None)
 
     @property
     def verdict(self) -> Verdict:
@@ -62,23 +61,63 @@ class Reproduction:
         inside = [*(figure.inside for figure in self.figures), *map(same_answers, self.answers)]
         return _verdict(self.decisive is not None, inside)
 
-    def to_dict(self) -> dict[str, Any]:
-        """``reproduction.json``."""
-        recipe = self.target.recipe
-        return {
-            "schema": 1,
-            "depth": self.depth,
-            "target": self.target.name,
-            "revision": self.target.revision,
-            "commit": self.target.commit,
-            "recipe": {"name": recipe.name, "version": recipe.version, "sha256": recipe.sha256},
-            "date": date.today().isoformat(),
-            "environment": self.environment,
-            "differences": [asdict(found) for found in self.differences],
-            "answers": [{**asdict(of_split), "same": same_answers(of_split)} for of_split in self.answers],
-            "table": [{**asdict(figure), "inside": figure.inside} for figure in self.figures],
-            "verdict": self.verdict,
-        }
+
+class ReproducedRecipe(Contract):
+    """The recipe that was reproduced."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class DifferenceRecord(Contract):
+    """A :class:`~osler.reproduction.differences.Difference`."""
+
+    what: str
+    was: JsonValue
+    now: JsonValue
+    content: bool
+
+
+class AnswersRecord(Contract):
+    """An :class:`~osler.reproduction.rescoring.Agreement`, and whether all rankings are the ``same``."""
+
+    split: str
+    system: str
+    n: int
+    same_first_label: int
+    same_ranking: int
+    max_probability_difference: float | None
+    first: str | None
+    same: bool
+
+
+class FigureRecord(Contract):
+    """A :class:`Figure`, and whether it is ``inside``."""
+
+    split: str
+    system: str
+    metric: str
+    expected: float
+    tolerance: float | None
+    got: float | None
+    inside: bool | None
+
+
+class ReproductionFile(FileContract):
+    """``reproduction.json``."""
+
+    depth: Depth
+    target: str
+    revision: str | None
+    commit: str | None
+    recipe: ReproducedRecipe
+    date: str
+    environment: Environment
+    differences: tuple[DifferenceRecord, ...]
+    answers: tuple[AnswersRecord, ...]
+    table: tuple[FigureRecord, ...]
+    verdict: Verdict
 
 
 def same_answers(agreement: Agreement) -> bool:
@@ -86,16 +125,14 @@ def same_answers(agreement: Agreement) -> bool:
     return agreement.same_ranking == agreement.n and agreement.holds
 
 
-def of_record(made: Mapping[str, Any]) -> Verdict:
+def verdict_of(made: ReproductionFile) -> Verdict:
     """The verdict that the rows of a ``reproduction.json`` come to. One that contradicts itself is not inside."""
     inside: list[bool | None] = []
-    for row in made["table"]:
-        of_row = Figure(**{of.name: row.get(of.name) for of in fields(Figure)}).inside
-        inside.append(of_row if row.get("inside") is of_row else False)
-    inside += [
-        of["same_ranking"] == of["n"] and of.get("first") is None and of.get("same") is True for of in made["answers"]
-    ]
-    return _verdict(any(of["content"] for of in made["differences"]), inside)
+    for row in made.table:
+        figure = Figure(row.split, row.system, row.metric, row.expected, row.tolerance, row.got)
+        inside.append(figure.inside if row.inside is figure.inside else False)
+    inside += [answer.same_ranking == answer.n and answer.first is None and answer.same for answer in made.answers]
+    return _verdict(any(difference.content for difference in made.differences), inside)
 
 
 def _verdict(differs: bool, inside: Collection[bool | None]) -> Verdict:
@@ -106,8 +143,22 @@ def _verdict(differs: bool, inside: Collection[bool | None]) -> Verdict:
 
 def write(made: Reproduction, folder: Path) -> Path:
     """Write ``reproduction.json`` into ``folder``; returns its path."""
-    path = folder / "reproduction.json"
-    write_json(path, made.to_dict())
+    path, target = folder / "reproduction.json", made.target
+    content = {
+        "schema": 1,
+        "depth": made.depth,
+        "target": target.name,
+        "revision": target.revision,
+        "commit": target.commit,
+        "recipe": {"name": target.recipe.name, "version": target.recipe.version, "sha256": target.recipe.sha256},
+        "date": date.today().isoformat(),
+        "environment": made.environment.model_dump(mode="json"),
+        "differences": [vars(difference) for difference in made.differences],
+        "answers": [{**vars(agreement), "same": same_answers(agreement)} for agreement in made.answers],
+        "table": [{**vars(figure), "inside": figure.inside} for figure in made.figures],
+        "verdict": made.verdict,
+    }
+    write_model(path, validated(ReproductionFile, content, str(path)))
     return path
 
 
@@ -115,8 +166,8 @@ def render(made: Reproduction) -> str:
     """Plain text: what differs, the first thing first; the answers; the figures of the tuned model and all others that
     are not inside; the verdict."""
     recipe = made.target.recipe
-    lines = [f"differs: {found}{'' if found.content else ' (environment)'}" for found in made.differences]
-    lines += [_answers(of_split) for of_split in made.answers]
+    lines = [f"differs: {one}{'' if one.content else ' (environment)'}" for one in made.differences]
+    lines += map(_answers, made.answers)
     shown = [figure for figure in made.figures if figure.system == tuned_name(recipe) or not figure.inside]
     if shown:
         rows = [["split", "system", "metric", "expected", "tolerance", "got", "inside"]]
@@ -129,11 +180,11 @@ def render(made: Reproduction) -> str:
     return "\n".join([*lines, f"{recipe.name}@{recipe.version}, {made.depth}: {made.verdict}: {_reason(made)}"])
 
 
-def _answers(of: Agreement) -> str:
-    moved = of.max_probability_difference
+def _answers(agreement: Agreement) -> str:
+    moved = agreement.max_probability_difference
     by = "" if moved is None else f", probabilities differ by {moved:.1e} at most"
-    by += "" if of.first is None else f"; {of.first}"
-    return f"{of.split}, {of.system}: {of.same_ranking} of {of.n} rankings are the same{by}"
+    by += "" if agreement.first is None else f"; {agreement.first}"
+    return f"{agreement.split}, {agreement.system}: {agreement.same_ranking} of {agreement.n} rankings are the same{by}"
 
 
 def _reason(made: Reproduction) -> str:
@@ -148,15 +199,9 @@ def _reason(made: Reproduction) -> str:
         where = f"see tasks/{made.target.recipe.task.name}/README.md for the data"
         return f"not computed here: {', '.join(dict.fromkeys(absent))} ({where})"
     if made.verdict == "undecided":
-        expected = made.target.expected()
-        if "runs" not in expected:
-            return (
-                f"{made.target.expected_file.name} has no runs to compute a tolerance from, so none is believed;"
-                " scripts/record_expected.py RECIPE RUN RUN… records it anew"
-            )
-        runs = len(expected["runs"])
+        runs = len(made.target.expected().runs)
         return (
-            f"no tolerance recorded: {runs} run{'s' if runs > 1 else ''}, and a spread takes {recorded.MIN_RUNS};"
+            f"no tolerance recorded: {runs} run{'s' if runs > 1 else ''}, and a spread takes {MIN_RUNS};"
             " scripts/record_expected.py RECIPE RUN RUN… takes this one, too"
         )
     return f"{len(made.figures)} figures{', bit for bit' if made.depth == 'scores' else ''}"

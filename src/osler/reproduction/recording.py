@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from osler.errors import InputError
 from osler.recipe import Recipe, load_recipe
-from osler.reproduction.expected import METRICS, _threads, not_finite, path_of, tolerance
-from osler.runs import Run, tuned_name
-from osler.storage import read_json, read_record, write_json
-
-ROBUSTNESS = ("perturbation", "strength", "n", "accuracy", "change", "top_1_flip_rate")
+from osler.reproduction.expected import (
+    METRICS,
+    Expected,
+    ExpectedBenchmark,
+    ExpectedCalibration,
+    ExpectedComparison,
+    ExpectedMeasures,
+    ExpectedPerturbation,
+    ExpectedSplit,
+    Hardware,
+    RecordedReproduction,
+    RecordedRun,
+    SubgroupGap,
+    expected_path,
+    read_expected,
+    threads_text,
+    tolerance,
+)
+from osler.reproduction.outcome import ReproductionFile, verdict_of
+from osler.runs import Calibration, Manifest, Record, Results, Robustness, Run, System, tuned_name
+from osler.storage import plain, read_model, sha256_file, write_model
 
 
 def record(runs: Sequence[Run], recipe_path: Path) -> Path:
@@ -25,14 +40,12 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
     one that is there: it would find the same figures, and make the spread look small.
     """
     recipe = load_recipe(recipe_path)
-    manifests, results = [], []
+    manifests: list[Manifest] = []
+    results: list[Results] = []
     for run in runs:
-        manifests.append(
-            read_record(run.manifest, "seed", "environment", "threads", "train_seconds", "peak_memory_bytes")
-        )
-        results.append(read_record(run.results, "records"))
-        seed, threads = manifests[-1]["seed"], _threads(manifests[-1])
-        as_run = recipe if run is runs[0] else load_recipe(recipe_path, [f"train.seed={seed}"])
+        manifest = run.read_manifest()
+        results.append(run.read_results())
+        as_run = recipe if run is runs[0] else load_recipe(recipe_path, [f"train.seed={manifest.seed}"])
         if run.recipe().run_sha256 != as_run.run_sha256:
             raise InputError(f"{run.folder}: is not a run of {recipe_path} as it stands now; train it again")
         if run.recipe().evaluation != as_run.evaluation:
@@ -40,49 +53,50 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
                 f"{run.folder}: {recipe_path} evaluates something else now; start scripts/train.py with it once more,"
                 " which trains nothing, then scripts/evaluate.py"
             )
-        if _circumstances(manifests[-1]) in map(_circumstances, manifests[:-1]):
+        if _circumstances(manifest) in map(_circumstances, manifests):
             raise InputError(
-                f"{run.folder}: seed {seed} is there already, on {threads} of such a machine; a spread needs other"
-                " seeds, machines or numbers of threads"
+                f"{run.folder}: seed {manifest.seed} is there already, on {threads_text(manifest.threads)} of such a"
+                " machine; a spread needs other seeds, machines or numbers of threads"
             )
-    manifest, environment = manifests[0], manifests[0]["environment"]
-    recorded = [
-        {
-            "seed": m["seed"],
-            "threads": m["threads"],
-            "cpu": m["environment"]["cpu"],
-            "git_commit": m["environment"]["git_commit"],
-            "values": {r["split"]: _values(r["systems"][tuned_name(recipe)]) for r in result["records"]},
-        }
-        for m, result in zip(manifests, results, strict=True)
-    ]
-    seeds: dict[str, Any] = {}
-    for of_run in recorded:
-        seeds.setdefault(str(of_run["seed"]), of_run["values"])
-    cases = {r["split"]: r["n"] for r in results[0]["records"]}
-    write_json(
-        path_of(recipe_path),
-        {
-            "schema": 1,
-            "recipe_sha256": recipe.sha256,
-            "recorded": date.today().isoformat(),
-            "git_commit": environment["git_commit"],
-            "git_dirty": environment["git_dirty"],
-            "packages": environment["packages"],
-            "hardware": {key: environment[key] for key in ("cpu", "cores", "memory_bytes", "gpus")},
-            "threads": manifest["threads"],
-            "train_minutes": round(manifest["train_seconds"] / 60, 1),
-            "peak_memory_gb": round(manifest["peak_memory_bytes"]["host"] / 1e9, 1),
-            "manifest": manifest,
-            "runs": recorded,
-            "seeds": seeds,
-            "tolerance": tolerance([of_run["values"] for of_run in recorded], cases),
-            "splits": {record["split"]: _split(record, tuned_name(recipe)) for record in results[0]["records"]},
-            "robustness": _robustness(runs[0], recipe, results[0]),
-            "benchmarks": _benchmarks(runs[0], recipe),
-        },
+        manifests.append(manifest)
+    tuned, first, environment = tuned_name(recipe), manifests[0], manifests[0].environment
+    recorded = tuple(
+        RecordedRun(
+            seed=manifest.seed,
+            threads=manifest.threads,
+            cpu=manifest.environment.cpu,
+            git_commit=manifest.environment.git_commit,
+            values={record.split: _values(record.systems[tuned]) for record in of_run.records},
+        )
+        for manifest, of_run in zip(manifests, results, strict=True)
     )
-    return path_of(recipe_path)
+    cases = {record.split: record.n for record in results[0].records}
+    expected = Expected(
+        schema=1,
+        recipe_sha256=recipe.sha256,
+        recorded=date.today().isoformat(),
+        git_commit=environment.git_commit,
+        git_dirty=environment.git_dirty,
+        packages=environment.packages,
+        hardware=Hardware(
+            cpu=environment.cpu,
+            cores=environment.cores,
+            memory_bytes=environment.memory_bytes,
+            gpus=environment.gpus,
+        ),
+        threads=first.threads,
+        train_minutes=round(first.train_seconds / 60, 1),
+        peak_memory_gb=round(first.peak_memory_bytes.host / 1e9, 1),
+        content=first.content,
+        manifest_sha256=sha256_file(runs[0].manifest),
+        runs=recorded,
+        tolerance=tolerance([run.values for run in recorded], cases),
+        splits={record.split: _split(record, tuned) for record in results[0].records},
+        robustness=_robustness(runs[0], recipe, results[0]),
+        benchmarks=_benchmarks(runs[0], recipe),
+    )
+    write_model(expected_path(recipe_path), expected)
+    return expected_path(recipe_path)
 
 
 def record_reproduction(path: Path, recipe_path: Path) -> Path:
@@ -91,105 +105,101 @@ def record_reproduction(path: Path, recipe_path: Path) -> Path:
     Raises :class:`InputError` where there is no expected file, the reproduction is of another recipe, or its figures
     and answers come to another verdict than it gives.
     """
-    from osler.reproduction import outcome
-
-    keys = ("depth", "recipe.sha256", "environment.git_commit", "differences", "table", "answers", "verdict", "date")
-    made = read_record(path, *keys)
-    expected = read_record(path_of(recipe_path), "recipe_sha256")
-    if made["recipe"]["sha256"] != expected["recipe_sha256"]:
-        raise InputError(f"{path}: of another recipe than {path_of(recipe_path).name}; reproduce {recipe_path}")
-    if place := not_finite(made):
-        raise InputError(f"{path}: {place}: NaN and Infinity are no figures; reproduce {recipe_path} again")
-    if (found := outcome.of_record(made)) != made["verdict"]:
+    made, expected = read_model(path, ReproductionFile), read_expected(expected_path(recipe_path))
+    if made.recipe.sha256 != expected.recipe_sha256:
+        raise InputError(f"{path}: of another recipe than {expected_path(recipe_path).name}; reproduce {recipe_path}")
+    if (verdict := verdict_of(made)) != made.verdict:
         raise InputError(
-            f"{path}: says {made['verdict']}, but its figures and answers come to {found}; reproduce {recipe_path}"
+            f"{path}: says {made.verdict}, but its figures and answers come to {verdict}; reproduce {recipe_path}"
         )
-    moved = [of["max_probability_difference"] for of in made["answers"]]
-    expected.setdefault("reproductions", {})[made["depth"]] = {
-        "verdict": made["verdict"],
-        "date": made["date"],
-        "cpu": made["environment"]["cpu"],
-        "git_commit": made["environment"]["git_commit"],
-        "differences": [f"{of['what']}: {of['was']}, here {of['now']}" for of in made["differences"]],
-        "figures": len(made["table"]),
-        "figures_inside": sum(figure["inside"] is True for figure in made["table"]),
-        "answers": sum(of["n"] for of in made["answers"]),
-        "same_rankings": sum(of["same_ranking"] for of in made["answers"]),
-        "max_probability_difference": max((m for m in moved if m is not None), default=None),
-    }
-    write_json(path_of(recipe_path), expected)
-    return path_of(recipe_path)
+    moved = [answer.max_probability_difference for answer in made.answers]
+    recorded = RecordedReproduction(
+        verdict=made.verdict,
+        date=made.date,
+        cpu=made.environment.cpu,
+        git_commit=made.environment.git_commit,
+        differences=tuple(f"{one.what}: {one.was}, here {one.now}" for one in made.differences),
+        figures=len(made.table),
+        figures_inside=sum(figure.inside is True for figure in made.table),
+        answers=sum(answer.n for answer in made.answers),
+        same_rankings=sum(answer.same_ranking for answer in made.answers),
+        max_probability_difference=max((m for m in moved if m is not None), default=None),
+    )
+    reproductions = {**expected.reproductions, made.depth: recorded}
+    write_model(expected_path(recipe_path), expected.model_copy(update={"reproductions": reproductions}))
+    return expected_path(recipe_path)
 
 
-def _circumstances(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
+def _circumstances(manifest: Manifest) -> tuple[object, ...]:
     """What two runs of a recipe must share to find the same figures, bit for bit."""
-    environment = manifest["environment"]
-    return (manifest["seed"], manifest["threads"], *(environment[key] for key in ("cpu", "gpus", "packages")))
+    environment = manifest.environment
+    return manifest.seed, manifest.threads, environment.cpu, environment.gpus, environment.packages
 
 
-def _values(system: Mapping[str, Any]) -> dict[str, float]:
-    return {name: system["metrics"][name]["value"] for name in METRICS if name in system["metrics"]}
+def _values(system: System) -> dict[str, float]:
+    return {name: system.metrics[name].value for name in METRICS if name in system.metrics}
 
 
-def _split(record: Mapping[str, Any], tuned: str) -> dict[str, Any]:
+def _split(record: Record, tuned: str) -> ExpectedSplit:
     """What is kept of a split: every metric, the calibration and the subgroup gaps of the tuned model, of the others
     the metrics of the tables."""
     systems = {
-        system: {name: values["metrics"][name] for name in METRICS if name in values["metrics"]}
-        for system, values in record["systems"].items()
+        name: {metric: system.metrics[metric] for metric in METRICS if metric in system.metrics}
+        for name, system in record.systems.items()
     }
-    of_tuned = record["systems"][tuned]
-    systems[tuned] = of_tuned["metrics"]
-    comparisons = [
-        {key: c[key] for key in ("b", "difference", "low", "high", "p_value", "p_adjusted", "method")}
-        for c in record["comparisons"]
-    ]
-    return {
-        "n": record["n"],
-        "groups": record["groups"],
-        "systems": systems,
-        "comparisons": comparisons,
-        "calibration": _without_reliability(of_tuned["calibration"]),
-        "subgroups": {
-            name: {key: of[key] for key in ("worst", "best", "gap")} for name, of in of_tuned["subgroups"].items()
+    system = record.systems[tuned]
+    compared = (plain(comparison) for comparison in record.comparisons)
+    return ExpectedSplit(
+        n=record.n,
+        groups=record.groups,
+        systems={**systems, tuned: system.metrics},
+        comparisons=tuple(
+            ExpectedComparison(**{name: row[name] for name in ExpectedComparison.model_fields}) for row in compared
+        ),
+        calibration=_calibration(system.calibration),
+        subgroups={
+            name: SubgroupGap(worst=subgroups.worst, best=subgroups.best, gap=subgroups.gap)
+            for name, subgroups in system.subgroups.items()
         },
-        "predictions_sha256": record["predictions_sha256"][tuned],
-    }
+        predictions_sha256=record.predictions_sha256[tuned],
+    )
 
 
-def _without_reliability(calibration: Mapping[str, Any]) -> dict[str, Any]:
-    """The reliability tables are long, and computed again in no time from the predictions."""
-    return {
-        key: {name: metric for name, metric in of.items() if name != "reliability"}
-        if key in ("before", "after")
-        else of
-        for key, of in calibration.items()
-    }
+def _calibration(calibration: Calibration) -> ExpectedCalibration:
+    parts = {name: getattr(calibration, name) for name in calibration.model_fields_set}
+    for name in ("before", "after"):
+        if name in parts:
+            parts[name] = ExpectedMeasures(**parts[name].measures)
+    return ExpectedCalibration(**parts)
 
 
-def _robustness(run: Run, recipe: Recipe, results: Mapping[str, Any]) -> dict[str, Any] | None:
+def _robustness(run: Run, recipe: Recipe, results: Results) -> dict[str, tuple[ExpectedPerturbation, ...]] | None:
     """Split → what perturbations of its cases do to the tuned model's answers; None where nobody looked.
 
     Raises :class:`InputError` where it was measured on other predictions than the results.
     """
     system, splits = tuned_name(recipe), {}
-    for record in results["records"]:
-        split, path = record["split"], run.robustness(recipe, record["split"])
-        if path.is_file():
-            measured = read_json(path)
-            if measured["predictions_sha256"][system]["original"] != record["predictions_sha256"][system]:
-                raise InputError(f"{path}: of other predictions than {run.results.name}; measure it again")
-            splits[split] = [{key: row[key] for key in ROBUSTNESS} for row in measured["records"][system]]
+    for record in results.records:
+        path = run.robustness(recipe, record.split)
+        if not path.is_file():
+            continue
+        measured = read_model(path, Robustness)
+        if measured.predictions_sha256[system]["original"] != record.predictions_sha256[system]:
+            raise InputError(f"{path}: of other predictions than {run.results.name}; measure it again")
+        splits[record.split] = tuple(
+            ExpectedPerturbation(**{name: getattr(row, name) for name in ExpectedPerturbation.model_fields})
+            for row in measured.records[system]
+        )
     return splits or None
 
 
-def _benchmarks(run: Run, recipe: Recipe) -> dict[str, Any] | None:
+def _benchmarks(run: Run, recipe: Recipe) -> dict[str, dict[str, ExpectedBenchmark]] | None:
     """Benchmark → split → number of cases and what the tuned model made of them; None where none was answered."""
-    found: dict[str, Any] = {}
+    answered: dict[str, dict[str, ExpectedBenchmark]] = {}
     for path in sorted(run.folder.glob("results-*.json")):
-        for record in read_json(path)["records"]:
-            if path == run.scored(record["task"]):  # not a part of the cases
-                metrics = record["systems"][tuned_name(recipe)]["metrics"]
+        for record in read_model(path, Results).records:
+            if path == run.scored(record.task):  # not a part of the cases
+                metrics = record.systems[tuned_name(recipe)].metrics
                 kept = {name: metrics[name] for name in ("accuracy", "parse_rate") if name in metrics}
-                found.setdefault(record["task"], {})[record["split"]] = {"n": record["n"], **kept}
-    return found or None
+                answered.setdefault(record.task, {})[record.split] = ExpectedBenchmark(n=record.n, **kept)
+    return answered or None

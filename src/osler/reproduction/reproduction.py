@@ -23,13 +23,22 @@ from osler.errors import InputError
 from osler.evaluation import results
 from osler.recipe import Recipe, find_tasks
 from osler.reproduction import differences
-from osler.reproduction import expected as recorded
 from osler.reproduction.differences import Difference
-from osler.reproduction.expected import METRICS
+from osler.reproduction.expected import METRICS, Expected
 from osler.reproduction.outcome import Figure, Reproduction
 from osler.reproduction.target import Target
-from osler.runs import Prediction, Run, describe_environment, merged_name, read_predictions, tuned_name
-from osler.storage import checkout, fingerprint, read_json, read_record, sha256_file
+from osler.runs import (
+    Prediction,
+    Record,
+    Results,
+    Run,
+    describe_environment,
+    merged_name,
+    read_predictions,
+    repeated_counts,
+    tuned_name,
+)
+from osler.storage import checkout, fingerprint, read_json, sha256_file
 
 if TYPE_CHECKING:  # osler.tasks.task imports transformers
     from osler.tasks import Task
@@ -49,9 +58,9 @@ def scores(target: Target) -> Reproduction:
     :class:`InputError` where there are no results.
     """
     run, published = target.results()
-    found = differences.of_files(run, target.recipe)
+    found = differences.changed_files(run, target.recipe)
     if target.expected_file.is_file():
-        found += differences.of_expected(target.expected_file, target.recipe, published)
+        found += differences.contradictions(target.expected_file, target.recipe, published)
     figures: list[Figure] = []
     if not found:
         with tempfile.TemporaryDirectory() as folder:
@@ -60,55 +69,50 @@ def scores(target: Target) -> Reproduction:
             figures = _figures(published, got)
             if again.read_bytes() != run.results.read_bytes():
                 where = run.results.name
-                first = differences.first_of_json(published, read_json(again), where)
+                first = differences.first_in_json(read_json(run.results), read_json(again), where)
                 layout = Difference(f"{where}, spacing, order or nulls", sha256_file(run.results), sha256_file(again))
                 found.append(first or layout)
-    here = {"environment": describe_environment()}  # taken last: by now it is known whether there is a GPU
-    return Reproduction(target, "scores", differences.of_manifests(target.manifest(), here) + found, figures)
+    environment = describe_environment()  # taken last: by now it is known whether there is a GPU
+    other = differences.other_circumstances(target.trained()[0], environment)
+    return Reproduction(target, "scores", other + found, figures, environment=environment)
 
 
-def _score(
-    run: Run, recipe: Recipe, published: Mapping[str, Any], files: Sequence[Path], output: Path
-) -> dict[str, Any]:
+def _score(run: Run, recipe: Recipe, published: Results, files: Sequence[Path], output: Path) -> Results:
     """The results of ``files``, made as the published ones were."""
-    report = read_record(run.data_report, "contamination.splits", "contamination.settings")
-    first = published["records"][0]
+    first = published.records[0]
     return results.score(
         files,
         output,
-        published["resamples"],
-        published["seed"],
+        published.resamples,
+        published.seed,
         compared=tuned_name(recipe),
-        task_version=first["task_version"],
-        prompt_sha256=first["prompt_sha256"],
-        contamination=report["contamination"],
-        weights_sha256=published.get("weights_sha256"),
+        task_version=first.task_version,
+        prompt_sha256=first.prompt_sha256,
+        contamination=run.read_data_report().contamination,
+        weights_sha256=published.weights_sha256,
         dtype=recipe.base.dtype,
     )
 
 
-def _figures(
-    published: Mapping[str, Any], got: Mapping[str, Any], systems: Collection[str] | None = None
-) -> list[Figure]:
+def _figures(published: Results, got: Results, systems: Collection[str] | None = None) -> list[Figure]:
     """The published metrics of all systems, or of ``systems``, which have to come out the same."""
-    found = {record["split"]: record for record in got["records"]}
+    here = {record.split: record for record in got.records}
     figures = []
-    for record in published["records"]:
-        split = record["split"]
-        for system in record["systems"] if systems is None else systems:
-            metrics = record["systems"][system]["metrics"]
+    for record in published.records:
+        for system in record.systems if systems is None else systems:
+            metrics = record.systems[system].metrics
             for name in (name for name in METRICS if name in metrics):
-                now = _value(found.get(split), system, name)
-                figures.append(Figure(split, system, name, metrics[name]["value"], 0.0, now))
+                now = _value(here.get(record.split), system, name)
+                figures.append(Figure(record.split, system, name, metrics[name].value, 0.0, now))
     return figures
 
 
-def _value(record: Mapping[str, Any] | None, system: str, metric: str) -> float | None:
+def _value(record: Record | None, system: str, metric: str) -> float | None:
     """A metric's value in a record of results; None where there is none."""
-    if record is None or system not in record["systems"]:
+    if record is None or system not in record.systems:
         return None
-    metrics = record["systems"][system]["metrics"]
-    return metrics[metric]["value"] if metric in metrics else None
+    metrics = record.systems[system].metrics
+    return metrics[metric].value if metric in metrics else None
 
 
 # ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,15 +141,19 @@ def predictions(target: Target) -> Reproduction:
     state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
     device_map = None if state.device.type == "cpu" else {"": state.device}
     chosen = load_task(find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
-    here = {"environment": describe_environment(), "threads": torch.get_num_threads(), **_pinned(recipe, chosen)}
-    found = differences.of_manifests(target.manifest(), here)
-    if any(of.content for of in found):
+    environment, (circumstances, content) = describe_environment(), target.trained()
+    found = [
+        *differences.other_circumstances(circumstances, environment, torch.get_num_threads()),
+        *differences.other_content(content, _pinned(recipe, chosen)),
+    ]
+    if any(difference.content for difference in found):
         return Reproduction(target, "predictions", found)
-    records = [record for record in published["records"] if chosen.source.split(record["split"])]
-    other = [_of_cases(chosen, r["split"], run.answers(chosen.name, r["split"], tuned_name(recipe))) for r in records]
-    if any(other):
-        return Reproduction(target, "predictions", [*found, *(case for of_split in other for case in of_split)])
-    systems = [name for name in (tuned_name(recipe), merged_name(recipe)) if name in published["records"][0]["systems"]]
+    records = [record for record in published.records if chosen.source.split(record.split)]
+    for record in records:
+        found += _other_cases(chosen, record.split, run.answers(chosen.name, record.split, tuned_name(recipe)))
+    if any(difference.content for difference in found):
+        return Reproduction(target, "predictions", found)
+    systems = [name for name in (tuned_name(recipe), merged_name(recipe)) if name in published.records[0].systems]
 
     with tempfile.TemporaryDirectory() as folder:
         again = Run(Path(folder))
@@ -153,7 +161,7 @@ def predictions(target: Target) -> Reproduction:
             again,
             recipe,
             chosen,
-            [record["split"] for record in records],
+            [record.split for record in records],
             None,
             tuned=lambda: load_tuned(recipe.base, run.adapter, device_map),
             base=lambda: load_base(recipe.base, device_map),
@@ -162,13 +170,14 @@ def predictions(target: Target) -> Reproduction:
             merged=lambda: load_merged(recipe.base, run.merged, device_map),
         )
         now = {
-            run.answers(chosen.name, record["split"], system): again.answers(chosen.name, record["split"], system)
+            run.answers(chosen.name, record.split, system): again.answers(chosen.name, record.split, system)
             for record in records
             for system in systems
         }
         answers = [rescoring.compare(*map(_by_case, pair)) for pair in now.items()]
-        files = [now.get(path, path) for path in run.scored_answers({"records": records})]
-        got = _score(run, recipe, published, files, again.results) if files else {"records": []}
+        here = published.model_copy(update={"records": tuple(records)})
+        files = [now.get(path, path) for path in run.scored_answers(here)]
+        got = _score(run, recipe, published, files, again.results) if files else here
     return Reproduction(target, "predictions", found, _figures(published, got, systems), answers)
 
 
@@ -178,7 +187,7 @@ def _pinned(recipe: Recipe, task: Task) -> dict[str, Any]:
     from osler.tasks import chat_template_sha256
 
     return {
-        "base": {"fingerprint": fingerprint(base_folder(recipe.base))},
+        "base_fingerprint": fingerprint(base_folder(recipe.base)),
         "prompt_sha256": task.prompt.sha256,
         "chat_template_sha256": chat_template_sha256(load_tokenizer(recipe.base)),
     }
@@ -188,7 +197,7 @@ def _by_case(path: Path) -> list[Prediction]:
     return sorted(read_predictions(path), key=lambda row: row.case_id)
 
 
-def _of_cases(task: Task, split: str, published: Path) -> list[Difference]:
+def _other_cases(task: Task, split: str, published: Path) -> list[Difference]:
     """The first case of ``split`` that has another label here, or is not there."""
     was = {row.case_id: row.label for row in read_predictions(published)}
     now = {row.case_id: row.label for row in task.source.split(split)}
@@ -211,30 +220,44 @@ def training(target: Target, folder: Path, config_file: Path | None = None) -> R
             the one that was recorded or something else altogether.
         subprocess.CalledProcessError: a script failed; it has said why.
     """
-    expected, published = target.expected(), target.manifest()
+    expected, (circumstances, content) = target.expected(), target.trained()
     recipe, run = target.recipe, Run(folder)
     if target.run is not None and folder.resolve() == target.run.folder.resolve():
         raise InputError(f"{folder}: is the run that is to be reproduced; name another folder with --output")
-    if run.finished and read_json(run.manifest) in (published, expected.get("manifest")):  # or a copy of it
+    if run.finished and sha256_file(run.manifest) in _known_manifests(target, expected):  # or a copy of it
         raise InputError(
             f"{folder}: is the run that was recorded, which says nothing new; name another folder with --output"
         )
     run.check(recipe)
-    found = [] if target.run is None else differences.of_files(target.run, recipe)
-    of_run = target.results()[1] if target.run is not None and target.run.results.is_file() else None
-    found += differences.of_expected(target.expected_file, recipe, of_run)
+    results = target.run.read_results() if target.run is not None and target.run.results.is_file() else None
+    found = [] if target.run is None else differences.changed_files(target.run, recipe)
+    found += differences.contradictions(target.expected_file, recipe, results)
     if not found and not run.finished:
-        found = differences.of_manifests(published, {"environment": describe_environment(), **_before_training(recipe)})
-    if any(of.content for of in found):
+        found = [
+            *differences.other_circumstances(circumstances, describe_environment()),
+            *differences.other_content(content, _before_training(recipe)),
+        ]
+    if any(difference.content for difference in found):
         return Reproduction(target, "training", found)
     for command in _commands(target, run, expected, config_file):
         print(f"$ {shlex.join(['python', *command[1:]])}", flush=True)
         _call(command)
-    made = read_record(run.manifest, "environment")
-    got = {record["split"]: record for record in read_record(run.results, "records")["records"]}
-    figures, others = _of_training(recipe, expected, got)
-    found = [*differences.of_manifests(published, made), *others]
-    return Reproduction(target, "training", found, figures, environment=made["environment"])
+    made = run.read_manifest()
+    figures, others = _trained_figures(
+        recipe, expected, {record.split: record for record in run.read_results().records}
+    )
+    found = [
+        *differences.other_circumstances(circumstances, made.environment, made.threads),
+        *differences.other_content(content, vars(made.content)),
+        *(differences.other_weights(target.run.read_manifest(), made) if target.run else ()),
+        *others,
+    ]
+    return Reproduction(target, "training", found, figures, environment=made.environment)
+
+
+def _known_manifests(target: Target, expected: Expected) -> set[str | None]:
+    """The sha256 of the manifests of the published run and of the recorded one."""
+    return {expected.manifest_sha256, *([sha256_file(target.run.manifest)] if target.run else [])}
 
 
 def _before_training(recipe: Recipe) -> dict[str, Any]:
@@ -245,10 +268,10 @@ def _before_training(recipe: Recipe) -> dict[str, Any]:
 
     chosen = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
     built = build_training_data(recipe, chosen, load_tokenizer(recipe.base))
-    return {**_pinned(recipe, chosen), **differences.counts(built.report)}
+    return {**_pinned(recipe, chosen), **repeated_counts(built.report)}
 
 
-def _commands(target: Target, run: Run, expected: Mapping[str, Any], config_file: Path | None) -> list[list[str]]:
+def _commands(target: Target, run: Run, expected: Expected, config_file: Path | None) -> list[list[str]]:
     """How to train and evaluate in ``run``, into which recipe and tasks of a published version are copied."""
     recipe, path = target.recipe, target.recipe.path
     if target.run is not None and (target.run.folder / "tasks").is_dir():
@@ -256,7 +279,7 @@ def _commands(target: Target, run: Run, expected: Mapping[str, Any], config_file
         shutil.copytree(target.run.folder / "tasks", run.folder / "tasks", dirs_exist_ok=True)
         path = run.folder / "recipe.yaml"
     launch = ["-m", "accelerate.commands.launch", "--config_file", str(config_file)] if config_file else []
-    merged = any(merged_name(recipe) in of["systems"] for of in expected["splits"].values())
+    merged = any(merged_name(recipe) in split.systems for split in expected.splits.values())
     return [
         [sys.executable, *launch, str(SCRIPTS / "train.py"), str(path), "--output", str(run.folder)],
         [sys.executable, str(SCRIPTS / "evaluate.py"), str(run.folder), *(["--merged"] if merged else [])],
@@ -271,22 +294,22 @@ def _call(command: Sequence[str]) -> None:
     subprocess.run(command, check=True, preexec_fn=end_with_us)
 
 
-def _of_training(
-    recipe: Recipe, expected: Mapping[str, Any], got: Mapping[str, Any]
+def _trained_figures(
+    recipe: Recipe, expected: Expected, got: Mapping[str, Record]
 ) -> tuple[list[Figure], list[Difference]]:
     """The figures that decide; and, where they differ, numbers of cases, and accuracies of other models, whose spread
     nobody has measured."""
     figures, others = [], []
     tuned = (tuned_name(recipe), merged_name(recipe))  # two forms of one model: they share figures and tolerance
-    for split in (split for split in recipe.evaluation.splits if split in expected["splits"]):
-        spread, cases = recorded.recorded_tolerance(expected).get(split, {}), expected["splits"][split]["n"]
-        if split in got and got[split]["n"] != cases:
-            others.append(Difference(f"{split}, cases", cases, got[split]["n"]))
-        for system, metrics in expected["splits"][split]["systems"].items():
+    for split in (split for split in recipe.evaluation.splits if split in expected.splits):
+        spread, cases = (expected.tolerance or {}).get(split, {}), expected.splits[split].n
+        if split in got and got[split].n != cases:
+            others.append(Difference(f"{split}, cases", cases, got[split].n))
+        for system, metrics in expected.splits[split].systems.items():
             for name in (name for name in METRICS if name in metrics):
-                was, now = metrics[name]["value"], _value(got.get(split), system, name)
+                was, now = metrics[name].value, _value(got.get(split), system, name)
                 if system in tuned:
-                    mean = recorded.mean_over_runs(expected, split, name)
+                    mean = expected.mean_over_runs(split, name)
                     figures.append(Figure(split, system, name, mean, spread.get(name), now))
                 elif system not in MODELS:
                     figures.append(Figure(split, system, name, was, 0.0, now))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from osler.errors import InputError
 from osler.recipe import Recipe, find_tasks, load_recipe
-from osler.reproduction import expected as recorded
-from osler.runs import Run
-from osler.storage import read_json, read_record
+from osler.reproduction.differences import Circumstances, circumstances
+from osler.reproduction.expected import Depth, Expected, expected_path, read_expected
+from osler.runs import Results, Run, TrainedContent
+from osler.storage import read_json
 
-Depth = Literal["scores", "predictions", "training"]
 REPOSITORY = re.compile(r"(?P<repo_id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
@@ -36,17 +35,17 @@ class Target:
     revision: str | None = None
     commit: str | None = None
 
-    def results(self) -> tuple[Run, dict[str, Any]]:
+    def results(self) -> tuple[Run, Results]:
         """The run and its ``results.json``. Raises :class:`InputError` where there is none."""
         assert self.run is not None, "find() gives every depth but training a run"
         if not self.run.results.is_file():
             raise InputError(f"{self.run.results}: is not there, so no number is to be had: run scripts/evaluate.py")
-        results = read_record(self.run.results, "resamples", "seed", "records")
-        if not results["records"]:
+        results = self.run.read_results()
+        if not results.records:
             raise InputError(f"{self.run.results}: has no records in it: run scripts/evaluate.py again")
         return self.run, results
 
-    def expected(self) -> dict[str, Any]:
+    def expected(self) -> Expected:
         """The expected file. Raises :class:`InputError` where there is none, or it is of another recipe."""
         path, recipe = self.expected_file, self.recipe
         if not path.is_file():
@@ -54,21 +53,22 @@ class Target:
                 f"{path}: is not there, so {self.name} counts as not run yet and no figure is expected; train and"
                 " evaluate it, then scripts/record_expected.py RECIPE RUN…"
             )
-        expected = read_record(path, "recipe_sha256", "tolerance", "seeds", "splits", "threads", "packages", "hardware")
-        if expected["recipe_sha256"] != recipe.sha256:
+        expected = read_expected(path)
+        if expected.recipe_sha256 != recipe.sha256:
             raise InputError(
                 f"{recipe.path}: changed since its results were recorded (sha256 {recipe.sha256[:12]}, in {path.name}"
-                f" {expected['recipe_sha256'][:12]}): bring that one back, or make the next version of it"
+                f" {expected.recipe_sha256[:12]}): bring that one back, or make the next version of it"
             )
         return expected
 
-    def manifest(self) -> dict[str, Any]:
-        """The manifest of what was published; of expected files from before they held one, as much as they say."""
+    def trained(self) -> tuple[Circumstances, TrainedContent]:
+        """Under which circumstances, and of what, the published weights were made."""
         if self.run is not None:
-            return read_record(self.run.manifest, "environment.packages")
+            manifest = self.run.read_manifest()
+            return circumstances(manifest), manifest.content
         expected = self.expected()
-        before = {"packages": expected["packages"], **expected["hardware"]}
-        return dict(expected.get("manifest") or {"environment": before, "threads": expected["threads"]})
+        hardware = {name: getattr(expected.hardware, name) for name in ("cpu", "cores", "gpus")}
+        return Circumstances(expected.packages, hardware, expected.threads), expected.content
 
 
 def find(name: str, depth: Depth) -> Target:
@@ -86,7 +86,7 @@ def find(name: str, depth: Depth) -> Target:
         recipe = load_recipe(path)
         run = Run(Path("runs") / recipe.name / recipe.version)
         if depth == "training":
-            return Target(name, recipe, None, recorded.path_of(path))
+            return Target(name, recipe, None, expected_path(path))
         if not run.finished:
             raise InputError(
                 f"{name}: --{depth} needs a run of it, and {run.folder} is none: take --training, or name the"
@@ -94,7 +94,7 @@ def find(name: str, depth: Depth) -> Target:
             )
         if run.recipe().run_sha256 != recipe.run_sha256:
             raise InputError(f"{run.folder}: a run of another recipe than {name} is now; name the run directory itself")
-        return Target(name, recipe, run, recorded.path_of(path))
+        return Target(name, recipe, run, expected_path(path))
     found = REPOSITORY.fullmatch(name)
     if found is None:
         raise InputError(f"{name}: neither a recipe, nor a run directory, nor USER/NAME[@REVISION] on the Hub")

@@ -1,6 +1,8 @@
-"""The run directory: its files, its prediction lines, and the machine it was made on."""
+"""The run directory: its files, their types, its prediction lines, and the machine it was made on."""
 
+from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import describe_environment, peak_memory_bytes
+from osler.runs.manifest import Environment, Manifest, TrainedContent
 from osler.runs.predictions import (
     Prediction,
     append_predictions,
@@ -10,23 +12,78 @@ from osler.runs.predictions import (
     read_predictions,
     write_predictions,
 )
+from osler.runs.results import (
+    Abstention,
+    Calibration,
+    Change,
+    Comparison,
+    Estimate,
+    FittedOn,
+    MeasuredOverlap,
+    Parity,
+    PerturbedRecord,
+    Record,
+    Reliability,
+    Results,
+    Robustness,
+    Subgroups,
+    System,
+)
 from osler.runs.run import ADAPTER, MERGED, MERGED_FROM, Run, mark_complete, merged_name, tuned_name
+from osler.runs.verification import (
+    Mismatch,
+    changed_predictions,
+    changed_recipe,
+    changed_scored_weights,
+    changed_weights,
+    check_trained,
+    mismatches,
+    repeated_counts,
+)
 
 __all__ = [
     "ADAPTER",
     "MERGED",
     "MERGED_FROM",
+    "Abstention",
+    "Calibration",
+    "Change",
+    "Comparison",
+    "Contamination",
+    "DataReport",
+    "Environment",
+    "Estimate",
+    "FittedOn",
+    "Manifest",
+    "MeasuredOverlap",
+    "Mismatch",
+    "Parity",
+    "PerturbedRecord",
     "Prediction",
+    "Record",
+    "Reliability",
+    "Results",
+    "Robustness",
     "Run",
+    "Subgroups",
+    "System",
+    "TrainedContent",
     "append_predictions",
+    "changed_predictions",
+    "changed_recipe",
+    "changed_scored_weights",
+    "changed_weights",
+    "check_trained",
     "describe_environment",
     "join_parts",
     "mark_complete",
     "merged_name",
+    "mismatches",
     "open_part",
     "peak_memory_bytes",
     "read_parts",
     "read_predictions",
+    "repeated_counts",
     "tuned_name",
     "write_predictions",
 ]

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import osler
+from osler.runs.manifest import Environment, PeakMemory
 from osler.storage import checkout, sha256_file
 
 PACKAGES = (
@@ -31,37 +31,35 @@ PACKAGES = (
 CODE = ("src", "scripts", "tasks", "recipes", "setup.cfg", "constraints.txt")  # that a number depends on
 
 
-def describe_environment() -> dict[str, Any]:
-    """Describe the software and the machine, as JSON; what cannot be known here is null.
-
-    Keys: ``osler``, ``python``, ``packages`` (name: version), ``constraints_sha256``, ``platform``, ``cpu``, ``cores``,
-    ``memory_bytes``, ``gpus`` (names), ``git_commit``, ``git_dirty``.
-    """
+def describe_environment() -> Environment:
+    """The software and the machine."""
     constraints = checkout.ROOT / "constraints.txt"
     # A process that has not imported torch has used no GPU, and must not spend seconds on importing it to say so.
     torch = sys.modules.get("torch")
     gpus = range(torch.cuda.device_count()) if torch is not None and torch.cuda.is_available() else ()
-    return {
-        "osler": osler.__version__,
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "constraints_sha256": sha256_file(constraints) if constraints.is_file() else None,
-        "platform": platform.platform(),
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "gpus": [torch.cuda.get_device_name(index) for index in gpus] if torch is not None else [],
-        **_git(checkout.ROOT),
-    }
+    commit, dirty = _git(checkout.ROOT)
+    return Environment(
+        osler=osler.__version__,
+        python=platform.python_version(),
+        packages={name: _version(name) for name in PACKAGES},
+        constraints_sha256=sha256_file(constraints) if constraints.is_file() else None,
+        platform=platform.platform(),
+        cpu=_cpu(),
+        cores=os.cpu_count(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpus=tuple(torch.cuda.get_device_name(index) for index in gpus) if torch is not None else (),
+        git_commit=commit,
+        git_dirty=dirty,
+    )
 
 
-def peak_memory_bytes() -> dict[str, int | None]:
+def peak_memory_bytes() -> PeakMemory:
     """The most memory this process has held so far: ``host`` (resident) and ``gpu`` (allocated, all GPUs; or null)."""
     torch = sys.modules.get("torch")
     gpu = None
     if torch is not None and torch.cuda.is_available():
         gpu = sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
-    return {"host": _peak_resident_bytes(), "gpu": gpu}
+    return PeakMemory(host=_peak_resident_bytes(), gpu=gpu)
 
 
 def _version(package: str) -> str | None:
@@ -90,10 +88,11 @@ def _cpu() -> str | None:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
 
 
-def _git(root: Path) -> dict[str, Any]:
-    """The commit of Osler's own checkout: an Osler installed inside somebody else's repository has none."""
+def _git(root: Path) -> tuple[str | None, bool | None]:
+    """The commit of Osler's own clone, and whether its code was changed since; None for an Osler that is installed
+    inside somebody else's repository."""
     if not (root / ".git").exists():
-        return {"git_commit": None, "git_dirty": None}
+        return None, None
 
     def output(*arguments: str) -> str | None:
         try:
@@ -102,6 +101,6 @@ def _git(root: Path) -> dict[str, Any]:
             return None
         return run.stdout.strip()
 
-    # What ran, that is; the data and runs of a user may lie in the checkout, too.
+    # What ran, that is; the data and runs of a user may lie in the clone, too.
     status = output("status", "--porcelain", "--", *CODE)
-    return {"git_commit": output("rev-parse", "HEAD"), "git_dirty": None if status is None else bool(status)}
+    return output("rev-parse", "HEAD"), None if status is None else bool(status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -14,7 +14,10 @@ from typing import Any
 
 from osler.errors import InputError
 from osler.recipe import Recipe, load_recipe
-from osler.storage import check_folder, fingerprint, read_json, read_record, write_atomically, write_json
+from osler.runs.data_report import DataReport
+from osler.runs.manifest import Manifest
+from osler.runs.results import Results
+from osler.storage import check_folder, fingerprint, read_json, read_model, read_record, write_atomically, write_json
 
 ADAPTER = "adapter_model.safetensors"
 MERGED = "-merged"  # what the name of a merged model adds to that of the model with its adapter
@@ -81,12 +84,12 @@ class Run:
             folder /= perturbation
         return folder / f"{task}-{split}-{system}.jsonl"
 
-    def scored_answers(self, results: Mapping[str, Any]) -> dict[Path, str]:
+    def scored_answers(self, results: Results) -> dict[Path, str]:
         """The prediction files that the content of a ``results.json`` was made from, and their sha256 in it."""
         return {
-            self.answers(record["task"], record["split"], system): sha256
-            for record in results["records"]
-            for system, sha256 in record["predictions_sha256"].items()
+            self.answers(record.task, record.split, system): sha256
+            for record in results.records
+            for system, sha256 in record.predictions_sha256.items()
         }
 
     @property
@@ -124,33 +127,17 @@ class Run:
         """Whether training came to its end: the manifest is written last."""
         return self.manifest.is_file()
 
-    def trained(self, recipe: Recipe) -> dict[str, Any]:
-        """The manifest of the run's training, once it is known to be that of ``recipe`` and of the adapter there is.
+    def read_manifest(self) -> Manifest:
+        """``manifest.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
+        return read_model(self.manifest, Manifest)
 
-        Raises :class:`InputError` where training is not finished, the recipe has changed in more than what it evaluates
-        or how it is published, or the adapter's weights are gone or others. A manifest from before these two were
-        written down is believed.
-        """
-        if not self.finished:
-            raise InputError(f"{self.folder}: no manifest.json: training is not finished; run scripts/train.py again")
-        manifest = read_record(self.manifest, "recipe.sha256", "prompt_sha256")
-        was, now = manifest["recipe"].get("run_sha256"), recipe.run_sha256
-        if was not in (None, now):
-            raise InputError(
-                f"{self.folder}/recipe.yaml: not what the adapter was trained with (sha256 {now[:12]}, in manifest.json"
-                f" {was[:12]}): bring that one back, or train this one with an --output of its own"
-            )
-        if not self.adapter.is_dir():
-            raise InputError(
-                f"{self.adapter}: is gone: bring it back, or delete manifest.json and run scripts/train.py again"
-            )
-        was, now = manifest.get("adapter_sha256"), fingerprint(self.adapter)
-        if was not in (None, now):
-            raise InputError(
-                f"{self.adapter}: not the weights that training wrote (sha256 {now[:12]}, in manifest.json {was[:12]}):"
-                " bring those back, or delete manifest.json and run scripts/train.py again"
-            )
-        return manifest
+    def read_data_report(self) -> DataReport:
+        """``data_report.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
+        return read_model(self.data_report, DataReport)
+
+    def read_results(self) -> Results:
+        """``results.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
+        return read_model(self.results, Results)
 
     def weights(self, recipe: Recipe) -> dict[str, str]:
         """System → fingerprint of its weights, of the tuned model and, where it is there, of the merged one.

@@ -1,6 +1,6 @@
 """Files: whole or absent, checked against a type, hashed; out of PyPI's wheels, from the Hub, of the checkout."""
 
-from osler.storage.contracts import Contract, FileContract, parsed, read_model, validated
+from osler.storage.contracts import Contract, FileContract, parsed, plain, read_model, validated, write_model
 from osler.storage.datasets import data_folder, hub_file
 from osler.storage.files import (
     check_folder,
@@ -30,6 +30,7 @@ __all__ = [
     "hub_file",
     "parsed",
     "persistently",
+    "plain",
     "read_json",
     "read_model",
     "read_record",
@@ -41,4 +42,5 @@ __all__ = [
     "wheels",
     "write_atomically",
     "write_json",
+    "write_model",
 ]

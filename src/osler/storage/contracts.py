@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from osler.errors import InputError, join, nearest, show
+from osler.storage.files import write_atomically
 
 
 class Contract(BaseModel):
@@ -65,6 +66,16 @@ def parsed(kind: type[C], text: str | bytes, where: str) -> C:
     if errors[0]["type"] == "json_invalid":
         raise InputError(f"{where}: not JSON: {errors[0]['ctx']['error']}")
     raise InputError(f"{where}: {_explanation(kind, errors, json.loads(text))}")
+
+
+def plain(model: BaseModel) -> dict[str, Any]:
+    """The content of a model as plain values, without the keys that nobody set."""
+    return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def write_model(path: Path, model: BaseModel) -> None:
+    """Write a model as JSON, in the order of its fields, whole or not at all."""
+    write_atomically(path, json.dumps(plain(model), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 # ── pydantic's report in one line ────────────────────────────────────────────────────────────────────────────────────

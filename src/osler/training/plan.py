@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from osler.data import IGNORED, TrainingData
+from osler.runs import DataReport
 
 # Of a matrix product's speed, what a whole training step reaches: attention, norms and LoRA's small products take the
 # rest. Measured on two CPU cores with SmolLM2-135M; a GPU run replaces this estimate by its progress bar soon enough.
@@ -21,27 +21,27 @@ STEP_EFFICIENCY = 0.55
 def describe(data: TrainingData, model: Any, tokenizer: PreTrainedTokenizerBase, config: Any, processes: int) -> str:
     """The plan as text, a dozen lines. ``model`` is the one the trainer holds (adapter in place), ``config``
     its ``SFTConfig``."""
-    report, tokens = data.report, data.report["tokens"]
+    report, tokens = data.report, data.report.tokens
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = parameters(model)
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
     # Packed, as many rows as fit share one; best-fit packing leaves next to nothing empty.
-    rows = math.ceil(tokens["total"] / config.max_length) if config.packing else len(data.examples)
+    rows = math.ceil(tokens.total / config.max_length) if config.packing else len(data.examples)
     steps = config.max_steps if config.max_steps > 0 else math.ceil(rows / batch) * config.num_train_epochs
-    seen = min(tokens["total"] * config.num_train_epochs, steps * batch * tokens["total"] / rows)
+    seen = min(tokens.total * config.num_train_epochs, steps * batch * tokens.total / rows)
     passes = f"{config.num_train_epochs:g} pass{'' if config.num_train_epochs == 1 else 'es'}"
     lines = [
-        f"rows        {report['rows_in']:,} in, {report['rows_out']:,} out"
-        + "".join(f", {n:,} dropped ({reason})" for reason, n in report["dropped"].items() if n)
-        + f"; {len(report['labels'])} labels; "
-        + ", ".join(f"{n:,} {source}" for source, n in report["sources"].items()),
-        f"tokens      {tokens['total']:,} a pass, {tokens['completion']:,} of them answers;"
-        f" a row: {tokens['min']} to {tokens['max']}, median {tokens['median']}; {report['truncated']} rows truncated",
+        f"rows        {report.rows_in:,} in, {report.rows_out:,} out"
+        + "".join(f", {n:,} dropped ({reason})" for reason, n in report.dropped.items() if n)
+        + f"; {len(report.labels)} labels; "
+        + ", ".join(f"{n:,} {source}" for source, n in report.sources.items()),
+        f"tokens      {tokens.total:,} a pass, {tokens.completion:,} of them answers;"
+        f" a row: {tokens.min} to {tokens.max}, median {tokens.median}; {report.truncated} rows truncated",
         *_made_and_mixed(report),
         *_histogram([len(example["input_ids"]) for example in data.examples]),
         f"steps       {math.ceil(steps):,} of {batch} rows ({passes})",
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
-        f"memory      about {memory_bytes(model, config, tokens['max']) / 1e9:.1f} GB",
+        f"memory      about {memory_bytes(model, config, tokens.max) / 1e9:.1f} GB",
         f"time        about {_minutes(total, seen, model):.0f} minutes (from a matrix product timed just now)",
         "example     the loss is taken on what stands between ⟦ and ⟧",
         *(f"            {line}" for line in masked(data.examples[0], tokenizer).splitlines()),
@@ -89,15 +89,13 @@ def memory_bytes(model: Any, config: TrainingArguments, length: int) -> float:
     return runtime + weights + training + activations * width
 
 
-def _made_and_mixed(report: Mapping[str, Any]) -> list[str]:
+def _made_and_mixed(report: DataReport) -> list[str]:
     lines = []
-    if made := report["augmentation"]:
-        lines.append("augmented   " + ", ".join(f"{n:,} rows by {name}" for name, n in made["rows"].items()))
-    if mixed := report["mixture"]:
-        of = (
-            f"{name} {part['rows']:,} rows, {part['tokens']['total']:,} tokens" for name, part in mixed["tasks"].items()
-        )
-        lines.append("mixture     " + "; ".join(of))
+    if made := report.augmentation:
+        lines.append("augmented   " + ", ".join(f"{n:,} rows by {name}" for name, n in made.rows.items()))
+    if mixed := report.mixture:
+        parts = (f"{name} {part.rows:,} rows, {part.tokens.total:,} tokens" for name, part in mixed.tasks.items())
+        lines.append("mixture     " + "; ".join(parts))
     return lines
 
 

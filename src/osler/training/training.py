@@ -19,8 +19,8 @@ from osler.data import TrainingData, build_training_data
 from osler.errors import InputError
 from osler.models import base_folder, check_targets, load_base, load_tokenizer
 from osler.recipe import Recipe, find_tasks
-from osler.runs import Run, describe_environment, peak_memory_bytes
-from osler.storage import fingerprint, read_record, write_json
+from osler.runs import Environment, Manifest, Run, describe_environment, peak_memory_bytes, repeated_counts
+from osler.storage import fingerprint, plain, read_record, validated, write_model
 from osler.tasks import chat_template_sha256, load_task
 from osler.training import plan
 from osler.training.progress import ELAPSED, Bar, Progress
@@ -53,7 +53,7 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
         if plan_only:
             return
     if leading:
-        write_json(run.data_report, data.report)
+        write_model(run.data_report, data.report)
     try:
         figures = _fit(made, run)
     except Exception as error:
@@ -70,7 +70,7 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
             "adapter_sha256": fingerprint(run.adapter),
             "chat_template_sha256": chat_template_sha256(tokenizer),
         }
-        write_json(run.manifest, _manifest(recipe, data, started_in, {**figures, **written}))
+        write_model(run.manifest, _manifest(recipe, run, data, started_in, {**figures, **written}))
         print(
             f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
             f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter}"
@@ -101,14 +101,15 @@ def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
         "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
         "steps": made.state.global_step,
         "threads": torch.get_num_threads(),
-        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_memory_bytes": plain(peak_memory_bytes()),
     }
 
 
 def _manifest(
-    recipe: Recipe, data: TrainingData, started_in: Mapping[str, Any], figures: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {
+    recipe: Recipe, run: Run, data: TrainingData, started_in: Environment, figures: Mapping[str, Any]
+) -> Manifest:
+    base, task, report = recipe.base, recipe.task, data.report
+    content = {
         "schema": 1,
         "recipe": {
             "name": recipe.name,
@@ -116,32 +117,26 @@ def _manifest(
             "sha256": recipe.sha256,
             "run_sha256": recipe.run_sha256,
         },
-        "environment": started_in,
+        "environment": plain(started_in),
         "base": {
-            "model": recipe.base.model,
-            "revision": recipe.base.revision,
-            "weights": recipe.base.weights,
-            "fingerprint": fingerprint(base_folder(recipe.base)),
+            "model": base.model,
+            "revision": base.revision,
+            "weights": base.weights,
+            "fingerprint": fingerprint(base_folder(base)),
         },
-        "task": {"name": recipe.task.name, "version": recipe.task.version, "panel": recipe.task.panel},
-        "prompt_sha256": data.report["prompt_sha256"],
+        "task": {"name": task.name, "version": task.version, "panel": task.panel},
         "seed": recipe.seed,
-        "rows_in": data.report["rows_in"],
-        "dropped": data.report["dropped"],
-        "rows_out": data.report["rows_out"],
-        "truncated_rows": data.report["truncated"],
-        "tokens_a_pass": data.report["tokens"]["total"],
-        "augmentation": data.report["augmentation"],
-        "mixture": _mixed(data.report["mixture"]),
+        **repeated_counts(report),
+        "augmentation": report.augmentation and plain(report.augmentation),
+        "mixture": report.mixture
+        and {
+            name: {
+                "rows": part.rows,
+                "tokens": part.tokens.total,
+                "completion_tokens": part.tokens.completion,
+            }
+            for name, part in report.mixture.tasks.items()
+        },
         **figures,
     }
-
-
-def _mixed(mixture: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Rows and tokens a pass of each task."""
-    if mixture is None:
-        return None
-    return {
-        name: {"rows": of["rows"], "tokens": of["tokens"]["total"], "completion_tokens": of["tokens"]["completion"]}
-        for name, of in mixture["tasks"].items()
-    }
+    return validated(Manifest, content, str(run.manifest))

@@ -1,0 +1,141 @@
+"""The tables that people read of ``results.json`` and ``robustness.json``, as plain text or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from osler.rendering import aligned, cell, difference, p_value, shorten
+from osler.runs import Comparison, PerturbedRecord, Record, Results, Robustness, System
+
+COLUMNS = {
+    "accuracy": "accuracy [95%]",
+    "balanced_accuracy": "balanced",
+    "top_3_accuracy": "top-3",
+    "top_5_accuracy": "top-5",
+    "mrr": "MRR",
+    "macro_roc_auc": "AUROC",
+    "ece": "ECE",
+}
+OF_PROBABILITIES = ("macro_roc_auc", "ece")  # columns for splits where a system has probabilities
+PERTURBED = (
+    "sex_swap, age_swap: a counterfactual test; only words for sex or age differ, a new answer hangs on them.\n"
+    "negated: the findings are no longer those of the case; another answer is no fault there.\n"
+    "n is 0 where no case of the split says what would be changed; --split takes another.\n"
+)
+
+
+def render_table(results: Results) -> str:
+    """Plain text of at most 110 columns: a table a task and split, then a line a comparison; long names are cut."""
+    lines = []
+    for record in results.records:
+        columns = titles(record)
+        rows = [["system", *columns.values(), "n"]]
+        rows += [
+            [shorten(name), *_cells(system, columns, with_interval=("accuracy",)), str(record.n)]
+            for name, system in record.systems.items()
+        ]
+        lines += [f"{record.task}, {record.split}", "", *aligned(rows)]
+        lines.append("")
+        lines += [*grouped(record), *overlapping(record), *merged(record)]
+        lines += [f"{shorten(name)}: {note}" for name, note in unparsed(record)]
+        if record.comparisons:
+            lines.append(f"Accuracy of {shorten(record.comparisons[0].a)} minus that of")
+        width = max(len(row[0]) for row in rows)
+        lines += [f"  {shorten(row.b).ljust(width)}  {comparison(row)}" for row in record.comparisons]
+        lines.append("")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def markdown_table(records: Sequence[Record]) -> str:
+    """Markdown of the same numbers, every one with its 95% interval: for cards and READMEs."""
+    lines = []
+    for record in records:
+        lines += [f"**{record.task}, {record.split}** (n = {record.n})", ""]
+        columns = {**titles(record), "accuracy": "accuracy"}
+        lines += [f"| {' | '.join(['system', *columns.values()])} |", f"|---|{'---:|' * len(columns)}"]
+        for name, system in record.systems.items():
+            lines.append(f"| {' | '.join([name, *_cells(system, columns, with_interval=tuple(columns))])} |")
+        lines.append("")
+        lines += [f"* {note}" for note in (*grouped(record), *overlapping(record), *merged(record))]
+        lines += [f"* {name}: {note}" for name, note in unparsed(record)]
+        lines += [f"* accuracy of {row.a} minus {row.b}: {comparison(row)}" for row in record.comparisons]
+        lines.append("")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def render_robustness(robustness: Robustness) -> str:
+    """Plain text of at most 110 columns: a table a system, a row a perturbation."""
+    rows = [["", "strength", "n", "accuracy", "change [95%]", "another answer [95%]"]]
+    for system, records in robustness.records.items():
+        rows.append([shorten(system, 34), *[""] * 5])
+        rows += [[f"  {r.perturbation}", f"{r.strength:g}", str(r.n), *_robustness_cells(r)] for r in records]
+    title = f"{robustness.task}, {robustness.split}: cases as they are → the same cases perturbed"
+    return "\n".join([title, "", *map(str.rstrip, aligned(rows)), "", PERTURBED])
+
+
+def _robustness_cells(record: PerturbedRecord) -> list[str]:
+    if not (record.original_accuracy and record.accuracy and record.change):
+        return ["–", "–", "–"]
+    return [
+        f"{record.original_accuracy.value:.3f} → {record.accuracy.value:.3f}",
+        difference(record.change),
+        cell(record.top_1_flip_rate),
+    ]
+
+
+def titles(record: Record) -> dict[str, str]:
+    """Metric name → title, of the columns that the table of a split has."""
+    measured = set().union(*(system.metrics for system in record.systems.values()))
+    return {name: title for name, title in COLUMNS.items() if name in measured or name not in OF_PROBABILITIES}
+
+
+def _cells(system: System, columns: Mapping[str, str], with_interval: tuple[str, ...]) -> list[str]:
+    return [cell(system.metrics.get(name), name in with_interval) for name in columns]
+
+
+def grouped(record: Record) -> list[str]:
+    """A note on cases that are not independent, if they are not."""
+    if not record.groups:
+        return []
+    groups = f"{record.groups} group{'' if record.groups == 1 else 's'}"
+    # Of too few groups a share still has Wilson's interval, up to [0, 1]; what is resampled has none.
+    return [f"{record.n} cases of {groups}: intervals are over groups; of too few, only a share has one"]
+
+
+def overlapping(record: Record) -> list[str]:
+    """A note on how many cases stand in the training data, where that was measured."""
+    overlap = record.contamination
+    if overlap is None:
+        return []
+    shared = f"; {overlap.publications.cases} share a publication with it" if overlap.publications else ""
+    return [
+        f"Cases that the training data holds: {overlap.normalised.cases} word for word, {overlap.near.cases} nearly,"
+        f" {overlap.ngrams.cases} by most of their 8-word phrases{shared}"
+    ]
+
+
+def merged(record: Record) -> list[str]:
+    """A note on how near the merged model is to the model with its adapter, where it answered too."""
+    parity = record.parity
+    if parity is None:
+        return []
+    same = f"same first answer in {parity.same_first_label} of {parity.n}, ranking in {parity.same_ranking}"
+    if parity.max_probability_difference is not None:
+        same += f"; probabilities within {parity.max_probability_difference:.1e} (bound {parity.bound:g})"
+    return [f"{'Merged' if parity.holds else 'MERGED MODEL DIFFERS'}: {same}"]
+
+
+def unparsed(record: Record) -> list[tuple[str, str]]:
+    """(system, note) of each system with answers that could not be parsed."""
+    rates = {name: system.metrics["parse_rate"].value for name, system in record.systems.items()}
+    return [
+        (name, f"{1 - rate:.1%} of the answers could not be parsed and count as wrong")
+        for name, rate in rates.items()
+        if rate < 1
+    ]
+
+
+def comparison(row: Comparison) -> str:
+    """One comparison with its interval, test and p values."""
+    test = "McNemar" if row.method == "mcnemar_exact" else "sign flips"
+    return f"{difference(row)}, {test} {p_value(row.p_value)}, Holm {p_value(row.p_adjusted)}"

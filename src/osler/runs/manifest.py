@@ -1,0 +1,121 @@
+"""``manifest.json``: what a training was made of and on, written last: a run with a manifest is finished."""
+
+from __future__ import annotations
+
+from osler.storage import Contract, FileContract
+
+
+class Environment(Contract):
+    """The software and the machine; what could not be known is null."""
+
+    osler: str
+    python: str
+    packages: dict[str, str | None]
+    constraints_sha256: str | None
+    platform: str
+    cpu: str | None
+    cores: int | None
+    memory_bytes: int
+    gpus: tuple[str, ...]
+    git_commit: str | None
+    git_dirty: bool | None
+
+
+class TrainedRecipe(Contract):
+    """The recipe; ``run_sha256`` is the hash of what a run is bound to (:attr:`osler.recipe.Recipe.run_sha256`)."""
+
+    name: str
+    version: str
+    sha256: str
+    run_sha256: str
+
+
+class Base(Contract):
+    """The base model, with the fingerprint of the weights that were loaded."""
+
+    model: str
+    revision: str | None
+    weights: str | None
+    fingerprint: str
+
+
+class TrainedTask(Contract):
+    """The task that was learnt."""
+
+    name: str
+    version: int
+    panel: str | None
+
+
+class PeakMemory(Contract):
+    """The most memory that was held: of the process, and on all GPUs."""
+
+    host: int
+    gpu: int | None
+
+
+class Augmentation(Contract):
+    """Changed copies of training rows: how many by each augmentation, and which could not be made."""
+
+    copies: int
+    strengths: dict[str, float]
+    rows: dict[str, int]
+    refused: dict[str, dict[str, int]]
+    not_made: int
+    skipped: dict[str, str]
+
+
+class MixedTaskTokens(Contract):
+    """What a pass takes from one task of a mixture."""
+
+    rows: int
+    tokens: int
+    completion_tokens: int
+
+
+class TrainedContent(Contract):
+    """What decides the weights, besides the recipe: base, prompt and template by their hashes, data by its counts."""
+
+    base_fingerprint: str
+    rows_in: int
+    dropped: dict[str, int]
+    rows_out: int
+    truncated_rows: int
+    tokens_a_pass: int
+    prompt_sha256: str
+    chat_template_sha256: str | None
+
+
+class Manifest(FileContract):
+    """``manifest.json``.
+
+    Rows and tokens are of one pass. ``adapter_sha256`` is the fingerprint of the weights that training wrote, of the
+    whole model where the recipe has no ``lora:``. ``train_seconds`` counts the time before a kill.
+    """
+
+    recipe: TrainedRecipe
+    environment: Environment
+    base: Base
+    task: TrainedTask
+    prompt_sha256: str
+    chat_template_sha256: str | None
+    adapter_sha256: str
+    seed: int
+    rows_in: int
+    dropped: dict[str, int]
+    rows_out: int
+    truncated_rows: int
+    tokens_a_pass: int
+    augmentation: Augmentation | None
+    mixture: dict[str, MixedTaskTokens] | None
+    train_seconds: float
+    resumed_from_step: int | None
+    steps: int
+    threads: int
+    peak_memory_bytes: PeakMemory
+
+    @property
+    def content(self) -> TrainedContent:
+        """What decided the weights."""
+        names = TrainedContent.model_fields.keys() - {"base_fingerprint"}
+        return TrainedContent(base_fingerprint=self.base.fingerprint, **{name: getattr(self, name) for name in names})

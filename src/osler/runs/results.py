@@ -1,0 +1,244 @@
+"""``results.json`` and ``robustness.json``: what every system scored, each number with its interval."""
+
+from __future__ import annotations
+
+from osler.storage import Contract, FileContract
+
+
+class Estimate(Contract):
+    """A number with its 95% interval and the method that gave it; without a bound where there are too few groups."""
+
+    value: float
+    low: float | None
+    high: float | None
+    method: str
+
+
+class Reliability(Contract):
+    """One bin of cases of similar confidence: how sure the system was on average, how often it was right."""
+
+    n: int
+    confidence: float
+    accuracy: Estimate
+
+
+class CalibrationMeasures(Contract):
+    """How far probabilities can be believed. ``reliability`` has a row a bin, the least confident first."""
+
+    brier: Estimate | None = None
+    ece: Estimate | None = None
+    ece_debiased: Estimate | None = None
+    log_loss: Estimate | None = None
+    reliability: tuple[Reliability, ...]
+
+    @property
+    def measures(self) -> dict[str, Estimate]:
+        """The measures by name, without the bins."""
+        return {name: value for name, value in self if isinstance(value, Estimate)}
+
+
+class FittedOn(Contract):
+    """What temperature and threshold were chosen on: a split and the number of its cases."""
+
+    split: str
+    n: int
+
+
+class AnsweredShare(Contract):
+    """What a threshold came to where it was chosen: the share of cases answered, and how many of these were right."""
+
+    coverage: float
+    accuracy: float
+
+
+class Abstention(Contract):
+    """Answering only above a confidence, chosen on validation for a target accuracy, and what it comes to here.
+
+    All but the target are null where no threshold reaches it, and ``accuracy`` where nothing is answered.
+    """
+
+    target_accuracy: float
+    threshold: float | None
+    validation: AnsweredShare | None
+    coverage: Estimate | None
+    accuracy: Estimate | None
+
+
+class Calibration(Contract):
+    """Probabilities ``before`` and ``after`` a temperature. Empty for a system without probabilities; only ``before``
+    where there was nothing to fit the temperature on."""
+
+    before: CalibrationMeasures | None = None
+    fitted_on: FittedOn | None = None
+    temperature: float | None = None
+    after: CalibrationMeasures | None = None
+    abstention: Abstention | None = None
+
+
+class Subgroup(Contract):
+    """The cases with one value of an attribute; no accuracy where there are too few."""
+
+    n: int
+    accuracy: Estimate | None
+
+
+class Subgroups(Contract):
+    """An attribute: accuracy by value, the ``worst`` and the ``best`` of them, and the ``gap`` between the two."""
+
+    values: dict[str, Subgroup]
+    worst: str | None
+    best: str | None
+    gap: Estimate | None
+
+
+class System(Contract):
+    """Everything about one system on one split."""
+
+    metrics: dict[str, Estimate]
+    calibration: Calibration
+    subgroups: dict[str, Subgroups]
+
+
+class Comparison(Contract):
+    """The accuracy of ``a`` minus that of ``b`` on the same cases, with a paired test (p values adjusted by Holm)."""
+
+    a: str
+    b: str
+    metric: str
+    difference: float
+    low: float | None
+    high: float | None
+    interval_method: str
+    p_value: float
+    p_adjusted: float
+    method: str
+    discordance: float
+    minimum_detectable_difference: float | None
+
+
+class Parity(Contract):
+    """How near the merged model ``system`` is to the model with its adapter, over the ``n`` cases of a split."""
+
+    system: str
+    n: int
+    same_first_label: int
+    same_ranking: int
+    max_probability_difference: float | None
+    bound: float
+    holds: bool
+
+
+class Overlap(Contract):
+    """Held-out cases that stand in the training data by one measure; ``worst`` names them, with what they are like."""
+
+    cases: int
+    share: float
+    worst: tuple[tuple[str | float, ...], ...]
+
+
+class PhraseOverlap(Contract):
+    """As :class:`Overlap`, by runs of words; ``measured`` cases are long enough, ``mean`` is their mean share."""
+
+    cases: int
+    mean: float
+    measured: int
+    share: float
+    worst: tuple[tuple[str | float, ...], ...]
+
+
+class MinHash(Contract):
+    """How near-duplicates are proposed."""
+
+    bands: int
+    rows: int
+    seed: int
+
+
+class OverlapSettings(Contract):
+    """What counts as an overlap."""
+
+    contained: float
+    minhash: MinHash
+    near: float
+    ngram_words: int
+    shingle_characters: int
+
+
+class SplitOverlap(Contract):
+    """What the ``n`` cases of a split have in common with the training data (:mod:`osler.data.contamination`)."""
+
+    exact: Overlap
+    n: int
+    near: Overlap
+    ngrams: PhraseOverlap
+    normalised: Overlap
+    publications: Overlap | None
+
+    @property
+    def similar(self) -> dict[str, int]:
+        """How many cases stand in the training data word for word, nearly, and by most of their phrases."""
+        return {"normalised": self.normalised.cases, "near": self.near.cases, "ngrams": self.ngrams.cases}
+
+
+class MeasuredOverlap(SplitOverlap):
+    """As :class:`SplitOverlap`, with the reason a recipe gives for it, and the settings it was measured with."""
+
+    allowed: str | None
+    settings: OverlapSettings
+
+
+class Record(Contract):
+    """One split of one task. ``groups`` is the number of independent groups, null where every case stands alone."""
+
+    task: str
+    task_version: int | None
+    split: str
+    n: int
+    groups: int | None
+    prompt_sha256: str | None
+    predictions_sha256: dict[str, str]
+    systems: dict[str, System]
+    comparisons: tuple[Comparison, ...]
+    parity: Parity | None
+    contamination: MeasuredOverlap | None
+
+
+class Results(FileContract):
+    """``results.json``. ``weights_sha256``: system to fingerprint of its weights; null where none are known."""
+
+    resamples: int
+    seed: int
+    weights_sha256: dict[str, str] | None
+    records: tuple[Record, ...]
+
+
+class Change(Contract):
+    """Accuracy on perturbed cases minus that on the same cases as they are."""
+
+    difference: float
+    low: float | None
+    high: float | None
+    method: str
+
+
+class PerturbedRecord(Contract):
+    """One perturbation: ``n`` cases were changed, ``unchanged`` were not and count nowhere. Null where n is 0."""
+
+    perturbation: str
+    strength: float
+    seed: int
+    n: int
+    unchanged: int
+    original_accuracy: Estimate | None
+    accuracy: Estimate | None
+    change: Change | None
+    top_1_flip_rate: Estimate | None
+
+
+class Robustness(FileContract):
+    """``robustness.json``: system to what perturbing the cases of a split does to its answers."""
+
+    task: str
+    split: str
+    records: dict[str, tuple[PerturbedRecord, ...]]
+    predictions_sha256: dict[str, dict[str, str]]

@@ -1,0 +1,207 @@
+"""Whether the files of a run are those that its own records say they are.
+
+One list of mismatches, read in three ways: evaluation refuses the run (:func:`check_trained`), publishing makes checks
+of them, a reproduction shows them as differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from osler.errors import InputError
+from osler.recipe import Recipe
+from osler.runs.data_report import DataReport
+from osler.runs.manifest import Manifest
+from osler.runs.results import Results
+from osler.runs.run import Run, merged_name, tuned_name
+from osler.storage import ATTRIBUTES, fingerprint, sha256_file
+
+Part = Literal["version", "recipe", "data", "weights", "scored weights", "template", "predictions", "overlap"]
+MEANING: dict[Part, str] = {
+    "version": "the file that was published",
+    "recipe": "what was trained with",
+    "data": "what was trained on",
+    "weights": "the weights that training wrote",
+    "scored weights": "the weights that were scored",
+    "template": "the chat template that was trained with",
+    "predictions": "what was scored",
+    "overlap": "what was measured",
+}
+# What the Hub, huggingface_hub and git add to a version on its way; Osler reads none of it.
+OF_DOWNLOAD = (".cache/huggingface/", ".git/")
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Something of a run that is not what one of its records says.
+
+    Attributes:
+        part: what of the run it is.
+        what: the file, or the value in one, by its path inside the run.
+        record: the file that says otherwise.
+        was, now: as recorded and as it is; None for what is not there. Those of ``data`` and ``overlap`` are values,
+            all others the sha256 of a file or of a folder's weights.
+    """
+
+    part: Part
+    what: str
+    record: str
+    was: Any
+    now: Any
+
+    def __str__(self) -> str:
+        """``adapter: not the weights that training wrote (sha256 0123…, in manifest.json 4567…)``"""
+        if self.now is None:
+            return f"{self.what}: is missing, and {self.record} says that it is there"
+        was, now = (f"{value[:12]}" if isinstance(value, str) else value for value in (self.was, self.now))
+        kind = "" if self.part in ("data", "overlap") else "sha256 "
+        return f"{self.what}: not {MEANING[self.part]} ({kind}{now}, in {self.record} {was})"
+
+
+def check_trained(run: Run, recipe: Recipe) -> Manifest:
+    """The manifest of the run's training, once it is known to be that of ``recipe`` and of the adapter there is.
+
+    Raises :class:`InputError` where training is not finished, the recipe has changed in more than what it evaluates or
+    how it is published, or the adapter's weights are gone or others.
+    """
+    if not run.finished:
+        raise InputError(f"{run.folder}: no manifest.json: training is not finished; run scripts/train.py again")
+    if not run.adapter.is_dir():
+        raise InputError(
+            f"{run.adapter}: is gone: bring it back, or delete manifest.json and run scripts/train.py again"
+        )
+    manifest = run.read_manifest()
+    for mismatch in changed_recipe(run, recipe, manifest):
+        raise InputError(f"{run.folder}/{mismatch}: bring that one back, or train this one with an --output of its own")
+    for mismatch in changed_weights(run, manifest):
+        raise InputError(
+            f"{run.folder}/{mismatch}: bring those back, or delete manifest.json and run scripts/train.py again"
+        )
+    return manifest
+
+
+def mismatches(run: Run, recipe: Recipe) -> list[Mismatch]:
+    """Everything in a run, or in a published version, that is not what its records say; weights and the chat template
+    where they are there, results where the run was evaluated.
+
+    Raises :class:`InputError` where the manifest or the data report is not there.
+    """
+    manifest, report = run.read_manifest(), run.read_data_report()
+    found = [
+        *changed_files(run),
+        *changed_recipe(run, recipe, manifest),
+        *changed_counts(manifest, report),
+        *(changed_weights(run, manifest) if _weights(run.adapter) else ()),
+        *changed_template(run, manifest),
+    ]
+    if run.results.is_file():
+        results = run.read_results()
+        found += [
+            *changed_scored_weights(run, recipe, results),
+            *changed_predictions(run, results),
+            *changed_overlaps(report, results),
+        ]
+    return found
+
+
+def changed_files(run: Run) -> Iterator[Mismatch]:
+    """The files of a published version against its list of hashes, both ways."""
+    if not run.sums.is_file():
+        if run.adapter == run.folder:
+            yield Mismatch("version", run.sums.name, "a published version", "", None)
+        return
+    # Only what was found in the folder is opened, so that no name in the list leads out of it. A link to a folder
+    # counts as a file: nobody listed what is in there.
+    found = (path for path in run.folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    there = {path.relative_to(run.folder).as_posix(): path for path in found}
+    listed = {run.sums.name, ATTRIBUTES}
+    for line in run.sums.read_text(encoding="utf-8", errors="replace").splitlines():
+        sha256, _, name = line.partition("  ")
+        listed.add(name)
+        now = _sha256(there[name]) if name in there else None
+        if now != sha256:
+            yield Mismatch("version", name or line, run.sums.name, sha256, now)
+    for name in sorted(there.keys() - listed):
+        if not name.startswith(OF_DOWNLOAD):
+            shown = name.encode(errors="backslashreplace").decode()  # not every file name is UTF-8
+            yield Mismatch("version", shown, run.sums.name, None, _sha256(there[name]) or "a link")
+
+
+def changed_recipe(run: Run, recipe: Recipe, manifest: Manifest) -> Iterator[Mismatch]:
+    """The recipe, in what a run is bound to."""
+    if manifest.recipe.run_sha256 != recipe.run_sha256:
+        yield Mismatch("recipe", recipe.path.name, run.manifest.name, manifest.recipe.run_sha256, recipe.run_sha256)
+
+
+def changed_counts(manifest: Manifest, report: DataReport) -> Iterator[Mismatch]:
+    """What the manifest repeats of ``data_report.json``."""
+    for name, now in repeated_counts(report).items():
+        if (was := getattr(manifest, name)) != now:
+            yield Mismatch("data", f"data_report.json, {name}", "manifest.json", was, now)
+
+
+def repeated_counts(report: DataReport) -> dict[str, Any]:
+    """What a manifest repeats of a data report, by the manifest's names."""
+    return {
+        "prompt_sha256": report.prompt_sha256,
+        "rows_in": report.rows_in,
+        "dropped": report.dropped,
+        "rows_out": report.rows_out,
+        "truncated_rows": report.truncated,
+        "tokens_a_pass": report.tokens.total,
+    }
+
+
+def changed_weights(run: Run, manifest: Manifest) -> Iterator[Mismatch]:
+    """The adapter, against what training wrote."""
+    if (now := fingerprint(run.adapter)) != manifest.adapter_sha256:
+        yield Mismatch("weights", _named(run, run.adapter), run.manifest.name, manifest.adapter_sha256, now)
+
+
+def changed_template(run: Run, manifest: Manifest) -> Iterator[Mismatch]:
+    """The chat template beside the adapter."""
+    template = run.adapter / "chat_template.jinja"
+    if template.is_file() and manifest.chat_template_sha256 not in (None, now := sha256_file(template)):
+        name = template.relative_to(run.folder).as_posix()
+        yield Mismatch("template", name, run.manifest.name, manifest.chat_template_sha256, now)
+
+
+def changed_scored_weights(run: Run, recipe: Recipe, results: Results) -> Iterator[Mismatch]:
+    """Adapter and merged model, against what was scored."""
+    scored = results.weights_sha256 or {}
+    for folder, system in ((run.adapter, tuned_name(recipe)), (run.merged, merged_name(recipe))):
+        if _weights(folder) and system in scored and (now := fingerprint(folder)) != scored[system]:
+            yield Mismatch("scored weights", _named(run, folder), run.results.name, scored[system], now)
+
+
+def changed_predictions(run: Run, results: Results) -> Iterator[Mismatch]:
+    """The prediction files that were scored."""
+    for path, sha256 in run.scored_answers(results).items():
+        if (now := _sha256(path)) != sha256:
+            yield Mismatch("predictions", path.relative_to(run.folder).as_posix(), run.results.name, sha256, now)
+
+
+def changed_overlaps(report: DataReport, results: Results) -> Iterator[Mismatch]:
+    """What held-out cases and training rows have in common, which stands in two files."""
+    for record in results.records:
+        now, measured = report.contamination.splits.get(record.split), record.contamination
+        if now and measured and any(getattr(measured, name) != value for name, value in now):
+            what = f"data_report.json, contamination of {record.split}"
+            was = {name: value for name, value in measured.model_dump(mode="json").items() if name in dict(now)}
+            yield Mismatch("overlap", what, "results.json", was, now.model_dump(mode="json"))
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _named(run: Run, folder: Path) -> str:
+    """The weight files of a folder, by their paths inside the run."""
+    return ", ".join(str(path.relative_to(run.folder)) for path in _weights(folder)) or folder.name
+
+
+def _sha256(path: Path) -> str | None:
+    return sha256_file(path) if path.is_file() else None

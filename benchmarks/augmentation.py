@@ -26,10 +26,10 @@ import numpy as np
 from osler.baselines import systems as baseline
 from osler.data import training_rows
 from osler.errors import InputError, exit_status
-from osler.evaluation import Resamples, numbered
+from osler.evaluation import numbered
 from osler.recipe import Recipe, find_tasks, load_recipe
 from osler.runs import Prediction, Run, read_predictions, tuned_name, write_predictions
-from osler.statistics import intervals, resample_counts
+from osler.statistics import Resamples, intervals, resample_counts
 from osler.tasks import Task, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,7 +136,7 @@ def difference(
         return np.array([[{r.case_id: r.correct for r in rows}[case] for case in cases] for rows in runs], dtype=float)
 
     groups = numbered(cases)
-    drawn = Resamples(resample_counts(len(cases), resamples, 0, groups), groups)
+    drawn = Resamples.draw(len(cases), resamples, 0, groups)
     seeds = resample_counts(len(plain), resamples, 1)
     units = None if groups is None else drawn.units
     change, low, high = intervals.paired_difference_over_runs(

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from osler.evaluation import results
+from osler.evaluation import load_metrics, results
 
 CASES, SYSTEMS, RESAMPLES = 5000, 10, 2000
 TARGET = 30  # seconds
@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=int, default=33, help="size of the panel")
     labels = parser.parse_args().labels
-    results.load_metrics()  # importing `evaluate` takes seconds of its own, whatever is scored
+    load_metrics()  # importing `evaluate` takes seconds of its own, whatever is scored
     with tempfile.TemporaryDirectory() as folder:
         files = [write(Path(folder) / f"{number}.jsonl", number, labels) for number in range(SYSTEMS)]
         started, cpu = time.perf_counter(), time.process_time()

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from osler.errors import InputError, exit_status
 from osler.evaluation import evaluation, report, results, summary
-
 from osler.runs import Run
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from osler.errors import InputError
-from osler.evaluation import results
+from osler.evaluation import measurement, results
 from osler.rendering import tables
 from osler.runs.predictions import Prediction, read_predictions, write_predictions
 
@@ -231,20 +231,51 @@ def test_systems_that_did_not_answer_the_same_cases_are_refused(
     assert not (tmp_path / "results.json").exists()
 
 
+MADE_UP_METRIC = """
+import datasets
+import evaluate
+import numpy as np
+
+
+class MadeUp(evaluate.Metric):
+    def _info(self):
+        strings = datasets.Value("string")
+        features = datasets.Features({"predictions": strings, "references": strings})
+        return evaluate.MetricInfo(description="made up", citation="", inputs_description="", features=features)
+
+    def _compute(self, predictions, references):
+        return {"NAME": sum(p == r for p, r in zip(predictions, references)) / len(references)}
+"""
+MADE_UP_PER_CASE = """
+    def per_case(self, predictions, references):
+        return {"NAME": np.array([p == r for p, r in zip(predictions, references)], dtype=TYPE)}
+"""
+
+
 def test_a_metric_is_added_by_adding_its_file(
     files: list[Path], scored: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = (results.METRICS / "aurc" / "aurc.py").read_text()
-    (tmp_path / "metrics" / "risk_area").mkdir(parents=True)
-    (tmp_path / "metrics" / "risk_area" / "risk_area.py").write_text(
-        source.replace("class AURC", "class RiskArea").replace('"aurc"', '"risk_area"')
-    )
-    monkeypatch.setattr(results, "METRICS", tmp_path / "metrics")
-    added = results.score([files[0]], tmp_path / "added.json", resamples=500)["records"][0]["systems"][LLM]["metrics"]
-    # It has no vectorised form and is recomputed on every resample: the same resamples, so the same interval.
-    usual = scored["records"][0]["systems"][LLM]["metrics"]["aurc"]
-    method = added["risk_area"].pop("method")
-    assert {**added["risk_area"], "method": method} == pytest.approx(usual)
+    """Accuracy three times over: with ``_compute`` alone, and with one value a case, of which the interval follows."""
+    sources = {
+        "hits": MADE_UP_METRIC,
+        "hits_per_case": MADE_UP_METRIC + MADE_UP_PER_CASE.replace("TYPE", "bool"),
+        "score_per_case": MADE_UP_METRIC + MADE_UP_PER_CASE.replace("TYPE", "float"),
+    }
+    for name, source in sources.items():
+        (tmp_path / "metrics" / name).mkdir(parents=True)
+        (tmp_path / "metrics" / name / f"{name}.py").write_text(source.replace("NAME", name))
+    monkeypatch.setattr(measurement, "METRICS", tmp_path / "metrics")
+    record = results.score(files[:1], tmp_path / "added.json", resamples=500)["records"][0]
+    added = record["systems"][LLM]["metrics"]
+    assert list(added) == list(sources)
+    accuracy = scored["records"][0]["systems"][LLM]["metrics"]["accuracy"]
+    assert added["hits_per_case"] == accuracy
+    assert {metric["value"] for metric in added.values()} == {accuracy["value"]}
+    assert added["hits"]["method"] == "bootstrap_percentile"
+    assert added["score_per_case"]["method"] == "bootstrap_bca"
+    for name in ("hits", "score_per_case"):
+        assert added[name]["low"] == pytest.approx(accuracy["low"], abs=0.05)
+        assert added[name]["high"] == pytest.approx(accuracy["high"], abs=0.05)
 
 
 def test_the_table_fits_110_columns_and_shows_what_was_found(scored: dict[str, Any]) -> None:

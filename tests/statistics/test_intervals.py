@@ -131,8 +131,8 @@ def test_averages_over_labels_are_rough_with_few_cases_a_label() -> None:
 
 def test_percentiles_cover_areas_under_curves() -> None:
     def areas_and_risk(probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        answers = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-        areas = resampling.resampled_areas(probabilities, labels, counts)
+        answers = probabilities.max(axis=1), probabilities.argmax(axis=1), labels
+        areas = resampling.resampled_areas(probabilities, labels, range(probabilities.shape[1]), counts)
         risk = resampling.resampled_selective(*answers, counts)["aurc"]
         return {"macro_roc_auc": areas["macro_roc_auc"], "micro_roc_auc": areas["micro_roc_auc"], "aurc": risk}
 
@@ -149,7 +149,7 @@ def test_percentiles_cover_areas_under_curves() -> None:
 @pytest.mark.parametrize(("skill", "bounds"), [(1.2, (0.93, 0.97)), (3.0, (0.93, 1.0))])
 def test_selective_accuracy_is_covered_near_the_ceiling_too(skill: float, bounds: tuple[float, float]) -> None:
     def replicated(probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        answers = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+        answers = probabilities.max(axis=1), probabilities.argmax(axis=1), labels
         values = resampling.resampled_selective(*answers, counts)
         return {name: values[name] for name in ("selective_accuracy_50", "selective_accuracy_80")}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from osler.evaluation.results import load_metrics
+from osler.evaluation.measurement import load_metrics
 from osler.statistics import resampling
 
 
@@ -61,7 +61,7 @@ def drawn() -> dict[str, Any]:
 
 @pytest.mark.filterwarnings("error")
 def test_areas_are_those_of_scikit_learn_on_each_resample(drawn: dict[str, Any]) -> None:
-    values = resampling.resampled_areas(drawn["probabilities"], drawn["labels"], drawn["counts"])
+    values = resampling.resampled_areas(drawn["probabilities"], drawn["labels"], range(6), drawn["counts"])
     for row, cases in enumerate(drawn["samples"]):
         actual = drawn["labels"][cases, None] == np.arange(6)
         scores = drawn["probabilities"][cases]
@@ -79,14 +79,21 @@ def test_areas_are_those_of_scikit_learn_on_each_resample(drawn: dict[str, Any])
 @pytest.mark.filterwarnings("error")
 def test_selective_metrics_are_those_of_the_modules_on_each_resample(drawn: dict[str, Any]) -> None:
     modules = [metric for metric in load_metrics() if metric.name in ("selective_accuracy", "aurc")]
-    values = resampling.resampled_selective(drawn["confidences"], drawn["correct"], drawn["counts"])
+    answers, references = drawn["correct"].astype(str), np.full(40, "True")
+    values = resampling.resampled_selective(drawn["confidences"], answers, references, drawn["counts"])
     for row, cases in enumerate(drawn["samples"]):
-        predictions = drawn["correct"][cases].astype(str)
         columns = {"confidences": drawn["confidences"][cases], "references": ["True"] * len(cases)}
         expected: dict[str, float] = {}
         for module in modules:
-            expected |= module._compute(**columns, predictions=list(predictions))
+            expected |= module.compute(**columns, predictions=list(answers[cases]))
         assert {name: column[row] for name, column in values.items()} == pytest.approx(expected)
+
+
+def test_what_is_kept_of_one_system_is_not_given_for_another(drawn: dict[str, Any]) -> None:
+    confidences, right, counts = drawn["confidences"], np.full(40, "a"), drawn["counts"]
+    wrong = np.full(40, "b")
+    for predictions, risk in ((right, 0), (wrong, 1), (right, 0)):
+        assert resampling.resampled_selective(confidences, predictions, right, counts)["aurc"] == pytest.approx(risk)
 
 
 def test_ties_share_a_bin_and_bins_are_otherwise_of_one_size() -> None:

@@ -2,7 +2,7 @@
 
 from osler.evaluation.answers import numbered
 from osler.evaluation.confusions import Confusions, count_confusions
-from osler.evaluation.measurement import Resamples
+from osler.evaluation.measurement import load_metrics
 from osler.evaluation.report import LEVEL, perturbed_as, reliability_tables, subgroup_rows
 from osler.evaluation.results import MIN_SUBGROUP, VALIDATION
 
@@ -11,9 +11,9 @@ __all__ = [
     "MIN_SUBGROUP",
     "VALIDATION",
     "Confusions",
-    "Resamples",
     "count_confusions",
     "evaluation",
+    "load_metrics",
     "numbered",
     "parity",
     "perturbed_as",

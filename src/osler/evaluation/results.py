@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,13 @@ import numpy as np
 from osler.errors import InputError
 from osler.evaluation import parity
 from osler.evaluation.answers import Splits, check_same_cases, groups_of, read_splits
-from osler.evaluation.measurement import Measurement, Resamples, columns_of, label_columns
+from osler.evaluation.measurement import Measurement, columns_of, label_columns, load_metrics
 from osler.runs import Contamination, Results
-from osler.statistics import calibration, intervals, resample_counts, resampled_mean, significance
-from osler.storage import checkout, plain, sha256_file, validated, write_model
+from osler.statistics import Resamples, calibration, intervals, resampled_mean, significance
+from osler.storage import plain, sha256_file, validated, write_model
 
-METRICS = checkout.PACKAGE / "metrics"
 VALIDATION = "validation"  # the split that temperatures and thresholds are chosen on
 MIN_SUBGROUP = 10  # cases; the accuracy of a smaller subgroup is not given
-CALIBRATED = ("brier", "ece", "log_loss")  # metric modules that a temperature changes
 
 
 def score(
@@ -75,7 +72,7 @@ def score(
         merged = parity.merged_models(systems)
         first = compared_system(systems, compared)
         n, groups = len(systems[first].rows), groups_of(systems)
-        drawn = Resamples(resample_counts(n, resamples, seed, groups), groups)
+        drawn = Resamples.draw(n, resamples, seed, groups)
         measured = {system: Measurement(columns_of(answers.rows), drawn) for system, answers in systems.items()}
         # Beside the model with its adapter, the merged one would cost every comparison power and say nothing new.
         alone = {system: of for system, of in measured.items() if system == first or system not in merged}
@@ -137,18 +134,6 @@ def compared_system(systems: Mapping[str, Any], compared: str | None) -> str:
     return compared or next(system for system in systems if system not in merged)
 
 
-def load_metrics() -> list[Any]:
-    """Every ``evaluate.Metric`` in ``osler/metrics``, by local path: a metric is added by adding its file."""
-    # `python scripts/evaluate.py` puts scripts/ first on the path, where `import evaluate` would find that script.
-    path = list(sys.path)
-    sys.path[:] = [entry for entry in path if not (Path(entry) / "evaluate.py").is_file()]
-    try:
-        import evaluate  # slow: it imports transformers, and torch where there is one
-    finally:
-        sys.path[:] = path
-    return [evaluate.load(str(file), keep_in_memory=True) for file in sorted(METRICS.glob("*/*.py"))]
-
-
 def fitted(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:
     """(task, system) to what its answers to the validation split say; only systems with probabilities are there."""
     fits = {}
@@ -168,28 +153,33 @@ def system_record(
     fit: calibration.Fit | None,
 ) -> dict[str, Any]:
     """Everything about one system on one split: ``metrics``, ``calibration`` and ``subgroups``."""
-    values = measurement.values(metrics)
+    values, judges, before = {}, [], {}
+    for metric in metrics:
+        measured = measurement.measure(metric)
+        values |= measured
+        if getattr(metric, "calibration", False):
+            judges.append(metric)
+            before |= measured
     return {
         "metrics": values,
-        "calibration": calibration_record(measurement, metrics, values, fit),
+        "calibration": calibration_record(measurement, judges, before, fit),
         "subgroups": subgroup_records(measurement, subgroups),
     }
 
 
 def calibration_record(
-    measurement: Measurement, metrics: Sequence[Any], values: Mapping[str, Any], fit: calibration.Fit | None
+    measurement: Measurement, judges: Sequence[Any], values: Mapping[str, Any], fit: calibration.Fit | None
 ) -> dict[str, Any]:
     """How far the probabilities can be believed, ``before`` and ``after`` a temperature, and when to abstain.
 
-    Empty for a system without probabilities; only ``before`` where there was nothing to fit on. In ``abstention``,
-    ``validation`` is what the threshold was chosen by, ``coverage`` and ``accuracy`` what it comes to on this split;
-    all are null where no threshold reaches the target, and ``accuracy`` where nothing is answered.
+    ``judges`` are the metrics that judge probabilities, ``values`` what they give before. Empty for a system without
+    probabilities; only ``before`` where there was nothing to fit on. In ``abstention``, ``validation`` is what the
+    threshold was chosen by, ``coverage`` and ``accuracy`` what it comes to on this split; all are null where no
+    threshold reaches the target, and ``accuracy`` where nothing is answered.
     """
     if "probabilities" not in measurement.columns:
         return {}
-    named = [metric for metric in metrics if metric.name in CALIBRATED]
-    names = [name for name in values if name in ("brier", "ece", "ece_debiased", "log_loss")]
-    before = {**{name: values[name] for name in names}, "reliability": reliability_table(measurement)}
+    before = {**values, "reliability": reliability_table(measurement)}
     if fit is None:
         return {"before": before}
     tempered = calibration.temper(measurement.columns["probabilities"], fit.temperature)
@@ -202,11 +192,12 @@ def calibration_record(
         abstention["validation"] = {"coverage": fit.coverage, "accuracy": fit.accuracy}
         abstention["coverage"] = after.proportion(answered)
         abstention["accuracy"] = after.proportion(after.correct, answered) if answered.any() else None
+    tempered_values = {name: value for metric in judges for name, value in after.measure(metric).items()}
     return {
         "before": before,
         "fitted_on": {"split": VALIDATION, "n": fit.n},
         "temperature": fit.temperature,
-        "after": {**after.values(named), "reliability": reliability_table(after)},
+        "after": {**tempered_values, "reliability": reliability_table(after)},
         "abstention": abstention,
     }
 
@@ -248,9 +239,10 @@ def subgroup_records(measurement: Measurement, subgroups: Sequence[Mapping[str, 
         if len(shown) > 1:
             worst, best = min(shown, key=shown.__getitem__), max(shown, key=shown.__getitem__)
             at_best, at_worst = (resampled_mean(correct, counts, members[value]) for value in (best, worst))
-            low, high, method = measurement.percentile_interval(at_best - at_worst)
-            gap = {"value": shown[best] - shown[worst], "low": low, "high": high, "method": method}
-            record |= {"worst": worst, "best": best, "gap": gap}
+            gap = shown[best] - shown[worst]
+            low, high, method = measurement.resamples.interval(gap, at_best - at_worst)
+            record |= {"worst": worst, "best": best}
+            record["gap"] = {"value": gap, "low": low, "high": high, "method": method}
         records[name] = record
     return records
 

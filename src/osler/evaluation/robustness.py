@@ -9,10 +9,10 @@ import numpy as np
 
 from osler.errors import InputError
 from osler.evaluation.answers import numbered
-from osler.evaluation.measurement import Measurement, Resamples, columns_of
+from osler.evaluation.measurement import Measurement, columns_of
 from osler.recipe import OF_TEXT, Recipe
 from osler.runs import Prediction, Robustness, Run, read_predictions, tuned_name
-from osler.statistics import intervals, resample_counts
+from osler.statistics import Resamples, intervals
 from osler.storage import sha256_file, validated, write_model
 from osler.tasks import Perturbation
 
@@ -148,7 +148,7 @@ def _compare(
     if n == 0:
         return counted | dict.fromkeys(("original_accuracy", "accuracy", "change", "top_1_flip_rate"))
     groups = numbered({before.case_id: before.group for before, _ in pairs})
-    drawn = Resamples(resample_counts(n, resamples, seed, groups), groups)
+    drawn = Resamples.draw(n, resamples, seed, groups)
     was, now = (Measurement(columns_of(rows), drawn) for rows in zip(*pairs, strict=True))
     change, low, high = intervals.paired_bootstrap_difference(
         now.correct, was.correct, drawn.counts, None if groups is None else drawn.units

@@ -1,11 +1,14 @@
 """Intervals, tests, resampling and calibration: numbers in, numbers out."""
 
 from osler.statistics.intervals import wilson_interval
+from osler.statistics.resamples import MethodInterval, Resamples
 from osler.statistics.resampling import Floats, Ints, resample_counts, resampled_mean
 
 __all__ = [
     "Floats",
     "Ints",
+    "MethodInterval",
+    "Resamples",
     "calibration",
     "intervals",
     "resample_counts",

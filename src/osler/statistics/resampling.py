@@ -1,12 +1,15 @@
 """Bootstrap resamples of the cases, and every metric on all of them at once.
 
 A resample is how often it holds each case, so a metric on 2,000 resamples is a few matrix products: no sample is ever
-drawn out, no case sorted twice. Definitions are those of the modules in ``osler/metrics``, one resample a row.
+drawn out, no case sorted twice. Definitions are those of the modules in ``osler/metrics``, one resample a row, and
+cases are given as those modules take them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +19,25 @@ from scipy.special import digamma
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+Result = TypeVar("Result")
+
 BLOCK = 256  # resamples worked on at once: their weights and sums stay in the processor's cache
 BINS = 10  # of equal mass, in the calibration error; fewer where cases tie
 COVERAGES = (50, 80, 90)  # per cent of the cases answered
+
+
+def _kept(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Keep the last result for the very objects it was computed from: several metrics ask for it in turn."""
+    last: tuple[tuple[Any, ...], Result] | None = None
+
+    @wraps(function)
+    def call(*arguments: Any) -> Result:
+        nonlocal last
+        if last is None or any(new is not old for new, old in zip(arguments, last[0], strict=True)):
+            last = arguments, function(*arguments)
+        return last[1]
+
+    return call
 
 
 def resample_counts(n: int, resamples: int, seed: int, groups: Sequence[int] | Ints | None = None) -> Floats:
@@ -50,6 +69,7 @@ def resampled_mean(
     return _ratio(total, n, np.nan)
 
 
+@_kept
 def resampled_label_metrics(references: Sequence[str], predictions: Sequence[str], counts: Floats) -> dict[str, Floats]:
     """The metrics that average over labels, for all resamples at once: name to shape (resamples,).
 
@@ -79,15 +99,18 @@ def resampled_label_metrics(references: Sequence[str], predictions: Sequence[str
     }
 
 
-def resampled_areas(probabilities: Floats, labels: Ints, counts: Floats) -> dict[str, Floats]:
+@_kept
+def resampled_areas(
+    probabilities: Floats, references: Sequence[str], labels: Sequence[str], counts: Floats
+) -> dict[str, Floats]:
     """``macro_roc_auc``, ``micro_roc_auc`` and ``average_precision`` (macro) in each resample, each shape (resamples,).
 
-    ``probabilities`` is (cases, panel) and ``labels`` the column of each case's label. Averages over the labels that
-    the resample has with both classes (``average_precision``: has at all); NaN where there is none.
+    ``probabilities`` is (cases, panel), a column for each of ``labels``. Averages over the labels that the resample has
+    with both classes (``average_precision``: has at all); NaN where there is none.
     """
     n, panel = probabilities.shape
     cases = np.arange(n)
-    is_label = labels[:, None] == np.arange(panel)
+    is_label = np.asarray(references)[:, None] == np.asarray(labels)
     every_case = np.broadcast_to(cases[:, None], is_label.shape)
     rankings = [
         _Ranking(probabilities[:, label], cases, is_label[:, label], n)
@@ -148,14 +171,17 @@ class _Ranking:
         return _ratio(wins, positives.sum(axis=0, dtype=np.float64) * up_to[-1], np.nan)
 
 
-def resampled_selective(confidences: Floats, correct: npt.NDArray[np.bool_], counts: Floats) -> dict[str, Floats]:
+@_kept
+def resampled_selective(
+    confidences: Floats, predictions: Sequence[str], references: Sequence[str], counts: Floats
+) -> dict[str, Floats]:
     """``selective_accuracy_50`` (80, 90) and ``aurc`` in each resample, each shape (resamples,).
 
     Cases of the same confidence are answered in random order: their expectation is taken, in closed form.
     """
     order = np.argsort(-confidences, kind="stable")
     ties = np.flatnonzero(np.diff(confidences[order], prepend=np.inf))  # where each begins in that order
-    wrong = (~correct[order]).astype(np.float64)
+    wrong = (np.asarray(predictions) != np.asarray(references))[order].astype(np.float64)
 
     def selective(weights: Floats) -> Floats:
         # One resample a row: running sums over the cases are the work here.

@@ -2,6 +2,10 @@
 
 import datasets
 import evaluate
+import numpy as np
+import numpy.typing as npt
+
+from osler.statistics import resampling
 
 
 class AURC(evaluate.Metric):
@@ -32,6 +36,15 @@ class AURC(evaluate.Metric):
                 }
             ),
         )
+
+    def replicates(
+        self,
+        counts: npt.NDArray[np.float64],
+        confidences: npt.NDArray[np.float64],
+        predictions: list[str],
+        references: list[str],
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        return resampling.resampled_selective(confidences, predictions, references, counts)
 
     def _compute(self, confidences: list[float], predictions: list[str], references: list[str]) -> dict[str, float]:
         ties: dict[float, list[bool]] = {}

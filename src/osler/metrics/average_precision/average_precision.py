@@ -3,7 +3,10 @@
 import datasets
 import evaluate
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import average_precision_score
+
+from osler.statistics import resampling
 
 
 class AveragePrecision(evaluate.Metric):
@@ -21,6 +24,8 @@ class AveragePrecision(evaluate.Metric):
         ``{"average_precision": float}`` in [0, 1].
     """
 
+    interval = "normal"
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
@@ -33,6 +38,15 @@ class AveragePrecision(evaluate.Metric):
                 }
             ),
         )
+
+    def replicates(
+        self,
+        counts: npt.NDArray[np.float64],
+        probabilities: npt.NDArray[np.float64],
+        references: list[str],
+        labels: list[str],
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        return resampling.resampled_areas(probabilities, references, labels, counts)
 
     def _compute(self, probabilities: list[list[float]], references: list[str], labels: list[str]) -> dict[str, float]:
         has_label = np.asarray(references)[:, None] == np.asarray(labels)

@@ -3,6 +3,7 @@
 import datasets
 import evaluate
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import brier_score_loss
 
 
@@ -20,6 +21,8 @@ class Brier(evaluate.Metric):
         ``{"brier": float}`` in [0, 2].
     """
 
+    calibration = True
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
@@ -32,6 +35,14 @@ class Brier(evaluate.Metric):
                 }
             ),
         )
+
+    def per_case(
+        self, probabilities: list[list[float]], references: list[str], labels: list[str]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """What scikit-learn averages; its mean may differ from scikit-learn's in the last digit."""
+        p = np.asarray(probabilities)
+        given = p[np.asarray(references)[:, None] == np.asarray(labels)]
+        return {"brier": (p**2).sum(axis=1) - 2 * given + 1}
 
     def _compute(self, probabilities: list[list[float]], references: list[str], labels: list[str]) -> dict[str, float]:
         order = np.argsort(labels)  # scikit-learn wants columns sorted by label

@@ -1,8 +1,13 @@
 """Expected calibration error: how far confidence is from the share of right answers."""
 
+from collections.abc import Mapping
+
 import datasets
 import evaluate
 import numpy as np
+import numpy.typing as npt
+
+from osler.statistics import MethodInterval, Resamples, intervals, resampling
 
 
 class ECE(evaluate.Metric):
@@ -24,6 +29,8 @@ class ECE(evaluate.Metric):
         ``{"ece": float, "ece_debiased": float}``, each in [0, 1].
     """
 
+    calibration = True
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
@@ -38,13 +45,25 @@ class ECE(evaluate.Metric):
             ),
         )
 
+    def intervals(
+        self,
+        values: Mapping[str, float],
+        resamples: Resamples,
+        confidences: npt.NDArray[np.float64],
+        predictions: list[str],
+        references: list[str],
+    ) -> dict[str, MethodInterval]:
+        correct = np.asarray(predictions) == np.asarray(references)
+        resampled = resampling.resampled_calibration_error(confidences, correct, resamples.counts)
+        bounds = intervals.calibration_error_intervals(*resampled, resamples.units)
+        return {name: (*bounds[name], resamples.method("bootstrap_bounds")) for name in values}
+
     def _compute(
         self, confidences: list[float], predictions: list[str], references: list[str], bins: int = 10
     ) -> dict[str, float]:
         confidence = np.asarray(confidences)
         right = np.asarray(predictions) == np.asarray(references)
-        less_confident = np.array([(confidence < value).sum() for value in confidence])
-        bin_of = less_confident * bins // len(confidence)
+        bin_of = resampling.equal_mass_bins(confidence, bins)
         ece = squared = 0.0
         for members in (bin_of == number for number in np.unique(bin_of)):
             n, accuracy = members.sum(), right[members].mean()

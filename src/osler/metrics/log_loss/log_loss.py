@@ -3,6 +3,7 @@
 import datasets
 import evaluate
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import log_loss
 
 
@@ -20,6 +21,8 @@ class LogLoss(evaluate.Metric):
         ``{"log_loss": float}``, 0 or more.
     """
 
+    calibration = True
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
@@ -32,6 +35,14 @@ class LogLoss(evaluate.Metric):
                 }
             ),
         )
+
+    def per_case(
+        self, probabilities: list[list[float]], references: list[str], labels: list[str]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """What scikit-learn averages; its mean may differ from scikit-learn's in the last digit."""
+        p = np.asarray(probabilities)
+        given = p[np.asarray(references)[:, None] == np.asarray(labels)]
+        return {"log_loss": -np.log(np.clip(given, np.finfo(np.float64).eps, None))}
 
     def _compute(self, probabilities: list[list[float]], references: list[str], labels: list[str]) -> dict[str, float]:
         order = np.argsort(labels)  # scikit-learn wants columns sorted by label

@@ -3,7 +3,10 @@
 import datasets
 import evaluate
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
+
+from osler.statistics import resampling
 
 
 class MacroRocAuc(evaluate.Metric):
@@ -33,6 +36,15 @@ class MacroRocAuc(evaluate.Metric):
                 }
             ),
         )
+
+    def replicates(
+        self,
+        counts: npt.NDArray[np.float64],
+        probabilities: npt.NDArray[np.float64],
+        references: list[str],
+        labels: list[str],
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        return resampling.resampled_areas(probabilities, references, labels, counts)
 
     def _compute(self, probabilities: list[list[float]], references: list[str], labels: list[str]) -> dict[str, float]:
         has_label = np.asarray(references)[:, None] == np.asarray(labels)

@@ -2,6 +2,8 @@
 
 import datasets
 import evaluate
+import numpy as np
+import numpy.typing as npt
 
 
 class MRR(evaluate.Metric):
@@ -25,9 +27,9 @@ class MRR(evaluate.Metric):
             ),
         )
 
+    def per_case(self, ranked: list[list[str]], references: list[str]) -> dict[str, npt.NDArray[np.float64]]:
+        pairs = zip(ranked, references, strict=True)
+        return {"mrr": np.array([1 / (labels.index(label) + 1) if label in labels else 0.0 for labels, label in pairs])}
+
     def _compute(self, ranked: list[list[str]], references: list[str]) -> dict[str, float]:
-        reciprocal_ranks = [
-            1 / (labels.index(label) + 1) if label in labels else 0.0
-            for labels, label in zip(ranked, references, strict=True)
-        ]
-        return {"mrr": sum(reciprocal_ranks) / len(references)}
+        return {"mrr": sum(self.per_case(ranked, references)["mrr"].tolist()) / len(references)}

@@ -2,6 +2,8 @@
 
 import datasets
 import evaluate
+import numpy as np
+import numpy.typing as npt
 
 
 class ParseRate(evaluate.Metric):
@@ -22,5 +24,8 @@ class ParseRate(evaluate.Metric):
             features=datasets.Features({"parsed": datasets.Value("bool")}),
         )
 
+    def per_case(self, parsed: list[bool]) -> dict[str, npt.NDArray[np.bool_]]:
+        return {"parse_rate": np.asarray(parsed, dtype=bool)}
+
     def _compute(self, parsed: list[bool]) -> dict[str, float]:
-        return {"parse_rate": sum(parsed) / len(parsed)}
+        return {"parse_rate": float(self.per_case(parsed)["parse_rate"].mean())}

@@ -2,7 +2,11 @@
 
 import datasets
 import evaluate
+import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import precision_score
+
+from osler.statistics import resampling
 
 
 class Precision(evaluate.Metric):
@@ -19,6 +23,8 @@ class Precision(evaluate.Metric):
         ``{"precision": float}`` in [0, 1].
     """
 
+    interval = "normal"
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
@@ -28,6 +34,11 @@ class Precision(evaluate.Metric):
                 {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
             ),
         )
+
+    def replicates(
+        self, counts: npt.NDArray[np.float64], predictions: list[str], references: list[str]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        return resampling.resampled_label_metrics(references, predictions, counts)
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
         present = sorted(set(references))

@@ -1,7 +1,13 @@
 """Accuracy on the most confident cases: what a system reaches when it may abstain from the rest."""
 
+from collections.abc import Mapping
+
 import datasets
 import evaluate
+import numpy as np
+import numpy.typing as npt
+
+from osler.statistics import MethodInterval, Resamples, intervals, resampling
 
 
 class SelectiveAccuracy(evaluate.Metric):
@@ -33,6 +39,22 @@ class SelectiveAccuracy(evaluate.Metric):
                 }
             ),
         )
+
+    def intervals(
+        self,
+        values: Mapping[str, float],
+        resamples: Resamples,
+        confidences: npt.NDArray[np.float64],
+        predictions: list[str],
+        references: list[str],
+    ) -> dict[str, MethodInterval]:
+        replicates = resampling.resampled_selective(confidences, predictions, references, resamples.counts)
+        measured: dict[str, MethodInterval] = {}
+        for name, value in values.items():
+            answered = len(references) * int(name.rpartition("_")[2]) / 100
+            low, high = intervals.selective_interval(value, replicates[name], answered, resamples.groups)
+            measured[name] = low, high, "wilson_effective_n"
+        return measured
 
     def _compute(
         self,

@@ -2,6 +2,8 @@
 
 import datasets
 import evaluate
+import numpy as np
+import numpy.typing as npt
 
 
 class SensitivityAtKAuc(evaluate.Metric):
@@ -29,10 +31,20 @@ class SensitivityAtKAuc(evaluate.Metric):
             ),
         )
 
+    def per_case(self, ranked: list[list[str]], references: list[str]) -> dict[str, npt.NDArray[np.float64]]:
+        """Nothing where one of the rankings lacks labels that others have."""
+        if min(len(labels) for labels in ranked if labels) < len(set().union(*ranked)):
+            return {}
+        depth = max(map(len, ranked))
+        return {"sensitivity_at_k_auc": np.array(_lists_with_label(ranked, references, depth)) / depth}
+
     def _compute(self, ranked: list[list[str]], references: list[str], k: int | None = None) -> dict[str, float]:
         depth = max(map(len, ranked)) if k is None else k
-        found_by = [
-            max(0, depth - labels.index(label)) if label in labels else 0
-            for labels, label in zip(ranked, references, strict=True)
-        ]
+        found_by = _lists_with_label(ranked, references, depth)
         return {"sensitivity_at_k_auc": sum(found_by) / (max(1, depth) * len(references))}
+
+
+def _lists_with_label(ranked: list[list[str]], references: list[str], depth: int) -> list[int]:
+    """How many of the lists of the first 1 … ``depth`` labels hold each case's label."""
+    pairs = zip(ranked, references, strict=True)
+    return [max(0, depth - labels.index(label)) if label in labels else 0 for labels, label in pairs]

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import datasets
 import evaluate
+import numpy as np
+import numpy.typing as npt
 
 
 class TopKAccuracy(evaluate.Metric):
@@ -31,14 +33,21 @@ class TopKAccuracy(evaluate.Metric):
             ),
         )
 
+    def per_case(self, ranked: list[list[str]], references: list[str]) -> dict[str, npt.NDArray[np.bool_]]:
+        ranks, longest = _ranks(ranked, references), max(map(len, ranked))
+        return {f"top_{k}_accuracy": ranks <= k for k in (3, 5) if k <= longest}
+
     def _compute(
         self, ranked: list[list[str]], references: list[str], k: int | Sequence[int] = (3, 5)
     ) -> dict[str, float]:
         depths = [k] if isinstance(k, int) else list(k)
         if not depths or min(depths) < 1:
             raise ValueError(f"k is {k!r}; it must be 1 or more")
-        ranks = [
-            labels.index(label) + 1 if label in labels else math.inf
-            for labels, label in zip(ranked, references, strict=True)
-        ]
-        return {f"top_{depth}_accuracy": sum(rank <= depth for rank in ranks) / len(ranks) for depth in depths}
+        ranks = _ranks(ranked, references)
+        return {f"top_{depth}_accuracy": float((ranks <= depth).mean()) for depth in depths}
+
+
+def _ranks(ranked: list[list[str]], references: list[str]) -> npt.NDArray[np.float64]:
+    """The rank of each case's label, infinite where it was not ranked."""
+    pairs = zip(ranked, references, strict=True)
+    return np.array([labels.index(label) + 1 if label in labels else math.inf for labels, label in pairs])

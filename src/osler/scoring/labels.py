@@ -15,8 +15,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.scoring.answer import Answer
-from osler.scoring.trie_pass import Layout, score
-from osler.tasks import Case, LabelTrie, Prompt, completions
+from osler.scoring.label_trie import LabelTrie, Layout
+from osler.scoring.trie_pass import score
+from osler.tasks import Case, Prompt, completions
 
 
 class LabelScorer:

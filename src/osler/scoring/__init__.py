@@ -1,4 +1,4 @@
-"""What a language model answers: labels scored exactly, or text written and read."""
+"""How a language model answers a case: by scoring every label exactly, or by writing text that is then read."""
 
 from osler.scoring.answer import Answer, Scorer
 from osler.scoring.label_trie import LabelTrie, Layout

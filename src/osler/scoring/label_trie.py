@@ -93,6 +93,7 @@ class Layout:
     nodes on the way to a branching one are run: a path without branches decides nothing.
 
     Attributes:
+        labels: in the order of ``paths``.
         node_tokens, node_depths: (nodes,) of the nodes that are run, parents first.
         attends: (nodes, nodes), True where a node attends to another: itself and its ancestors.
         pieces: which nodes make up each sequence that is run, parents first; between them all nodes, and of each node
@@ -106,6 +107,7 @@ class Layout:
 
     def __init__(self, trie: LabelTrie, normalised: bool) -> None:
         self.normalised = normalised
+        self.labels = trie.labels
         nodes = trie.above(trie.branching()) if normalised else trie.inner()
         column = {node: i for i, node in enumerate(nodes)}
         self.node_tokens = _integers(trie.nodes[node].token for node in nodes)

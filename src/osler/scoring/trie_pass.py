@@ -1,4 +1,8 @@
-"""One forward pass over a prompt and the whole trie of its answers."""
+"""One forward pass over a prompt and the whole trie of its answers, and the log-probabilities it gives them.
+
+Each trie node attends to the prompt and to its own ancestors only (a 4-D mask; position ids by depth), so its hidden
+state is what a separate forward pass over that answer's prefix would give.
+"""
 
 from __future__ import annotations
 

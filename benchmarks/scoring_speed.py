@@ -29,8 +29,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from osler.models import load_base, load_tokenizer, load_tuned
 from osler.recipe import load_recipe
 from osler.runs import Run, peak_memory_bytes
-from osler.scoring import Layout, batches, score
-from osler.tasks import Case, LabelTrie, Task, completions, load_task
+from osler.scoring import LabelTrie, Layout, batches, score
+from osler.tasks import Case, Task, completions, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 16
@@ -88,7 +88,7 @@ def curve(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     names = sorted({name for _, name in rare_disease.source.knowledge()[1].names.items() if name.isascii()})
     random.Random(0).shuffle(names)
     text = list(
-        itertools.chain.from_iterable(tokenizer(row["text"]).input_ids for row in rare_disease.source.split("test"))
+        itertools.chain.from_iterable(tokenizer(row.text).input_ids for row in rare_disease.source.split("test"))
     )
     print("\nseconds a case, in brackets the nodes of the trie that are run")
     print(f"  {'labels':>6s}  {'prompt tokens':>13s}  {'label_likelihood':>17s}  {'label_trie':>17s}")
@@ -102,7 +102,7 @@ def curve(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         for normalised in SCORERS.values():
             layout = Layout(trie, normalised)
             _, seconds = timed(lambda layout=layout, prompts=prompts: score(model, prompts, [layout] * len(prompts)))  # type: ignore[misc]
-            cells.append(f"{seconds / len(prompts):8.3f} ({len(layout.tokens):6,d})")
+            cells.append(f"{seconds / len(prompts):8.3f} ({len(layout.node_tokens):6,d})")
         print(f"  {labels:6,d}  {tokens:13,d}  {cells[0]:>17s}  {cells[1]:>17s}", flush=True)
 
 
@@ -116,7 +116,7 @@ def own_scores(
 ) -> torch.Tensor:
     """(cases, labels) log-probabilities as the scorers of :mod:`osler.scoring.labels` take them."""
     layout = Layout(LabelTrie(completions(tokenizer, task.labels)), normalised)
-    prompts = [task.prompt.encode(tokenizer, row["text"]) for row in rows]
+    prompts = [task.prompt.encode(tokenizer, row.text) for row in rows]
     found = torch.empty(len(rows), len(task.labels))
     for batch in batches(prompts, BATCH):
         found[batch] = torch.stack(score(model, [prompts[i] for i in batch], [layout] * len(batch)))
@@ -142,9 +142,9 @@ def peer_task(task: Task, rows: Sequence[Case], tokenizer: PreTrainedTokenizerBa
     labels: Mapping[str, str] = task.labels
     documents = [
         {
-            "context": tokenizer.decode(task.prompt.encode(tokenizer, row["text"])),
+            "context": tokenizer.decode(task.prompt.encode(tokenizer, row.text)),
             "choices": [f"{text}{tokenizer.eos_token}" for text in labels.values()],
-            "gold": list(labels).index(row["label"]),
+            "gold": list(labels).index(row.label),
         }
         for row in rows
     ]

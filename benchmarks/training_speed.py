@@ -42,8 +42,8 @@ def main() -> int:
         work = Path(name)
         with (work / "train.jsonl").open("w") as file:
             for row in rows:
-                prompt = [{"role": "user", "content": f"{row['text']}\nDiagnosis?"}]
-                completion = [{"role": "assistant", "content": chosen.labels[row["label"]]}]
+                prompt = [{"role": "user", "content": f"{row.text}\nDiagnosis?"}]
+                completion = [{"role": "assistant", "content": chosen.labels[row.label]}]
                 file.write(json.dumps({"prompt": prompt, "completion": completion}) + "\n")
         for precision in ("false", "true"):
             speeds[f"trl sft, bf16={precision}"] = timed(

@@ -13,9 +13,9 @@ from osler.errors import InputError
 from osler.models import loading
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
-from osler.scoring.trie_pass import Layout, score
+from osler.scoring.label_trie import LabelTrie, Layout
+from osler.scoring.trie_pass import score
 from osler.storage import wheels
-from osler.tasks.label_trie import LabelTrie
 from osler.tasks.prompt import Prompt, completion
 
 pytestmark = pytest.mark.slow

@@ -21,8 +21,8 @@ from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection, MixedTask, MixtureSection
 from osler.runs.run import Run
-from osler.scoring.trie_pass import Layout, score
-from osler.tasks.label_trie import LabelTrie
+from osler.scoring.label_trie import LabelTrie, Layout
+from osler.scoring.trie_pass import score
 from osler.tasks.task import load_task
 from osler.training.trainer import LabelTrieTrainer, trainer
 
@@ -154,8 +154,8 @@ def test_rows_are_taken_equally_often_and_each_time_has_an_id_of_its_own(
     assert max(times) == most
     assert max(times) - min(times) <= 1
     assert len(times) == min(rows, 10)
-    assert Counter(data.task_of) == {0: 24, 1: rows}
-    firsts = data.task_of[:12]
+    assert Counter(data.task_indices) == {0: 24, 1: rows}
+    firsts = data.task_indices[:12]
     assert 0 < sum(firsts) < 12, "the tasks are mixed, not one after the other"
 
 
@@ -188,7 +188,7 @@ def test_what_is_held_out_of_the_task_itself_enters_by_no_other_task(project: Ma
 def test_each_row_is_asked_with_the_prompt_of_its_task(project: Make) -> None:
     path = project(weight=0.5)
     data, tokenizer = built(path), load_tokenizer(load_recipe(path).base)
-    for row, of, example in zip(data.rows, data.task_of, data.examples, strict=True):
+    for row, of, example in zip(data.rows, data.task_indices, data.examples, strict=True):
         said = tokenizer.decode(example["input_ids"])
         assert row.text in said
         assert ("Which rasopathy?" in said, "Diagnosis?" in said) == (of == 1, of == 0)
@@ -203,7 +203,7 @@ def test_rows_and_tokens_of_each_task_are_reported(project: Make) -> None:
     rasopathies = report["tasks"]["rasopathies"]
     assert (rasopathies["rows_available"], rasopathies["rows"]) == (10, round((24 * 10) ** 0.5))
     tokens = Counter[int]()
-    for of, example in zip(data.task_of, data.examples, strict=True):
+    for of, example in zip(data.task_indices, data.examples, strict=True):
         tokens[of] += len(example["input_ids"])
     assert [of["tokens"]["total"] for of in report["tasks"].values()] == [tokens[0], tokens[1]]
     assert data.report["tokens"]["total"] == tokens.total()
@@ -221,11 +221,13 @@ def test_a_label_of_two_tasks_is_decided_among_the_labels_of_its_own(project: Ma
     loss = made_up.compute_loss(made_up.model, dict(batch))
     tries = [LabelTrie(completions) for completions in built(path).completions]
     expected, shared = 0.0, set()
-    for ids, labels, of in zip(batch["input_ids"], batch["labels"], batch["task"].tolist(), strict=True):
+    labels_of_tasks = [(task, label) for task, trie in enumerate(tries) for label in trie.labels]
+    for ids, labels, index in zip(batch["input_ids"], batch["labels"], batch["label_index"].tolist(), strict=True):
         answered = (labels != -100).nonzero().flatten()
-        trie, prompt = tries[of], ids[: int(answered[0])].tolist()
-        label = next(name for name, tokens in trie.sequences.items() if list(tokens) == labels[answered].tolist())
-        shared |= {of} if label == "Noonan syndrome" else set()
+        task, label = labels_of_tasks[index]
+        trie, prompt = tries[task], ids[: int(answered[0])].tolist()
+        assert list(trie.sequences[label]) == labels[answered].tolist()
+        shared |= {task} if label == "Noonan syndrome" else set()
         (logp,) = score(made_up.model, [prompt], [Layout(trie, True)])
         expected -= float(logp[trie.labels.index(label)])
     assert shared == {0, 1}, "the batch holds the shared label of both tasks, or it would show nothing"

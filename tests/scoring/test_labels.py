@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from plain_trie import decisions
 from transformers import PreTrainedModel
 
 from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.sections import BaseSection
+from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import ChoiceScorer, batches
-from osler.scoring.trie_pass import Layout, score
+from osler.scoring.trie_pass import score
 from osler.tasks.case import Case
-from osler.tasks.label_trie import LabelTrie
 from osler.tasks.prompt import Prompt, completion
 
 EOS = 2
@@ -31,7 +32,7 @@ def one_by_one(model: PreTrainedModel, prompt: list[int], trie: LabelTrie, norma
     for label, tokens in trie.sequences.items():
         logits = model(torch.tensor([prompt + list(tokens)])).logits[0, len(prompt) - 1 :].float()
         if normalised:
-            chosen = [(logits[d, c].log_softmax(-1), right) for d, c, right in trie.decisions(label)]
+            chosen = [(logits[d, c].log_softmax(-1), right) for d, c, right in decisions(trie.sequences, label)]
             scores.append(sum(float(values[right]) for values, right in chosen))
         else:
             logp = logits.log_softmax(-1)
@@ -56,7 +57,7 @@ def test_a_trie_run_in_pieces_gives_what_it_gives_as_a_whole(
 ) -> None:
     tries = [LabelTrie(SEQUENCES), LabelTrie({"only": [10, EOS]}), LabelTrie({"x": [10, EOS], "y": [11, 12, EOS]})]
     whole = score(model, PROMPTS, [Layout(trie, normalised) for trie in tries])
-    monkeypatch.setattr("osler.scoring.trie_pass.PIECE", 2)
+    monkeypatch.setattr("osler.scoring.label_trie.PIECE", 2)
     monkeypatch.setattr("osler.scoring.trie_pass.ATTENDED", 200)  # a few sequences at once
     layouts = [Layout(trie, normalised) for trie in tries]
     assert normalised or len(layouts[0].pieces) > 1

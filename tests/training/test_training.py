@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from plain_trie import decisions
 from project import GOLDEN, ROOT, environment, losses, make, script
 from record_losses import LOSSES
 from safetensors.torch import load_file
@@ -22,10 +23,11 @@ from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
 from osler.runs.run import Run, mark_complete
+from osler.scoring.label_trie import LabelTrie, Layout
+from osler.scoring.trie_pass import score
 from osler.storage.files import fingerprint
-from osler.tasks.label_trie import LabelTrie
 from osler.tasks.task import load_task
-from osler.training.trainer import LabelTrieTrainer, ShuffledBatches, trainer
+from osler.training.trainer import LabelTrieLoss, LabelTrieTrainer, ShuffledBatches, trainer
 
 QUANTIZED = {"base": {"quantization": "nf4"}}
 GOLDEN = GOLDEN / "losses.json"
@@ -231,8 +233,6 @@ def test_a_full_disk_ends_in_one_line_and_the_run_can_be_taken_up(tmp_path: Path
 def test_the_loss_is_minus_the_log_probability_the_scorer_gives_the_label(
     tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch, sections: dict
 ) -> None:
-    from osler.scoring.trie_pass import Layout, score
-
     made_up = made(tmp_path, tiny_base, monkeypatch, loss={"name": "label_trie", "completion_weight": 0.0}, **sections)
     batch = next(iter(made_up.get_train_dataloader()))
     made_up.model.eval()
@@ -249,6 +249,40 @@ def test_the_loss_is_minus_the_log_probability_the_scorer_gives_the_label(
     logp = torch.stack(score(made_up.model, prompts, [Layout(trie, True)] * len(prompts)))
     expected = -sum(float(logp[i, trie.labels.index(label)]) for i, label in enumerate(labels)) / len(labels)
     assert loss.item() == pytest.approx(expected, abs=1e-4)
+
+
+EOS = 2
+# Labels of different lengths, a task that shares one of them, and a task of a single label, which needs no decision.
+PANELS = {
+    "first": {"a": [10, 20, 30, EOS], "b": [10, 20, 40, EOS], "c": [10, 50, EOS], "d": [60, EOS]},
+    "second": {"a": [10, 20, 30, EOS], "e": [70, 10, EOS], "f": [70, EOS], "g": [70, 10, 20, 30, 40, EOS]},
+    "third": {"only": [10, 20, EOS]},
+}
+
+
+@pytest.mark.parametrize("tasks", [["first"], ["first", "second"], ["third", "first", "second"], ["third"]])
+def test_the_loss_of_a_batch_is_that_of_its_decisions_one_by_one(tasks: list[str]) -> None:
+    torch.manual_seed(0)
+    cases = [(task, label) for task in tasks for label in PANELS[task]]
+    order = torch.randperm(len(cases))
+    states = torch.randn(len(cases), 12, 16, requires_grad=True)
+    weight = torch.randn(80, 16, requires_grad=True)
+    ends = torch.randint(0, 6, (len(cases),))
+    batched = LabelTrieLoss([LabelTrie(PANELS[task]) for task in tasks])(states, weight, ends, order)
+    loss, right, decided = torch.zeros(()), 0, 0
+    for row, n in enumerate(order.tolist()):
+        task, label = cases[n]
+        for depth, children, chosen in decisions(PANELS[task], label):
+            logits = weight[children] @ states[row, ends[row] + depth]
+            loss = loss - logits.log_softmax(-1)[chosen]
+            right += int(logits.argmax()) == chosen
+            decided += 1
+    assert batched[0].item() == pytest.approx(loss.item(), abs=1e-4)
+    assert (batched[1], batched[2]) == (right, decided)
+    if decided:
+        gradients = torch.autograd.grad(batched[0], (states, weight))
+        for gradient, expected in zip(gradients, torch.autograd.grad(loss, (states, weight)), strict=True):
+            assert torch.allclose(gradient, expected, atol=1e-5)
 
 
 def test_four_small_batches_accumulated_train_like_a_large_one(

@@ -28,14 +28,21 @@ class TrainingData:
 
     ``examples`` holds ``input_ids`` and ``labels`` of equal length; labels are ``IGNORED`` on the prompt, so the loss
     is on the completion only. ``completions`` maps, for each task that is learnt, every label id of its panel to its
-    token ids, EOS included; ``task_of`` says which of the tasks each example is of. The recipe's own comes first.
+    token ids, EOS included; ``task_indices`` says which of the tasks each example is of. The recipe's own comes first.
     """
 
     rows: list[Case]
     examples: list[dict[str, list[int]]]
     completions: list[dict[str, list[int]]]
-    task_of: list[int]
+    task_indices: list[int]
     report: DataReport
+
+    @property
+    def label_indices(self) -> list[int]:
+        """Of each row, the index of its label among the labels of all tasks, in the order of ``completions``."""
+        panels = ((task, label) for task, panel in enumerate(self.completions) for label in panel)
+        index = {task_and_label: n for n, task_and_label in enumerate(panels)}
+        return [index[task, row.label] for task, row in zip(self.task_indices, self.rows, strict=True)]
 
 
 def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> TrainingData:

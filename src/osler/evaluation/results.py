@@ -153,7 +153,9 @@ def system_record(
     fit: calibration.Fit | None,
 ) -> dict[str, Any]:
     """Everything about one system on one split: ``metrics``, ``calibration`` and ``subgroups``."""
-    values, judges, before = {}, [], {}
+    values: dict[str, Any] = {}
+    before: dict[str, Any] = {}
+    judges = []
     for metric in metrics:
         measured = measurement.measure(metric)
         values |= measured

@@ -1,4 +1,4 @@
-"""What a model answers to a case, and what every scorer has to do."""
+"""The answer to a case, and the interface that every scorer has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from osler.tasks import Case
 
 @dataclass(frozen=True)
 class Answer:
-    """``ranked`` is best first, ``probabilities`` parallel to it; see :class:`osler.runs.predictions.Prediction`."""
+    """A model's answer to one case, in the fields of :class:`osler.runs.Prediction`.
+
+    Attributes:
+        ranked: label ids, best first.
+        probabilities: parallel to ``ranked``; None where the scorer gives none.
+        text: what the model wrote; None where it wrote nothing.
+        parsed: whether there is a diagnosis in ``text``.
+    """
 
     ranked: tuple[str, ...]
     probabilities: tuple[float, ...] | None
@@ -22,8 +29,8 @@ class Answer:
 class Scorer(Protocol):
     """Turns cases into answers."""
 
-    def encode(self, row: Case) -> list[int]:
+    def encode(self, case: Case) -> list[int]:
         """The token ids of a case's prompt."""
 
-    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Case]) -> list[Answer]:
-        """The answers to one batch of cases; ``prompts`` are their :meth:`encode`."""
+    def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
+        """The answers to one batch of cases; ``prompts`` are what :meth:`encode` gave for them."""

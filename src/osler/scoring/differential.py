@@ -1,7 +1,7 @@
-"""What a model wrote → the diagnoses it gives, best first → the labels of a prediction.
+"""Generated text → the diagnoses in it, best first → the labels of a prediction.
 
-Nothing is asked again and nothing is guessed: a text in which no diagnosis can be made out has none. What is ruled out
-is no answer; a diagnosis that is no label keeps its place, so that the next one does not move up into it.
+The model is not asked again, and nothing is guessed: a text without a recognisable diagnosis has none. A diagnosis that
+is ruled out is no answer. One that is no label keeps its rank, so that the next does not move up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Reading:
     Attributes:
         ranked: for ``Prediction.ranked``: labels, best first, each once; a diagnosis that is no label stands as
             ``text:`` and its words, which equals no label.
-        matches: parallel to ``ranked``: what each was found to mean.
+        matches: parallel to ``ranked``: what each means.
         parsed: for ``Prediction.parsed``: False where the text gives no diagnosis.
     """
 
@@ -40,19 +40,19 @@ class Reading:
 
 def read_answer(text: str, normaliser: Normaliser) -> Reading:
     """The labels that ``text`` gives, in its order."""
-    found: dict[str, Match] = {}
+    matches: dict[str, Match] = {}
     for diagnosis in differential(text, normaliser.known):
         match = normaliser.match(diagnosis)
-        found.setdefault(match.label or f"text:{canonical(diagnosis)}", match)
-    return Reading(tuple(found), tuple(found.values()))
+        matches.setdefault(match.label or f"text:{canonical(diagnosis)}", match)
+    return Reading(tuple(matches), tuple(matches.values()))
 
 
 def differential(text: str, known: Known = lambda text: False) -> list[str]:
     """The diagnoses in a generated text, best first, each once, as they were written.
 
-    Read are JSON, numbered and bulleted lists, ``Diagnosis: …``, sentences that give a diagnosis ("most likely …",
-    "consistent with …", "… is possible"), and short lines of nothing but names. What is said to be the most likely is
-    first wherever it stands, and what is less likely last. Explanations, probabilities and codes are cut off.
+    Reads JSON, numbered and bulleted lists, ``Diagnosis: …``, sentences that give a diagnosis ("most likely …",
+    "consistent with …", "… is possible"), and short lines of nothing but names. The diagnosis called most likely comes
+    first wherever it stands, those called less likely last. Cuts off explanations, probabilities and codes.
 
     Args:
         text: what the model wrote; a ``<think>`` part before the answer is skipped.
@@ -64,11 +64,11 @@ def differential(text: str, known: Known = lambda text: False) -> list[str]:
     if text.startswith("<think>"):
         return []
     ranked = [(1, name) for name in _from_json(text)] or list(_from_lines(text, known))
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for _, raw in sorted(ranked, key=lambda item: item[0]):
         if name := _name(raw):
-            found.setdefault(canonical(name), name)
-    return list(found.values())
+            names.setdefault(canonical(name), name)
+    return list(names.values())
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -79,9 +79,9 @@ _OTHER_KEY = re.compile(r"exclu|ruled|unlikely|reason|rational|expla|test|criter
 
 def _from_json(text: str) -> list[str]:
     """The names in the first JSON list or object of ``text`` that has any."""
-    for found in re.finditer(r"[\[{]", text):
+    for opening in re.finditer(r"[\[{]", text):
         try:
-            value, _ = json.JSONDecoder().raw_decode(text, found.start())
+            value, _ = json.JSONDecoder().raw_decode(text, opening.start())
         except json.JSONDecodeError:
             continue
         if names := list(_names(value)):
@@ -145,7 +145,7 @@ def _from_lines(text: str, known: Known) -> Iterator[tuple[int, str]]:
     # Under numbered items bullets explain, and so does whatever is indented further than the first.
     numbered = any(item["number"] for item in items)
     depth = min((len(item["indent"]) for item in items if bool(item["number"]) == numbered), default=0)
-    wanted, listed, found = True, False, False
+    wanted, listed, any_diagnosis = True, False, False
     plain: list[str] = []
     for line in lines:
         item, labelled = _ITEM.match(line.lstrip("#")), _LABELLED.match(line)
@@ -166,9 +166,9 @@ def _from_lines(text: str, known: Known) -> Iterator[tuple[int, str]]:
             # Between the items of a list prose explains, unless it says which of them it is.
             diagnoses = [(rank, name) for rank, name in _sentences(line, known) if rank == 0 or not listed]
             plain.append(line)
-        found = found or bool(diagnoses)
+        any_diagnosis = any_diagnosis or bool(diagnoses)
         yield from diagnoses
-    for line in plain if not found else ():
+    for line in plain if not any_diagnosis else ():
         if len(line.split()) <= MAX_WORDS and not _VERB.search(line):
             yield from ((1, name) for name in _listed(line, known))
 
@@ -257,7 +257,7 @@ def _sentences(line: str, known: Known, first: int | None = None) -> Iterator[tu
     for place in range(0, len(pieces), 3):
         clause = pieces[place].strip()
         if not negating and not _NEGATED.search(clause):
-            readings = [(rank, found["x"]) for rank, form in _SENTENCES if (found := form.search(clause))]
+            readings = [(rank, match["x"]) for rank, form in _SENTENCES if (match := form.search(clause))]
             readings += [(first, clause)] if first is not None else []
             named = ((rank, [name for name in _listed(part, known) if _name(name)]) for rank, part in readings)
             rank, names = next(((rank, names) for rank, names in named if names), (1, []))

@@ -1,4 +1,4 @@
-"""Free-text answers: a model writes, the normaliser reads. Greedy, or several samples that vote."""
+"""The scorer of free-text answers: the model writes one text, or several that vote, and the normaliser reads them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ TEMPERATURE = 0.7  # as in the paper below
 class Generator:
     """The scorers ``generate`` (greedy, ``samples`` 1) and ``generate_sampled`` (self-consistency over more).
 
-    Where the task has labels, an answer is looked for among all of them; where every case has a diagnosis in words of
-    its own, it is compared with that. Sampled answers are ranked by how many samples put them first, then by their mean
+    Where the task has labels, answers are matched with all of them; where each case has a reference answer of its own,
+    with that one. Sampled answers are ranked by how many samples put them first, then by their mean
     reciprocal rank; a probability is the share of them among the samples that could be read (Wang et al. 2023,
     Self-Consistency Improves Chain of Thought Reasoning). A case is parsed if one sample is.
     """
@@ -43,15 +43,15 @@ class Generator:
         self._terminology = terminology
         self._normaliser = Normaliser(labels, terminology) if labels else None
 
-    def encode(self, row: Case) -> list[int]:
+    def encode(self, case: Case) -> list[int]:
         """See :class:`osler.scoring.answer.Scorer`."""
-        return self._prompt.encode(self._tokenizer, row.text, row.options)
+        return self._prompt.encode(self._tokenizer, case.text, case.options)
 
-    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Case]) -> list[Answer]:
+    def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""
         answers = []
-        for row, texts in zip(rows, self._write(prompts), strict=True):
-            normaliser = self._normaliser or Normaliser({row.label: row.label}, self._terminology)
+        for case, texts in zip(cases, self._write(prompts), strict=True):
+            normaliser = self._normaliser or Normaliser({case.label: case.label}, self._terminology)
             answers.append(read(texts, normaliser))
         return answers
 
@@ -89,7 +89,7 @@ class Generator:
 
 
 def read(texts: Sequence[str], normaliser: Normaliser) -> Answer:
-    """One case's answer from what was written: a single text's own ranking, or the vote of several."""
+    """The answer to one case: the ranking in its text, or the vote of several texts."""
     rankings = [read_answer(text, normaliser).ranked for text in texts]
     if len(texts) == 1:
         return Answer(rankings[0], None, texts[0], bool(rankings[0]))

@@ -1,9 +1,7 @@
-"""What a model answers to a case, as a ranking of the answers it may give. One interface, whatever the task.
+"""Scorers of answers that are known beforehand: a panel of labels, or the options of a question.
 
-Answers that are known beforehand, a panel of labels or the options of a question, are scored exactly, in one forward
-pass over prompt + the trie of the answers: each trie node attends to the prompt and to its own ancestors only (a 4-D
-mask; position ids by depth), so its hidden state is what a separate forward pass over that answer's prefix would give.
-Free text is in :mod:`osler.scoring.generation`.
+All answers of a case are scored exactly, in one forward pass over the prompt and the trie of the answers
+(:mod:`osler.scoring.trie_pass`). Free text is in :mod:`osler.scoring.generation`.
 """
 
 from __future__ import annotations
@@ -15,8 +13,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.scoring.answer import Answer
-from osler.scoring.trie_pass import Layout, score
-from osler.tasks import Case, LabelTrie, Prompt, completions
+from osler.scoring.label_trie import LabelTrie, Layout
+from osler.scoring.trie_pass import score
+from osler.tasks import Case, Prompt, completions
 
 
 class LabelScorer:
@@ -39,14 +38,14 @@ class LabelScorer:
         self.trie = LabelTrie(completions(tokenizer, labels))
         self._layout = Layout(self.trie, normalised)
 
-    def encode(self, row: Case) -> list[int]:
-        """See :class:`Scorer`."""
-        return self._prompt.encode(self._tokenizer, row.text)
+    def encode(self, case: Case) -> list[int]:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return self._prompt.encode(self._tokenizer, case.text)
 
-    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Case]) -> list[Answer]:
-        """See :class:`Scorer`."""
+    def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
+        """See :class:`osler.scoring.answer.Scorer`."""
         scores = score(self._model, prompts, [self._layout] * len(prompts))
-        return [_ranking(self.trie.labels, logp) for logp in scores]
+        return [_ranking(self._layout.labels, logp) for logp in scores]
 
 
 class ChoiceScorer:
@@ -60,27 +59,29 @@ class ChoiceScorer:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, letters: bool
     ) -> None:
         self._model, self._tokenizer, self._prompt, self._letters = model, tokenizer, prompt, letters
-        self._layout_of = cache(self._layout)
+        self._layout = cache(self._new_layout)  # questions often have the same letters
 
-    def encode(self, row: Case) -> list[int]:
-        """See :class:`Scorer`."""
-        return self._prompt.encode(self._tokenizer, row.text, row.options)
+    def encode(self, case: Case) -> list[int]:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return self._prompt.encode(self._tokenizer, case.text, case.options)
 
-    def answer(self, prompts: Sequence[Sequence[int]], rows: Sequence[Case]) -> list[Answer]:
-        """See :class:`Scorer`."""
+    def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        layouts = [self._layout(self._texts(case)) for case in cases]
+        scores = score(self._model, prompts, layouts)
         answers = []
-        asked = [row.options or {} for row in rows]
-        texts = [tuple(options if self._letters else options.values()) for options in asked]
-        # Two options may read the same: a trie has each text once.
-        layouts = [self._layout_of(tuple(dict.fromkeys(options))) for options in texts]
-        for options, shown, logp in zip(asked, texts, score(self._model, prompts, layouts), strict=True):
-            unique = list(dict.fromkeys(shown))
-            chosen = logp[[unique.index(text) for text in shown]]
-            answers.append(_ranking(list(options), chosen))
+        for case, layout, logp in zip(cases, layouts, scores, strict=True):
+            places = [layout.labels.index(text) for text in self._texts(case)]
+            answers.append(_ranking(list(case.options or {}), logp[places]))
         return answers
 
-    def _layout(self, texts: tuple[str, ...]) -> Layout:
-        return Layout(LabelTrie(completions(self._tokenizer, {text: text for text in texts})), self._letters)
+    def _texts(self, case: Case) -> tuple[str, ...]:
+        options = case.options or {}
+        return tuple(options if self._letters else options.values())
+
+    def _new_layout(self, texts: tuple[str, ...]) -> Layout:
+        distinct = {text: text for text in texts}  # two options may read the same
+        return Layout(LabelTrie(completions(self._tokenizer, distinct)), normalised=self._letters)
 
 
 def _ranking(labels: Sequence[str], logp: torch.Tensor) -> Answer:

@@ -1,4 +1,4 @@
-"""Free-text diagnoses scored against labels, by declared steps and public terminologies; nothing is guessed.
+"""Matches free-text diagnoses with labels, by declared steps and public terminologies. Nothing is guessed.
 
 Names that merely look alike do not match: ``hyperthyroidism`` is one letter from ``hypothyroidism``.
 """
@@ -13,8 +13,8 @@ from typing import Literal
 
 from osler.terminology import Terminology, canonical, normal_form
 
-# Raised whenever any answer could be read differently: a rule, an abbreviation, a renamed series. Belongs beside every
-# number that was scored with it, as `Normaliser.provenance` has it.
+# Raise it with every change that could read an answer differently: a rule, an abbreviation, a renamed series. It stands
+# beside every number that was scored with it (`Normaliser.provenance`).
 NORMALISER_VERSION = 1
 
 Kind = Literal["exact", "synonym", "ancestor"]
@@ -45,7 +45,7 @@ NO_MATCH = Match(None)
 
 
 class Normaliser:
-    """The labels of a task, found by what somebody may call them.
+    """Finds the label of a task that a diagnosis in free text means.
 
     Args:
         labels: label id → label text. Raises ``ValueError`` where two texts have one normal form.
@@ -68,8 +68,8 @@ class Normaliser:
             for wording in general - wordings:
                 above[wording].add(label)
         # What could be either of two labels is neither.
-        self._same = {wording: found.pop() for wording, found in same.items() if len(found) == 1}
-        self._above = {wording: tuple(sorted(found)) for wording, found in above.items() if wording not in same}
+        self._same = {wording: ids.pop() for wording, ids in same.items() if len(ids) == 1}
+        self._above = {wording: tuple(sorted(ids)) for wording, ids in above.items() if wording not in same}
 
     @property
     def provenance(self) -> dict[str, str | int]:
@@ -79,9 +79,9 @@ class Normaliser:
     def match(self, text: str) -> Match:
         """What ``text``, one diagnosis, means. Brackets count where they say the same as the words before them."""
         match = self._match(text)
-        found = re.fullmatch(r"([^()]+)\(([^()]+)\)\W*", text)
-        if match.kind is None and found:
-            outside, inside = self._match(found[1]), self._match(found[2])
+        bracketed = re.fullmatch(r"([^()]+)\(([^()]+)\)\W*", text)
+        if match.kind is None and bracketed:
+            outside, inside = self._match(bracketed[1]), self._match(bracketed[2])
             if outside.label is not None and outside.label == inside.label:
                 return Match("synonym", outside.labels)
         return match
@@ -122,8 +122,8 @@ def _stems(text: str) -> Iterator[str]:
     for name in dict.fromkeys(names):
         form = canonical(name)
         forms = [form] if name != text else []
-        while (found := re.search(r" #(\S*?)([a-z]+|\d+)\.?$", form)) is not None:
-            form = form[: found.start()] + (f" #{found[1].rstrip('.')}" if found[1] else "")
+        while (number := re.search(r" #(\S*?)([a-z]+|\d+)\.?$", form)) is not None:
+            form = form[: number.start()] + (f" #{number[1].rstrip('.')}" if number[1] else "")
             forms.append(form)
         # Only without its number: recessive ataxia 7 is an ataxia, not ataxia 7.
         forms.append(re.sub(r" #.*", "", canonical(_INHERITANCE.sub("", name))))

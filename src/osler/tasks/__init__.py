@@ -2,7 +2,6 @@
 
 from osler.tasks.augmentation import Augmentation
 from osler.tasks.case import Case
-from osler.tasks.label_trie import ROOT, LabelTrie
 from osler.tasks.perturbation import Perturbation, share_of, split_sentences
 from osler.tasks.prompt import Prompt, TooLong, chat_template_sha256, completions
 from osler.tasks.source import Source
@@ -10,11 +9,9 @@ from osler.tasks.sources.dataset import HubDataset
 from osler.tasks.task import Task, load_task
 
 __all__ = [
-    "ROOT",
     "Augmentation",
     "Case",
     "HubDataset",
-    "LabelTrie",
     "Perturbation",
     "Prompt",
     "Source",

@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from torch.distributed.tensor import DTensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTConfig, SFTTrainer, pack_dataset
@@ -17,7 +18,7 @@ from trl import SFTConfig, SFTTrainer, pack_dataset
 from osler.data import IGNORED, TrainingData
 from osler.recipe import Recipe
 from osler.runs import Run
-from osler.tasks import LabelTrie
+from osler.scoring import LabelTrie, Layout
 
 
 class ShuffledBatches(LengthGroupedSampler):
@@ -35,37 +36,92 @@ class ShuffledBatches(LengthGroupedSampler):
         return (index for batch in order for index in batches[batch])
 
 
-class WithTasks:
-    """Makes batches as ``collate`` does, with the ``task`` of each example: which of the panels its label is of."""
+class LabelIndexCollator:
+    """Makes batches as ``collate`` does, with the column ``label_index`` of the examples, (batch,), beside."""
 
     def __init__(self, collate: Any) -> None:
         self._collate = collate
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        return {**self._collate(examples), "task": torch.tensor([example["task"] for example in examples])}
+        indices = torch.tensor([example["label_index"] for example in examples])
+        return {**self._collate(examples), "label_index": indices}
+
+
+class LabelTrieLoss(torch.nn.Module):
+    """Minus the log-probability of a label, where a model only chooses among the trie's children at branching nodes.
+
+    ``tries`` are those of the tasks that are learnt. A label is given by its index among the labels of all of them, the
+    first trie's first: two tasks may share a label, and decide about it between others.
+    """
+
+    tokens: torch.Tensor  # (choices,)
+    groups: torch.Tensor  # (choices,): siblings have the same
+    depths: torch.Tensor  # (choices,)
+    paths: torch.Tensor  # (labels, longest): the choices on the way to each label
+
+    def __init__(self, tries: Sequence[LabelTrie]) -> None:
+        super().__init__()
+        # Choice 0 pads the paths: it has no sibling, so it is certain and adds nothing.
+        padding = torch.zeros(1, dtype=torch.long)
+        tokens, groups, depths, paths = [padding], [padding], [padding], []
+        choices = states = 1
+        for layout in (Layout(trie, normalised=True) for trie in tries):
+            n = len(layout.choice_tokens)
+            tokens.append(layout.choice_tokens)
+            groups.append(layout.choice_states + states)
+            depths.append(layout.choice_depths)
+            paths += [path[path < n] + choices for path in layout.paths]
+            choices, states = choices + n, states + 1 + len(layout.node_tokens)
+        self.register_buffer("tokens", torch.cat(tokens), persistent=False)
+        self.register_buffer("groups", torch.cat(groups), persistent=False)
+        self.register_buffer("depths", torch.cat(depths), persistent=False)
+        self.register_buffer("paths", pad_sequence(paths, batch_first=True), persistent=False)
+
+    def forward(
+        self, states: torch.Tensor, weight: torch.Tensor, prompt_ends: torch.Tensor, label_indices: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The loss summed over the batch, in float32; how many decisions are right; how many there are.
+
+        All decisions of a batch are one matrix product: each is taken among the choices of all tries, of which those
+        that are no siblings are masked. Nothing waits for the device.
+
+        Args:
+            states: the last hidden states, (batch, length, hidden size).
+            weight: the head's, (vocabulary, hidden size).
+            prompt_ends: the position of each prompt's last token, (batch,).
+            label_indices: (batch,).
+        """
+        paths = self.paths[label_indices]  # (batch, longest)
+        rows = torch.arange(len(paths), device=paths.device)[:, None]
+        deciding = states[rows, prompt_ends[:, None] + self.depths[paths]]
+        logits = torch.nn.functional.linear(deciding, weight[self.tokens]).float()  # (batch, longest, choices)
+        siblings = self.groups[paths][..., None] == self.groups
+        logits = logits.masked_fill(~siblings, -torch.inf)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), paths.flatten(), reduction="sum")
+        decided = paths > 0
+        return loss, ((logits.argmax(-1) == paths) & decided).sum(), decided.sum()
 
 
 class LabelTrieTrainer(SFTTrainer):
     """``SFTTrainer`` with the loss normalised over the label trie.
 
-    For each example: minus the log-probability of its label, where the model only chooses among the trie's children at
-    the nodes the label branches at, plus ``completion_weight`` times the ordinary mean token loss of the completion.
-    The mean over labels' tokens, most of which decide nothing, would drown the decisions (``docs/decisions.md``).
+    For each example: :class:`LabelTrieLoss` of its label, plus ``completion_weight`` times the ordinary mean token loss
+    of the completion. The mean over labels' tokens, most of which decide nothing, would drown the decisions
+    (``docs/decisions.md``).
 
-    ``completions`` are those of each task that is learnt, label → tokens, and the column ``task`` of the dataset says
-    which of them an example is of: two tasks may share a label, and decide about it between others.
+    ``completions`` are those of each task that is learnt, label → tokens; the dataset has a column ``label_index``, as
+    :class:`LabelTrieLoss` counts.
     """
 
     def __init__(
         self, *args: Any, completions: Sequence[Mapping[str, Sequence[int]]], completion_weight: float, **kwargs: Any
     ):
         super().__init__(*args, **kwargs)
-        self.data_collator = WithTasks(self.data_collator)
-        self._decisions = []
-        for of_task in completions:
-            trie = LabelTrie(of_task)
-            self._decisions.append({tuple(tokens): trie.decisions(label) for label, tokens in of_task.items()})
+        self.data_collator = LabelIndexCollator(self.data_collator)
+        self._trie_loss = LabelTrieLoss([LabelTrie(panel) for panel in completions]).to(self.accelerator.device)
         self._completion_weight = completion_weight
+        # What is logged of each micro-batch stays on the device until it is: reading it would wait for the device.
+        self._counts: dict[str, list[torch.Tensor]] = {"train": [], "eval": []}
         # Ours is a mean over the examples of a micro-batch: Trainer has to divide it by the accumulation steps.
         self.loss_is_scaled_for_ga = False  # type: ignore[assignment]
 
@@ -76,8 +132,8 @@ class LabelTrieTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each batch × length, and the
-        task of each example."""
+        """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each (batch, length), and
+        label indices, (batch,)."""
         labels = inputs["labels"]
         outputs = model(
             input_ids=inputs["input_ids"],
@@ -87,32 +143,34 @@ class LabelTrieTrainer(SFTTrainer):
             logits_to_keep=1,  # the vocabulary's logits are wanted at few positions, and computed below
         )
         states, weight = outputs.hidden_states[-1], self._head()
-        trie_loss = states.new_zeros((), dtype=torch.float32)
-        correct = decided = 0
-        for row in range(len(labels)):
-            positions = (labels[row] != IGNORED).nonzero().flatten()
-            first = int(positions[0]) - 1  # the prompt's last token predicts the completion's first
-            decisions = self._decisions[int(inputs["task"][row])]
-            for depth, children, right in decisions[tuple(labels[row, positions].tolist())]:
-                logits = torch.nn.functional.linear(states[row, first + depth], weight[children]).float()
-                target = torch.tensor(right, device=logits.device)
-                trie_loss = trie_loss + torch.nn.functional.cross_entropy(logits, target)
-                correct += int(logits.argmax()) == right
-                decided += 1
-        loss = trie_loss / len(labels)
-        mode = "train" if model.training else "eval"
-        if mode == "train":
-            seen = self.accelerator.gather_for_metrics(inputs["attention_mask"].sum()).sum().item()
-            self._total_train_tokens += int(seen)
-        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
-        self._metrics[mode]["trie_loss"].append(loss.item())
-        self._metrics[mode]["decision_accuracy"].append(correct / max(1, decided))
+        prompt_ends = (labels != IGNORED).int().argmax(1) - 1
+        summed, right, decisions = self._trie_loss(states, weight, prompt_ends, inputs["label_index"])
+        loss = summed / len(labels)
+        tokens = self.accelerator.gather_for_metrics(inputs["attention_mask"].sum()).sum()
+        self._counts["train" if model.training else "eval"].append(
+            torch.stack([loss.detach(), right, decisions, tokens])
+        )
         if self._completion_weight:
             following = labels[:, 1:].flatten()
             asked = following != IGNORED
             logits = torch.nn.functional.linear(states[:, :-1].flatten(0, 1)[asked], weight).float()
             loss = loss + self._completion_weight * torch.nn.functional.cross_entropy(logits, following[asked])
         return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As TRL's, with ``trie_loss``, ``decision_accuracy`` and ``num_tokens``: means over the micro-batches since
+        the last time, and the tokens trained on so far."""
+        model: Any = self.model
+        mode = "train" if model.training else "eval"
+        if self._counts[mode]:
+            losses, right, decisions, tokens = torch.stack(self._counts[mode]).T.tolist()
+            self._counts[mode].clear()
+            if mode == "train":
+                self._total_train_tokens += int(sum(tokens))
+            self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
+            self._metrics[mode]["trie_loss"] = losses
+            self._metrics[mode]["decision_accuracy"] = [n / max(1, of) for n, of in zip(right, decisions, strict=True)]
+        super().log(logs, start_time)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         sampler = super()._get_train_sampler(train_dataset)
@@ -123,8 +181,8 @@ class LabelTrieTrainer(SFTTrainer):
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
         columns: Any = self._signature_columns
-        if "task" not in columns:  # or it would be taken out of the batches as unused
-            self._signature_columns = [*columns, "task"]  # type: ignore[assignment]
+        if "label_index" not in columns:  # or it would be taken out of the batches as unused
+            self._signature_columns = [*columns, "label_index"]  # type: ignore[assignment]
 
     def _head(self) -> torch.Tensor:
         weight = self.accelerator.unwrap_model(self.model).get_output_embeddings().weight
@@ -153,14 +211,13 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
 
 def trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData) -> SFTTrainer:
     """The trainer of a recipe, ready to ``train()``: data is tokenised already, so TRL must not touch it."""
-    examples = Dataset.from_list(
-        [{**example, "task": of} for example, of in zip(data.examples, data.task_of, strict=True)]
-    )
+    examples = Dataset.from_list(data.examples)
     config = sft_config(recipe, run)
-    if (
-        config.packing and config.max_length
-    ):  # position ids that begin anew keep packed rows from attending to one another
-        examples = pack_dataset(examples.remove_columns("task"), config.max_length, config.packing_strategy)
+    if config.packing and config.max_length:
+        # Position ids that begin anew keep packed rows from attending to one another.
+        examples = pack_dataset(examples, config.max_length, config.packing_strategy)
+    if recipe.loss.name == "label_trie":
+        examples = examples.add_column("label_index", data.label_indices)
     arguments: dict[str, Any] = {
         "model": model,
         "args": config,

@@ -1,0 +1,272 @@
+"""The run directory, the contract between stages: ``runs/<name>/<version>/``."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from osler.recipe import load_recipe
+from osler.errors import InputError
+from osler.storage import check_folder, fingerprint, read_json, read_record, write_atomically, write_json
+from osler.recipe import Recipe
+
+ADAPTER = "adapter_model.safetensors"
+MERGED = "-merged"  # what the name of a merged model adds to that of the model with its adapter
+MERGED_FROM = "merged_from.json"  # in a merged model: the fingerprints of the adapter and of its own weights
+COMPLETE = "complete.json"  # written last into a checkpoint: without it, the checkpoint was cut off while being saved
+# What is made of a training once it is finished, in its run directory.
+DERIVED = ("predictions*", "results*.json", "report*.html", "robustness*.json", "encoder", "merged")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one recipe, and everything that was made of it."""
+
+    folder: Path
+
+    @property
+    def adapter(self) -> Path:
+        """What training produced: the adapter, or the whole model where the recipe has no ``lora:``.
+
+        In a published version the adapter stands at the root, where PEFT looks for it.
+        """
+        return self.folder if (self.folder / ADAPTER).is_file() else self.folder / "adapter"
+
+    @property
+    def merged(self) -> Path:
+        """The model that the adapter merged into its base makes, once somebody asked for it."""
+        return self.folder / "merged"
+
+    @property
+    def sums(self) -> Path:
+        """The sha256 of every file of a published version, as ``sha256sum -c`` reads it; a run directory has none."""
+        return self.folder / "SHA256SUMS"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.json"
+
+    @property
+    def data_report(self) -> Path:
+        return self.folder / "data_report.json"
+
+    @property
+    def train_log(self) -> Path:
+        return self.folder / "train_log.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions"
+
+    def answers(
+        self, task: str, split: str, system: str, limit: int | None = None, perturbation: str | None = None
+    ) -> Path:
+        """The prediction file of a system for a split, or for its first ``limit`` cases.
+
+        ``perturbation`` names the folder of the answers to perturbed copies (:attr:`Perturbation.folder`).
+        """
+        folder = self.predictions if perturbation is None else self.folder / "predictions-perturbed"
+        folder = folder.with_name(f"{folder.name}{_first(limit)}")
+        if perturbation is not None:
+            folder /= perturbation
+        return folder / f"{task}-{split}-{system}.jsonl"
+
+    def scored_answers(self, results: Mapping[str, Any]) -> dict[Path, str]:
+        """The prediction files that the content of a ``results.json`` was made from, and their sha256 in it."""
+        return {
+            self.answers(record["task"], record["split"], system): sha256
+            for record in results["records"]
+            for system, sha256 in record["predictions_sha256"].items()
+        }
+
+    @property
+    def encoder(self) -> Path:
+        """The baseline that is trained: a fine-tuned encoder, if the recipe compares with one."""
+        return self.folder / "encoder"
+
+    @property
+    def results(self) -> Path:
+        return self.scored()
+
+    def scored(
+        self, benchmark: str | None = None, splits: Sequence[str] | None = None, limit: int | None = None
+    ) -> Path:
+        """``results.json``, or its like for a benchmark; where it is of some ``splits`` only, or of their first
+        ``limit`` cases, the name says which: ``results-partial-test-first-3.json``."""
+        part = f"{''.join(f'-{split}' for split in splits or ())}{_first(limit)}"
+        return self.folder / f"results{f'-{benchmark}' if benchmark else ''}{'-partial' if part else ''}{part}.json"
+
+    def robustness(self, recipe: Recipe, split: str, limit: int | None = None) -> Path:
+        """``robustness.json`` for the first split that ``recipe`` evaluates; the others' files name theirs, and those
+        of its first ``limit`` cases the limit."""
+        named = "" if split == recipe.evaluation.splits[0] else f"-{split}"
+        return self.folder / f"robustness{named}{_first(limit)}.json"
+
+    def recipe(self) -> Recipe:
+        """The resolved recipe the run was made with. Raises :class:`InputError` where the folder is no run."""
+        path = self.folder / "recipe.yaml"
+        if not path.is_file():
+            raise InputError(f"{self.folder}: no recipe.yaml in it; a run directory is what scripts/train.py writes")
+        return load_recipe(path)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end: the manifest is written last."""
+        return self.manifest.is_file()
+
+    def trained(self, recipe: Recipe) -> dict[str, Any]:
+        """The manifest of the run's training, once it is known to be that of ``recipe`` and of the adapter there is.
+
+        Raises :class:`InputError` where training is not finished, the recipe has changed in more than what it evaluates
+        or how it is published, or the adapter's weights are gone or others. A manifest from before these two were
+        written down is believed.
+        """
+        if not self.finished:
+            raise InputError(f"{self.folder}: no manifest.json: training is not finished; run scripts/train.py again")
+        manifest = read_record(self.manifest, "recipe.sha256", "prompt_sha256")
+        was, now = manifest["recipe"].get("run_sha256"), recipe.run_sha256
+        if was not in (None, now):
+            raise InputError(
+                f"{self.folder}/recipe.yaml: not what the adapter was trained with (sha256 {now[:12]}, in manifest.json"
+                f" {was[:12]}): bring that one back, or train this one with an --output of its own"
+            )
+        if not self.adapter.is_dir():
+            raise InputError(
+                f"{self.adapter}: is gone: bring it back, or delete manifest.json and run scripts/train.py again"
+            )
+        was, now = manifest.get("adapter_sha256"), fingerprint(self.adapter)
+        if was not in (None, now):
+            raise InputError(
+                f"{self.adapter}: not the weights that training wrote (sha256 {now[:12]}, in manifest.json {was[:12]}):"
+                " bring those back, or delete manifest.json and run scripts/train.py again"
+            )
+        return manifest
+
+    def weights(self, recipe: Recipe) -> dict[str, str]:
+        """System → fingerprint of its weights, of the tuned model and, where it is there, of the merged one.
+
+        Raises :class:`InputError` where the merged model is not of the adapter there is, or its weights are not those
+        that merging wrote.
+        """
+        found = {tuned_name(recipe): fingerprint(self.adapter)}
+        if not self.merged.is_dir():
+            return found
+        found[merged_name(recipe)] = fingerprint(self.merged)
+        path = self.merged / MERGED_FROM
+        was = read_record(path, "adapter_sha256", "weights_sha256")
+        for key, now in zip(("adapter_sha256", "weights_sha256"), found.values(), strict=True):
+            if was[key] != now:
+                raise InputError(
+                    f"{path}: {key} is {was[key][:12]}, of what is there {now[:12]}: it is not what was merged of"
+                    f" this adapter; move {self.merged} away, and scripts/evaluate.py RUN --merged makes it anew"
+                )
+        return found
+
+    def delete_answers(self, system: str) -> None:
+        """Delete what ``system`` answered, in whole files and in parts of one: it is about to be another model."""
+        for path in self.folder.glob(f"predictions*/*-{system}.jsonl*"):
+            path.unlink()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Keep other evaluations out, which would write the same predictions.
+
+        Raises :class:`InputError` where one is at it. The lock is the kernel's and ends with the process that holds it,
+        whichever way that ends.
+        """
+        with (self.folder / ".evaluation.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise InputError(
+                    f"{self.folder}: process {file.read().strip() or 'unknown'} is evaluating it; wait until it is"
+                    " done, or end it, and start again: nothing is answered twice"
+                ) from None
+            file.truncate(0)
+            file.write(f"{os.getpid()} on {os.uname().nodename}")
+            file.flush()
+            yield
+
+    def set_aside(self) -> Path | None:
+        """Move what was made of an earlier training into a folder ``earlier-<n>`` and return that; None for nothing."""
+        made = sorted(path for pattern in DERIVED for path in self.folder.glob(pattern))
+        if not made:
+            return None
+        names = (self.folder / f"earlier-{number}" for number in count(1))
+        folder = next(path for path in names if not path.exists())
+        folder.mkdir()
+        for path in made:
+            path.rename(folder / path.name)
+        return folder
+
+    def open(self, recipe: Recipe) -> None:
+        """Make the directory, or take it up again, with the recipe's evaluation as it is now.
+
+        Raises :class:`InputError` as :meth:`check` does.
+        """
+        self.check(recipe)
+        write_atomically(self.folder / "recipe.yaml", recipe.to_yaml())
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise :class:`InputError` where the directory belongs to another recipe or to something else altogether, or
+        cannot be written into."""
+        check_folder(self.folder)
+        path = self.folder / "recipe.yaml"
+        if path.is_file():
+            if (found := load_recipe(path).run_sha256) != recipe.run_sha256:
+                raise InputError(
+                    f"{self.folder}: holds a run of another recipe (sha256 {found[:12]}, this one is"
+                    f" {recipe.run_sha256[:12]}); name another folder with --output, or move that one away"
+                )
+        elif self.folder.is_dir() and any(self.folder.iterdir()):
+            raise InputError(f"{self.folder}: is not empty and holds no recipe.yaml; name another folder with --output")
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint that was saved to its end; what a kill or a full disk left half-saved is deleted."""
+        whole = []
+        for path in self.checkpoints.glob("checkpoint-*"):
+            if _is_whole(path):
+                whole.append(path)
+            else:
+                shutil.rmtree(path)
+        return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _first(limit: int | None) -> str:
+    return "" if limit is None else f"-first-{limit}"
+
+
+def tuned_name(recipe: Recipe) -> str:
+    """How the tuned model is called in predictions and results."""
+    return f"{recipe.name}@{recipe.version}"
+
+
+def merged_name(recipe: Recipe) -> str:
+    """How the model with the adapter merged into it is called."""
+    return f"{tuned_name(recipe)}{MERGED}"
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Record that ``checkpoint`` is whole: the sizes of all its files, written last and atomically."""
+    sizes: dict[str, Any] = {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir()) if p.is_file()}
+    write_json(checkpoint / COMPLETE, sizes)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    marker = checkpoint / COMPLETE
+    if not marker.is_file():
+        return False
+    files = read_json(marker).items()
+    return all((checkpoint / name).is_file() and (checkpoint / name).stat().st_size == size for name, size in files)

@@ -14,11 +14,11 @@ import argparse
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
-from osler.reproduction import expected, readme_tables, recording
+from osler.reproduction import readme_tables, recording
 from osler.runs import Run
+from osler.storage import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMO = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
 
 
 def main() -> int:
@@ -33,9 +33,8 @@ def main() -> int:
         print(f"wrote {recording.record([Run(run) for run in arguments.runs], arguments.recipe)}")
     for path in arguments.reproduction:
         print(f"{path}: into {recording.record_reproduction(path, arguments.recipe)}")
-    readme_tables.fill(ROOT / "recipes" / "README.md", readme_tables.overview(ROOT))
-    if expected.path_of(DEMO).is_file():
-        readme_tables.fill(ROOT / "README.md", readme_tables.details(DEMO), readme_tables.reproductions(ROOT))
+    for page, text in readme_tables.pages(ROOT).items():
+        write_atomically(page, text)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Every metric of one system on one split, each with its interval.
 
 Values come from the modules in ``osler/metrics``. The interval of a metric is of the method whose simulated coverage
-was right for it (``docs/decisions.md`` has the figures), from the same resamples for all.
+was right for it (``docs/decisions/statistics.md`` has the figures), from the same resamples for all.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class ShuffledBatches(LengthGroupedSampler):
     """Batches of rows of similar length, in random order.
 
     The library's order runs from the longest to the shortest rows of every fifty batches: what a row is about goes with
-    its length, so the gradient drifts with it, and the same tokens teach less (``docs/decisions.md``).
+    its length, so the gradient drifts with it, and the same tokens teach less (``docs/decisions/training.md``).
     """
 
     def __iter__(self) -> Iterator[int]:
@@ -50,7 +50,8 @@ class LabelTrieTrainer(SFTTrainer):
 
     For each example: minus the log-probability of its label, where the model only chooses among the trie's children at
     the nodes the label branches at, plus ``completion_weight`` times the ordinary mean token loss of the completion.
-    The mean over labels' tokens, most of which decide nothing, would drown the decisions (``docs/decisions.md``).
+    The mean over labels' tokens, most of which decide nothing, would drown the decisions
+    (``docs/decisions/training.md``).
 
     ``completions`` are those of each task that is learnt, label → tokens, and the column ``task`` of the dataset says
     which of them an example is of: two tasks may share a label, and decide about it between others.

@@ -230,7 +230,7 @@ def test_the_front_page_shows_five_systems_at_most_and_how_the_model_compares(
         "| majority",
     ]
     assert lines[7].startswith("24 cases of `test`. Trained in 1.5 minutes on 2 threads")
-    assert lines[8:] == [
+    assert lines[9:] == [
         "* `tiny-made-up@1.0.0` minus `tfidf_svm`: +0.100 [-0.050, +0.250], p = 0.300 after Holm's correction.",
         "* `tiny-made-up@1.0.0` over training seeds, mean (range, number of seeds): 0.500 (0.400–0.600, 2).",
     ]

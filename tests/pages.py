@@ -49,7 +49,9 @@ def follow(
     """
     printed = ""
     for language, name, content in blocks(page):
-        if name:
+        if language == "diff":
+            patch(checkout / name, content)
+        elif name:
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             (checkout / name).write_text(content, encoding="utf-8")
         elif language == "bash":
@@ -71,6 +73,15 @@ def follow(
             assert done.returncode == 0, f"{page.name}:\n{commands}\n{done.stdout}\n{done.stderr}"
             printed += done.stdout
     return printed
+
+
+def patch(path: Path, diff: str) -> None:
+    """Apply a block of a unified diff, found by the lines it shows."""
+    lines = diff.splitlines(keepends=True)
+    was, now = ("".join(line[1:] for line in lines if line[0] in kept) for kept in (" -", " +"))
+    text = path.read_text(encoding="utf-8")
+    assert text.count(was) == 1, f"{path}: no such place:\n{was}"
+    path.write_text(text.replace(was, now), encoding="utf-8")
 
 
 def shrink(recipe: Path, tiny: BaseSection) -> None:

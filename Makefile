@@ -5,8 +5,9 @@ RECIPE  = recipes/smollm2-135m/rare_disease/qlora-v1.yaml
 RUN     = runs/smollm2-135m-rare-disease-qlora/1.0.0
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help install demo test quality release-check clean
+.PHONY: help install demo test quality docs release-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +17,7 @@ install: .venv/.installed  ## create .venv with the tested versions (twice does 
 # The stamp is touched last: an install that failed halfway runs again.
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	.venv/bin/python -m pip install --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 demo: install  ## train, then evaluate, the recipe that runs on a laptop (both skip what is done)
@@ -32,6 +33,15 @@ quality: install  ## lint, formatting, types, recipes
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy src
 	.venv/bin/python scripts/check_recipes.py
+
+# The pages are copied to where they stand in the repository, so that links are checked as readers follow them.
+PAGES  = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md CITATION.cff LICENSE docs recipes tasks accelerate_configs
+MKDOCS = .venv/bin/mkdocs
+docs: install  ## build the documentation into build/site, links checked
+	rm -rf build/pages && mkdir -p build/pages
+	tar -c $(PAGES) | tar -x -C build/pages
+	$(MKDOCS) build --config-file docs/mkdocs.yml
+	@echo "build/site/index.html"
 
 # Recipes are published once and run for years: what resolves today has to resolve with the next TRL, too. It comes alone,
 # beside the tested versions of everything else.

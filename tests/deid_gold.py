@@ -2,7 +2,7 @@
 
 Its three parts share nothing that a rule could be tuned to: each has its own note layouts, sentences, traps, formats
 and lists of names and places (some names are in several on purpose: Wilson is an eponym). The rules were tuned on
-``development``; ``held_out``, written with it before any rule, was then scored once (docs/decisions.md has the figures)
+``development``; ``held_out``, written with it before any rule, was then scored once (docs/decisions/preparation.md has the figures)
 and looked at, and the rules changed; ``final`` was written after that, and scored once before
 the rules were changed again. All three and the rules have one author. No name, number or address belongs to anybody: numbers are drawn at random.
 

@@ -113,13 +113,18 @@ def test_launching_on_the_cpu_starts_one_process_without_mixed_precision(tmp_pat
     assert run.stdout.strip() == "1 cpu no"
 
 
-@pytest.mark.parametrize("target", ["help", "install", "demo", "test", "quality", "clean"])
+@pytest.mark.parametrize("target", ["help", "install", "demo", "test", "quality", "docs", "clean"])
 def test_make_has_the_targets_that_the_readme_names(target: str) -> None:
     run = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip()
 
 
-PAGES = [ROOT / "README.md", ROOT / "recipes" / "README.md", *sorted((ROOT / "tasks").glob("*/README.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "recipes" / "README.md",
+    *sorted((ROOT / "tasks").glob("*/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

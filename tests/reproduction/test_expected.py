@@ -214,6 +214,38 @@ def test_a_baseline_the_recipe_lists_and_nobody_recorded_is_named(tmp_path: Path
         readme_tables.details(path)
 
 
+def test_the_front_page_shows_five_systems_at_most_and_how_the_model_compares(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    path = make(tmp_path, tiny_base)
+    content = read_json(recording.record([evaluated(tmp_path, path, 0, 0.4), evaluated(tmp_path, path, 1, 0.6)], path))
+    svm = {"b": "tfidf_svm", "difference": 0.1, "low": -0.05, "high": 0.25, "p_adjusted": 0.3}
+    content["splits"]["test"]["comparisons"] = [svm, {**svm, "b": "majority"}]
+    write_json(expected.path_of(path), content)
+    lines = readme_tables.headline(path).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:6]] == [
+        "| tiny-made-up@1.0.0",
+        "| base_model",
+        "| tfidf_svm",
+        "| majority",
+    ]
+    assert lines[7].startswith("24 cases of `test`. Trained in 1.5 minutes on 2 threads")
+    assert lines[9:] == [
+        "* `tiny-made-up@1.0.0` minus `tfidf_svm`: +0.100 [-0.050, +0.250], p = 0.300 after Holm's correction.",
+        "* `tiny-made-up@1.0.0` over training seeds, mean (range, number of seeds): 0.500 (0.400–0.600, 2).",
+    ]
+
+
+def test_an_interval_that_says_nothing_is_named(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    content = read_json(recording.record([evaluated(tmp_path, path, 0, 0.4)], path))
+    content["splits"]["test"]["systems"]["tiny-made-up@1.0.0"]["accuracy"] = {"value": 0.4, "low": 0.0, "high": 0.997}
+    write_json(expected.path_of(path), content)
+    for table in (readme_tables.headline(path), readme_tables.details(path), readme_tables.overview(tmp_path)):
+        assert "| 0.400 (too few publications) |" in table
+        assert "0.997" not in table
+
+
 def reproduced(folder: Path, recipe_sha256: str, verdict: str = "reproduced", **changed: Any) -> Path:
     """A reproduction.json with two figures, both inside; ``changed``: other answers, figures or differences."""
     inside = {"split": "test", "system": "x", "metric": "mrr", "expected": 0.5, "tolerance": 0.0, "got": 0.5}
@@ -283,11 +315,10 @@ def test_every_pair_of_marks_gets_its_table(tmp_path: Path) -> None:
     page.write_text(
         f"a\n{readme_tables.BEGIN}\nold\n{readme_tables.END}\nb\n{readme_tables.BEGIN}\n{readme_tables.END}\nc\n"
     )
-    readme_tables.fill(page, "one", "two \\1")
-    readme_tables.fill(page, "one", "two \\1")
-    assert page.read_text() == (
+    page.write_text(readme_tables.filled(page, "one", "two \\1"))
+    assert readme_tables.filled(page, "one", "two \\1") == (
         f"a\n{readme_tables.BEGIN}\none\n{readme_tables.END}\n"
         f"b\n{readme_tables.BEGIN}\ntwo \\1\n{readme_tables.END}\nc\n"
     )
     with pytest.raises(InputError, match="2 times, not 1"):
-        readme_tables.fill(page, "one")
+        readme_tables.filled(page, "one")

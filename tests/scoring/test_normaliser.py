@@ -160,7 +160,7 @@ def coarse(kind: str | None) -> str:
 def test_its_precision_and_recall_are_these_and_are_in_the_documents(full: Terminology, half: str) -> None:
     measured = counts(golden()[half], full)
     assert measured == MEASURED[half]
-    decisions = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    decisions = (ROOT / "docs" / "decisions" / "scoring.md").read_text(encoding="utf-8")
     for name, (right, of) in measured.items():
         low, high = wilson_interval(right, of)
         assert f"| {half} | {name} | {right}/{of} | {right / of:.2f} [{low:.2f}, {high:.2f}] |" in decisions

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from osler.errors import InputError
 
 SHINGLE = 5  # bytes (in English: characters), as the book advises for short texts, section 3.2
-NEAR = 0.7  # two words of twenty changed (docs/decisions.md)
+NEAR = 0.7  # two words of twenty changed (docs/decisions/data.md)
 CLUSTER = 0.8  # one word of twenty
 SEED = 1  # of the permutations
 MISSED = 0.005  # of the pairs exactly at the threshold; of more similar ones far fewer

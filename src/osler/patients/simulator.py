@@ -2,7 +2,7 @@
 
 What a patient *has* comes from the disease's annotation rows; what a description *mentions* is a part of that, said
 more or less specifically, among findings that have nothing to do with the disease. The rates below were fitted on
-published patients of diseases outside every panel (``docs/decisions.md``).
+published patients of diseases outside every panel.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ is the group of each case, numbered from 0; None where every case stands alone. 
 cases, or of effective groups.
 
 Coverage named in a docstring is of intervals meant to cover 95%, simulated by the tests or, where it says so, for
-``docs/decisions.md``.
+``docs/decisions/statistics.md``.
 """
 
 from __future__ import annotations

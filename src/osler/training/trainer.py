@@ -25,7 +25,7 @@ class ShuffledBatches(LengthGroupedSampler):
     """Batches of rows of similar length, in random order.
 
     The library's order runs from the longest to the shortest rows of every fifty batches: what a row is about goes with
-    its length, so the gradient drifts with it, and the same tokens teach less (``docs/decisions.md``).
+    its length, so the gradient drifts with it, and the same tokens teach less (``docs/decisions/training.md``).
     """
 
     def __iter__(self) -> Iterator[int]:
@@ -107,7 +107,7 @@ class LabelTrieTrainer(SFTTrainer):
 
     For each example: :class:`LabelTrieLoss` of its label, plus ``completion_weight`` times the ordinary mean token loss
     of the completion. The mean over labels' tokens, most of which decide nothing, would drown the decisions
-    (``docs/decisions.md``).
+    (``docs/decisions/training.md``).
 
     ``completions`` are those of each task that is learnt, label → tokens; the dataset has a column ``label_index``, as
     :class:`LabelTrieLoss` counts.

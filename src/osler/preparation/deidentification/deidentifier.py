@@ -2,7 +2,7 @@
 
 Rules, lists and a small spaCy model propose (:mod:`osler.preparation.deidentification.recognizers`); what looks like a disease, a drug or an
 ordinary word is dropped (:mod:`osler.preparation.deidentification.protected_terms`); the rest is replaced (:mod:`osler.preparation.deidentification.surrogates`). What was measured, and
-what is missed, stands in docs/decisions.md: no rule set finds everything, so what comes out is not anonymous by itself.
+what is missed, stands in docs/decisions/preparation.md: no rule set finds everything, so what comes out is not anonymous by itself.
 """
 
 # ruff: noqa: E501

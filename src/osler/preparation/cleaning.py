@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, NamedTuple, Protocol
 
-from osler.recipe import Problem, check, join, nearest
+from osler.errors import join, nearest
+from osler.recipe import Problem, check
 from osler.terminology import canonical
 
 

@@ -8,13 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from osler.errors import InputError
+from osler.errors import InputError, nearest
 from osler.preparation.cleaning import USUAL, Step
 from osler.preparation.cleaning import steps as cleaning_steps
 from osler.preparation.readers.reading import read
 from osler.preparation.readers.record import Columns, Record, Rejected
 from osler.preparation.settings import Preparation
-from osler.recipe import Problem, licences, nearest, read_yaml
+from osler.recipe import Problem, licences, read_yaml
 from osler.storage import checkout, data_folder
 from osler.tasks import HubDataset
 from osler.terminology import normal_form

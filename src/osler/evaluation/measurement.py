@@ -11,7 +11,7 @@ seconds. A metric may bring, besides ``_compute``, one of these, which take the 
 * ``intervals(values, resamples, **columns)``: name → ``(low, high, method)``, for a method of its own.
 
 The attribute ``calibration = True`` says that a metric judges the probabilities themselves: it is given again after
-they were tempered. Which method is right for which metric was simulated; ``docs/decisions/evaluation.md`` has the figures.
+they were tempered. Which method is right for which metric was simulated: ``docs/decisions/evaluation.md``.
 """
 
 from __future__ import annotations

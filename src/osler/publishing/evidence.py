@@ -13,7 +13,7 @@ from typing import Any
 
 from osler.errors import InputError
 from osler.evaluation import LEVEL, VALIDATION, Confusions, count_confusions
-from osler.recipe import Recipe, find_tasks, read_yaml
+from osler.recipe import Recipe, TaskFile, find_tasks, read_task
 from osler.reproduction import RecordedRun, read_expected
 from osler.runs import (
     DataReport,
@@ -28,7 +28,7 @@ from osler.runs import (
     tuned_name,
 )
 from osler.storage import read_model, sha256_file
-from osler.tasks import Prompt
+from osler.tasks import load_prompt
 
 SIMULATED = "simulated"
 SYSTEMS = {
@@ -59,7 +59,7 @@ class Evidence:
     """
 
     recipe: Recipe
-    task: Mapping[str, Any]
+    task: TaskFile
     template: str
     manifest: Manifest
     data_report: DataReport
@@ -117,24 +117,21 @@ class Evidence:
     def datasets(self) -> list[str]:
         """The datasets on the Hub that were trained on."""
         mixture = self.data_report.mixture
-        learnt = [self.task["source"], *(task.provenance for task in (mixture.tasks if mixture else {}).values())]
-        return list(dict.fromkeys(str(source["dataset"]) for source in learnt if source.get("dataset")))
+        own = [self.task.source.hub.dataset] if self.task.source.hub else []
+        mixed = [task.provenance.get("dataset") for task in (mixture.tasks if mixture else {}).values()]
+        return list(dict.fromkeys(str(dataset) for dataset in (*own, *mixed) if dataset))
 
     def revision(self, split: str) -> str:
         """What pins the cases of a split: the commit of a dataset on the Hub, or the hashes of files."""
-        source = self.task["source"]
-        if "files" in source and source["kind"] == "prepared":
-            return f"sha256:{source['files'][split]['sha256']}"
-        return str(source.get("revision") or source["annotations"])
+        return self.task.source.pin(split)
 
     def description(self, split: str) -> str:
         """What the task says a split is."""
-        splits = self.task["splits"]
-        return str(splits[split]) if isinstance(splits, dict) and split in splits else "no description"
+        return self.task.splits.get(split, "no description")
 
     def simulated(self, record: Record) -> bool:
         """Whether the cases of a record's split were simulated, of a task that simulates."""
-        return self.task["source"]["kind"] == SIMULATED and SIMULATED in self.description(record.split)
+        return self.task.source.trains_on == "findings" and SIMULATED in self.description(record.split)
 
     def named(self, label: str) -> str:
         """A label with its name, where that is another."""
@@ -189,15 +186,14 @@ def read(run: Run) -> Evidence:
         if tuned not in record.systems:
             raise InputError(f"{run.results}: no results of {tuned} on {record.split}: run scripts/evaluate.py again")
     folder = find_tasks(recipe.path) / recipe.task.name
-    task = read_yaml(folder / "task.yaml")
-    template = (folder / task["prompt"]).read_text(encoding="utf-8")
-    if Prompt(template, task.get("system")).sha256 != manifest.prompt_sha256:
-        raise InputError(f"{folder / task['prompt']}: not the prompt that was trained with; bring that one back")
+    task, prompt = read_task(folder), load_prompt(folder)
+    if prompt.sha256 != manifest.prompt_sha256:
+        raise InputError(f"{folder / task.prompt}: not the prompt that was trained with; bring that one back")
     measured = {record.split: run.robustness(recipe, record.split) for record in results.records}
     return Evidence(
         recipe=recipe,
         task=task,
-        template=template,
+        template=prompt.template,
         manifest=manifest,
         data_report=data_report,
         results=results,

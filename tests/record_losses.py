@@ -33,7 +33,7 @@ def main() -> int:
             assert done.returncode == 0, done.stderr
             recorded[loss] = [round(value, 6) for value in losses(folder / "run").values()]
     made_with = describe_environment()
-    recorded["made_with"] = {"git_commit": made_with["git_commit"], "packages": made_with["packages"]}
+    recorded["made_with"] = {"git_commit": made_with.git_commit, "packages": made_with.packages}
     (Path(__file__).parent / "golden" / "losses.json").write_text(json.dumps(recorded, indent=1) + "\n")
     return 0
 

@@ -15,7 +15,8 @@ from typing import Any
 import project
 import pytest
 
-from osler.data.contamination import contamination, ngrams
+from osler.data import contamination as overlap
+from osler.data.contamination import ngrams
 from osler.data.duplicates import jaccard, normalise, shingles
 from osler.data.training_data import build_training_data
 from osler.errors import InputError
@@ -25,10 +26,16 @@ from osler.recipe.sections import BaseSection, DataSection
 from osler.recipe.strict_yaml import read_yaml
 from osler.recipe.task_file import find_tasks
 from osler.storage import wheels
+from osler.storage.contracts import plain
 from osler.tasks.case import Case
 from osler.tasks.task import load_task
 
 SHARED = Path(os.environ.get("OSLER_DATA_DIR") or project.ROOT.parent / "shared" / "data")
+
+
+def contamination(*arguments: Any, **options: Any) -> dict[str, Any]:
+    """The report as it stands in ``data_report.json``."""
+    return plain(overlap.contamination(*arguments, **options))
 
 
 def rows(name: str, *texts: str) -> list[Case]:
@@ -166,7 +173,7 @@ def test_the_report_is_the_same_in_every_process_and_needs_no_torch() -> None:
         "texts = [''.join(rng.choices('abcdefghijklmnopqrstuvwxyz ', k=80)) for n in range(100)]\n"
         "test = [Case(str(n), text, 'gout') for n, text in enumerate(texts)]\n"
         "training = [Case(str(n), text[n // 8 :], 'gout') for n, text in enumerate(texts)]\n"
-        "print(json.dumps(contamination(training, {'test': test})))\n"
+        "print(contamination(training, {'test': test}).model_dump_json())\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
     )
     printed = [
@@ -203,7 +210,7 @@ def built(path: Path, *overrides: str) -> dict[str, Any]:
     """``data_report.json``."""
     chosen = load_recipe(path, overrides)
     folder = find_tasks(path) / chosen.task.name
-    return build_training_data(chosen, load_task(folder), load_tokenizer(chosen.base)).report
+    return plain(build_training_data(chosen, load_task(folder), load_tokenizer(chosen.base)).report)
 
 
 def test_training_refuses_a_test_case_before_any_model_is_loaded(

@@ -20,6 +20,7 @@ from osler.errors import InputError
 from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection, MixedTask, MixtureSection
+from osler.runs.data_report import DataReport
 from osler.runs.run import Run
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.trie_pass import score
@@ -177,9 +178,9 @@ def test_what_is_held_out_of_the_task_itself_enters_by_no_other_task(project: Ma
     with (tmp_path / "data" / "rasopathies" / "train.jsonl").open("a") as file:
         file.write(json.dumps({"complaint": test["complaint"].upper(), "diagnosis": "Costello syndrome"}) + "\n")
     report = built(path).report
-    assert report["mixture"]["tasks"]["rasopathies"]["dropped"] == {"text is held out of made_up": 1}
-    assert report["contamination"]["splits"]["test"]["normalised"]["cases"] == 0
-    assert report["rows_in"] == 24 + 11
+    assert report.mixture.tasks["rasopathies"].dropped == {"text is held out of made_up": 1}
+    assert report.contamination.splits["test"].normalised.cases == 0
+    assert report.rows_in == 24 + 11
 
 
 # ── what is learnt ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -197,19 +198,19 @@ def test_each_row_is_asked_with_the_prompt_of_its_task(project: Make) -> None:
 
 def test_rows_and_tokens_of_each_task_are_reported(project: Make) -> None:
     data = built(project(temperature=2.0))
-    report = data.report["mixture"]
-    assert report["temperature"] == 2.0
-    assert list(report["tasks"]) == ["made_up", "rasopathies"]
-    rasopathies = report["tasks"]["rasopathies"]
-    assert (rasopathies["rows_available"], rasopathies["rows"]) == (10, round((24 * 10) ** 0.5))
+    report = data.report.mixture
+    assert report.temperature == 2.0
+    assert list(report.tasks) == ["made_up", "rasopathies"]
+    rasopathies = report.tasks["rasopathies"]
+    assert (rasopathies.rows_available, rasopathies.rows) == (10, round((24 * 10) ** 0.5))
     tokens = Counter[int]()
     for of, example in zip(data.task_indices, data.examples, strict=True):
         tokens[of] += len(example["input_ids"])
-    assert [of["tokens"]["total"] for of in report["tasks"].values()] == [tokens[0], tokens[1]]
-    assert data.report["tokens"]["total"] == tokens.total()
-    assert data.report["rows_out"] == 24 + rasopathies["rows"]
-    assert set(data.report["rows_per_label"]) == set(SIGNS), "labels are those of the task itself"
-    assert json.loads(json.dumps(data.report)) == data.report
+    assert [of.tokens.total for of in report.tasks.values()] == [tokens[0], tokens[1]]
+    assert data.report.tokens.total == tokens.total()
+    assert data.report.rows_out == 24 + rasopathies.rows
+    assert set(data.report.rows_per_label) == set(SIGNS), "labels are those of the task itself"
+    assert DataReport.model_validate_json(data.report.model_dump_json(by_alias=True)) == data.report
 
 
 def test_a_label_of_two_tasks_is_decided_among_the_labels_of_its_own(project: Make) -> None:

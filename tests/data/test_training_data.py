@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
 from osler.recipe.sections import BaseSection
 from osler.recipe.task_file import find_tasks
+from osler.runs.data_report import DataReport
 from osler.scoring.labels import LabelScorer
 from osler.tasks.task import Task, load_task
 
@@ -76,11 +76,11 @@ def test_the_same_recipe_gives_the_same_examples_in_the_same_order(load: Callabl
 
 def test_a_long_text_is_cut_and_counted_and_its_answer_stays_whole(load: Callable[..., Loaded]) -> None:
     whole = build_training_data(*load())
-    assert whole.report["truncated"] == 0
+    assert whole.report.truncated == 0
     lengths = [len(example["input_ids"]) for example in whole.examples]
     limit = sorted(lengths)[len(lengths) // 2]
     cut = build_training_data(*load(f"train.max_length={limit}"))
-    assert 0 < cut.report["truncated"] == sum(length > limit for length in lengths) < len(lengths)
+    assert 0 < cut.report.truncated == sum(length > limit for length in lengths) < len(lengths)
     assert max(len(example["input_ids"]) for example in cut.examples) <= limit
     assert [answer_of(example) for example in cut.examples] == [answer_of(example) for example in whole.examples]
     for example, uncut, length in zip(cut.examples, whole.examples, lengths, strict=True):
@@ -127,33 +127,33 @@ def built_with_repeats(load: Callable[..., Loaded], folder: Path) -> TrainingDat
 def test_every_row_that_came_in_went_on_or_is_accounted_for(load: Callable[..., Loaded], tmp_path: Path) -> None:
     data = built_with_repeats(load, tmp_path)
     report = data.report
-    assert report["rows_in"] == 24
-    assert report["dropped"] == {"text is in a held-out split": 1, "text stands in training already": 3}
-    assert report["rows_out"] == len(data.rows) == len(data.examples) == 20
-    assert report["rows_in"] == report["rows_out"] + sum(report["dropped"].values())
-    assert report["sources"] == {"osler/made-up": 20}
-    assert report["rows_per_label"] == Counter(row.label for row in data.rows)
-    assert sum(report["rows_per_label"].values()) == 20
+    assert report.rows_in == 24
+    assert report.dropped == {"text is in a held-out split": 1, "text stands in training already": 3}
+    assert report.rows_out == len(data.rows) == len(data.examples) == 20
+    assert report.rows_in == report.rows_out + sum(report.dropped.values())
+    assert report.sources == {"osler/made-up": 20}
+    assert report.rows_per_label == Counter(row.label for row in data.rows)
+    assert sum(report.rows_per_label.values()) == 20
 
 
 def test_the_report_counts_the_tokens_trained_on(load: Callable[..., Loaded]) -> None:
     data = build_training_data(*load())
     lengths = [len(example["input_ids"]) for example in data.examples]
-    tokens = data.report["tokens"]
-    assert tokens["total"] == sum(lengths)
-    assert tokens["completion"] == sum(len(answer_of(example)) for example in data.examples)
-    assert (tokens["min"], tokens["max"]) == (min(lengths), max(lengths))
-    assert tokens["min"] <= tokens["median"] <= tokens["p95"] <= tokens["max"]
+    tokens = data.report.tokens
+    assert tokens.total == sum(lengths)
+    assert tokens.completion == sum(len(answer_of(example)) for example in data.examples)
+    assert (tokens.min, tokens.max) == (min(lengths), max(lengths))
+    assert tokens.min <= tokens.median <= tokens.p95 <= tokens.max
 
 
 def test_the_report_says_what_was_asked_of_which_data(load: Callable[..., Loaded]) -> None:
     chosen, complaints, tokenizer = load()
     report = build_training_data(chosen, complaints, tokenizer).report
-    assert (report["schema"], report["task"], report["task_version"], report["panel"]) == (1, "made_up", 1, None)
-    assert report["prompt_sha256"] == complaints.prompt.sha256
-    assert report["labels"] == dict(complaints.labels)
-    assert report["provenance"] == complaints.source.provenance()
-    assert json.loads(json.dumps(report)) == report, "or data_report.json would say something else"
+    assert (report.schema_number, report.task, report.task_version, report.panel) == (1, "made_up", 1, None)
+    assert report.prompt_sha256 == complaints.prompt.sha256
+    assert report.labels == dict(complaints.labels)
+    assert report.provenance == complaints.source.provenance()
+    assert DataReport.model_validate_json(report.model_dump_json(by_alias=True)) == report
 
 
 def test_training_data_that_is_empty_is_refused(load: Callable[..., Loaded], tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from osler.errors import InputError
-from osler.evaluation import measurement, results
-from osler.rendering import tables
+from osler.evaluation import measurement, results, summary
 from osler.runs.predictions import Prediction, read_predictions, write_predictions
+from osler.runs.results import Results
+from osler.storage.contracts import plain, validated
 
 LABELS = [f"OMIM:{number}" for number in range(8)]
 LLM, SVM, FREE_TEXT = "smollm2-135m-rare-disease-qlora@1.0.0", "tfidf_svm", "peer@main"
@@ -78,9 +79,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / name for name in ("llm.jsonl", "svm.jsonl", "peer.jsonl")]
 
 
+def table_of(content: dict[str, Any]) -> str:
+    return summary.render_table(validated(Results, content, "results.json"))
+
+
+def markdown_of(content: dict[str, Any]) -> str:
+    return summary.markdown_table(validated(Results, content, "results.json").records)
+
+
 @pytest.fixture(scope="module")
 def scored(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return results.score(files, tmp_path_factory.mktemp("results") / "results.json", resamples=500, seed=0)
+    return plain(results.score(files, tmp_path_factory.mktemp("results") / "results.json", resamples=500, seed=0))
 
 
 def test_there_is_one_record_a_task_and_split(scored: dict[str, Any]) -> None:
@@ -135,7 +144,7 @@ def test_a_system_without_a_ranking_has_no_ranking_metrics(scored: dict[str, Any
 
 def test_a_ranking_of_three_has_no_top_5(tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.jsonl", [replace(row, ranked=row.ranked[:3]) for row in predictions(SVM, 0.5)])
-    record = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20)["records"][0]
+    record = plain(results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20))["records"][0]
     assert "top_3_accuracy" in record["systems"][SVM]["metrics"]
     assert "top_5_accuracy" not in record["systems"][SVM]["metrics"]
 
@@ -158,7 +167,7 @@ def test_the_accuracy_of_a_few_cases_is_not_given(tmp_path: Path) -> None:
         replace(row, subgroups={"age_band": "0-4" if n < 9 else "18+"}) for n, row in enumerate(predictions(SVM, 0.5))
     ]
     write_predictions(tmp_path / "p.jsonl", rows)
-    record = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20)["records"][0]
+    record = plain(results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20))["records"][0]
     age_band = record["systems"][SVM]["subgroups"]["age_band"]
     assert age_band["values"]["0-4"] == {"n": 9, "accuracy": None}
     assert age_band["values"]["18+"]["accuracy"]["low"] > 0
@@ -178,7 +187,7 @@ def test_the_first_system_is_compared_with_every_other(scored: dict[str, Any]) -
 
 
 def test_another_system_can_be_named_for_the_comparison(files: list[Path], tmp_path: Path) -> None:
-    compared = results.score(files[1:], tmp_path / "results.json", resamples=20, compared=FREE_TEXT)
+    compared = plain(results.score(files[1:], tmp_path / "results.json", resamples=20, compared=FREE_TEXT))
     assert [(row["a"], row["b"]) for row in compared["records"][0]["comparisons"]] == [(FREE_TEXT, SVM)]
     with pytest.raises(InputError, match="no predictions of system 'llm'; there are tfidf_svm, peer@main"):
         results.score(files[1:], tmp_path / "results.json", resamples=20, compared="llm")
@@ -186,7 +195,7 @@ def test_another_system_can_be_named_for_the_comparison(files: list[Path], tmp_p
 
 def test_the_same_predictions_give_the_same_bytes_whatever_their_order(files: list[Path], tmp_path: Path) -> None:
     first, second, other = tmp_path / "1.json", tmp_path / "2.json", tmp_path / "3.json"
-    written = results.score(files[1:2], first, resamples=100, seed=0)
+    written = plain(results.score(files[1:2], first, resamples=100, seed=0))
     assert json.loads(first.read_text()) == written
     shuffled = tmp_path / "shuffled.jsonl"
     write_predictions(shuffled, random.Random(0).sample(read_predictions(files[1]), k=60))
@@ -265,7 +274,7 @@ def test_a_metric_is_added_by_adding_its_file(
         (tmp_path / "metrics" / name).mkdir(parents=True)
         (tmp_path / "metrics" / name / f"{name}.py").write_text(source.replace("NAME", name))
     monkeypatch.setattr(measurement, "METRICS", tmp_path / "metrics")
-    record = results.score(files[:1], tmp_path / "added.json", resamples=500)["records"][0]
+    record = plain(results.score(files[:1], tmp_path / "added.json", resamples=500))["records"][0]
     added = record["systems"][LLM]["metrics"]
     assert list(added) == list(sources)
     accuracy = scored["records"][0]["systems"][LLM]["metrics"]["accuracy"]
@@ -279,7 +288,7 @@ def test_a_metric_is_added_by_adding_its_file(
 
 
 def test_the_table_fits_110_columns_and_shows_what_was_found(scored: dict[str, Any]) -> None:
-    table = tables.render_table(scored)
+    table = table_of(scored)
     assert max(len(line) for line in table.splitlines()) <= 110
     for name in (LLM, SVM, FREE_TEXT):
         accuracy = scored["records"][0]["systems"][name]["metrics"]["accuracy"]
@@ -296,13 +305,13 @@ def test_long_names_still_fit(scored: dict[str, Any]) -> None:
     record["systems"] = {f"{long}@{number}": system for number, system in enumerate(record["systems"].values())}
     for row in record["comparisons"]:
         row["a"], row["b"] = f"{long}@0", f"{long}@1"
-    lines = tables.render_table({"records": [record]}).splitlines()
+    lines = table_of({**scored, "records": [record]}).splitlines()
     assert max(len(line) for line in lines) <= 110
     assert sum("@2" in line for line in lines) == 2
 
 
 def test_the_markdown_has_an_interval_for_every_number(scored: dict[str, Any]) -> None:
-    lines = tables.markdown_table(scored).splitlines()
+    lines = markdown_of(scored).splitlines()
     intervals = {name: next(line for line in lines if line.startswith(f"| {name} |")).count("[") for name in (LLM, SVM)}
     assert intervals == {LLM: 7, SVM: 5}
     first, second = "\n".join(lines).split("**rare_disease, validation**")
@@ -316,7 +325,7 @@ def test_calibration_is_fitted_on_the_validation_split_and_judged_on_the_others(
         sure, unsure = (predictions(LLM, 0.8, n=n, split=split, sharpness=sharpness) for sharpness in (0.7, 0.3))
         rows += [one if one.correct else other for one, other in zip(sure, unsure, strict=True)]
     write_predictions(tmp_path / "p.jsonl", rows)
-    scored = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=200)
+    scored = plain(results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=200))
     test, validation = (record["systems"][LLM]["calibration"] for record in scored["records"])
     assert validation.keys() == {"before"}, "never judged on the cases it was fitted on"
     assert test["fitted_on"] == {"split": "validation", "n": 40}
@@ -342,7 +351,7 @@ def test_calibration_is_fitted_on_the_validation_split_and_judged_on_the_others(
 def test_where_no_threshold_reaches_the_target_that_is_said(tmp_path: Path) -> None:
     rows = [*predictions(LLM, 0.3, sharpness=1), *predictions(LLM, 0.3, split="validation", sharpness=1)]
     write_predictions(tmp_path / "p.jsonl", rows)
-    record = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20)["records"][0]
+    record = plain(results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20))["records"][0]
     assert record["systems"][LLM]["calibration"]["abstention"] == {
         "target_accuracy": 0.9,
         "threshold": None,
@@ -354,7 +363,7 @@ def test_where_no_threshold_reaches_the_target_that_is_said(tmp_path: Path) -> N
 
 def test_without_a_validation_split_there_is_nothing_to_calibrate_with(tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.jsonl", predictions(LLM, 0.8, sharpness=1))
-    record = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20)["records"][0]
+    record = plain(results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20))["records"][0]
     assert record["systems"][LLM]["calibration"].keys() == {"before"}
 
 
@@ -374,7 +383,7 @@ def test_cases_of_one_publication_widen_every_interval(
     alone = [replace(row, group=None) for both in rows.values() for row in both]
     write_predictions(tmp_path / "alone.jsonl", alone)
     grouped, independent = (
-        results.score([tmp_path / name], tmp_path / "results.json", resamples=400)["records"][0]
+        plain(results.score([tmp_path / name], tmp_path / "results.json", resamples=400))["records"][0]
         for name in ("grouped.jsonl", "alone.jsonl")
     )
     assert (grouped["groups"], independent["groups"]) == (15, None)
@@ -388,7 +397,7 @@ def test_cases_of_one_publication_widen_every_interval(
     assert (ours["method"], theirs["method"]) == ("sign_flip_exact", "mcnemar_exact")
     assert ours["p_value"] > theirs["p_value"]
     assert (ours["minimum_detectable_difference"] or 1) > theirs["minimum_detectable_difference"]
-    assert "60 cases of 15 groups" in tables.render_table({"records": [grouped]})
+    assert "60 cases of 15 groups" in table_of({**scored, "records": [grouped]})
 
 
 def test_two_publications_are_too_few_for_an_interval(tmp_path: Path) -> None:
@@ -398,7 +407,7 @@ def test_two_publications_are_too_few_for_an_interval(tmp_path: Path) -> None:
         for n, row in enumerate(predictions(system, 0.6))
     ]
     write_predictions(tmp_path / "p.jsonl", rows)
-    scored = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=50)
+    scored = plain(results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=50))
     (record,) = scored["records"]
     metrics = record["systems"][LLM]["metrics"]
     assert metrics["mrr"]["method"] == "too_few_groups"
@@ -407,10 +416,10 @@ def test_two_publications_are_too_few_for_an_interval(tmp_path: Path) -> None:
     assert metrics["accuracy"]["high"] - metrics["accuracy"]["low"] > 0.8
     assert record["comparisons"][0]["low"] is None
     assert record["comparisons"][0]["p_value"] >= 0.5
-    table = tables.render_table(scored)
+    table = table_of(scored)
     assert "60 cases of 2 groups: intervals are over groups; of too few, only a share has one" in table
     assert max(map(len, table.splitlines())) <= 110
-    assert "None" not in table + tables.markdown_table(scored)
+    assert "None" not in table + markdown_of(scored)
 
 
 @pytest.mark.filterwarnings("error")
@@ -445,8 +454,8 @@ def test_extremes_have_defined_answers_and_no_warnings(
         for row in spoil(predictions(system, 0.5, n=24, split=split, sharpness=sharpness))
     ]
     write_predictions(tmp_path / "p.jsonl", rows)
-    scored = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=50)
-    tables.render_table(scored)
+    scored = plain(results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=50))
+    table_of(scored)
     for record in scored["records"]:
         for system in record["systems"].values():
             for name, metric in system["metrics"].items():
@@ -462,7 +471,9 @@ def test_a_metric_that_no_resample_has_gets_no_interval(tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.jsonl", predictions(LLM, 0.5, n=2, sharpness=1.0))
     found = set()
     for seed in range(8):
-        record = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=1, seed=seed)["records"][0]
+        record = plain(results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=1, seed=seed))[
+            "records"
+        ][0]
         found.add(record["systems"][LLM]["metrics"]["macro_roc_auc"]["method"])
     assert found == {"bootstrap_percentile", "undefined_on_all_resamples"}
 
@@ -475,7 +486,7 @@ def test_predictions_made_with_another_prompt_than_the_tasks_are_refused(tmp_pat
     ):
         results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", prompt_sha256="cd" * 32)
     assert not (tmp_path / "results.json").exists()
-    record = results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20)["records"][0]
+    record = plain(results.score([tmp_path / "p.jsonl"], tmp_path / "results.json", resamples=20))["records"][0]
     assert record["prompt_sha256"] == "ab" * 32
 
 
@@ -493,9 +504,9 @@ def test_systems_that_disagree_about_a_group_are_refused_and_one_that_knows_none
         write_predictions(tmp_path / name, [replace(row, group=group) for row in predictions(system, 0.5)])
     with pytest.raises(InputError, match=r"b:1: the group of case 'case-000' is 'PMID:2' for 'tfidf_svm' and 'PMID:1'"):
         results.score([tmp_path / "a", tmp_path / "b"], tmp_path / "results.json", resamples=20)
-    record = results.score([tmp_path / "old", tmp_path / "a"], tmp_path / "results.json", resamples=20)["records"][0]
-    assert record["groups"] == 1
-    assert "60 cases of 1 group:" in tables.render_table({"records": [record]})
+    content = plain(results.score([tmp_path / "old", tmp_path / "a"], tmp_path / "results.json", resamples=20))
+    assert content["records"][0]["groups"] == 1
+    assert "60 cases of 1 group:" in table_of(content)
 
 
 def test_a_refused_file_leaves_the_old_results_alone(files: list[Path], tmp_path: Path) -> None:
@@ -554,7 +565,7 @@ def beside_its_merged_model(
     for name, rows in systems.items():
         write_predictions(folder / f"{name}.jsonl", rows)
     files = [folder / f"{name}.jsonl" for name in systems]
-    return results.score(files, folder / "results.json", resamples=20, dtype=dtype)
+    return plain(results.score(files, folder / "results.json", resamples=20, dtype=dtype))
 
 
 def moved(row: Prediction, by: float) -> Prediction:
@@ -619,17 +630,15 @@ def test_without_probabilities_every_ranking_must_be_the_same(tmp_path: Path) ->
 
 def test_the_weights_of_systems_that_answered_are_named(files: list[Path], tmp_path: Path) -> None:
     weights = {LLM: "ab" * 32, MERGED: "cd" * 32}
-    scored = results.score(files[:1], tmp_path / "results.json", resamples=20, weights_sha256=weights)
+    scored = plain(results.score(files[:1], tmp_path / "results.json", resamples=20, weights_sha256=weights))
     assert scored["weights_sha256"] == {LLM: "ab" * 32}
     assert [record["parity"] for record in scored["records"]] == [None, None]
 
 
-def test_the_tables_say_how_near_it_is_and_read_results_from_before(tmp_path: Path) -> None:
+def test_the_tables_say_how_near_it_is(tmp_path: Path) -> None:
     scored = beside_its_merged_model(tmp_path, lambda row: moved(row, 2e-3), cases=1)
     said = "MERGED MODEL DIFFERS: same first answer in 60 of 60, ranking in "
-    for table in (tables.render_table(scored), tables.markdown_table(scored)):
+    for table in (table_of(scored), markdown_of(scored)):
         assert said in table
         assert "probabilities within 2.0e-03 (bound 0.001)" in table
-    assert max(len(line) for line in tables.render_table(scored).splitlines()) <= 110
-    del scored["records"][0]["parity"]
-    assert said not in tables.render_table(scored)
+    assert max(len(line) for line in table_of(scored).splitlines()) <= 110

@@ -13,10 +13,12 @@ import project
 import pytest
 
 from osler.errors import InputError
+from osler.evaluation import summary
 from osler.evaluation.robustness import STRENGTHS, planned, robustness
-from osler.rendering import tables
 from osler.runs.predictions import Prediction
+from osler.runs.results import Robustness
 from osler.statistics import intervals
+from osler.storage.contracts import validated
 from osler.tasks.perturbation import OF_PATIENTS, OF_TEXTS, Perturbation
 
 TYPOS = Perturbation("typos", 0.1)
@@ -132,8 +134,9 @@ def test_every_perturbation_has_its_strengths_and_a_swap_is_whole() -> None:
 
 def test_the_table_shows_both_accuracies_and_what_has_none() -> None:
     records = robustness(ORIGINAL, {TYPOS: PERTURBED, Perturbation("sex_swap", 1): []})
-    measured = {"task": "complaints", "split": "test", "records": {"t" * 60: records}}
-    lines = tables.render_robustness(measured).splitlines()
+    content = {"schema": 1, "task": "complaints", "split": "test", "records": {"t" * 60: records}}
+    measured = validated(Robustness, {**content, "predictions_sha256": {}}, "robustness.json")
+    lines = summary.render_robustness(measured).splitlines()
     assert max(map(len, lines)) <= 110
     typos = next(line for line in lines if line.startswith("  typos "))
     assert "0.1  4  0.750 → 0.250  -0.500 [" in typos

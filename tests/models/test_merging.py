@@ -224,9 +224,9 @@ def test_parity_can_be_computed_again_from_the_predictions_alone(project: Path, 
     assert MERGED in files[0].name, "in a shell's order the merged model comes first"
     again = results.score(files, tmp_path / "again.json", resamples=20)
     (first,) = json.loads((project / RUN / "results.json").read_text())["records"]
-    assert again["records"][0]["parity"] == first["parity"]
-    assert again["records"][0]["comparisons"] == []
-    assert again["weights_sha256"] is None
+    assert again.records[0].parity == first["parity"]
+    assert again.records[0].comparisons == []
+    assert again.weights_sha256 is None
 
 
 def test_it_stays_among_the_systems_and_nothing_is_done_twice(project: Path) -> None:

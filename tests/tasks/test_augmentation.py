@@ -196,8 +196,8 @@ def test_no_copy_reads_like_a_held_out_case_or_another_training_row(patients: Ca
     assert {"nothing to change", "text stands in training already"} <= reasons.keys()
     made = [copy for _, copy, _ in pairs(recipe, chosen)]
     held_out = {split: chosen.source.split(split) for split in chosen.splits}
-    found = contamination.contamination(made, held_out)["splits"]
-    assert not any(of[measure]["cases"] for of in found.values() for measure in ("exact", "normalised"))
+    found = contamination.contamination(made, held_out).splits
+    assert not any(overlap.exact.cases or overlap.normalised.cases for overlap in found.values())
     assert len({contamination.normalise(row.text) for row in made}) == len(made)
 
 
@@ -395,12 +395,12 @@ def test_back_translation_without_its_model_is_skipped_and_the_report_says_so(
 def test_the_report_accounts_for_every_row(complaints: Callable[..., Loaded]) -> None:
     recipe, chosen = complaints(copies=2, typos=0.3)
     report = build_training_data(recipe, chosen, load_tokenizer(recipe.base)).report
-    assert report["rows_in"] == 24
-    assert report["rows_out"] == 24 + report["augmentation"]["rows"]["typos"] == 72
-    assert report["sources"] == {"osler/made-up": 24, "osler/made-up+typos": 48}
-    assert report["mixture"] is None
+    assert report.rows_in == 24
+    assert report.rows_out == 24 + report.augmentation.rows["typos"] == 72
+    assert report.sources == {"osler/made-up": 24, "osler/made-up+typos": 48}
+    assert report.mixture is None
     recipe = load_recipe(recipe.path, ["augment=null"])
-    assert build_training_data(recipe, chosen, load_tokenizer(recipe.base)).report["augmentation"] is None
+    assert build_training_data(recipe, chosen, load_tokenizer(recipe.base)).report.augmentation is None
 
 
 def test_a_copy_of_a_held_out_case_never_gets_as_far_as_the_contamination_check(
@@ -416,8 +416,8 @@ def test_a_copy_of_a_held_out_case_never_gets_as_far_as_the_contamination_check(
     (data / "test.jsonl").write_text('{"complaint": "I  COUGH!", "diagnosis": "Noonan syndrome"}\n')
     built = build_training_data(recipe, chosen, load_tokenizer(recipe.base))
     assert sorted(row.text for row in built.rows) == ["I cough. I sneeze.", "I sneeze.", "Nothing else."]
-    assert built.report["augmentation"]["refused"]["dropout"]["text is in a held-out split"] > 0
-    assert built.report["contamination"]["splits"]["test"]["normalised"]["cases"] == 0
+    assert built.report.augmentation.refused["dropout"]["text is in a held-out split"] > 0
+    assert built.report.contamination.splits["test"].normalised.cases == 0
 
 
 def test_a_baseline_learns_from_the_rows_the_model_learns_from(

@@ -86,7 +86,7 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         energy=found.energy(about)[1],
         table=markdown,
         results_table=lambda record: summary.markdown_table([record]),
-        perturbed=lambda measured: _perturbed(measured["records"][found.tuned]),
+        perturbed=lambda measured: _perturbed(measured.records[found.tuned]),
         measures=_measures(found.system.calibration),
         overlaps=_overlaps(found),
         mixed=_mixed(found),

@@ -58,11 +58,15 @@ def git(run: Run, recipe: Recipe) -> list[str]:
 def evaluation(run: Run, recipe: Recipe) -> list[str]:
     """``results.json`` is of these weights, and of the prediction files there are."""
     try:
-        results, weights = run.read_results(), run.weights(recipe)
+        results = run.read_results()
     except InputError as error:
         return [f"{error}; {_evaluate(run)}"]
     if not results.records:
         return [f"{run.results}: no split in it; {_evaluate(run)}"]
+    try:
+        weights = run.weights(recipe)
+    except InputError as error:
+        return [str(error)]
     problems = [
         f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored"
         for system in weights

@@ -107,6 +107,8 @@ def changed_files(run: Run, recipe: Recipe) -> list[Difference]:
 
 
 def _difference(mismatch: Mismatch) -> Difference:
+    if mismatch.what == "SHA256SUMS":
+        return Difference(mismatch.what, mismatch.was, mismatch.now)
     if mismatch.part == "version" and mismatch.was is None:
         return Difference(mismatch.what, "nothing", f"a file that {mismatch.record} does not list")
     kind = "in" if mismatch.part in ("data", "overlap") else "sha256 in"

@@ -175,8 +175,11 @@ def read_expected(path: Path) -> Expected:
     Raises :class:`InputError` where it is none, has no runs, runs that do not all have the figures of the first, or
     splits without cases: nothing can be computed from these.
     """
-    expected = read_model(path, Expected)
     anew = "bring back the one that was recorded, or record it anew with scripts/record_expected.py"
+    try:
+        expected = read_model(path, Expected)
+    except InputError as error:
+        raise InputError(f"{error}; {anew}") from None
     if not expected.runs:
         raise InputError(f"{path}: there is no run in it; {anew}")
     first, *others = ({split: set(values) for split, values in run.values.items()} for run in expected.runs)

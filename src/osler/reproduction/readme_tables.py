@@ -113,7 +113,7 @@ def headline(recipe_path: Path) -> str:
         metrics = values.systems[system]
         cells = [cell(metrics.get(name), with_interval=False) for name in ("top_3_accuracy", "top_5_accuracy", "mrr")]
         lines.append(f"| {system} | {_accuracy(metrics['accuracy'])} | {' | '.join(cells)} |")
-    lines += [f"\n{values.n} cases of `{split}`. {_cost(expected)}"]
+    lines += [f"\n{values.n} cases of `{split}`. {_cost(expected)}\n"]
     lines += [
         f"* `{tuned}` minus `{row.b}`: {difference(row)}, {p_value(row.p_adjusted)} after Holm's correction."
         for row in values.comparisons

@@ -10,14 +10,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from osler.errors import InputError
 from osler.recipe import Recipe, load_recipe
 from osler.runs.data_report import DataReport
 from osler.runs.manifest import Manifest
 from osler.runs.results import Results
-from osler.storage import check_folder, fingerprint, read_json, read_model, read_record, write_atomically, write_json
+from osler.storage import (
+    FileContract,
+    check_folder,
+    fingerprint,
+    read_json,
+    read_model,
+    read_record,
+    write_atomically,
+    write_json,
+)
+
+F = TypeVar("F", bound=FileContract)
 
 ADAPTER = "adapter_model.safetensors"
 MERGED = "-merged"  # what the name of a merged model adds to that of the model with its adapter
@@ -129,15 +140,15 @@ class Run:
 
     def read_manifest(self) -> Manifest:
         """``manifest.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
-        return read_model(self.manifest, Manifest)
+        return _read(self.manifest, Manifest)
 
     def read_data_report(self) -> DataReport:
         """``data_report.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
-        return read_model(self.data_report, DataReport)
+        return _read(self.data_report, DataReport)
 
     def read_results(self) -> Results:
         """``results.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
-        return read_model(self.results, Results)
+        return _read(self.results, Results)
 
     def weights(self, recipe: Recipe) -> dict[str, str]:
         """System → fingerprint of its weights, of the tuned model and, where it is there, of the merged one.
@@ -228,6 +239,15 @@ class Run:
             else:
                 shutil.rmtree(path)
         return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _read(path: Path, kind: type[F]) -> F:
+    """As :func:`osler.storage.read_model`; what is wrong in a file that is there comes with the way out."""
+    try:
+        return read_model(path, kind)
+    except InputError as error:
+        way_out = "; make the file anew, or bring back the whole one" if path.is_file() else ""
+        raise InputError(f"{error}{way_out}") from None
 
 
 def _first(limit: int | None) -> str:

@@ -111,7 +111,7 @@ def changed_files(run: Run) -> Iterator[Mismatch]:
     """The files of a published version against its list of hashes, both ways."""
     if not run.sums.is_file():
         if run.adapter == run.folder:
-            yield Mismatch("version", run.sums.name, "a published version", "", None)
+            yield Mismatch("version", run.sums.name, "a published version", "the sha256 of every file", None)
         return
     # Only what was found in the folder is opened, so that no name in the list leads out of it. A link to a folder
     # counts as a file: nobody listed what is in there.
@@ -164,7 +164,7 @@ def changed_weights(run: Run, manifest: Manifest) -> Iterator[Mismatch]:
 def changed_template(run: Run, manifest: Manifest) -> Iterator[Mismatch]:
     """The chat template beside the adapter."""
     template = run.adapter / "chat_template.jinja"
-    if template.is_file() and manifest.chat_template_sha256 not in (None, now := sha256_file(template)):
+    if template.is_file() and (now := sha256_file(template)) != manifest.chat_template_sha256:
         name = template.relative_to(run.folder).as_posix()
         yield Mismatch("template", name, run.manifest.name, manifest.chat_template_sha256, now)
 

@@ -21,7 +21,7 @@ import osler
 from osler.errors import InputError
 from osler.evaluation.answers import Answers, Splits, read_splits
 from osler.evaluation.confusions import Confusions, count_confusions
-from osler.evaluation.measurement import columns_of
+from osler.evaluation.measurement import prediction_columns
 from osler.evaluation.results import MIN_SUBGROUP, VALIDATION, compared_system
 from osler.rendering import plots, render_template, tables
 from osler.runs import Prediction
@@ -38,7 +38,7 @@ POINTS = 200  # of a curve
 LEVEL = 0.05  # an adjusted p value below it is called a difference
 
 
-def path_beside(output: Path) -> Path:
+def report_path(output: Path) -> Path:
     """The report's file: ``results.json`` → ``report.html``, ``results-partial.json`` → ``report-partial.html``.
 
     Any other name keeps its stem.
@@ -55,15 +55,15 @@ def check_output(output: Path, files: Sequence[Path]) -> None:
     if output.is_dir():
         raise InputError(f"--output {output}: is a folder; name a file in it, such as {output / 'results.json'}")
     check_folder(output.parent)
-    for path in (output, path_beside(output)):
-        for file in (*files, *beside(output).values()):
+    for path in (output, report_path(output)):
+        for file in (*files, *companion_paths(output).values()):
             if path.exists() and file.exists() and path.samefile(file):
                 raise InputError(
                     f"--output {output}: {path} would overwrite {file}, which it is made from; name another"
                 )
 
 
-def beside(output: Path) -> dict[str, Path]:
+def companion_paths(output: Path) -> dict[str, Path]:
     """What the report shows besides ``results.json``, where it is there: name → file in the same folder."""
     return {name: output.with_name(f"{name}.json") for name in ("data_report", "robustness")}
 
@@ -88,8 +88,8 @@ def write(
     Raises:
         InputError: a file cannot be read.
     """
-    found = {name: read_json(path) for name, path in beside(output).items() if path.is_file()}
-    path = path_beside(output)
+    found = {name: read_json(path) for name, path in companion_paths(output).items() if path.is_file()}
+    path = report_path(output)
     write_atomically(path, render(results, read_splits(files), texts or {}, labels, **found))
     return path
 
@@ -111,7 +111,7 @@ def render(
         Section(f"split-{number}", record, splits[record["task"], record["split"]])
         for number, record in enumerate(results["records"], 1)
     ]
-    headline = headline_of(sections)
+    headline = headline_section(sections)
     trained = data_report.get("task", headline.record["task"])
     names = labels or (data_report.get("labels", {}) if trained == headline.record["task"] else {})
     filters = {
@@ -119,7 +119,7 @@ def render(
         "metric": lambda metric: _apart(tables.cell(metric)),
         "difference": lambda row: _apart(tables.difference(row)),
         "p_value": lambda value: tables.p_value(value).removeprefix("p ").removeprefix("= "),
-        "perturbation": perturbed_as,
+        "perturbation": perturbation_label,
     }
     return render_template(
         "evaluation/report.html.jinja",
@@ -142,7 +142,7 @@ def render(
     )
 
 
-def texts_of(source: Source, splits: Iterable[str]) -> dict[str, dict[str, str]]:
+def case_texts(source: Source, splits: Iterable[str]) -> dict[str, dict[str, str]]:
     """Split → case id → the case's text, the options of a question below it."""
     return {
         split: {
@@ -206,7 +206,7 @@ class Section:
         curves, thresholds = {}, {}
         for name, system in self.systems.items():
             found, rows = system["calibration"], self.answers[name].rows
-            columns = columns_of(rows)
+            columns = prediction_columns(rows)
             if "confidences" not in columns:
                 continue
             confidences = columns["confidences"]
@@ -272,7 +272,7 @@ def subgroup_rows(subgroups: Mapping[str, Any]) -> list[tuple[str, dict[str, Any
     return rows
 
 
-def headline_of(sections: Sequence[Section]) -> Section:
+def headline_section(sections: Sequence[Section]) -> Section:
     """The split the page opens with: ``test`` where there is one, else the first that nothing was chosen on."""
     splits = [section.record["split"] for section in sections]
     if "test" in splits:
@@ -345,14 +345,14 @@ def selective_curve(confidences: Floats, correct: npt.NDArray[np.bool_]) -> tupl
 def _robustness_plot(tuned: str, robustness: Mapping[str, Any]) -> Markup | None:
     records = [record for record in robustness["records"].get(tuned, []) if record["n"]]
     rows = [
-        (perturbed_as(record), [record[name] for name in ("original_accuracy", "accuracy", "top_1_flip_rate")])
+        (perturbation_label(record), [record[name] for name in ("original_accuracy", "accuracy", "top_1_flip_rate")])
         for record in records
     ]
     title = f"Accuracy and flip rate of {tuned} on perturbed cases of {robustness['split']}, with 95% intervals"
     return Markup(plots.robustness("robustness-plot", title, rows)) if rows else None
 
 
-def perturbed_as(record: Mapping[str, Any]) -> str:
+def perturbation_label(record: Mapping[str, Any]) -> str:
     """What was done to the cases, in words."""
     name = record["perturbation"].replace("_", " ")
     strength = "" if name.endswith("swap") else f", {record['strength']:.0%}"

@@ -11,8 +11,8 @@ import numpy as np
 
 from osler.errors import InputError
 from osler.evaluation import parity
-from osler.evaluation.answers import Splits, check_same_cases, groups_of, read_splits
-from osler.evaluation.measurement import Measurement, columns_of, label_columns, load_metrics
+from osler.evaluation.answers import Splits, check_same_cases, group_numbers, read_splits
+from osler.evaluation.measurement import Measurement, label_columns, load_metrics, prediction_columns
 from osler.statistics import Resamples, calibration, intervals, resampled_mean, significance
 from osler.storage import sha256_file, write_atomically
 
@@ -51,10 +51,10 @@ def score(
     Returns:
         What was written: ``schema``, ``resamples``, ``seed``, ``weights_sha256`` (null where no weights are known) and
         ``records``, one a task and split. A metric is ``{value, low, high, method}``; a system lacks those it has no
-        columns for (:func:`columns_of`). The answers a system gave to the split ``validation``,
+        columns for (:func:`prediction_columns`). The answers a system gave to the split ``validation``,
         where there are any, are what its ``calibration`` of the other splits is fitted on. ``groups`` is the number of
         independent groups where some cases belong together, else null. A merged model is in no comparison; beside the
-        model with its adapter it has ``parity`` (:func:`of_merged`), which is null without one.
+        model with its adapter it has ``parity`` (:func:`compare_merged`), which is null without one.
 
     Raises:
         InputError: a file is refused by :func:`~osler.runs.predictions.read_predictions`, a system is in two files,
@@ -64,16 +64,16 @@ def score(
     if resamples < 1:
         raise InputError(f"resamples is {resamples}; it must be 1 or more")
     splits = read_splits(files)
-    check(splits, compared, prompt_sha256)
+    check_splits(splits, compared, prompt_sha256)
     metrics = load_metrics()
-    fits = fitted(splits)
+    fits = fit_calibrations(splits)
     records = []
     for (task, split), systems in splits.items():
         merged = parity.merged_models(systems)
         first = compared_system(systems, compared)
-        n, groups = len(systems[first].rows), groups_of(systems)
+        n, groups = len(systems[first].rows), group_numbers(systems)
         drawn = Resamples.draw(n, resamples, seed, groups)
-        measured = {system: Measurement(columns_of(answers.rows), drawn) for system, answers in systems.items()}
+        measured = {system: Measurement(prediction_columns(answers.rows), drawn) for system, answers in systems.items()}
         # Beside the model with its adapter, the merged one would cost every comparison power and say nothing new.
         alone = {system: of for system, of in measured.items() if system == first or system not in merged}
         records.append(
@@ -95,7 +95,7 @@ def score(
                     for system, measurement in measured.items()
                 },
                 "comparisons": comparisons(alone, first, drawn),
-                "parity": parity.of_merged(systems, parity.BOUNDS[dtype]),
+                "parity": parity.compare_merged(systems, parity.BOUNDS[dtype]),
                 "contamination": _overlap(contamination, split),
             }
         )
@@ -112,7 +112,7 @@ def _overlap(report: Mapping[str, Any] | None, split: str) -> dict[str, Any] | N
     return {**report["splits"][split], "allowed": report.get("allowed", {}).get(split), "settings": report["settings"]}
 
 
-def check(splits: Splits, compared: str | None, prompt_sha256: str | None) -> None:
+def check_splits(splits: Splits, compared: str | None, prompt_sha256: str | None) -> None:
     """Raise :class:`~osler.errors.InputError` for what :func:`score` says it refuses once the files are read."""
     for (task, split), systems in splits.items():
         check_same_cases(systems)
@@ -133,12 +133,12 @@ def compared_system(systems: Mapping[str, Any], compared: str | None) -> str:
     return compared or next(system for system in systems if system not in merged)
 
 
-def fitted(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:
+def fit_calibrations(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:
     """(task, system) to what its answers to the validation split say; only systems with probabilities are there."""
     fits = {}
     for (task, split), systems in splits.items():
         for system, answers in systems.items() if split == VALIDATION else ():
-            columns = columns_of(answers.rows)
+            columns = prediction_columns(answers.rows)
             if "probabilities" in columns:
                 correct = np.array([row.correct for row in answers.rows])
                 fits[task, system] = calibration.fit(columns["probabilities"], label_columns(columns), correct)
@@ -152,7 +152,9 @@ def system_record(
     fit: calibration.Fit | None,
 ) -> dict[str, Any]:
     """Everything about one system on one split: ``metrics``, ``calibration`` and ``subgroups``."""
-    values, judges, before = {}, [], {}
+    values: dict[str, Any] = {}
+    before: dict[str, Any] = {}
+    judges = []
     for metric in metrics:
         measured = measurement.measure(metric)
         values |= measured

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from osler.errors import InputError
-from osler.evaluation import perturbed_as, reliability_tables, subgroup_rows
+from osler.evaluation import perturbation_label, reliability_tables, subgroup_rows
 from osler.publishing import chai, evidence
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import SYSTEMS, Evidence
@@ -230,7 +230,7 @@ def _measures(calibration: Mapping[str, Any]) -> list[list[str]]:
 def _perturbed(records: list[dict[str, Any]]) -> list[list[str]]:
     return [
         [
-            perturbed_as(row),
+            perturbation_label(row),
             f"{row['original_accuracy']['value']:.3f} → {row['accuracy']['value']:.3f}",
             tables.difference(row["change"]),
             tables.cell(row["top_1_flip_rate"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from osler.evaluation import MIN_SUBGROUP, perturbed_as
+from osler.evaluation import MIN_SUBGROUP, perturbation_label
 from osler.publishing.evidence import Evidence
 from osler.rendering import cell, difference, p_value
 
@@ -148,8 +148,9 @@ def _perturbed(evidence: Evidence) -> Iterator[str]:
     if rows:
         worst = max(rows, key=lambda row: row["top_1_flip_rate"]["value"])
         yield (
-            f"Changing the text changes its answers, most of all {perturbed_as(worst)}: the first answer is another one"
-            f" in {cell(worst['top_1_flip_rate'])} of the cases; accuracy changes by {difference(worst['change'])}."
+            f"Changing the text changes its answers, most of all {perturbation_label(worst)}: the first answer is"
+            f" another one in {cell(worst['top_1_flip_rate'])} of the cases; accuracy changes by"
+            f" {difference(worst['change'])}."
         )
 
 

@@ -31,8 +31,10 @@ class OntologyNaiveBayes(Baseline):
     def rank(self, cases: Sequence[Case], split: str) -> list[Ranking]:
         """The whole panel, with probabilities."""
         patients = self.task.source.patients(split)
-        posteriors = (self._bayes.log_posterior(patients[case.case_id]) for case in cases)
-        return [Ranking.by_log_probability(self._bayes.diseases, posterior) for posterior in posteriors]
+        return [
+            Ranking.by_log_probability(self._bayes.diseases, self._bayes.log_posterior(patients[case.case_id]))
+            for case in cases
+        ]
 
 
 class NaiveBayes:
@@ -62,8 +64,8 @@ class NaiveBayes:
         annotated = {disease: profile(rows, ontology).findings for disease, rows in annotations.rows.items()}
         shares = {disease: _implied(findings, ontology) for disease, findings in annotated.items()}
         totals: Counter[str] = Counter()
-        for of_disease in shares.values():
-            for hpo_id, share in of_disease.items():
+        for implied in shares.values():
+            for hpo_id, share in implied.items():
                 totals[hpo_id] += share  # type: ignore[assignment]  # counters hold floats, too
         # Half a disease more has every finding: one that nobody is annotated with is rare, not impossible.
         n = len(annotations.rows)

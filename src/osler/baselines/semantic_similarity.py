@@ -36,9 +36,12 @@ class SemanticSimilarity(Baseline):
     def rank(self, cases: Sequence[Case], split: str) -> list[Ranking]:
         """All diseases that have a finding, or the first ``longest``."""
         patients = self.task.source.patients(split)
-        scores = (self._similarity.scores(patients[case.case_id].present) for case in cases)
-        rankings = (Ranking.by_score(self._similarity.diseases, of_case) for of_case in scores)
-        return [Ranking(ranking.labels[: self.longest]) for ranking in rankings]
+        rankings = []
+        for case in cases:
+            scores = self._similarity.scores(patients[case.case_id].present)
+            ranking = Ranking.by_score(self._similarity.diseases, scores)
+            rankings.append(Ranking(ranking.labels[: self.longest]))
+        return rankings
 
 
 class Similarity:

@@ -48,7 +48,7 @@ def read_splits(files: Sequence[Path]) -> Splits:
                 raise InputError(
                     f"{file}:{number}: system {row.system!r} ({row.task}, {row.split}) is in {answers.file} already"
                 )
-            if row.prompt_sha256:  # files from before there was the field do not say
+            if row.prompt_sha256:  # baselines have none
                 other, prompt = prompts.setdefault((row.task, row.system), (file, row.prompt_sha256))
                 if row.prompt_sha256 != prompt:
                     raise InputError(

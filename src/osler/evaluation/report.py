@@ -88,9 +88,9 @@ def write(
     Raises:
         InputError: a file cannot be read.
     """
-    found = {name: read_json(path) for name, path in companion_paths(output).items() if path.is_file()}
+    companions = {name: read_json(path) for name, path in companion_paths(output).items() if path.is_file()}
     path = report_path(output)
-    write_atomically(path, render(results, read_splits(files), texts or {}, labels, **found))
+    write_atomically(path, render(results, read_splits(files), texts or {}, labels, **companions))
     return path
 
 
@@ -179,7 +179,7 @@ class Section:
             name: int(np.sign(row["difference"])) if row["p_adjusted"] < LEVEL else 0
             for name, row in self.comparisons.items()
         }
-        return [name for name, found in shown.items() if found == sign]
+        return [name for name, direction in shown.items() if direction == sign]
 
     @property
     def metrics(self) -> list[str]:
@@ -205,16 +205,16 @@ class Section:
         """The accuracy-coverage curves; None where no system gives probabilities."""
         curves, thresholds = {}, {}
         for name, system in self.systems.items():
-            found, rows = system["calibration"], self.answers[name].rows
+            calibrated, rows = system["calibration"], self.answers[name].rows
             columns = prediction_columns(rows)
             if "confidences" not in columns:
                 continue
             confidences = columns["confidences"]
-            if "temperature" in found:
-                confidences = calibration.temper(columns["probabilities"], found["temperature"]).max(axis=1)
-                at = found["abstention"]
-                if at["accuracy"]:
-                    thresholds[name] = at["coverage"]["value"], at["accuracy"]["value"]
+            if "temperature" in calibrated:
+                confidences = calibration.temper(columns["probabilities"], calibrated["temperature"]).max(axis=1)
+                abstention = calibrated["abstention"]
+                if abstention["accuracy"]:
+                    thresholds[name] = abstention["coverage"]["value"], abstention["accuracy"]["value"]
             curves[name] = selective_curve(confidences, np.array([row.correct for row in rows]))
         if not curves:
             return None
@@ -234,15 +234,15 @@ class Section:
         """The subgroups too small to be given an accuracy."""
         return [
             f"{attribute.replace('_', ' ')} {value} (n = {group['n']})"
-            for attribute, found in self.system["subgroups"].items()
-            for value, group in sorted(found["values"].items(), key=lambda item: _natural(item[0]))
+            for attribute, record in self.system["subgroups"].items()
+            for value, group in sorted(record["values"].items(), key=lambda item: _natural(item[0]))
             if not group["accuracy"]
         ]
 
     @property
     def widest(self) -> tuple[str, dict[str, Any]] | None:
-        """The attribute whose subgroups differ most, and what was found of it."""
-        gaps = [(name, found) for name, found in self.system["subgroups"].items() if found["gap"]]
+        """The attribute whose subgroups differ most, and its record."""
+        gaps = [(name, record) for name, record in self.system["subgroups"].items() if record["gap"]]
         return max(gaps, key=lambda item: float(item[1]["gap"]["value"]), default=None)
 
     @cached_property
@@ -254,21 +254,21 @@ class Section:
 _WHEN = {"before": "as given", "after": "after temperature"}
 
 
-def reliability_tables(found: Mapping[str, Any]) -> dict[str, Any]:
+def reliability_tables(calibrated: Mapping[str, Any]) -> dict[str, Any]:
     """Heading → reliability table, of a system's ``calibration``; empty where it gives no probabilities."""
-    return {title: found[when]["reliability"] for when, title in _WHEN.items() if when in found}
+    return {title: calibrated[when]["reliability"] for when, title in _WHEN.items() if when in calibrated}
 
 
 def subgroup_rows(subgroups: Mapping[str, Any]) -> list[tuple[str, dict[str, Any] | None]]:
     """Each attribute of a system's ``subgroups`` as a heading, and the accuracies below it that are given."""
     rows: list[tuple[str, dict[str, Any] | None]] = []
-    for attribute, found in subgroups.items():
-        of = [
+    for attribute, record in subgroups.items():
+        accuracies = [
             (f"{value}, n = {group['n']}", group["accuracy"])
-            for value, group in sorted(found["values"].items(), key=lambda item: _natural(item[0]))
+            for value, group in sorted(record["values"].items(), key=lambda item: _natural(item[0]))
             if group["accuracy"]
         ]
-        rows += [(attribute.replace("_", " "), None), *of] if of else []
+        rows += [(attribute.replace("_", " "), None), *accuracies] if accuracies else []
     return rows
 
 
@@ -310,10 +310,10 @@ def cases(section: Section, texts: Mapping[str, str]) -> list[WrongAnswer]:
         sure = confidence(row) or 0.0
         return row.correct, sure if row.correct else -sure, row.case_id
 
-    found = []
+    browsed = []
     for row in sorted(section.rows, key=order)[:CASES]:
         place = section.rows.index(row)
-        found.append(
+        browsed.append(
             WrongAnswer(
                 row,
                 confidence(row),
@@ -326,7 +326,7 @@ def cases(section: Section, texts: Mapping[str, str]) -> list[WrongAnswer]:
                 ],
             )
         )
-    return found
+    return browsed
 
 
 def selective_curve(confidences: Floats, correct: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -69,13 +69,12 @@ def score(
     fits = fit_calibrations(splits)
     records = []
     for (task, split), systems in splits.items():
-        merged = parity.merged_models(systems)
         first = compared_system(systems, compared)
         n, groups = len(systems[first].rows), group_numbers(systems)
         drawn = Resamples.draw(n, resamples, seed, groups)
         measured = {system: Measurement(prediction_columns(answers.rows), drawn) for system, answers in systems.items()}
         # Beside the model with its adapter, the merged one would cost every comparison power and say nothing new.
-        alone = {system: of for system, of in measured.items() if system == first or system not in merged}
+        merged = parity.merged_models(systems).keys() - {first}
         records.append(
             {
                 "task": task,
@@ -94,7 +93,7 @@ def score(
                     )
                     for system, measurement in measured.items()
                 },
-                "comparisons": comparisons(alone, first, drawn),
+                "comparisons": comparisons({name: m for name, m in measured.items() if name not in merged}, first),
                 "parity": parity.compare_merged(systems, parity.BOUNDS[dtype]),
                 "contamination": _overlap(contamination, split),
             }
@@ -226,8 +225,8 @@ def subgroup_records(measurement: Measurement, subgroups: Sequence[Mapping[str, 
     records = {}
     correct, counts = measurement.correct, measurement.resamples.counts
     for name in sorted(set().union(*subgroups)):
-        found = np.array([of_case.get(name) for of_case in subgroups], dtype=object)
-        members = {value: found == value for value in sorted(set(found) - {None})}
+        membership = np.array([attributes.get(name) for attributes in subgroups], dtype=object)
+        members = {value: membership == value for value in sorted(set(membership) - {None})}
         values = {
             value: {
                 "n": int(among.sum()),
@@ -248,13 +247,14 @@ def subgroup_records(measurement: Measurement, subgroups: Sequence[Mapping[str, 
     return records
 
 
-def comparisons(measured: Mapping[str, Measurement], first: str, drawn: Resamples) -> list[dict[str, Any]]:
+def comparisons(measured: Mapping[str, Measurement], first: str) -> list[dict[str, Any]]:
     """``first`` against every other system on the same cases; ``difference`` is the accuracy of ``a`` minus ``b``'s.
 
     p values are exact (McNemar's; over groups of cases the sign-flip test), adjusted by Holm over the comparisons of
     this task and split. ``minimum_detectable_difference`` is what a test set of this size, in which the systems differ
     on this share of cases (``discordance``), would show in four of five samples; null where nothing would do.
     """
+    drawn = measured[first].resamples
     correct = {system: measurement.correct for system, measurement in measured.items()}
     others = [system for system in measured if system != first]
     if drawn.groups is None:

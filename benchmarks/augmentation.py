@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from osler.baselines import systems as baseline
+from osler.baselines import load_baseline
 from osler.data import training_rows
 from osler.errors import InputError, exit_status
-from osler.evaluation import numbered
+from osler.evaluation import number_groups
 from osler.recipe import Recipe, find_tasks, load_recipe
 from osler.runs import Prediction, Run, read_predictions, tuned_name, write_predictions
 from osler.statistics import Resamples, intervals, resample_counts
@@ -34,7 +34,7 @@ from osler.tasks import Task, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 NONE = "none"
-CLASSIFIERS = {"tfidf_svm": baseline.tfidf_svm, "tfidf_char_svm": baseline.tfidf_char_svm}
+CLASSIFIERS = ("tfidf_svm", "tfidf_char_svm")
 TUNED = "tuned"
 
 
@@ -93,12 +93,13 @@ def answer(one: Trained, chosen: Task, recipe: Path, systems: Sequence[str], spl
         run([scripts / "train.py", recipe, *one.overrides, "--output", one.run.folder])
         run([scripts / "evaluate.py", one.run.folder, *(word for split in splits for word in ("--split", split))])
     if any(missing.values()):
-        rows = training_rows.training(one.recipe, chosen).rows
+        training_cases = training_rows.training(one.recipe, chosen).rows
         for system, lacking in missing.items():
+            baseline = load_baseline(system, chosen, one.run, one.recipe.seed)
+            baseline.fit(lambda: training_cases)
             for split in lacking:
-                predictions = CLASSIFIERS[system](rows, chosen.source.split(split), task=chosen.name, split=split)
-                write_predictions(one.answers(system, split), predictions)
-        print(f"{one.run.folder}: {', '.join(missing)} trained on {len(rows):,} rows", flush=True)
+                write_predictions(one.answers(system, split), baseline.predict(chosen.source.split(split), split))
+        print(f"{one.run.folder}: {', '.join(missing)} trained on {len(training_cases):,} cases", flush=True)
 
 
 def run(command: Sequence[object]) -> None:
@@ -135,7 +136,7 @@ def difference(
             raise InputError("the runs answered different cases; name another --output and start again")
         return np.array([[{r.case_id: r.correct for r in rows}[case] for case in cases] for rows in runs], dtype=float)
 
-    groups = numbered(cases)
+    groups = number_groups(cases)
     drawn = Resamples.draw(len(cases), resamples, 0, groups)
     seeds = resample_counts(len(plain), resamples, 1)
     units = None if groups is None else drawn.units

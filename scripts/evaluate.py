@@ -15,8 +15,6 @@ import argparse
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
-from osler.evaluation import evaluation, report, results, summary
-from osler.runs import Run
 
 
 def main() -> int:
@@ -42,6 +40,12 @@ def main() -> int:
         for option in ("benchmark", "merged", "robustness", "split", "limit"):
             if getattr(arguments, option):
                 raise InputError(f"--{option} is for a run; --predictions scores all that is in its files")
+        from osler.evaluation import (  # heavy, as is what follows: --help need not wait for them
+            report,
+            results,
+            summary,
+        )
+
         report.check_output(arguments.output, arguments.predictions)
         scored = results.score(arguments.predictions, arguments.output)
         report.write(arguments.output, scored, arguments.predictions)
@@ -51,6 +55,9 @@ def main() -> int:
         raise InputError("--robustness is of one split of the recipe's own task")
     if arguments.merged and (arguments.benchmark or arguments.robustness or arguments.limit):
         raise InputError("--merged is of the recipe's own splits: start it by itself, or with --split")
+    from osler.evaluation import evaluation
+    from osler.runs import Run
+
     splits = list(dict.fromkeys(arguments.split)) if arguments.split else None
     run = Run(arguments.run)
     table = evaluation.evaluate(

@@ -12,9 +12,8 @@ import torch
 from project import GOLDEN, make, make_cohort
 
 from osler.baselines import encoder
-from osler.baselines.naive_bayes import NaiveBayes
-from osler.baselines.similarity import Similarity
-from osler.baselines.systems import LONGEST_RANKING
+from osler.baselines.ontology_naive_bayes import NaiveBayes
+from osler.baselines.semantic_similarity import Similarity
 from osler.errors import InputError
 from osler.evaluation import prediction, results
 from osler.models import loading
@@ -23,7 +22,7 @@ from osler.recipe.loading import load_recipe
 from osler.recipe.sections import OF_FINDINGS, BaseSection
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.runs.predictions import Prediction, read_predictions
-from osler.runs.run import Run
+from osler.runs.run import Run, tuned_name
 from osler.storage import wheels
 from osler.storage.contracts import plain
 from osler.tasks.task import Task, load_task
@@ -43,9 +42,9 @@ def evaluate(path: Path, limit: int | None = None) -> dict[tuple[str, str], list
     folder = path.parents[1]
     chosen = load_task(folder / "tasks" / "made_up", recipe.task.panel)
     loaded: Callable[[], Any] = lambda: loading.load_base(recipe.base)  # noqa: E731
-    tokenizer = loading.load_tokenizer(recipe.base)
-    run = Run(folder / "run")
-    files = prediction.run(run, recipe, chosen, recipe.evaluation.splits, limit, loaded, loaded, tokenizer)
+    models = prediction.Models(loading.load_tokenizer(recipe.base), {tuned_name(recipe): loaded, "base_model": loaded})
+    predictor = prediction.Predictor(Run(folder / "run"), recipe, chosen, models, limit)
+    files = predictor.predict(recipe.evaluation.splits, prediction.evaluated_systems(recipe, chosen))
     read = [read_predictions(file) for file in files]
     return {(rows[0].split, rows[0].system): rows for rows in read}
 
@@ -139,7 +138,7 @@ def test_a_ranking_of_all_of_omim_ends_after_a_hundred(tmp_path: Path, tiny_base
     more = "".join(known.replace(LAMP, f"OMIM:91{n:04}") + "\n" for n in range(150))
     path = make_cohort(tmp_path, tiny_base, rows + more, evaluation=systems("semantic_similarity_omim"))
     for row in evaluate(path)["test", "semantic_similarity_omim"]:
-        assert len(row.ranked) == LONGEST_RANKING
+        assert len(row.ranked) == 100
 
 
 def test_texts_have_no_findings(tmp_path: Path, tiny_base: BaseSection) -> None:

@@ -369,7 +369,7 @@ def test_cases_of_one_confidence_are_answered_together() -> None:
     ],
 )
 def test_the_report_stands_beside_the_results(output: str, expected: str, tmp_path: Path) -> None:
-    assert report.path_beside(tmp_path / output) == tmp_path / expected
+    assert report.report_path(tmp_path / output) == tmp_path / expected
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_a_questions_options_are_shown_below_it() -> None:
         def split(self, name: str) -> list[Case]:
             return [Case(name, "Which?", "A", options={"A": "this", "B": "that"})]
 
-    assert report.texts_of(Questions(), ["test"]) == {"test": {"test": "Which?\nA. this\nB. that"}}  # type: ignore[arg-type]
+    assert report.case_texts(Questions(), ["test"]) == {"test": {"test": "Which?\nA. this\nB. that"}}  # type: ignore[arg-type]
 
 
 PROBE = """

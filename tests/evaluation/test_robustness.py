@@ -14,7 +14,7 @@ import pytest
 
 from osler.errors import InputError
 from osler.evaluation import summary
-from osler.evaluation.robustness import STRENGTHS, planned, robustness
+from osler.evaluation.robustness import STRENGTHS, planned_perturbations, robustness
 from osler.runs.predictions import Prediction
 from osler.runs.results import Robustness
 from osler.statistics import intervals
@@ -127,9 +127,9 @@ def test_predictions_that_do_not_belong_together_are_refused(perturbed: list[Pre
 
 
 def test_every_perturbation_has_its_strengths_and_a_swap_is_whole() -> None:
-    names = {perturbation.name for perturbation in planned(OF_PATIENTS)}
+    names = {perturbation.name for perturbation in planned_perturbations(OF_PATIENTS)}
     assert names == set(OF_PATIENTS) == set(STRENGTHS)
-    assert {perturbation.name for perturbation in planned(OF_TEXTS)} == set(OF_TEXTS)
+    assert {perturbation.name for perturbation in planned_perturbations(OF_TEXTS)} == set(OF_TEXTS)
 
 
 def test_the_table_shows_both_accuracies_and_what_has_none() -> None:

@@ -7,7 +7,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from project import GOLDEN, ROOT, make, make_cohort
 
-from osler.baselines import systems
+from osler.baselines.tfidf_svm import TfidfSvm
 from osler.data import back_translation, contamination, training_rows
 from osler.data.training_data import build_training_data
 from osler.errors import InputError
@@ -426,17 +426,17 @@ def test_a_baseline_learns_from_the_rows_the_model_learns_from(
     from osler.evaluation import prediction
 
     seen: list[list[str]] = []
-    fit = systems.tfidf_svm
+    fit = TfidfSvm.fit
 
-    def spy(train_rows: Any, *rest: Any, **names: Any) -> Any:
-        seen.append([row.case_id for row in train_rows])
-        return fit(train_rows, *rest, **names)
+    def spy(baseline: TfidfSvm, training: Callable[[], Sequence[Case]]) -> None:
+        seen.append([case.case_id for case in training()])
+        fit(baseline, training)
 
-    monkeypatch.setattr(systems, "tfidf_svm", spy)
+    monkeypatch.setattr(TfidfSvm, "fit", spy)
     recipe, chosen = complaints(typos=0.3)
     tokenizer = load_tokenizer(recipe.base)
-    never: Callable[[], Any] = lambda: pytest.fail("no model is asked")  # noqa: E731
-    prediction.run(Run(tmp_path / "run"), recipe, chosen, ["test"], None, never, never, tokenizer, ["tfidf_svm"])
+    models = prediction.Models(tokenizer, {"base_model": lambda: pytest.fail("no model is asked")})
+    prediction.Predictor(Run(tmp_path / "run"), recipe, chosen, models).predict(["test"], ["tfidf_svm"])
     assert seen == [[row.case_id for row in build_training_data(recipe, chosen, tokenizer).rows]]
     assert len(seen[0]) == 48
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer, get_linear_schedule_with_warmup
 
+from osler.baselines.baseline import Baseline, Ranking
 from osler.errors import InputError
 from osler.storage import read_json, wheels, write_json
 from osler.tasks import Case
@@ -43,6 +45,22 @@ WARMUP = 0.1  # of all steps; the rate then falls linearly to zero
 WEIGHT_DECAY = 0.01
 MAX_GRAD_NORM = 1.0
 MAX_TOKENS = 256  # of a text, as the encoder was pretrained; the rest is cut off
+
+
+class Encoder(Baseline):
+    """A fine-tuned encoder with a classification head, trained once a run; probabilities of its training labels."""
+
+    def fit(self, training: Callable[[], Sequence[Case]]) -> None:
+        """Train into :attr:`Run.encoder`, unless it is there. Raises :class:`InputError` as :func:`train`."""
+        device = PartialState().device
+        if not self.run.encoder.is_dir():
+            train(training(), self.run.encoder, self.seed, device)
+        self._classifier = Classifier(self.run.encoder, device)
+
+    def rank(self, cases: Sequence[Case], split: str) -> list[Ranking]:
+        """All labels of the training cases, with probabilities."""
+        scores = self._classifier.log_probabilities([case.text for case in cases])
+        return [Ranking.by_log_probability(self._classifier.labels, row) for row in scores]
 
 
 def pretrained_folder() -> Path:

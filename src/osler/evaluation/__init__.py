@@ -1,9 +1,9 @@
 """From a finished run to its predictions, results.json and report.html."""
 
-from osler.evaluation.answers import numbered
+from osler.evaluation.answers import number_groups
 from osler.evaluation.confusions import Confusions, count_confusions
 from osler.evaluation.measurement import load_metrics
-from osler.evaluation.report import LEVEL, perturbed_as, reliability_tables, subgroup_rows
+from osler.evaluation.report import LEVEL, perturbation_label, reliability_tables, subgroup_rows
 from osler.evaluation.results import MIN_SUBGROUP, VALIDATION
 
 __all__ = [
@@ -14,9 +14,9 @@ __all__ = [
     "count_confusions",
     "evaluation",
     "load_metrics",
-    "numbered",
+    "number_groups",
     "parity",
-    "perturbed_as",
+    "perturbation_label",
     "prediction",
     "reliability_tables",
     "report",

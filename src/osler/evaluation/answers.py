@@ -48,7 +48,7 @@ def read_splits(files: Sequence[Path]) -> Splits:
                 raise InputError(
                     f"{file}:{number}: system {row.system!r} ({row.task}, {row.split}) is in {answers.file} already"
                 )
-            if row.prompt_sha256:  # files from before there was the field do not say
+            if row.prompt_sha256:  # baselines have none
                 other, prompt = prompts.setdefault((row.task, row.system), (file, row.prompt_sha256))
                 if row.prompt_sha256 != prompt:
                     raise InputError(
@@ -84,8 +84,8 @@ def check_same_cases(systems: Mapping[str, Answers]) -> None:
                 )
 
 
-def groups_of(systems: Mapping[str, Answers]) -> Ints | None:
-    """The group of each case, numbered from 0; None where every case stands alone.
+def group_numbers(systems: Mapping[str, Answers]) -> Ints | None:
+    """The group of each case, number_groups from 0; None where every case stands alone.
 
     Systems that know no group leave the word to the others. Raises :class:`~osler.errors.InputError` where two name
     different groups for a case.
@@ -100,10 +100,10 @@ def groups_of(systems: Mapping[str, Answers]) -> Ints | None:
                     f"and {known!r} for another system; predict both on the same version of the task"
                 )
             names[row.case_id] = known or row.group
-    return numbered(names)
+    return number_groups(names)
 
 
-def numbered(names: Mapping[str, str | None]) -> Ints | None:
+def number_groups(names: Mapping[str, str | None]) -> Ints | None:
     """Case id → group, in the order of the cases, as numbers from 0; None where every case stands alone."""
     units = [("group", group) if group else ("case", case_id) for case_id, group in names.items()]
     number = {unit: position for position, unit in enumerate(dict.fromkeys(units))}

@@ -11,7 +11,7 @@ from osler.data import contamination
 from osler.errors import InputError
 from osler.evaluation import report, results, robustness, summary
 from osler.recipe import Recipe, find_tasks, read_task
-from osler.runs import Run, check_trained, merged_name, tuned_name
+from osler.runs import Contamination, Run, check_trained, merged_name, tuned_name
 
 if TYPE_CHECKING:
     from osler.tasks import Task
@@ -45,82 +45,69 @@ def evaluate(
         raise InputError(f"{run.folder}: without lora:, {run.adapter} is a whole model already: leave out --merged")
     weights = run.weights(recipe)
     tasks = find_tasks(run.folder)
-    known: Sequence[str] = recipe.evaluation.splits
-    if benchmark:
-        known = _benchmark_splits(tasks / benchmark)
+    known = _benchmark_splits(tasks / benchmark) if benchmark else recipe.evaluation.splits
     for split in splits or []:
         if split not in known:
             raise InputError(f"--split {split}: {benchmark or 'the recipe'} evaluates {', '.join(known)}")
-    overlap = run.read_data_report().contamination
+    asked = list(splits or known)
+    overlap = None if benchmark else run.read_data_report().contamination
     from accelerate import PartialState  # imports torch, as do the next
 
-    from osler.data import mixture
     from osler.evaluation import prediction
-    from osler.models import load_base, load_merged, load_tokenizer, load_tuned, merge_run
+    from osler.models import merge_run
     from osler.tasks import load_task
 
-    chosen = load_task(tasks / benchmark) if benchmark else load_task(tasks / recipe.task.name, recipe.task.panel)
-    if not benchmark and manifest.prompt_sha256 != chosen.prompt.sha256:
-        raise InputError(f"{run.folder}: trained with another prompt than tasks/{chosen.name} has now; train again")
-    state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
-    device_map = None if state.device.type == "cpu" else {"": state.device}
-    asked = list(splits or known)
-    with run.evaluating() if state.is_main_process else nullcontext():
+    task = load_task(tasks / benchmark) if benchmark else load_task(tasks / recipe.task.name, recipe.task.panel)
+    if not benchmark and manifest.prompt_sha256 != task.prompt.sha256:
+        raise InputError(f"{run.folder}: trained with another prompt than tasks/{task.name} has now; train again")
+    predictor = prediction.Predictor(run, recipe, task, prediction.run_models(run, recipe), limit)
+    is_main_process = PartialState().is_main_process
+    with run.evaluating() if is_main_process else nullcontext():
         if merge and merged_name(recipe) not in weights:
             merge_run(run, recipe)
             weights = run.weights(recipe)
-        with_merged = merged_name(recipe) in weights and not benchmark
-        files = prediction.run(
-            run,
-            recipe,
-            chosen,
-            asked[:1] if perturb else asked,
-            limit,
-            tuned=lambda: load_tuned(recipe.base, run.adapter, device_map),
-            base=lambda: load_base(recipe.base, device_map),
-            tokenizer=load_tokenizer(recipe.base),
-            systems=robustness.systems(recipe) if perturb else None,
-            perturbations=robustness.planned(chosen.source.perturbations) if perturb else (),
-            merged=(lambda: load_merged(recipe.base, run.merged, device_map)) if with_merged else None,
-        )
-    if not state.is_main_process:
+        if perturb:
+            perturbations = robustness.planned_perturbations(task.source.perturbations)
+            files = predictor.predict(asked[:1], robustness.systems(recipe), perturbations)
+        else:
+            merged = merged_name(recipe) in weights and not benchmark
+            files = predictor.predict(asked, prediction.evaluated_systems(recipe, task, merged))
+    if not is_main_process:
         return None
     if not files:
-        raise InputError(f"{chosen.name}: none of its data is on this machine; see tasks/{chosen.name}/README.md")
+        raise InputError(f"{task.name}: none of its data is on this machine; see tasks/{task.name}/README.md")
     if perturb:
-        return _robustness(run, recipe, chosen, asked[0], limit)
+        return _robustness(run, recipe, task, asked[0], limit)
     if benchmark:
-        own = load_task(tasks / recipe.task.name, recipe.task.panel)
-        learnt = [row for part in mixture.parts(recipe, own) for row in part.rows]
-        overlap = contamination.contamination(learnt, {split: chosen.source.split(split) for split in asked})
+        overlap = _benchmark_overlap(recipe, load_task(tasks / recipe.task.name, recipe.task.panel), task, asked)
     output = run.scored(benchmark, splits, limit)
     scored = results.score(
         files,
         output,
         recipe.evaluation.resamples,
         compared=tuned_name(recipe),
-        task_version=chosen.version,
-        prompt_sha256=chosen.prompt.sha256,
+        task_version=task.version,
+        prompt_sha256=task.prompt.sha256,
         contamination=overlap,
         weights_sha256=weights,
         dtype=recipe.base.dtype,
     )
-    report.write(output, scored, files, report.texts_of(chosen.source, asked), chosen.labels)
+    report.write(output, scored, files, report.case_texts(task.source, asked), task.labels)
     return summary.render_table(scored)
 
 
-def _robustness(run: Run, recipe: Recipe, chosen: Task, split: str, limit: int | None) -> str:
+def _robustness(run: Run, recipe: Recipe, task: Task, split: str, limit: int | None) -> str:
     """Score the answers to perturbed cases; the report of the run, if there is one, shows them, too."""
-    measured = robustness.score(run, recipe, chosen.source.perturbations, split, limit)
+    measured = robustness.score(run, recipe, task.source.perturbations, split, limit)
     if limit is None and run.results.is_file():
         scored = run.read_results()
         files = list(run.scored_answers(scored))
-        texts = report.texts_of(chosen.source, recipe.evaluation.splits)
-        report.write(run.results, scored, files, texts, chosen.labels)
+        texts = report.case_texts(task.source, recipe.evaluation.splits)
+        report.write(run.results, scored, files, texts, task.labels)
     return summary.render_robustness(measured)
 
 
-def _benchmark_splits(folder: Path) -> list[str]:
+def _benchmark_splits(folder: Path) -> Sequence[str]:
     """The splits of the benchmark in ``folder``. Raises :class:`InputError` where there is none."""
     if not (folder / "task.yaml").is_file():
         raise InputError(f"--benchmark {folder.name}: no such task in {folder.parent}")
@@ -128,3 +115,11 @@ def _benchmark_splits(folder: Path) -> list[str]:
     if task.source.trains_on is not None:
         raise InputError(f"--benchmark {folder.name}: a task to train on; benchmarks have `kind: benchmark`")
     return list(task.splits)
+
+
+def _benchmark_overlap(recipe: Recipe, own: Task, benchmark: Task, splits: Sequence[str]) -> Contamination:
+    """How the cases of a benchmark overlap with what the recipe's ``own`` task taught."""
+    from osler.data import mixture
+
+    training_cases = [case for part in mixture.parts(recipe, own) for case in part.rows]
+    return contamination.contamination(training_cases, {split: benchmark.source.split(split) for split in splits})

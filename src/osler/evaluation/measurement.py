@@ -44,7 +44,7 @@ def load_metrics() -> list[Any]:
     return [evaluate.load(str(file), keep_in_memory=True) for file in sorted(METRICS.glob("*/*.py"))]
 
 
-def columns_of(rows: Sequence[Prediction]) -> dict[str, Any]:
+def prediction_columns(rows: Sequence[Prediction]) -> dict[str, Any]:
     """The predictions as columns, named as the metric modules name what they take; only those the system has.
 
     ``ranked`` is there where some ranking holds two labels or more; ``probabilities`` (cases, panel), its ``labels``,

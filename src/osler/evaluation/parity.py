@@ -20,7 +20,7 @@ def merged_models(systems: Mapping[str, Any]) -> dict[str, str]:
     return {f"{system}{MERGED}": system for system in systems if f"{system}{MERGED}" in systems}
 
 
-def of_merged(systems: Mapping[str, Answers], bound: float) -> dict[str, Any] | None:
+def compare_merged(systems: Mapping[str, Answers], bound: float) -> dict[str, Any] | None:
     """:func:`compare` for the first merged model of ``systems``, with its name as ``system``; None without one."""
     for merged, tuned in merged_models(systems).items():
         return {"system": merged, **compare(systems[tuned].rows, systems[merged].rows, bound)}

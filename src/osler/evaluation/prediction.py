@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from accelerate import PartialState
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from osler.baselines import NaiveBayes, Similarity
-from osler.baselines import systems as baseline
+from osler.baselines import Baseline, load_baseline
 from osler.data import training_rows
 from osler.errors import InputError
-from osler.recipe import OF_FINDINGS, Recipe
+from osler.models import load_base, load_merged, load_tokenizer, load_tuned
+from osler.recipe import Recipe
 from osler.runs import (
     Prediction,
     Run,
@@ -31,180 +32,216 @@ from osler.scoring import Answer, LabelScorer, Scorer, batches, scorer_named
 from osler.tasks import Case, Perturbation, Task
 
 BATCH = 16  # cases scored at once
+WITH_LABELS = "base_model_with_labels"
 
 
-def predict(rows: Sequence[Case], system: str, split: str, task: Task, scorer: Scorer, path: Path) -> None:
-    """Have ``scorer`` answer every row and write ``path``, one prediction a row, in the order of ``rows``.
+class Models(NamedTuple):
+    """The language models of a run: system → what loads it, called only where its predictions are missing."""
 
-    Batches are shared out over the processes of ``accelerate launch`` whole, so any number of them gives the same
-    predictions, bit for bit. What a killed run had scored is not scored again.
-    """
-    state = PartialState()
-    prompts = [scorer.encode(row) for row in rows]
-    own_batches = batches(prompts, BATCH)[state.process_index :: state.num_processes]
-    known = read_parts(path)
-    state.wait_for_everyone()  # nobody may write before everybody has read: all must know the same cases
-    with (
-        open_part(path, state.process_index) as file,
-        tqdm(
-            total=len(rows),
-            desc=f"{path.parent.name}, {split}: {system}",
-            unit=" cases",
-            disable=not state.is_main_process,
-        ) as bar,
-    ):
-        for batch in own_batches:
-            if not all(rows[i].case_id in known for i in batch):
-                cases = [rows[i] for i in batch]
-                answers = scorer.answer([prompts[i] for i in batch], cases)
-                append_predictions(
-                    file,
-                    (_prediction(*pair, system, split, task) for pair in zip(cases, answers, strict=True)),
-                )
-            bar.update(len(batch) * state.num_processes)
-    state.wait_for_everyone()
-    if state.is_main_process:
-        join_parts(path, [row.case_id for row in rows])
-    state.wait_for_everyone()
+    tokenizer: PreTrainedTokenizerBase
+    loaders: Mapping[str, Callable[[], PreTrainedModel]]
 
 
-def _prediction(row: Case, answer: Answer, system: str, split: str, task: Task) -> Prediction:
-    return Prediction(
-        case_id=row.case_id,
-        task=task.name,
-        split=split,
-        system=system,
-        label=row.label,
-        ranked=answer.ranked,
-        probabilities=answer.probabilities,
-        text=answer.text,
-        parsed=answer.parsed,
-        subgroups=dict(row.subgroups),
-        group=row.group,
-        prompt_sha256=task.prompt.sha256,
+def run_models(run: Run, recipe: Recipe) -> Models:
+    """The tuned model of ``run``, the merged one and their base, on this process's device."""
+    state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
+    device_map = None if state.device.type == "cpu" else {"": state.device}
+    return Models(
+        load_tokenizer(recipe.base),
+        {
+            tuned_name(recipe): lambda: load_tuned(recipe.base, run.adapter, device_map),
+            merged_name(recipe): lambda: load_merged(recipe.base, run.merged, device_map),
+            "base_model": lambda: load_base(recipe.base, device_map),
+        },
     )
 
 
-def run(
-    run: Run,
-    recipe: Recipe,
-    task: Task,
-    splits: Sequence[str],
-    limit: int | None,
-    tuned: Callable[[], PreTrainedModel],
-    base: Callable[[], PreTrainedModel],
-    tokenizer: PreTrainedTokenizerBase,
-    systems: Sequence[str] | None = None,
-    perturbations: Sequence[Perturbation] = (),
-    merged: Callable[[], PreTrainedModel] | None = None,
-) -> list[Path]:
-    """Write :meth:`Run.answers` of every split and system; what is there already is kept.
+def evaluated_systems(recipe: Recipe, task: Task, merged: bool = False) -> list[str]:
+    """The tuned model, the ``merged`` one if asked for, and what they are compared with.
 
-    ``tuned``, ``base`` and ``merged``, where there is one, load the models, and are called only where their predictions
-    are missing. ``task`` may be another than the recipe's, such as a benchmark: then the base is the only baseline.
-    Splits without data on this machine are skipped. With ``limit`` only the first cases of each split are scored, into
-    files of their own. ``systems`` are those that answer, if not all. ``perturbations`` are done to the cases of each
-    split; these copies are answered too, and one that changes no case has no file. Returns the files of the cases as
-    they are, the tuned model's first.
+    On another task than the recipe's, such as a benchmark, that is the base alone.
     """
-    rows = {split: task.source.split(split)[:limit] for split in splits}
-    for split in [split for split, cases in rows.items() if not cases]:
-        print(f"{split}: skipped, its data is not on this machine (see tasks/{task.name}/README.md)")
-        del rows[split]
-    models = {tuned_name(recipe): tuned, "base_model": base, **({merged_name(recipe): merged} if merged else {})}
-    if systems is None:
-        baselines = recipe.evaluation.baselines if task.name == recipe.task.name else ("base_model",)
-        systems = [tuned_name(recipe), *([merged_name(recipe)] if merged else []), *baselines]
-    asked: dict[tuple[str, Perturbation | None], list[Case]] = {(split, None): cases for split, cases in rows.items()}
-    for split, cases in rows.items():
-        ids = {row.case_id for row in cases}
-        for perturbation in perturbations:
-            copies = task.source.perturbed(split, perturbation).rows
-            asked[split, perturbation] = [row for row in copies if row.case_id in ids]
-    training = cache(lambda: training_rows.training(recipe, task).rows)
-    for system in systems:
-        missing = []
-        for (split, done), cases in asked.items():
-            path = run.answers(task.name, split, system, limit, done.folder if done else None)
-            if cases and not path.is_file():
-                missing.append((cases, split, path))
-        PartialState().wait_for_everyone()  # before the first of us writes one of them
-        if not missing:
-            continue
-        answer = _system(system, run, recipe, task, training, models, tokenizer)
-        for cases, split, path in missing:
-            answer(cases, split, path)
-    return [run.answers(task.name, split, system, limit) for system in systems for split in rows]
+    compared = recipe.evaluation.baselines if task.name == recipe.task.name else ("base_model",)
+    return [tuned_name(recipe), *([merged_name(recipe)] if merged else []), *compared]
 
 
-def _system(
-    system: str,
-    run: Run,
-    recipe: Recipe,
-    task: Task,
-    training: Callable[[], list[Case]],
-    models: Mapping[str, Callable[[], PreTrainedModel]],
-    tokenizer: PreTrainedTokenizerBase,
-) -> Callable[[list[Case], str, Path], None]:
-    """What writes the predictions for rows of a split to a path, its model loaded or its classifier's data at hand."""
-    if system == "base_model_with_labels":
-        listing = replace(task, prompt=task.prompt.listing(task.labels))
-        return _with_labels(system, recipe, listing, models["base_model"](), tokenizer)
-    if system in models:
-        model = models[system]().eval()
-        scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, tokenizer, task)
-        return lambda rows, split, path: predict(rows, system, split, task, scorer, path)
-    fit = cache(lambda: _baseline(system, run, recipe, task, training))
+@dataclass(frozen=True)
+class Predictor:
+    """Has systems answer the cases of ``task``, which may be another than the recipe's.
 
-    def answer(rows: list[Case], split: str, path: Path) -> None:
+    With a ``limit`` only the first cases of each split are answered, into files of their own.
+    """
+
+    run: Run
+    recipe: Recipe
+    task: Task
+    models: Models
+    limit: int | None = None
+
+    def predict(
+        self, splits: Sequence[str], systems: Sequence[str], perturbations: Sequence[Perturbation] = ()
+    ) -> list[Path]:
+        """Write :meth:`Run.answers` of every split and system; what is there already is kept.
+
+        Splits without data on this machine are skipped. ``perturbations`` are done to the cases of each split; these
+        copies are answered too, and one that changes no case has no file. Returns the files of the cases as they are,
+        system by system. Raises :class:`InputError` where a baseline cannot be fitted or a prompt is too long.
+        """
+        cases = self._cases(splits)
+        questions: dict[tuple[str, str | None], list[Case]] = {(split, None): cases[split] for split in cases}
+        for split, originals in cases.items():
+            ids = {case.case_id for case in originals}
+            for perturbation in perturbations:
+                copies = self.task.source.perturbed(split, perturbation).rows
+                questions[split, perturbation.folder] = [copy for copy in copies if copy.case_id in ids]
+        for name in systems:
+            paths = {
+                key: self.run.answers(self.task.name, key[0], name, self.limit, key[1])
+                for key, asked in questions.items()
+                if asked
+            }
+            missing = [key for key, path in paths.items() if not path.is_file()]
+            PartialState().wait_for_everyone()  # before the first of us writes one of them
+            if missing:
+                system = self._system(name)
+                for key in missing:
+                    system.answer(questions[key], key[0], paths[key])
+        return [self.run.answers(self.task.name, split, name, self.limit) for name in systems for split in cases]
+
+    def _cases(self, splits: Sequence[str]) -> dict[str, list[Case]]:
+        """Split → its cases, of those whose data is here."""
+        cases = {split: self.task.source.split(split)[: self.limit] for split in splits}
+        for split in [split for split in splits if not cases[split]]:
+            print(f"{split}: skipped, its data is not on this machine (see tasks/{self.task.name}/README.md)")
+            del cases[split]
+        return cases
+
+    def _system(self, name: str) -> System:
+        """The system of that name, its model loaded or its classifier fitted."""
+        if name == WITH_LABELS:
+            return self._base_with_labels()
+        if name in self.models.loaders:
+            return language_model(name, self.recipe, self.task, self.models)
+        baseline = load_baseline(name, self.task, self.run, self.recipe.seed)
+        if PartialState().is_main_process:
+            baseline.fit(lambda: self._training_cases)
+        return FittedBaseline(baseline)
+
+    def _base_with_labels(self) -> System:
+        """The untuned base with the panel in every prompt."""
+        task = replace(self.task, prompt=self.task.prompt.listing(self.task.labels))
+        model = self.models.loaders["base_model"]().eval()
+        normalised = self.recipe.evaluation.scorer == "label_trie"
+        scorer = LabelScorer(model, self.models.tokenizer, task.prompt, task.labels, normalised=normalised)
+        label_tokens = max(len(tokens) for tokens in scorer.trie.paths.values())
+        context = model.config.max_position_embeddings
+        return LanguageModelWithLabels(WITH_LABELS, task, scorer, self.recipe.base.model, context, label_tokens)
+
+    @cached_property
+    def _training_cases(self) -> list[Case]:
+        return training_rows.training(self.recipe, self.task).rows
+
+
+class System(Protocol):
+    """What answers cases."""
+
+    def answer(self, cases: Sequence[Case], split: str, path: Path) -> None:
+        """Write ``path``: a prediction for each of ``cases``, which are of ``split``, in their order."""
+
+
+@dataclass(frozen=True)
+class FittedBaseline:
+    """A baseline; the main process answers alone."""
+
+    baseline: Baseline
+
+    def answer(self, cases: Sequence[Case], split: str, path: Path) -> None:
+        """See :class:`System`."""
         state = PartialState()
         if state.is_main_process:
-            write_predictions(path, fit()(rows, split))
+            write_predictions(path, self.baseline.predict(cases, split))
         state.wait_for_everyone()
 
-    return answer
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A model with what reads its answers to the cases of ``task``."""
+
+    name: str
+    task: Task
+    scorer: Scorer
+
+    def answer(self, cases: Sequence[Case], split: str, path: Path) -> None:
+        """See :class:`System`.
+
+        Batches are shared out over the processes of ``accelerate launch`` whole, so any number of them gives the same
+        predictions, bit for bit. What a killed run had scored is not scored again.
+        """
+        state = PartialState()
+        prompts = [self.scorer.encode(case) for case in cases]
+        own_batches = batches(prompts, BATCH)[state.process_index :: state.num_processes]
+        answered = read_parts(path)
+        state.wait_for_everyone()  # nobody may write before everybody has read: all must know the same cases
+        with (
+            open_part(path, state.process_index) as file,
+            tqdm(
+                total=len(cases),
+                desc=f"{path.parent.name}, {split}: {self.name}",
+                unit=" cases",
+                disable=not state.is_main_process,
+            ) as bar,
+        ):
+            for batch in own_batches:
+                if not all(cases[i].case_id in answered for i in batch):
+                    asked = [cases[i] for i in batch]
+                    answers = self.scorer.answer([prompts[i] for i in batch], asked)
+                    pairs = zip(asked, answers, strict=True)
+                    append_predictions(file, (self._prediction(case, answer, split) for case, answer in pairs))
+                bar.update(len(batch) * state.num_processes)
+        state.wait_for_everyone()
+        if state.is_main_process:
+            join_parts(path, [case.case_id for case in cases])
+        state.wait_for_everyone()
+
+    def _prediction(self, case: Case, answer: Answer, split: str) -> Prediction:
+        return Prediction(
+            case_id=case.case_id,
+            task=self.task.name,
+            split=split,
+            system=self.name,
+            label=case.label,
+            ranked=answer.ranked,
+            probabilities=answer.probabilities,
+            text=answer.text,
+            parsed=answer.parsed,
+            subgroups=dict(case.subgroups),
+            group=case.group,
+            prompt_sha256=self.task.prompt.sha256,
+        )
 
 
-def _with_labels(
-    system: str, recipe: Recipe, task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> Callable[[list[Case], str, Path], None]:
-    """The untuned base with the panel in every prompt. A panel the base cannot read is refused, not cut off."""
-    scorer = LabelScorer(
-        model.eval(), tokenizer, task.prompt, task.labels, normalised=recipe.evaluation.scorer == "label_trie"
-    )
-    answers = max(len(path) for path in scorer.trie.paths.values())
+def language_model(name: str, recipe: Recipe, task: Task, models: Models) -> LanguageModel:
+    """Load the model of that name, to answer with the scorer that ``task`` needs, or else ``recipe`` names."""
+    model = models.loaders[name]().eval()
+    scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, models.tokenizer, task)
+    return LanguageModel(name, task, scorer)
 
-    def answer(rows: list[Case], split: str, path: Path) -> None:
-        longest = max(len(scorer.encode(row)) for row in rows) + answers
-        if longest > (limit := model.config.max_position_embeddings):
+
+@dataclass(frozen=True)
+class LanguageModelWithLabels(LanguageModel):
+    """A model whose prompts list the panel. A panel that it cannot read is refused, not cut off."""
+
+    model: str
+    context: int  # tokens the model reads
+    label_tokens: int  # of the longest label
+
+    def answer(self, cases: Sequence[Case], split: str, path: Path) -> None:
+        """See :class:`System`. Raises :class:`InputError` where a prompt with its label is too long."""
+        longest = max(len(self.scorer.encode(case)) for case in cases) + self.label_tokens
+        if longest > self.context:
             raise InputError(
-                f"evaluation.baselines: {system}: with its {len(task.labels)} labels listed, a case of {split} has"
-                f" {longest:,} tokens and {recipe.base.model} reads {limit:,}; leave it out, or take a smaller panel"
+                f"evaluation.baselines: {self.name}: with its {len(self.task.labels)} labels listed, a case of {split}"
+                f" has {longest:,} tokens and {self.model} reads {self.context:,}; leave it out,"
+                " or take a smaller panel"
             )
-        predict(rows, system, split, task, scorer, path)
-
-    return answer
-
-
-def _baseline(
-    system: str, run: Run, recipe: Recipe, task: Task, training: Callable[[], list[Case]]
-) -> Callable[[list[Case], str], list[Prediction]]:
-    """What predicts the rows of a split without a language model, fitted here where one fit does for all splits."""
-    if system == "encoder":
-        from osler.baselines import encoder
-
-        device = PartialState().device
-        if not run.encoder.is_dir():
-            encoder.train(training(), run.encoder, recipe.seed, device)
-        classifier = encoder.Classifier(run.encoder, device)
-        return lambda rows, split: baseline.encoder(classifier, rows, task=task.name, split=split)
-    if system in OF_FINDINGS:
-        ontology, annotations = task.source.knowledge()
-        omim = [disease for disease in annotations.rows if disease.startswith("OMIM:")]
-        diseases = omim if system == "semantic_similarity_omim" else task.labels
-        kind = NaiveBayes if system == "ontology_naive_bayes" else Similarity
-        model = kind(ontology, annotations, diseases)
-        ranked = getattr(baseline, system)
-        return lambda rows, split: ranked(model, task.source.patients(split), rows, task=task.name, split=split)
-    fit = getattr(baseline, system)
-    return lambda rows, split: fit(training(), rows, task=task.name, split=split)
+        super().answer(cases, split, path)

@@ -22,7 +22,7 @@ from osler.errors import InputError
 from osler.evaluation import summary
 from osler.evaluation.answers import Answers, Splits, read_splits
 from osler.evaluation.confusions import Confusions, count_confusions
-from osler.evaluation.measurement import columns_of
+from osler.evaluation.measurement import prediction_columns
 from osler.evaluation.results import MIN_SUBGROUP, VALIDATION, compared_system
 from osler.rendering import cell, difference, p_value, plots, render_template
 from osler.runs import (
@@ -51,7 +51,7 @@ POINTS = 200  # of a curve
 LEVEL = 0.05  # an adjusted p value below it is called a difference
 
 
-def path_beside(output: Path) -> Path:
+def report_path(output: Path) -> Path:
     """The report's file: ``results.json`` → ``report.html``, ``results-partial.json`` → ``report-partial.html``.
 
     Any other name keeps its stem.
@@ -68,15 +68,15 @@ def check_output(output: Path, files: Sequence[Path]) -> None:
     if output.is_dir():
         raise InputError(f"--output {output}: is a folder; name a file in it, such as {output / 'results.json'}")
     check_folder(output.parent)
-    for path in (output, path_beside(output)):
-        for file in (*files, *beside(output).values()):
+    for path in (output, report_path(output)):
+        for file in (*files, *companion_paths(output).values()):
             if path.exists() and file.exists() and path.samefile(file):
                 raise InputError(
                     f"--output {output}: {path} would overwrite {file}, which it is made from; name another"
                 )
 
 
-def beside(output: Path) -> dict[str, Path]:
+def companion_paths(output: Path) -> dict[str, Path]:
     """What the report shows besides ``results.json``, where it is there: name → file in the same folder."""
     return {name: output.with_name(f"{name}.json") for name in ("data_report", "robustness")}
 
@@ -101,7 +101,7 @@ def write(
     Raises:
         InputError: a file cannot be read.
     """
-    data_report, robustness = beside(output).values()
+    data_report, robustness = companion_paths(output).values()
     page = render(
         results,
         read_splits(files),
@@ -110,7 +110,7 @@ def write(
         read_model(data_report, DataReport) if data_report.is_file() else None,
         read_model(robustness, Robustness) if robustness.is_file() else None,
     )
-    path = path_beside(output)
+    path = report_path(output)
     write_atomically(path, page)
     return path
 
@@ -131,7 +131,7 @@ def render(
         Section(f"split-{number}", record, splits[record.task, record.split])
         for number, record in enumerate(results.records, 1)
     ]
-    headline = headline_of(sections)
+    headline = headline_section(sections)
     trained = headline.record.task if data_report is None else data_report.task
     own = trained == headline.record.task
     names = labels or (data_report.labels if data_report and own else {})
@@ -140,7 +140,7 @@ def render(
         "metric": lambda metric: _apart(cell(metric)),
         "difference": lambda row: _apart(difference(row)),
         "p_value": lambda value: p_value(value).removeprefix("p ").removeprefix("= "),
-        "perturbation": perturbed_as,
+        "perturbation": perturbation_label,
     }
     return render_template(
         "evaluation/report.html.jinja",
@@ -163,7 +163,7 @@ def render(
     )
 
 
-def texts_of(source: Source, splits: Iterable[str]) -> dict[str, dict[str, str]]:
+def case_texts(source: Source, splits: Iterable[str]) -> dict[str, dict[str, str]]:
     """Split → case id → the case's text, the options of a question below it."""
     return {
         split: {
@@ -200,7 +200,7 @@ class Section:
             name: int(np.sign(row.difference)) if row.p_adjusted < LEVEL else 0
             for name, row in self.comparisons.items()
         }
-        return [name for name, found in shown.items() if found == sign]
+        return [name for name, direction in shown.items() if direction == sign]
 
     @property
     def metrics(self) -> list[str]:
@@ -226,15 +226,15 @@ class Section:
         """The accuracy-coverage curves; None where no system gives probabilities."""
         curves, thresholds = {}, {}
         for name, system in self.systems.items():
-            fit, rows = system.calibration, self.answers[name].rows
-            columns = columns_of(rows)
+            calibrated, rows = system.calibration, self.answers[name].rows
+            columns = prediction_columns(rows)
             if "confidences" not in columns:
                 continue
             confidences = columns["confidences"]
-            if fit.temperature is not None:
-                confidences = calibration.temper(columns["probabilities"], fit.temperature).max(axis=1)
-            if (at := fit.abstention) and at.coverage and at.accuracy:
-                thresholds[name] = at.coverage.value, at.accuracy.value
+            if calibrated.temperature is not None:
+                confidences = calibration.temper(columns["probabilities"], calibrated.temperature).max(axis=1)
+            if (abstention := calibrated.abstention) and abstention.coverage and abstention.accuracy:
+                thresholds[name] = abstention.coverage.value, abstention.accuracy.value
             curves[name] = selective_curve(confidences, np.array([row.correct for row in rows]))
         if not curves:
             return None
@@ -254,15 +254,15 @@ class Section:
         """The subgroups too small to be given an accuracy."""
         return [
             f"{attribute.replace('_', ' ')} {value} (n = {group.n})"
-            for attribute, found in self.system.subgroups.items()
-            for value, group in sorted(found.values.items(), key=lambda item: _natural(item[0]))
+            for attribute, record in self.system.subgroups.items()
+            for value, group in sorted(record.values.items(), key=lambda item: _natural(item[0]))
             if not group.accuracy
         ]
 
     @property
     def widest(self) -> tuple[str, Subgroups] | None:
-        """The attribute whose subgroups differ most, and what was found of it."""
-        gaps = [(found.gap.value, name, found) for name, found in self.system.subgroups.items() if found.gap]
+        """The attribute whose subgroups differ most, and its record."""
+        gaps = [(record.gap.value, name, record) for name, record in self.system.subgroups.items() if record.gap]
         return max(gaps, key=lambda item: item[0])[1:] if gaps else None
 
     @cached_property
@@ -274,26 +274,26 @@ class Section:
 _WHEN = {"before": "as given", "after": "after temperature"}
 
 
-def reliability_tables(calibration: Calibration) -> dict[str, tuple[Reliability, ...]]:
+def reliability_tables(calibrated: Calibration) -> dict[str, tuple[Reliability, ...]]:
     """Heading → reliability table, of a system's ``calibration``; empty where it gives no probabilities."""
-    measured = {title: getattr(calibration, when) for when, title in _WHEN.items()}
+    measured = {title: getattr(calibrated, when) for when, title in _WHEN.items()}
     return {title: measures.reliability for title, measures in measured.items() if measures is not None}
 
 
 def subgroup_rows(subgroups: Mapping[str, Subgroups]) -> list[tuple[str, Estimate | None]]:
     """Each attribute of a system's ``subgroups`` as a heading, and the accuracies below it that are given."""
     rows: list[tuple[str, Estimate | None]] = []
-    for attribute, found in subgroups.items():
-        of = [
+    for attribute, record in subgroups.items():
+        accuracies = [
             (f"{value}, n = {group.n}", group.accuracy)
-            for value, group in sorted(found.values.items(), key=lambda item: _natural(item[0]))
+            for value, group in sorted(record.values.items(), key=lambda item: _natural(item[0]))
             if group.accuracy
         ]
-        rows += [(attribute.replace("_", " "), None), *of] if of else []
+        rows += [(attribute.replace("_", " "), None), *accuracies] if accuracies else []
     return rows
 
 
-def headline_of(sections: Sequence[Section]) -> Section:
+def headline_section(sections: Sequence[Section]) -> Section:
     """The split the page opens with: ``test`` where there is one, else the first that nothing was chosen on."""
     splits = [section.record.split for section in sections]
     if "test" in splits:
@@ -331,10 +331,10 @@ def cases(section: Section, texts: Mapping[str, str]) -> list[WrongAnswer]:
         sure = confidence(row) or 0.0
         return row.correct, sure if row.correct else -sure, row.case_id
 
-    found = []
+    browsed = []
     for row in sorted(section.rows, key=order)[:CASES]:
         place = section.rows.index(row)
-        found.append(
+        browsed.append(
             WrongAnswer(
                 row,
                 confidence(row),
@@ -347,7 +347,7 @@ def cases(section: Section, texts: Mapping[str, str]) -> list[WrongAnswer]:
                 ],
             )
         )
-    return found
+    return browsed
 
 
 def selective_curve(confidences: Floats, correct: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -368,12 +368,12 @@ def _robustness_plot(tuned: str, robustness: Robustness) -> Markup | None:
     for record in robustness.records.get(tuned, ()):
         shares = (record.original_accuracy, record.accuracy, record.top_1_flip_rate)
         if known := [share for share in shares if share is not None]:
-            rows.append((perturbed_as(record), known))
+            rows.append((perturbation_label(record), known))
     title = f"Accuracy and flip rate of {tuned} on perturbed cases of {robustness.split}, with 95% intervals"
     return Markup(plots.robustness("robustness-plot", title, rows)) if rows else None
 
 
-def perturbed_as(record: PerturbedRecord) -> str:
+def perturbation_label(record: PerturbedRecord) -> str:
     """What was done to the cases, in words."""
     name = record.perturbation.replace("_", " ")
     strength = "" if name.endswith("swap") else f", {record.strength:.0%}"

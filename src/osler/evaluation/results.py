@@ -10,8 +10,8 @@ import numpy as np
 
 from osler.errors import InputError
 from osler.evaluation import parity
-from osler.evaluation.answers import Splits, check_same_cases, groups_of, read_splits
-from osler.evaluation.measurement import Measurement, columns_of, label_columns, load_metrics
+from osler.evaluation.answers import Splits, check_same_cases, group_numbers, read_splits
+from osler.evaluation.measurement import Measurement, label_columns, load_metrics, prediction_columns
 from osler.runs import Contamination, Results
 from osler.statistics import Resamples, calibration, intervals, resampled_mean, significance
 from osler.storage import plain, sha256_file, validated, write_model
@@ -51,10 +51,10 @@ def score(
     Returns:
         What was written: ``schema``, ``resamples``, ``seed``, ``weights_sha256`` (null where no weights are known) and
         ``records``, one a task and split. A metric is ``{value, low, high, method}``; a system lacks those it has no
-        columns for (:func:`columns_of`). The answers a system gave to the split ``validation``,
+        columns for (:func:`prediction_columns`). The answers a system gave to the split ``validation``,
         where there are any, are what its ``calibration`` of the other splits is fitted on. ``groups`` is the number of
         independent groups where some cases belong together, else null. A merged model is in no comparison; beside the
-        model with its adapter it has ``parity`` (:func:`of_merged`), which is null without one.
+        model with its adapter it has ``parity`` (:func:`compare_merged`), which is null without one.
 
     Raises:
         InputError: a file is refused by :func:`~osler.runs.predictions.read_predictions`, a system is in two files,
@@ -64,18 +64,17 @@ def score(
     if resamples < 1:
         raise InputError(f"resamples is {resamples}; it must be 1 or more")
     splits = read_splits(files)
-    check(splits, compared, prompt_sha256)
+    check_splits(splits, compared, prompt_sha256)
     metrics = load_metrics()
-    fits = fitted(splits)
+    fits = fit_calibrations(splits)
     records = []
     for (task, split), systems in splits.items():
-        merged = parity.merged_models(systems)
         first = compared_system(systems, compared)
-        n, groups = len(systems[first].rows), groups_of(systems)
+        n, groups = len(systems[first].rows), group_numbers(systems)
         drawn = Resamples.draw(n, resamples, seed, groups)
-        measured = {system: Measurement(columns_of(answers.rows), drawn) for system, answers in systems.items()}
+        measured = {system: Measurement(prediction_columns(answers.rows), drawn) for system, answers in systems.items()}
         # Beside the model with its adapter, the merged one would cost every comparison power and say nothing new.
-        alone = {system: of for system, of in measured.items() if system == first or system not in merged}
+        merged = parity.merged_models(systems).keys() - {first}
         records.append(
             {
                 "task": task,
@@ -94,8 +93,8 @@ def score(
                     )
                     for system, measurement in measured.items()
                 },
-                "comparisons": comparisons(alone, first, drawn),
-                "parity": parity.of_merged(systems, parity.BOUNDS[dtype]),
+                "comparisons": comparisons({name: m for name, m in measured.items() if name not in merged}, first),
+                "parity": parity.compare_merged(systems, parity.BOUNDS[dtype]),
                 "contamination": _overlap(contamination, split),
             }
         )
@@ -113,7 +112,7 @@ def _overlap(report: Contamination | None, split: str) -> dict[str, Any] | None:
     return {**plain(report.splits[split]), "allowed": report.allowed.get(split), "settings": plain(report.settings)}
 
 
-def check(splits: Splits, compared: str | None, prompt_sha256: str | None) -> None:
+def check_splits(splits: Splits, compared: str | None, prompt_sha256: str | None) -> None:
     """Raise :class:`~osler.errors.InputError` for what :func:`score` says it refuses once the files are read."""
     for (task, split), systems in splits.items():
         check_same_cases(systems)
@@ -134,12 +133,12 @@ def compared_system(systems: Mapping[str, Any], compared: str | None) -> str:
     return compared or next(system for system in systems if system not in merged)
 
 
-def fitted(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:
+def fit_calibrations(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:
     """(task, system) to what its answers to the validation split say; only systems with probabilities are there."""
     fits = {}
     for (task, split), systems in splits.items():
         for system, answers in systems.items() if split == VALIDATION else ():
-            columns = columns_of(answers.rows)
+            columns = prediction_columns(answers.rows)
             if "probabilities" in columns:
                 correct = np.array([row.correct for row in answers.rows])
                 fits[task, system] = calibration.fit(columns["probabilities"], label_columns(columns), correct)
@@ -227,8 +226,8 @@ def subgroup_records(measurement: Measurement, subgroups: Sequence[Mapping[str, 
     records = {}
     correct, counts = measurement.correct, measurement.resamples.counts
     for name in sorted(set().union(*subgroups)):
-        found = np.array([of_case.get(name) for of_case in subgroups], dtype=object)
-        members = {value: found == value for value in sorted(set(found) - {None})}
+        membership = np.array([attributes.get(name) for attributes in subgroups], dtype=object)
+        members = {value: membership == value for value in sorted(set(membership) - {None})}
         values = {
             value: {
                 "n": int(among.sum()),
@@ -249,13 +248,14 @@ def subgroup_records(measurement: Measurement, subgroups: Sequence[Mapping[str, 
     return records
 
 
-def comparisons(measured: Mapping[str, Measurement], first: str, drawn: Resamples) -> list[dict[str, Any]]:
+def comparisons(measured: Mapping[str, Measurement], first: str) -> list[dict[str, Any]]:
     """``first`` against every other system on the same cases; ``difference`` is the accuracy of ``a`` minus ``b``'s.
 
     p values are exact (McNemar's; over groups of cases the sign-flip test), adjusted by Holm over the comparisons of
     this task and split. ``minimum_detectable_difference`` is what a test set of this size, in which the systems differ
     on this share of cases (``discordance``), would show in four of five samples; null where nothing would do.
     """
+    drawn = measured[first].resamples
     correct = {system: measurement.correct for system, measurement in measured.items()}
     others = [system for system in measured if system != first]
     if drawn.groups is None:

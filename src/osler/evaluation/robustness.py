@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from osler.errors import InputError
-from osler.evaluation.answers import numbered
-from osler.evaluation.measurement import Measurement, columns_of
+from osler.evaluation.answers import number_groups
+from osler.evaluation.measurement import Measurement, prediction_columns
 from osler.recipe import OF_TEXT, Recipe
 from osler.runs import Prediction, Robustness, Run, read_predictions, tuned_name
 from osler.statistics import Resamples, intervals
@@ -30,7 +30,7 @@ STRENGTHS: Mapping[str, tuple[float, ...]] = {
 }
 
 
-def planned(names: Sequence[str]) -> list[Perturbation]:
+def planned_perturbations(names: Sequence[str]) -> list[Perturbation]:
     """What is done to the cases of a source that has the perturbations ``names``."""
     return [Perturbation(name, strength) for name in names for strength in STRENGTHS[name]]
 
@@ -57,9 +57,10 @@ def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int
             together.
     """
     records, hashes = {}, {}
+    perturbations = planned_perturbations(names)
     for system in systems(recipe):
         original = run.answers(recipe.task.name, split, system, limit)
-        copies = {p: run.answers(recipe.task.name, split, system, limit, p.folder) for p in planned(names)}
+        copies = {p: run.answers(recipe.task.name, split, system, limit, p.folder) for p in perturbations}
         # A perturbation that changes no case has no file.
         perturbed = {p: read_predictions(path) if path.is_file() else [] for p, path in copies.items()}
         records[system] = robustness(read_predictions(original), perturbed, recipe.evaluation.resamples)
@@ -147,20 +148,20 @@ def _compare(
     counted: dict[str, Any] = {"n": n, "unchanged": len(original) - n}
     if n == 0:
         return counted | dict.fromkeys(("original_accuracy", "accuracy", "change", "top_1_flip_rate"))
-    groups = numbered({before.case_id: before.group for before, _ in pairs})
+    groups = number_groups({before.case_id: before.group for before, _ in pairs})
     drawn = Resamples.draw(n, resamples, seed, groups)
-    was, now = (Measurement(columns_of(rows), drawn) for rows in zip(*pairs, strict=True))
+    originals, copies = (Measurement(prediction_columns(rows), drawn) for rows in zip(*pairs, strict=True))
     change, low, high = intervals.paired_bootstrap_difference(
-        now.correct, was.correct, drawn.counts, None if groups is None else drawn.units
+        copies.correct, originals.correct, drawn.counts, None if groups is None else drawn.units
     )
     return counted | {
-        "original_accuracy": was.proportion(was.correct),
-        "accuracy": now.proportion(now.correct),
+        "original_accuracy": originals.proportion(originals.correct),
+        "accuracy": copies.proportion(copies.correct),
         "change": {
             "difference": change,
             "low": None if drawn.too_few else low,
             "high": None if drawn.too_few else high,
             "method": drawn.method("paired_bootstrap_percentile"),
         },
-        "top_1_flip_rate": now.proportion(np.array([before.answer != after.answer for before, after in pairs])),
+        "top_1_flip_rate": copies.proportion(np.array([before.answer != after.answer for before, after in pairs])),
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from osler.errors import InputError, nearest, one_line, show
-from osler.evaluation import perturbed_as, reliability_tables, subgroup_rows, summary
+from osler.evaluation import perturbation_label, reliability_tables, subgroup_rows, summary
 from osler.publishing import chai, evidence
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import SYSTEMS, Evidence
@@ -230,7 +230,7 @@ def _measures(calibration: Calibration) -> list[list[str]]:
 def _perturbed(records: Sequence[PerturbedRecord]) -> list[list[str]]:
     return [
         [
-            perturbed_as(record),
+            perturbation_label(record),
             f"{record.original_accuracy.value:.3f} → {record.accuracy.value:.3f}",
             difference(record.change),
             cell(record.top_1_flip_rate),

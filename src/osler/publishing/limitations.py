@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from osler.evaluation import MIN_SUBGROUP, perturbed_as
+from osler.evaluation import MIN_SUBGROUP, perturbation_label
 from osler.publishing.evidence import Evidence
 from osler.rendering import cell, difference, p_value, signed
 from osler.runs import Record
@@ -152,8 +152,8 @@ def _perturbed(evidence: Evidence) -> Iterator[str]:
     if changed:
         rate, change, worst = max(changed, key=lambda item: item[0].value)
         yield (
-            f"Changing the text changes its answers, most of all {perturbed_as(worst)}: the first answer is another one"
-            f" in {cell(rate)} of the cases; accuracy changes by {difference(change)}."
+            f"Changing the text changes its answers, most of all {perturbation_label(worst)}: the first answer is"
+            f" another one in {cell(rate)} of the cases; accuracy changes by {difference(change)}."
         )
 
 

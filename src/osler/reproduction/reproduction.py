@@ -131,15 +131,12 @@ def predictions(target: Target) -> Reproduction:
     run, published = target.results()
     recipe = target.recipe
     import torch
-    from accelerate import PartialState
 
     from osler.evaluation import prediction
-    from osler.models import load_base, load_merged, load_tokenizer, load_tuned
     from osler.reproduction import rescoring
     from osler.tasks import load_task
 
-    state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
-    device_map = None if state.device.type == "cpu" else {"": state.device}
+    models = prediction.run_models(run, recipe)
     chosen = load_task(find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
     environment, (circumstances, content) = describe_environment(), target.trained()
     found = [
@@ -157,18 +154,8 @@ def predictions(target: Target) -> Reproduction:
 
     with tempfile.TemporaryDirectory() as folder:
         again = Run(Path(folder))
-        prediction.run(
-            again,
-            recipe,
-            chosen,
-            [record.split for record in records],
-            None,
-            tuned=lambda: load_tuned(recipe.base, run.adapter, device_map),
-            base=lambda: load_base(recipe.base, device_map),
-            tokenizer=load_tokenizer(recipe.base),
-            systems=systems,
-            merged=lambda: load_merged(recipe.base, run.merged, device_map),
-        )
+        splits = [record.split for record in records]
+        prediction.Predictor(again, recipe, chosen, models).predict(splits, systems)
         now = {
             run.answers(chosen.name, record.split, system): again.answers(chosen.name, record.split, system)
             for record in records

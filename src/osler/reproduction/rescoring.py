@@ -66,26 +66,15 @@ def rescore(
     published, cases = _asked(run, task, system, splits, limit)
     if not published:
         return []
-    from accelerate import PartialState  # imports torch, as do the next
+    from osler.evaluation import prediction  # imports torch
 
-    from osler.evaluation import prediction
-    from osler.models import load_merged, load_tokenizer, load_tuned
-    from osler.scoring import scorer_named
-
-    state = PartialState(cpu=recipe.train.get("use_cpu", False))
-    device_map = None if state.device.type == "cpu" else {"": state.device}
-    if system == tuned_name(recipe):
-        loaded = load_tuned(recipe.base, run.adapter, device_map)
-    else:
-        assert system == merged_name(recipe), f"{system} has no weights in {run.folder}"
-        loaded = load_merged(recipe.base, run.merged, device_map)
-    name = task.scorer or recipe.evaluation.scorer
-    scorer = scorer_named(name, loaded.eval(), load_tokenizer(recipe.base), task)
+    assert system in (tuned_name(recipe), merged_name(recipe)), f"{system} has no weights in {run.folder}"
+    model = prediction.language_model(system, recipe, task, prediction.run_models(run, recipe))
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for split, rows in cases.items():
             path = Path(folder) / "asked again" / f"{split}.jsonl"
-            prediction.predict(rows, system, split, task, scorer, path)
+            model.answer(rows, split, path)
             found.append(compare(published[split], read_predictions(path)))
     return found
 

@@ -40,8 +40,8 @@ class SensitivityAtKAuc(evaluate.Metric):
 
     def _compute(self, ranked: list[list[str]], references: list[str], k: int | None = None) -> dict[str, float]:
         depth = max(map(len, ranked)) if k is None else k
-        found_by = _lists_with_label(ranked, references, depth)
-        return {"sensitivity_at_k_auc": sum(found_by) / (max(1, depth) * len(references))}
+        lists = _lists_with_label(ranked, references, depth)
+        return {"sensitivity_at_k_auc": sum(lists) / (max(1, depth) * len(references))}
 
 
 def _lists_with_label(ranked: list[list[str]], references: list[str], depth: int) -> list[int]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
+from osler.baselines.baseline import Baseline, Ranking
 from osler.patients import PRIOR, Patient, profile
+from osler.tasks import Case
 from osler.terminology import PHENOTYPIC_ABNORMALITY, Annotations, Ontology
 
 Floats = npt.NDArray[np.float64]
@@ -17,6 +19,22 @@ Floats = npt.NDArray[np.float64]
 # What is left of an expected P(finding) where the disease's annotations counted it in nobody: an expectation p and no
 # patient of m make (0 + p) / (m + 1), and a dozen patients is a usual m.
 COUNTED_IN_NOBODY = 0.1
+
+
+class OntologyNaiveBayes(Baseline):
+    """The panel by its posterior probabilities (:class:`NaiveBayes`), given each patient's findings."""
+
+    def fit(self, training: Callable[[], Sequence[Case]]) -> None:
+        """Read the task's ontology and annotations; training cases play no part."""
+        self._bayes = NaiveBayes(*self.task.source.knowledge(), self.task.labels)
+
+    def rank(self, cases: Sequence[Case], split: str) -> list[Ranking]:
+        """The whole panel, with probabilities."""
+        patients = self.task.source.patients(split)
+        return [
+            Ranking.by_log_probability(self._bayes.diseases, self._bayes.log_posterior(patients[case.case_id]))
+            for case in cases
+        ]
 
 
 class NaiveBayes:
@@ -46,8 +64,8 @@ class NaiveBayes:
         annotated = {disease: profile(rows, ontology).findings for disease, rows in annotations.rows.items()}
         shares = {disease: _implied(findings, ontology) for disease, findings in annotated.items()}
         totals: Counter[str] = Counter()
-        for of_disease in shares.values():
-            for hpo_id, share in of_disease.items():
+        for implied in shares.values():
+            for hpo_id, share in implied.items():
                 totals[hpo_id] += share  # type: ignore[assignment]  # counters hold floats, too
         # Half a disease more has every finding: one that nobody is annotated with is rare, not impossible.
         n = len(annotations.rows)

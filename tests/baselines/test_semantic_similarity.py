@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from project import GOLDEN
 
-from osler.baselines.similarity import Similarity
+from osler.baselines.semantic_similarity import Similarity
 from osler.terminology.hpo import Annotations, Ontology, read_annotations, read_ontology
 
 LANTERN, DRONE, PALM = "OMIM:900001", "OMIM:900002", "OMIM:900003"

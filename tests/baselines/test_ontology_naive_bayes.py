@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from project import GOLDEN
 
-from osler.baselines.naive_bayes import NaiveBayes
+from osler.baselines.ontology_naive_bayes import NaiveBayes
 from osler.patients.patient import Patient
 from osler.patients.published import training_annotations
 from osler.terminology.hpo import Annotations, Ontology, read_annotations, read_ontology

@@ -1,19 +1,47 @@
-"""Semantic similarity between a patient's findings and a disease's annotations."""
+"""Diseases by the semantic similarity of their annotations to a patient's findings."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from osler.baselines.baseline import Baseline, Ranking
 from osler.patients import profile
+from osler.tasks import Case
 from osler.terminology import Annotations, Ontology
 
 Floats = npt.NDArray[np.float64]
+
+
+class SemanticSimilarity(Baseline):
+    """The panel by its :class:`Similarity` to each patient, which is no probability."""
+
+    longest: ClassVar[int | None] = None  # labels of a ranking; None for all
+
+    def fit(self, training: Callable[[], Sequence[Case]]) -> None:
+        """Read the task's ontology and annotations; training cases play no part."""
+        ontology, annotations = self.task.source.knowledge()
+        self._similarity = Similarity(ontology, annotations, self.diseases(annotations))
+
+    def diseases(self, annotations: Annotations) -> Collection[str]:
+        """Those to rank."""
+        return self.task.labels
+
+    def rank(self, cases: Sequence[Case], split: str) -> list[Ranking]:
+        """All diseases that have a finding, or the first ``longest``."""
+        patients = self.task.source.patients(split)
+        rankings = []
+        for case in cases:
+            scores = self._similarity.scores(patients[case.case_id].present)
+            ranking = Ranking.by_score(self._similarity.diseases, scores)
+            rankings.append(Ranking(ranking.labels[: self.longest]))
+        return rankings
 
 
 class Similarity:

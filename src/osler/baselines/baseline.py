@@ -1,0 +1,88 @@
+"""What all baselines have in common: each is fitted once on a task, then ranks labels for its cases."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from osler.runs import Prediction, Run
+from osler.tasks import Case, Task
+
+
+class Ranking(NamedTuple):
+    """``labels`` are best first, ``probabilities`` parallel to them; None where a baseline gives none."""
+
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...] | None = None
+
+    @classmethod
+    def by_score(cls, labels: Sequence[str], scores: npt.NDArray[Any]) -> Ranking:
+        """``labels`` by falling score, shape (labels,); ties stay in the order given."""
+        return cls(tuple(str(labels[i]) for i in np.argsort(-scores, kind="stable")))
+
+    @classmethod
+    def by_log_probability(cls, labels: Sequence[str], log_probabilities: npt.NDArray[np.float64]) -> Ranking:
+        """:meth:`by_score` of natural logarithms of probabilities, and the probabilities."""
+        order = np.argsort(-log_probabilities, kind="stable")
+        return cls(tuple(labels[i] for i in order), tuple(np.exp(log_probabilities[order]).tolist()))
+
+
+@dataclass
+class Baseline(ABC):
+    """A baseline of a recipe.
+
+    To add one, add ``osler/baselines/<name>.py`` with its class (``tfidf_svm`` → ``TfidfSvm``), and its name to
+    ``Baseline`` in ``osler/recipe/sections.py``.
+
+    Attributes:
+        name: what recipes call it.
+        task: whose cases it ranks labels for; knows the panel, and the patients behind the cases where there are some.
+        run: the run that compares with it, where one that is slow to fit keeps what it learnt.
+        seed: the recipe's.
+    """
+
+    name: str
+    task: Task
+    run: Run
+    seed: int
+
+    @abstractmethod
+    def fit(self, training: Callable[[], Sequence[Case]]) -> None:
+        """Learn. ``training`` gives the training cases; it may be slow, and is called only if they are needed.
+
+        Raises :class:`~osler.errors.InputError` where they are too few.
+        """
+
+    @abstractmethod
+    def rank(self, cases: Sequence[Case], split: str) -> list[Ranking]:
+        """The labels for each of ``cases``, which are of ``split``; there is at least one case."""
+
+    def predict(self, cases: Sequence[Case], split: str) -> list[Prediction]:
+        """One prediction a case, in the order of ``cases``."""
+        return [
+            Prediction(
+                case_id=case.case_id,
+                task=self.task.name,
+                split=split,
+                system=self.name,
+                label=case.label,
+                ranked=ranking.labels,
+                probabilities=ranking.probabilities,
+                subgroups=dict(case.subgroups),
+                group=case.group,
+            )
+            for case, ranking in zip(cases, self.rank(cases, split), strict=True)
+        ]
+
+
+def load_baseline(name: str, task: Task, run: Run, seed: int) -> Baseline:
+    """The baseline that recipes call ``name``, not fitted yet. Imports the libraries it needs."""
+    module = import_module(f"osler.baselines.{name}")
+    baseline: Baseline = getattr(module, "".join(map(str.capitalize, name.split("_"))))(name, task, run, seed)
+    return baseline

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from osler.baselines import systems as baseline
-from osler.data import training_rows
+from osler.data import load_training_rows
 from osler.errors import InputError, exit_status
 from osler.evaluation import Resamples, numbered
 from osler.recipe import Recipe, find_tasks, load_recipe
@@ -93,7 +93,7 @@ def answer(one: Trained, chosen: Task, recipe: Path, systems: Sequence[str], spl
         run([scripts / "train.py", recipe, *one.overrides, "--output", one.run.folder])
         run([scripts / "evaluate.py", one.run.folder, *(word for split in splits for word in ("--split", split))])
     if any(missing.values()):
-        rows = training_rows.training(one.recipe, chosen).rows
+        rows = load_training_rows(one.recipe, chosen).rows
         for system, lacking in missing.items():
             for split in lacking:
                 predictions = CLASSIFIERS[system](rows, chosen.source.split(split), task=chosen.name, split=split)

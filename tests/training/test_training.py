@@ -175,6 +175,7 @@ def test_the_run_directory_of_another_recipe_is_refused_and_left_alone(tmp_path:
     assert len(list(run.iterdir())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, tiny_base: BaseSection, sections: dict
@@ -210,6 +211,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
         assert torch.equal(weight, adapter(killed)[name]), name
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_in_one_line_and_the_run_can_be_taken_up(tmp_path: Path, tiny_base: BaseSection) -> None:
     path, run = make(tmp_path, tiny_base), tmp_path / "run"
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), str(path), "--output", str(run)]

@@ -57,7 +57,7 @@ def evaluate(
         overlap = read_record(run.data_report, "contamination.splits", "contamination.settings")["contamination"]
     from accelerate import PartialState  # imports torch, as do the next
 
-    from osler.data import mixture
+    from osler.data import load_components
     from osler.evaluation import prediction
     from osler.models import load_base, load_merged, load_tokenizer, load_tuned, merge_run
     from osler.tasks import load_task
@@ -94,8 +94,8 @@ def evaluate(
         return _robustness(run, recipe, chosen, asked[0], limit)
     if benchmark:
         own = load_task(tasks / recipe.task.name, recipe.task.panel)
-        learnt = [row for part in mixture.parts(recipe, own) for row in part.rows]
-        overlap = contamination.contamination(learnt, {split: chosen.source.split(split) for split in asked})
+        training = [row for component in load_components(recipe, own) for row in component.rows]
+        overlap = contamination.measure(training, {split: chosen.source.split(split) for split in asked})
     output = run.scored(benchmark, splits, limit)
     scored = results.score(
         files,

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.baselines import NaiveBayes, Similarity
 from osler.baselines import systems as baseline
-from osler.data import training_rows
+from osler.data import load_training_rows
 from osler.errors import InputError
 from osler.recipe import OF_FINDINGS, Recipe
 from osler.runs import (
@@ -121,7 +121,7 @@ def run(
         for perturbation in perturbations:
             copies = task.source.perturbed(split, perturbation).rows
             asked[split, perturbation] = [row for row in copies if row.case_id in ids]
-    training = cache(lambda: training_rows.training(recipe, task).rows)
+    training = cache(lambda: load_training_rows(recipe, task).rows)
     for system in systems:
         missing = []
         for (split, done), cases in asked.items():

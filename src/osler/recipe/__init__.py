@@ -6,6 +6,7 @@ from osler.recipe.rules import COMMIT
 from osler.recipe.sections import (
     OF_FINDINGS,
     OF_TEXT,
+    AugmentSection,
     BackTranslationSection,
     BaseSection,
     DataSection,
@@ -20,6 +21,7 @@ __all__ = [
     "COMMIT",
     "OF_FINDINGS",
     "OF_TEXT",
+    "AugmentSection",
     "BackTranslationSection",
     "BaseSection",
     "DataSection",

@@ -24,7 +24,7 @@ from osler.runs.run import Run
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.trie_pass import score
 from osler.tasks.task import load_task
-from osler.training.trainer import LabelTrieTrainer, trainer
+from osler.training.trainer import LabelTrieTrainer, build_trainer
 
 OTHER = {"Noonan syndrome": "a broad neck", "Costello syndrome": "loose skin"}  # one label is of both tasks
 Make = Callable[..., Path]
@@ -66,7 +66,7 @@ def built(path: Path, *overrides: str) -> TrainingData:
 def made(path: Path, *overrides: str) -> LabelTrieTrainer:
     recipe = load_recipe(path, overrides)
     run = Run(path.parents[1] / "run")
-    return trainer(recipe, run, load_base(recipe.base), load_tokenizer(recipe.base), built(path, *overrides))
+    return build_trainer(recipe, run, load_base(recipe.base), load_tokenizer(recipe.base), built(path, *overrides))
 
 
 # ── the recipe ───────────────────────────────────────────────────────────────────────────────────────────────────────

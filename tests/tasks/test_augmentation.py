@@ -38,7 +38,7 @@ from osler.tasks.perturbation import split_sentences
 from osler.tasks.task import Task, load_task
 from osler.terminology.hpo import read_ontology
 from osler.terminology.mentions import Lexicon
-from osler.training.trainer import trainer
+from osler.training.trainer import build_trainer
 
 OF_PATIENTS = {"synonyms": 0.5, "dropout": 0.4, "ancestors": 0.3, "negations": 0.3, "templates": 1.0, "typos": 0.2}
 OF_TEXTS = {"dropout": 0.4, "templates": 0.5, "typos": 0.2}
@@ -447,7 +447,7 @@ def test_an_augmented_recipe_takes_two_steps_on_a_tiny_model(patients: Callable[
     recipe, chosen = patients(typos=0.2, ancestors=0.5)
     recipe = load_recipe(recipe.path, ["train.max_steps=2", "train.save_strategy=no", "train.max_length=512"])
     tokenizer = load_tokenizer(recipe.base)
-    made = trainer(
+    made = build_trainer(
         recipe, Run(tmp_path / "run"), load_base(recipe.base), tokenizer, build_training_data(recipe, chosen, tokenizer)
     )
     (tmp_path / "run").mkdir(exist_ok=True)

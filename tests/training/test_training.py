@@ -27,7 +27,7 @@ from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.trie_pass import score
 from osler.storage.files import fingerprint
 from osler.tasks.task import load_task
-from osler.training.trainer import LabelTrieLoss, LabelTrieTrainer, ShuffledBatches, trainer
+from osler.training.trainer import LabelTrieLoss, LabelTrieTrainer, ShuffledBatches, build_trainer
 
 QUANTIZED = {"base": {"quantization": "nf4"}}
 GOLDEN = GOLDEN / "losses.json"
@@ -44,7 +44,7 @@ def made(folder: Path, tiny: BaseSection, monkeypatch: pytest.MonkeyPatch, **sec
     recipe = load_recipe(path)
     tokenizer = load_tokenizer(recipe.base)
     data = build_training_data(recipe, load_task(folder / "tasks" / "made_up"), tokenizer)
-    return trainer(recipe, Run(folder / "run"), load_base(recipe.base), tokenizer, data)
+    return build_trainer(recipe, Run(folder / "run"), load_base(recipe.base), tokenizer, data)
 
 
 @pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])

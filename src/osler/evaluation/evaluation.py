@@ -59,14 +59,14 @@ def evaluate(
 
     from osler.data import load_components
     from osler.evaluation import prediction
-    from osler.models import load_base, load_merged, load_tokenizer, load_tuned, merge_run
+    from osler.models import choose_device_map, load_base, load_merged, load_tokenizer, load_tuned, merge_run
     from osler.tasks import load_task
 
     chosen = load_task(tasks / benchmark) if benchmark else load_task(tasks / recipe.task.name, recipe.task.panel)
     if not benchmark and manifest["prompt_sha256"] != chosen.prompt.sha256:
         raise InputError(f"{run.folder}: trained with another prompt than tasks/{chosen.name} has now; train again")
-    state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
-    device_map = None if state.device.type == "cpu" else {"": state.device}
+    device_map = choose_device_map(recipe)
+    state = PartialState()
     asked = list(splits or known)
     with run.evaluating() if state.is_main_process else nullcontext():
         if merge and merged_name(recipe) not in weights:

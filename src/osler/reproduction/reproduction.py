@@ -127,15 +127,13 @@ def predictions(target: Target) -> Reproduction:
     run, published = target.results()
     recipe = target.recipe
     import torch
-    from accelerate import PartialState
 
     from osler.evaluation import prediction
-    from osler.models import load_base, load_merged, load_tokenizer, load_tuned
+    from osler.models import choose_device_map, load_base, load_merged, load_tokenizer, load_tuned
     from osler.reproduction import rescoring
     from osler.tasks import load_task
 
-    state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
-    device_map = None if state.device.type == "cpu" else {"": state.device}
+    device_map = choose_device_map(recipe)
     chosen = load_task(find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
     here = {"environment": describe_environment(), "threads": torch.get_num_threads(), **_pinned(recipe, chosen)}
     found = differences.of_manifests(target.manifest(), here)

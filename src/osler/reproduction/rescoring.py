@@ -66,14 +66,11 @@ def rescore(
     published, cases = _asked(run, task, system, splits, limit)
     if not published:
         return []
-    from accelerate import PartialState  # imports torch, as do the next
-
-    from osler.evaluation import prediction
-    from osler.models import load_merged, load_tokenizer, load_tuned
+    from osler.evaluation import prediction  # imports torch, as do the next
+    from osler.models import choose_device_map, load_merged, load_tokenizer, load_tuned
     from osler.scoring import scorer_named
 
-    state = PartialState(cpu=recipe.train.get("use_cpu", False))
-    device_map = None if state.device.type == "cpu" else {"": state.device}
+    device_map = choose_device_map(recipe)
     if system == tuned_name(recipe):
         loaded = load_tuned(recipe.base, run.adapter, device_map)
     else:

@@ -129,8 +129,8 @@ def test_a_killed_merge_leaves_nothing_that_could_be_taken_for_a_model(tiny_base
     adapter = adapter_of(tiny_base, tmp_path / "adapter")
     code = f"""
 import os, pathlib
-from osler import merging
-from osler.sections import BaseSection
+from osler.models import merging
+from osler.recipe import BaseSection
 merging.write_json = lambda path, value: os.kill(os.getpid(), 9)  # the last file
 merging.merge(BaseSection({tiny_base.model!r}), pathlib.Path("adapter"), pathlib.Path("merged"))
 """

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from osler.baselines import load_baseline
-from osler.data import training_rows
+from osler.data import load_training_rows
 from osler.errors import InputError, exit_status
 from osler.evaluation import number_groups
 from osler.recipe import Recipe, find_tasks, load_recipe
@@ -93,7 +93,7 @@ def answer(one: Trained, chosen: Task, recipe: Path, systems: Sequence[str], spl
         run([scripts / "train.py", recipe, *one.overrides, "--output", one.run.folder])
         run([scripts / "evaluate.py", one.run.folder, *(word for split in splits for word in ("--split", split))])
     if any(missing.values()):
-        training_cases = training_rows.training(one.recipe, chosen).rows
+        training_cases = load_training_rows(one.recipe, chosen).rows
         for system, lacking in missing.items():
             baseline = load_baseline(system, chosen, one.run, one.recipe.seed)
             baseline.fit(lambda: training_cases)

@@ -34,9 +34,12 @@ def main() -> int:
             run.open(recipe)  # what is evaluated, and how it is published, may have changed
             print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")
             return 0
-    from osler.training import training
+    from osler.training import show_plan, train
 
-    training.train(recipe, run, plan_only=arguments.plan)
+    if arguments.plan:
+        show_plan(recipe)
+    else:
+        train(recipe, run)
     return 0
 
 

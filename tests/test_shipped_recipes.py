@@ -18,7 +18,7 @@ from osler.reproduction import readme_tables
 from osler.runs.run import Run
 from osler.storage import read_json, wheels
 from osler.tasks.task import load_task
-from osler.training.trainer import trainer
+from osler.training.trainer import build_trainer
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 
@@ -47,7 +47,7 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     chosen = load_task(ROOT / "tasks" / recipe.task.name, recipe.task.panel)
     tokenizer = load_tokenizer(recipe.base)
     data = build_training_data(recipe, chosen, tokenizer)
-    made = trainer(recipe, Run(tmp_path / "run"), load_base(recipe.base), tokenizer, data)
+    made = build_trainer(recipe, Run(tmp_path / "run"), load_base(recipe.base), tokenizer, data)
     (tmp_path / "run").mkdir(exist_ok=True)
     made.train()
     losses = [line["loss"] for line in made.state.log_history if "loss" in line]

@@ -15,7 +15,7 @@ from typing import Any
 import project
 import pytest
 
-from osler.data import contamination as overlap
+from osler.data import contamination
 from osler.data.contamination import ngrams
 from osler.data.duplicates import jaccard, normalise, shingles
 from osler.data.training_data import build_training_data
@@ -33,9 +33,9 @@ from osler.tasks.task import load_task
 SHARED = Path(os.environ.get("OSLER_DATA_DIR") or project.ROOT.parent / "shared" / "data")
 
 
-def contamination(*arguments: Any, **options: Any) -> dict[str, Any]:
+def measure(*arguments: Any, **options: Any) -> dict[str, Any]:
     """The report as it stands in ``data_report.json``."""
-    return plain(overlap.contamination(*arguments, **options))
+    return plain(contamination.measure(*arguments, **options))
 
 
 def rows(name: str, *texts: str) -> list[Case]:
@@ -47,7 +47,7 @@ def rows(name: str, *texts: str) -> list[Case]:
 
 def found(training: Iterable[Case], test: list[Case], **arguments: Any) -> dict[str, Any]:
     """The measures of one split called ``test``."""
-    return contamination(training, {"test": test}, **arguments)["splits"]["test"]
+    return measure(training, {"test": test}, **arguments)["splits"]["test"]
 
 
 # ── the measures ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,16 +142,14 @@ def test_unrelated_texts_have_nothing_in_common() -> None:
 def test_a_case_taken_from_a_publication_that_was_trained_on_is_found() -> None:
     test = rows("test", "A hot toe.", "Half a headache.", "A cold nose.")
     cited = {"test/0": ["PMID:1"], "test/1": ["PMID:2", "PMID:3"]}
-    report = contamination(
-        rows("train", "Fever."), {"test": test, "validation": test}, {"PMID:3", "PMID:9"}, {"test": cited}
-    )
+    report = measure(rows("train", "Fever."), {"test": test, "validation": test}, {"PMID:3", "PMID:9"}, {"test": cited})
     assert report["splits"]["test"]["publications"] == {"cases": 1, "share": 0.5, "worst": [["test/1", "PMID:3"]]}
     assert report["splits"]["validation"]["publications"] is None
 
 
 def test_the_report_says_ids_and_never_what_a_patient_said() -> None:
     test = rows("test", "Strawberry tongue and peeling palms since yesterday morning, she says.", "Fever.", "")
-    report = contamination(rows("train", *(row.text.upper() for row in test)), {"test": test})
+    report = measure(rows("train", *(row.text.upper() for row in test)), {"test": test})
     told = json.dumps(report)
     assert json.loads(told) == report
     assert report["splits"]["test"]["normalised"]["cases"] == 3
@@ -167,13 +165,13 @@ def test_a_split_without_rows_overlaps_with_nothing() -> None:
 def test_the_report_is_the_same_in_every_process_and_needs_no_torch() -> None:
     code = (
         "import json, random, sys\n"
-        "from osler.data.contamination import contamination\n"
+        "from osler.data.contamination import measure\n"
         "from osler.tasks.case import Case\n"
         "rng = random.Random(0)\n"
         "texts = [''.join(rng.choices('abcdefghijklmnopqrstuvwxyz ', k=80)) for n in range(100)]\n"
         "test = [Case(str(n), text, 'gout') for n, text in enumerate(texts)]\n"
         "training = [Case(str(n), text[n // 8 :], 'gout') for n, text in enumerate(texts)]\n"
-        "print(contamination(training, {'test': test}).model_dump_json())\n"
+        "print(measure(training, {'test': test}).model_dump_json())\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
     )
     printed = [
@@ -276,7 +274,7 @@ def test_no_patient_of_rare_disease_is_tested_from_a_publication_that_was_traine
     splits = ("test", "phenopackets") if store else ("test",)
     held_out = {name: source.split(name) for name in splits}
     cited = {name: source.publications(name) for name in splits}
-    report = contamination(source.training(data, 0).rows, held_out, learnt, cited)["splits"]
+    report = measure(source.training(data, 0).rows, held_out, learnt, cited)["splits"]
     for name in splits:
         assert cited[name].keys() == {row.case_id for row in held_out[name]}
         assert report[name]["publications"] == {"cases": 0, "share": 0.0, "worst": []}
@@ -285,7 +283,7 @@ def test_no_patient_of_rare_disease_is_tested_from_a_publication_that_was_traine
     assert source.publications("simulated") == {}
     # Had a test patient's publication been trained on, it would have been found.
     (reference,) = cited["test"][held_out["test"][0].case_id]
-    leaked = contamination([], held_out, [*learnt, reference], cited)["splits"]["test"]["publications"]
+    leaked = measure([], held_out, [*learnt, reference], cited)["splits"]["test"]["publications"]
     assert [held_out["test"][0].case_id, reference] in leaked["worst"]
 
 

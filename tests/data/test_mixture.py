@@ -25,7 +25,7 @@ from osler.runs.run import Run
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.trie_pass import score
 from osler.tasks.task import load_task
-from osler.training.trainer import LabelTrieTrainer, trainer
+from osler.training.trainer import LabelTrieTrainer, build_trainer
 
 OTHER = {"Noonan syndrome": "a broad neck", "Costello syndrome": "loose skin"}  # one label is of both tasks
 Make = Callable[..., Path]
@@ -67,7 +67,7 @@ def built(path: Path, *overrides: str) -> TrainingData:
 def made(path: Path, *overrides: str) -> LabelTrieTrainer:
     recipe = load_recipe(path, overrides)
     run = Run(path.parents[1] / "run")
-    return trainer(recipe, run, load_base(recipe.base), load_tokenizer(recipe.base), built(path, *overrides))
+    return build_trainer(recipe, run, load_base(recipe.base), load_tokenizer(recipe.base), built(path, *overrides))
 
 
 # ── the recipe ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +139,7 @@ def test_the_rows_of_a_pass_follow_weights_or_temperature(
     temperature: float | None, weights: tuple[float | None, ...], rows: list[int]
 ) -> None:
     tasks = {str(n): MixedTask(version=1, weight=weight) for n, weight in enumerate(weights)}
-    assert mixture.rows_a_pass(MixtureSection(tasks, temperature), 100, [400, 25]) == rows
+    assert mixture.rows_per_epoch(MixtureSection(tasks, temperature), 100, [400, 25]) == rows
 
 
 @pytest.mark.parametrize(("weight", "rows", "most"), [(0.25, 6, 1), (1.0, 24, 3), (2.5, 60, 6)])
@@ -168,7 +168,7 @@ def test_the_same_recipe_mixes_the_same_rows_and_another_seed_others(project: Ma
 
 
 def test_a_weight_too_small_for_a_single_row_is_refused(project: Make) -> None:
-    with pytest.raises(InputError, match=r"^mixture.tasks.rasopathies: not one of its 10 rows in a pass; raise its"):
+    with pytest.raises(InputError, match=r"^mixture.tasks.rasopathies: not one of its 10 rows in an epoch; raise its"):
         built(project(weight=0.01))
 
 
@@ -248,6 +248,7 @@ def test_a_mixed_recipe_takes_two_steps_on_a_tiny_model(project: Make, tmp_path:
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow
 def test_a_mixed_run_trains_and_is_evaluated_on_the_task_itself(project: Make, tmp_path: Path) -> None:
     path = project(weight=0.5)
     trained = script(tmp_path, "train", path)

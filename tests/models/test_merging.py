@@ -129,8 +129,8 @@ def test_a_killed_merge_leaves_nothing_that_could_be_taken_for_a_model(tiny_base
     adapter = adapter_of(tiny_base, tmp_path / "adapter")
     code = f"""
 import os, pathlib
-from osler import merging
-from osler.sections import BaseSection
+from osler.models import merging
+from osler.recipe import BaseSection
 merging.write_json = lambda path, value: os.kill(os.getpid(), 9)  # the last file
 merging.merge(BaseSection({tiny_base.model!r}), pathlib.Path("adapter"), pathlib.Path("merged"))
 """
@@ -160,7 +160,7 @@ def test_what_cannot_be_merged_is_refused_with_the_way_out(tiny_base: BaseSectio
     with pytest.raises(InputError, match="a recipe without lora: trains a whole model: use it as it is"):
         merging.merge(tiny_base, Path(tiny_base.model), tmp_path / "merged")
     adapter = adapter_of(tiny_base, tmp_path / "adapter")
-    with pytest.raises(InputError, match="adapter: is there already; move it away"):
+    with pytest.raises(InputError, match="adapter: exists already; move it away"):
         merging.merge(tiny_base, adapter, adapter)
 
 

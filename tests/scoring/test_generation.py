@@ -41,7 +41,7 @@ def test_samples_vote_and_the_share_of_votes_is_the_probability() -> None:
 
 def test_without_labels_an_answer_is_compared_with_its_own_case(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = Generator(None, None, Prompt("{{ text }}", ""), {}, TERMS)  # type: ignore[arg-type]
-    monkeypatch.setattr(generator, "_write", lambda prompts: [["Podagra"], ["Podagra"]])
+    monkeypatch.setattr(generator, "write", lambda prompts: [["Podagra"], ["Podagra"]])
     rows = [Case(case_id=label, text="", label=label) for label in ("Gouty arthritis", "Gout")]
     wrong, right = generator.answer([[1], [2]], rows)
     assert right.ranked == ("Gout",)
@@ -60,8 +60,8 @@ def test_what_is_written_depends_on_the_prompts_alone(
     monkeypatch.setattr(generation, "MAX_NEW_TOKENS", 5)
     generator = Generator(model, load_tokenizer(tiny_base), Prompt("{{ text }}", ""), LABELS, TERMS, samples)
     prompts = [[5, 6, 7, 8], [12, 13]]
-    first = generator._write(prompts)
+    first = generator.write(prompts)
     assert [len(texts) for texts in first] == [samples, samples]
-    assert generator._write(prompts) == first
+    assert generator.write(prompts) == first
     if samples == 1:
-        assert generator._write(prompts[1:]) == first[1:], "padding makes no difference"
+        assert generator.write(prompts[1:]) == first[1:], "padding makes no difference"

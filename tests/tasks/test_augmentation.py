@@ -17,8 +17,10 @@ import pytest
 from project import GOLDEN, ROOT, make, make_cohort
 
 from osler.baselines.tfidf_svm import TfidfSvm
-from osler.data import back_translation, contamination, training_rows
+from osler.data import back_translation, contamination
+from osler.data.duplicates import normalise
 from osler.data.training_data import build_training_data
+from osler.data.training_rows import load_training_rows
 from osler.errors import InputError
 from osler.models.loading import load_base, load_tokenizer
 from osler.patients.narrative import TEMPLATES
@@ -36,7 +38,7 @@ from osler.tasks.perturbation import split_sentences
 from osler.tasks.task import Task, load_task
 from osler.terminology.hpo import read_ontology
 from osler.terminology.mentions import Lexicon
-from osler.training.trainer import trainer
+from osler.training.trainer import build_trainer
 
 OF_PATIENTS = {"synonyms": 0.5, "dropout": 0.4, "ancestors": 0.3, "negations": 0.3, "templates": 1.0, "typos": 0.2}
 OF_TEXTS = {"dropout": 0.4, "templates": 0.5, "typos": 0.2}
@@ -71,7 +73,7 @@ def complaints(tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.Monke
 
 def pairs(recipe: Recipe, chosen: Task) -> list[tuple[Case, Case, str]]:
     """Every copy with the row it is of and what it was made by."""
-    rows = {row.case_id: row for row in training_rows.training(recipe, chosen).rows}
+    rows = {row.case_id: row for row in load_training_rows(recipe, chosen).rows}
     found = []
     for case_id, row in rows.items():
         original, mark, made_by = case_id.rpartition("#")
@@ -81,7 +83,7 @@ def pairs(recipe: Recipe, chosen: Task) -> list[tuple[Case, Case, str]]:
 
 
 def words(text: str) -> list[str]:
-    return contamination.normalise(text).split()
+    return normalise(text).split()
 
 
 # ── the recipe ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,7 +163,7 @@ def test_an_augmentation_that_cannot_be_is_refused_in_one_line(
 def test_a_copy_says_which_row_it_is_of_and_what_was_done_to_it(patients: Callable[..., Loaded]) -> None:
     recipe, chosen = patients(copies=2, **OF_PATIENTS)
     plain = chosen.source.training(recipe.data, recipe.seed).rows
-    learnt = training_rows.training(recipe, chosen)
+    learnt = load_training_rows(recipe, chosen)
     made = pairs(recipe, chosen)
     ids = [row.case_id for row in learnt.rows]
     assert len(set(ids)) == len(ids) == len(plain) + len(made)
@@ -180,7 +182,7 @@ def test_a_copy_says_which_row_it_is_of_and_what_was_done_to_it(patients: Callab
 
 def test_the_same_recipe_gives_the_same_copies_and_another_seed_others(patients: Callable[..., Loaded]) -> None:
     first, again, other = (
-        [row.text for row in training_rows.training(*patients(folder, seed=seed, **OF_PATIENTS)).rows]
+        [row.text for row in load_training_rows(*patients(folder, seed=seed, **OF_PATIENTS)).rows]
         for folder, seed in (("first", 0), ("again", 0), ("other", 1))
     )
     assert first == again
@@ -190,15 +192,15 @@ def test_the_same_recipe_gives_the_same_copies_and_another_seed_others(patients:
 def test_no_copy_reads_like_a_held_out_case_or_another_training_row(patients: Callable[..., Loaded]) -> None:
     recipe, chosen = patients(copies=3, **OF_PATIENTS)
     # Twelve patients a disease with a few of nine findings: copies do meet one another.
-    report = training_rows.training(recipe, chosen).augmentation
+    report = load_training_rows(recipe, chosen).augmentation
     assert report is not None
     reasons = Counter(reason for name in report["refused"].values() for reason in name)
     assert {"nothing to change", "text stands in training already"} <= reasons.keys()
     made = [copy for _, copy, _ in pairs(recipe, chosen)]
     held_out = {split: chosen.source.split(split) for split in chosen.splits}
-    found = contamination.contamination(made, held_out).splits
+    found = contamination.measure(made, held_out).splits
     assert not any(overlap.exact.cases or overlap.normalised.cases for overlap in found.values())
-    assert len({contamination.normalise(row.text) for row in made}) == len(made)
+    assert len({normalise(row.text) for row in made}) == len(made)
 
 
 def test_what_test_patients_have_decides_nothing_in_training(patients: Callable[..., Loaded]) -> None:
@@ -207,7 +209,7 @@ def test_what_test_patients_have_decides_nothing_in_training(patients: Callable[
     other = hpoa.replace("HP:9000030\tPMID:913", "HP:9000021\tPMID:913")
     assert other != hpoa
     first, second = (
-        training_rows.training(*patients(folder, text, negations=1.0)).rows
+        load_training_rows(*patients(folder, text, negations=1.0)).rows
         for folder, text in (("first", hpoa), ("second", other))
     )
     assert first == second
@@ -252,7 +254,7 @@ def test_no_held_out_wording_enters_training(rare_disease: Task, name: str) -> N
     assert len(made) > 100
     for before, after, _ in made:
         assert held_out(after.text) <= held_out(before.text), (before.text, after.text)
-    report = training_rows.training(recipe, rare_disease).augmentation
+    report = load_training_rows(recipe, rare_disease).augmentation
     assert report is not None
     refused = report["refused"].get(name, {}).get("holds a wording that is held out", 0)
     assert refused < 0.05 * len(made), "the guard is for accidents, the augmentation itself uses trainable wordings"
@@ -382,7 +384,7 @@ def test_back_translation_without_its_model_is_skipped_and_the_report_says_so(
 ) -> None:
     model = {"model": "osler/never-there", "revision": "0" * 40}
     recipe, chosen = complaints(typos=0.5, back_translation={"strength": 1.0, "there": model, "back": {**model}})
-    report = training_rows.training(recipe, chosen).augmentation
+    report = load_training_rows(recipe, chosen).augmentation
     assert report is not None
     assert report["rows"] == {"typos": 24}
     assert "osler/never-there" in report["skipped"]["back_translation"]
@@ -445,7 +447,7 @@ def test_an_augmented_recipe_takes_two_steps_on_a_tiny_model(patients: Callable[
     recipe, chosen = patients(typos=0.2, ancestors=0.5)
     recipe = load_recipe(recipe.path, ["train.max_steps=2", "train.save_strategy=no", "train.max_length=512"])
     tokenizer = load_tokenizer(recipe.base)
-    made = trainer(
+    made = build_trainer(
         recipe, Run(tmp_path / "run"), load_base(recipe.base), tokenizer, build_training_data(recipe, chosen, tokenizer)
     )
     (tmp_path / "run").mkdir(exist_ok=True)

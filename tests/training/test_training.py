@@ -27,7 +27,7 @@ from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.trie_pass import score
 from osler.storage.files import fingerprint
 from osler.tasks.task import load_task
-from osler.training.trainer import LabelTrieLoss, LabelTrieTrainer, ShuffledBatches, trainer
+from osler.training.trainer import LabelTrieLoss, LabelTrieTrainer, ShuffledBatches, build_trainer
 
 QUANTIZED = {"base": {"quantization": "nf4"}}
 GOLDEN = GOLDEN / "losses.json"
@@ -44,7 +44,7 @@ def made(folder: Path, tiny: BaseSection, monkeypatch: pytest.MonkeyPatch, **sec
     recipe = load_recipe(path)
     tokenizer = load_tokenizer(recipe.base)
     data = build_training_data(recipe, load_task(folder / "tasks" / "made_up"), tokenizer)
-    return trainer(recipe, Run(folder / "run"), load_base(recipe.base), tokenizer, data)
+    return build_trainer(recipe, Run(folder / "run"), load_base(recipe.base), tokenizer, data)
 
 
 @pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
@@ -175,6 +175,7 @@ def test_the_run_directory_of_another_recipe_is_refused_and_left_alone(tmp_path:
     assert len(list(run.iterdir())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, tiny_base: BaseSection, sections: dict
@@ -210,6 +211,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
         assert torch.equal(weight, adapter(killed)[name]), name
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_in_one_line_and_the_run_can_be_taken_up(tmp_path: Path, tiny_base: BaseSection) -> None:
     path, run = make(tmp_path, tiny_base), tmp_path / "run"
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), str(path), "--output", str(run)]

@@ -1,7 +1,10 @@
 """Training data: the rows a recipe learns from, their tokens, and what they share with held-out cases."""
 
+from osler.data import contamination, duplicates
 from osler.data.duplicates import clusters, jaccard, normalise, shingles
+from osler.data.mixture import load_components
 from osler.data.training_data import IGNORED, TrainingData, build_training_data
+from osler.data.training_rows import load_training_rows
 
 __all__ = [
     "IGNORED",
@@ -11,8 +14,8 @@ __all__ = [
     "contamination",
     "duplicates",
     "jaccard",
-    "mixture",
+    "load_components",
+    "load_training_rows",
     "normalise",
     "shingles",
-    "training_rows",
 ]

@@ -1,4 +1,4 @@
-"""Overlap between what is trained on and what is held out, found before a model is loaded.
+"""Overlap between training and held-out cases, measured before a model is loaded.
 
 Four measures of the texts, from strict to loose, and one of the publications behind them:
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rensa import RMinHashLSH
 
@@ -22,9 +22,7 @@ from osler.data.duplicates import NEAR, SEED, SHINGLE, jaccard, normalise, shing
 from osler.errors import InputError
 from osler.runs import Contamination
 from osler.storage import validated
-
-if TYPE_CHECKING:  # osler.tasks.task imports transformers, which nothing here needs
-    from osler.tasks import Case
+from osler.tasks import Case
 
 NGRAM = 8  # words; this and the next number are those of Chowdhery et al. (2022), PaLM, section 8
 CONTAINED = 0.7
@@ -32,33 +30,33 @@ CONTAINED = 0.7
 # 0.7 and above 0.9999 at 0.8, but 0.06 at 0.3, which unrelated texts of one task seldom reach.
 BANDS, ROWS = 25, 5
 WORST = 10  # pairs or cases named for each measure
-REFUSED = ("exact", "normalised", "publications")  # nobody has to judge whether these are the same case
+REFUSED = ("exact", "normalised", "publications")  # the same case beyond doubt
 
 
-def contamination(
+def measure(
     training: Iterable[Case],
     splits: Mapping[str, Sequence[Case]],
     training_publications: Collection[str] = (),
     publications: Mapping[str, Mapping[str, Collection[str]]] | None = None,
     allowed: Mapping[str, str] | None = None,
 ) -> Contamination:
-    """Compare training rows with every held-out split; the same rows in the same order give the same report.
+    """Compare training rows with every held-out split. The same rows in the same order give the same report.
 
     Args:
-        training: read once; nothing is kept of a row but its id, where it overlaps.
-        splits: name → rows.
-        training_publications: what the training data was taken from.
+        training: read once; of a row only its id is kept, where it overlaps.
+        splits: name → held-out cases.
+        training_publications: the publications that training data was taken from.
         publications: split → case id → publications of the case. Splits that are not in it are not compared.
 
     ``allowed`` gives the reason why cases of a split may overlap; it is kept in the report.
 
     Returns:
-        The report, without any text: ``settings``, and for each split the number of its rows ``n`` and the measures.
+        The report, without any text: ``settings``, and for each split the number of its cases ``n`` and the measures.
         A measure has ``cases`` (held-out cases that overlap), their ``share`` and the ``WORST`` of them by id, with
         the first training row like it (``exact``, ``normalised``), the most similar one and the similarity (``near``),
-        the share of its n-grams that was found (``ngrams``), or the publication. Under ``ngrams``, ``measured`` are
-        the cases long enough to have any, and ``mean`` is their mean share. ``publications`` is null where a split
-        has none.
+        the share of its n-grams that stands in training (``ngrams``), or the publication. Under ``ngrams``,
+        ``measured`` are the cases long enough to have any, and ``mean`` is their mean share. ``publications`` is null
+        where a split has none.
 
     Time grows with the training rows and with the *similar* pairs, memory with the held-out texts.
     """
@@ -67,7 +65,7 @@ def contamination(
         text = _Text(row.text)
         for split in held_out.values():
             split.compare(row.case_id, text)
-    learnt = frozenset(training_publications)
+    used = frozenset(training_publications)
     cited = publications or {}
     content = {
         "allowed": dict(allowed or {}),
@@ -79,7 +77,7 @@ def contamination(
             "minhash": {"bands": BANDS, "rows": ROWS, "seed": SEED},
         },
         "splits": {
-            name: {**split.report(), "publications": _publications(cited[name], learnt) if name in cited else None}
+            name: {**split.report(), "publications": _publications(cited[name], used) if name in cited else None}
             for name, split in held_out.items()
         },
     }
@@ -89,8 +87,8 @@ def contamination(
 def check(report: Contamination, splits: Iterable[str], where: str) -> None:
     """Refuse training data that holds cases of one of ``splits``, unless the report has a reason for that split.
 
-    Only what is the same beyond doubt (``REFUSED``) is refused. Near-duplicates and shared n-grams are for a reader of
-    the report to judge: short texts about one disease are alike without being copies.
+    Only the measures that leave no doubt (``REFUSED``) count. Near-duplicates and shared n-grams are left to the
+    report's reader: short texts about one disease are alike without being copies.
 
     Raises:
         InputError: naming the split, how many of its cases overlap and the first of them.
@@ -100,11 +98,11 @@ def check(report: Contamination, splits: Iterable[str], where: str) -> None:
         for name in REFUSED:
             measure = getattr(measures, name)
             if measure and measure.cases and split not in report.allowed:
-                held_out, learnt, *_ = measure.worst[0]
+                held_out_id, training_id, *_ = measure.worst[0]
                 raise InputError(
                     f"{where}: {measure.cases:,} of {measures.n:,} cases of {split} are in the training data"
-                    f" ({name} overlap, such as {held_out} with {learnt}); take them out of it, or say why they may"
-                    f" stay: allow_overlap: {{{split}: <the reason>}}"
+                    f" ({name} overlap, such as {held_out_id} with {training_id}); take them out of it, or say why they"
+                    f" may stay: allow_overlap: {{{split}: <the reason>}}"
                 )
 
 
@@ -126,23 +124,23 @@ class _Text:
 
 
 class _HeldOut:
-    """The cases of one split, by position, and what of them was found in training so far."""
+    """The cases of one split, by position, and their overlap with the training rows seen so far."""
 
-    def __init__(self, rows: Sequence[Case]) -> None:
-        self._ids = [row.case_id for row in rows]
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self._ids = [case.case_id for case in cases]
         self._by_text: defaultdict[str, list[int]] = defaultdict(list)
         self._by_words: defaultdict[str, list[int]] = defaultdict(list)
         self._ngrams: list[set[str]] = []
         self._shingles: list[set[bytes]] = []
         self._index = RMinHashLSH(threshold=NEAR, num_perm=BANDS * ROWS, num_bands=BANDS)
-        for case, row in enumerate(rows):
-            text = _Text(row.text)
+        for case, held_out in enumerate(cases):
+            text = _Text(held_out.text)
             self._by_text[text.text].append(case)
             self._by_words[text.normalised].append(case)
             self._ngrams.append(text.ngrams)
             self._shingles.append(text.shingles)
             self._index.insert(case, text.sketch)
-        self._unfound = set[str]().union(*self._ngrams)
+        self._unseen_ngrams = set[str]().union(*self._ngrams)
         self._exact: dict[int, str] = {}
         self._normalised: dict[int, str] = {}
         self._near: dict[int, tuple[float, str]] = {}
@@ -153,7 +151,7 @@ class _HeldOut:
             self._exact.setdefault(case, case_id)
         for case in self._by_words.get(text.normalised, ()):
             self._normalised.setdefault(case, case_id)
-        self._unfound -= text.ngrams
+        self._unseen_ngrams -= text.ngrams
         for case in self._index.query(text.sketch):
             similarity = jaccard(text.shingles, self._shingles[case])
             if similarity >= NEAR and similarity > self._near.get(case, (0.0, ""))[0]:
@@ -163,23 +161,23 @@ class _HeldOut:
         """The measures of the texts."""
         n = len(self._ids)
         near = sorted(self._near.items(), key=lambda item: (-item[1][0], item[0]))
-        found = {case: len(own - self._unfound) / len(own) for case, own in enumerate(self._ngrams) if own}
-        contained = sorted((-share, case) for case, share in found.items() if share >= CONTAINED)
+        shares = {case: len(own - self._unseen_ngrams) / len(own) for case, own in enumerate(self._ngrams) if own}
+        contained = sorted((-share, case) for case, share in shares.items() if share >= CONTAINED)
         return {
             "n": n,
-            "exact": _measure([(self._ids[case], learnt) for case, learnt in sorted(self._exact.items())], n),
-            "normalised": _measure([(self._ids[case], learnt) for case, learnt in sorted(self._normalised.items())], n),
+            "exact": _measure([(self._ids[case], row) for case, row in sorted(self._exact.items())], n),
+            "normalised": _measure([(self._ids[case], row) for case, row in sorted(self._normalised.items())], n),
             "ngrams": {
                 **_measure([(self._ids[case], round(-share, 4)) for share, case in contained], n),
-                "measured": len(found),
-                "mean": round(sum(found.values()) / max(1, len(found)), 4),
+                "measured": len(shares),
+                "mean": round(sum(shares.values()) / max(1, len(shares)), 4),
             },
-            "near": _measure([(self._ids[case], learnt, round(s, 4)) for case, (s, learnt) in near], n),
+            "near": _measure([(self._ids[case], row, round(similarity, 4)) for case, (similarity, row) in near], n),
         }
 
 
-def _publications(cases: Mapping[str, Collection[str]], learnt: Collection[str]) -> dict[str, Any]:
-    shared = ((case_id, sorted(set(cited) & set(learnt))) for case_id, cited in sorted(cases.items()))
+def _publications(cases: Mapping[str, Collection[str]], used: Collection[str]) -> dict[str, Any]:
+    shared = ((case_id, sorted(set(cited) & set(used))) for case_id, cited in sorted(cases.items()))
     return _measure([(case_id, both[0]) for case_id, both in shared if both], len(cases))
 
 

@@ -1,4 +1,4 @@
-"""Texts that are nearly the same: clusters of them, and those that stand on both sides of a split.
+"""Finds near-duplicates: clusters of them, and those that stand on both sides of a split.
 
 Two texts are as similar as the Jaccard similarity of their ``SHINGLE``-byte shingles, once case, spacing and
 punctuation are gone. Texts of the same words are found by a hash. For the others MinHash proposes the pairs (Leskovec
@@ -37,7 +37,7 @@ ALONE = 5000  # texts or fewer are not worth a second process
 
 
 class Match(NamedTuple):
-    """What a row is like: a row of the other side, their Jaccard similarity, and whether their words are the same."""
+    """The most similar row of the other side, their Jaccard similarity, and whether their words are the same."""
 
     row: int
     similarity: float
@@ -45,7 +45,7 @@ class Match(NamedTuple):
 
 
 class Leakage(NamedTuple):
-    """Training row → the held-out row most like it, and held-out row → the training row most like it."""
+    """Training row → its most similar held-out row, and held-out row → its most similar training row."""
 
     training: dict[int, Match]
     held_out: dict[int, Match]
@@ -82,12 +82,10 @@ def banding(threshold: float) -> tuple[int, int]:
     of 10 rows, and 0.05 at 0.5, 0.0003 at 0.3.
 
     Raises:
-        InputError: ``threshold`` is not one that texts can be called nearly the same at.
+        InputError: ``threshold`` is too low or too high for near-duplicates.
     """
     if not 0.5 <= threshold < 1:
-        raise InputError(
-            f"a similarity of {threshold} is not between 0.5 and 1 (1 left out); 0.8 is one word of twenty"
-        )
+        raise InputError(f"similarity threshold {threshold}: expected 0.5 to below 1; 0.8 is one word of twenty")
     rows = min(25, round(math.log(0.1) / math.log(threshold)))
     return math.ceil(math.log(MISSED) / math.log1p(-(threshold**rows))), rows
 
@@ -115,7 +113,7 @@ def clusters(texts: Sequence[str], threshold: float = CLUSTER, processes: int | 
     Time grows with the texts and the pairs of them that may be similar, memory by about 700 bytes a text (at 0.8).
 
     Raises:
-        InputError: no such threshold.
+        InputError: as :func:`banding`.
     """
     bands, rows = banding(threshold)
     with _workers(processes, len(texts)) as run:
@@ -135,12 +133,12 @@ def leakage(
 ) -> Leakage:
     """The training texts that are at least ``threshold`` similar to a held-out one, and the other way round.
 
-    As :func:`clusters`, with the same arguments and the same that may be missed; the representatives of a large bucket
-    are the first of its held-out texts. :mod:`contamination` reports what a recipe's splits have in common; this
-    says which rows to drop, for as many texts as one likes.
+    Arguments, and what may be missed, are those of :func:`clusters`; the representatives of a large bucket are the
+    first of its held-out texts. :mod:`osler.data.contamination` reports the overlap of a recipe's splits; this names
+    the rows to drop, for any number of texts.
 
     Raises:
-        InputError: no such threshold.
+        InputError: as :func:`banding`.
     """
     bands, rows = banding(threshold)
     n = len(held_out)  # rows are counted through: the held-out ones, then those of training
@@ -159,21 +157,21 @@ def leakage(
     near = similarity >= threshold
     same = np.intersect1d(sides[0].words, sides[1].words, return_indices=True)[1:]
     best: dict[int, Match] = {}
-    for held, learnt in zip(*(positions.tolist() for positions in same), strict=True):
-        best[held], best[n + learnt] = Match(learnt, 1.0, True), Match(held, 1.0, True)
-    for held, learnt, s in zip(left[near].tolist(), right[near].tolist(), similarity[near].tolist(), strict=True):
-        for row, other in ((held, learnt - n), (learnt, held)):
+    for held, trained in zip(*(positions.tolist() for positions in same), strict=True):
+        best[held], best[n + trained] = Match(trained, 1.0, True), Match(held, 1.0, True)
+    for held, trained, s in zip(left[near].tolist(), right[near].tolist(), similarity[near].tolist(), strict=True):
+        for row, other in ((held, trained - n), (trained, held)):
             if row not in best or s > best[row].similarity:
                 best[row] = Match(other, s, False)
-    found = {row: best[alike] for row, alike in enumerate(first.tolist()) if alike in best}
+    matches = {row: best[alike] for row, alike in enumerate(first.tolist()) if alike in best}
     return Leakage(
-        training={row - n: match for row, match in found.items() if row >= n},
-        held_out={row: match for row, match in found.items() if row < n},
+        training={row - n: match for row, match in matches.items() if row >= n},
+        held_out={row: match for row, match in matches.items() if row < n},
     )
 
 
 class _Prints(NamedTuple):
-    """What is held of each text."""
+    """What is kept in memory of each text."""
 
     words: np.ndarray  # uint64, (texts,): a hash of the normal form; two of a million agree by chance once in 4e7 runs
     bands: np.ndarray  # uint32, (texts, bands): a hash of the minima of each band

@@ -1,4 +1,4 @@
-"""Training rows into tokens, with a report of what came in, what was left out and what went on."""
+"""Tokenises the training rows of a recipe, and reports which rows came in, were left out and went on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from osler.data import contamination
-from osler.data.mixture import Part, parts
+from osler.data.mixture import Component, load_components
 from osler.errors import InputError
 from osler.recipe import Recipe
 from osler.runs import Contamination, DataReport
@@ -26,9 +26,13 @@ IGNORED = -100  # the label id of a token no loss is taken on (PyTorch's cross-e
 class TrainingData:
     """Tokenised rows and ``data_report.json``.
 
-    ``examples`` holds ``input_ids`` and ``labels`` of equal length; labels are ``IGNORED`` on the prompt, so the loss
-    is on the completion only. ``completions`` maps, for each task that is learnt, every label id of its panel to its
-    token ids, EOS included; ``task_indices`` says which of the tasks each example is of. The recipe's own comes first.
+    Attributes:
+        rows: in the order they are handed to the trainer.
+        examples: parallel to ``rows``: ``input_ids`` and ``labels`` of equal length; labels are ``IGNORED`` on the
+            prompt, so the loss is on the completion only.
+        completions: for each task that is learnt, the recipe's own first, label id → token ids, EOS included.
+        task_indices: parallel to ``rows``: an index into ``completions``.
+        report: the content of ``data_report.json``.
     """
 
     rows: list[Case]
@@ -48,50 +52,70 @@ class TrainingData:
 def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> TrainingData:
     """The training data of ``recipe``. The same recipe and task give the same examples in the same order.
 
-    Raises :class:`~osler.errors.InputError` where ``train.max_length`` has no room for a prompt, and where cases
-    of a split the recipe evaluates stand in the training data without a reason in ``allow_overlap``.
+    Raises :class:`~osler.errors.InputError` where ``train.max_length`` has no room for a prompt, and where cases of a
+    split that the recipe evaluates stand in the training data without a reason in ``allow_overlap``.
     """
-    max_length = recipe.train.get("max_length", 1024)  # SFTConfig's own default
-    learnt = parts(recipe, task)
-    answers = [completions(tokenizer, part.task.labels) for part in learnt]
-    for of_task in answers:
-        _check_eos(of_task, tokenizer)
-    order = [(number, row) for number, part in enumerate(learnt) for row in part.rows]
-    if len(learnt) > 1:
+    components = load_components(recipe, task)
+    panels = [completions(tokenizer, component.task.labels) for component in components]
+    for panel in panels:
+        _check_eos(panel, tokenizer)
+    order = [(index, row) for index, component in enumerate(components) for row in component.rows]
+    if len(components) > 1:
         random.Random(f"mixture/{recipe.seed}").shuffle(order)
-    rows, task_of = [row for _, row in order], [number for number, _ in order]
-    overlap = _overlap(recipe, task, learnt, rows)
+    rows, task_indices = [row for _, row in order], [index for index, _ in order]
+    overlap = _overlap(recipe, task, components, rows)
     contamination.check(overlap, recipe.evaluation.splits, str(recipe.path))
-    examples, truncated = [], [0] * len(learnt)
-    for number, row in order:
-        if recipe.stage == "pretrain":  # the loss is on every token of a document
-            tokens = [*tokenizer(row.text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-            truncated[number] += max_length is not None and len(tokens) > max_length
-            examples.append({"input_ids": tokens[:max_length], "labels": tokens[:max_length]})
-            continue
-        answer = answers[number][row.label]
-        room = None if max_length is None else max_length - len(answer)
-        try:
-            prompt, cut = learnt[number].task.prompt.encode_within(tokenizer, row.text, room, row.options)
-        except TooLong as error:
-            raise InputError(
-                f"{recipe.path}: train.max_length: {max_length} has no room for a prompt of {learnt[number].task.name}:"
-                f" it has {error.tokens} tokens without its text, and the answer {len(answer)};"
-                f" expected {error.tokens + len(answer)} at the very least"
-            ) from None
-        truncated[number] += cut
-        examples.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
-    content = {**_report(recipe, learnt, task_of, examples, truncated), "contamination": plain(overlap)}
-    return TrainingData(rows, examples, answers, task_of, validated(DataReport, content, "data_report.json"))
+    examples, truncated = [], [0] * len(components)
+    for index, row in order:
+        if recipe.stage == "pretrain":
+            example, cut = _document(recipe, row, tokenizer)
+        else:
+            example, cut = _prompt_and_answer(recipe, components[index].task, row, panels[index], tokenizer)
+        examples.append(example)
+        truncated[index] += cut
+    report = _report(recipe, components, task_indices, examples, truncated, overlap)
+    return TrainingData(rows, examples, panels, task_indices, report)
 
 
-def _overlap(recipe: Recipe, task: Task, learnt: Sequence[Part], rows: Sequence[Case]) -> Contamination:
+def _max_length(recipe: Recipe) -> int | None:
+    length: int | None = recipe.train.get("max_length", 1024)  # SFTConfig's own default
+    return length
+
+
+def _document(recipe: Recipe, row: Case, tokenizer: PreTrainedTokenizerBase) -> tuple[dict[str, list[int]], bool]:
+    """A document to pre-train on, with the loss on every token of it, and whether it was cut off."""
+    tokens = [*tokenizer(row.text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    kept = tokens[: _max_length(recipe)]
+    return {"input_ids": kept, "labels": kept}, len(kept) < len(tokens)
+
+
+def _prompt_and_answer(
+    recipe: Recipe, task: Task, row: Case, panel: Mapping[str, list[int]], tokenizer: PreTrainedTokenizerBase
+) -> tuple[dict[str, list[int]], bool]:
+    """A case with its answer, with the loss on the answer, and whether the end of its text was cut off."""
+    max_length, answer = _max_length(recipe), panel[row.label]
+    room = None if max_length is None else max_length - len(answer)
+    try:
+        prompt, cut = task.prompt.encode_within(tokenizer, row.text, room, row.options)
+    except TooLong as error:
+        raise InputError(
+            f"{recipe.path}: train.max_length: {max_length} has no room for a prompt of {task.name}:"
+            f" it has {error.tokens} tokens without its text, and the answer {len(answer)};"
+            f" expected {error.tokens + len(answer)} at the very least"
+        ) from None
+    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}, cut
+
+
+def _overlap(recipe: Recipe, task: Task, components: Sequence[Component], rows: Sequence[Case]) -> Contamination:
     """The overlap of the training rows with every split of the task, and the reasons given for it."""
     splits = {name: task.source.split(name) for name in task.splits}
-    cited = {name: task.source.publications(name) for name in task.splits}
-    used = frozenset(name for part in learnt for name in part.task.source.training_publications(part.data))
-    publications = {name: by_case for name, by_case in cited.items() if by_case}
-    return contamination.contamination(rows, splits, used, publications, recipe.allow_overlap)
+    cited = {name: publications for name in task.splits if (publications := task.source.publications(name))}
+    used = frozenset(
+        publication
+        for component in components
+        for publication in component.task.source.training_publications(component.data)
+    )
+    return contamination.measure(rows, splits, used, cited, recipe.allow_overlap)
 
 
 def _check_eos(completions: Mapping[str, Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> None:
@@ -103,59 +127,69 @@ def _check_eos(completions: Mapping[str, Sequence[int]], tokenizer: PreTrainedTo
 
 def _report(
     recipe: Recipe,
-    learnt: Sequence[Part],
-    task_of: Sequence[int],
+    components: Sequence[Component],
+    task_indices: Sequence[int],
     examples: Sequence[Mapping[str, list[int]]],
     truncated: Sequence[int],
-) -> dict[str, Any]:
-    own, *mixed = learnt
-    tokens = [_tokens([e for e, of in zip(examples, task_of, strict=True) if of == n]) for n in range(len(learnt))]
+    overlap: Contamination,
+) -> DataReport:
+    """``data_report.json``; ``truncated`` is of each component."""
+    own = components[0]
     dropped: Counter[str] = Counter()
-    for part in learnt:
-        dropped.update(part.dropped)
+    for component in components:
+        dropped.update(component.dropped)
     copies = sum(own.augmentation["rows"].values()) if own.augmentation else 0
-    return {
+    content = {
         "schema": 1,
         "task": own.task.name,
         "task_version": own.task.version,
         "panel": own.task.panel,
         "prompt_sha256": own.task.prompt.sha256,
-        "rows_in": sum(part.available for part in learnt) - copies + sum(dropped.values()),
+        "rows_in": sum(component.available for component in components) - copies + sum(dropped.values()),
         "dropped": dict(dropped),
         "rows_out": len(examples),
         "truncated": sum(truncated),
-        "sources": dict(sorted(Counter(row.source for part in learnt for row in part.rows).items())),
+        "sources": dict(sorted(Counter(row.source for component in components for row in component.rows).items())),
         "rows_per_label": dict(sorted(Counter(row.label for row in own.rows).items())),
         "labels": dict(own.task.labels),
         "tokens": _tokens(examples),
         "augmentation": own.augmentation,
         "mixture": {
-            "temperature": recipe.mixture.temperature if recipe.mixture else None,
+            "temperature": recipe.mixture.temperature,
             "tasks": {
-                part.task.name: _task_report(own, part, tokens[number], truncated[number])
-                for number, part in enumerate(learnt)
+                component.task.name: _task_report(
+                    own,
+                    component,
+                    [e for i, e in zip(task_indices, examples, strict=True) if i == index],
+                    truncated[index],
+                )
+                for index, component in enumerate(components)
             },
         }
-        if mixed
+        if recipe.mixture
         else None,
         "provenance": own.task.source.provenance(),
+        "contamination": plain(overlap),
     }
+    return validated(DataReport, content, "data_report.json")
 
 
-def _task_report(own: Part, part: Part, tokens: Mapping[str, int], truncated: int) -> dict[str, Any]:
-    task = part.task
+def _task_report(
+    own: Component, component: Component, examples: Sequence[Mapping[str, list[int]]], truncated: int
+) -> dict[str, Any]:
+    task = component.task
     return {
         "task_version": task.version,
         "panel": task.panel,
         "prompt_sha256": task.prompt.sha256,
-        "rows_available": part.available,
-        "dropped": part.dropped,
-        "rows": len(part.rows),
-        "weight": round(len(part.rows) / len(own.rows), 4),
+        "rows_available": component.available,
+        "dropped": component.dropped,
+        "rows": len(component.rows),
+        "weight": round(len(component.rows) / len(own.rows), 4),
         "truncated": truncated,
-        "tokens": tokens,
+        "tokens": _tokens(examples),
         # What the recipe's own task keeps out of training, another task's texts may say all the same.
-        "rows_with_held_out_wording": sum(bool(own.task.source.held_out_wordings(row.text)) for row in part.rows),
+        "rows_with_held_out_wording": sum(bool(own.task.source.held_out_wordings(row.text)) for row in component.rows),
         "provenance": task.source.provenance(),
     }
 

@@ -1,4 +1,4 @@
-"""The training rows of a recipe: those of its task, and augmented copies of them."""
+"""The training rows of a recipe's own task, with augmented copies of them."""
 
 from __future__ import annotations
 
@@ -6,125 +6,133 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
+from osler.data.duplicates import normalise
 from osler.errors import InputError
-from osler.tasks import Augmentation
-
-if TYPE_CHECKING:
-    from osler.recipe import Recipe
-    from osler.tasks import Case, Task
+from osler.recipe import AugmentSection, Recipe
+from osler.tasks import Augmentation, Case, Task
 
 
 @dataclass(frozen=True)
-class Training:
-    """The training rows of a task, what was left out of them, and what ``data_report.json`` says of their copies."""
+class TrainingRows:
+    """Training rows of one task.
+
+    Attributes:
+        rows: augmented copies included.
+        dropped: reason → how many rows of the source were left out.
+        augmentation: the report on the copies, for ``data_report.json``; None without ``augment:``.
+    """
 
     rows: list[Case]
     dropped: dict[str, int]
     augmentation: dict[str, Any] | None
 
 
-def training(recipe: Recipe, task: Task) -> Training:
-    """The training rows of the recipe's own ``task``, with their augmented copies where it has ``augment:``.
+class _Copy(NamedTuple):
+    """A copy that is still to be made: of which row, which of its copies, and the augmentations to try, in order."""
 
-    The same recipe gives the same rows in the same order. Copies that would put a held-out text, a wording training may
-    not use or a text that is there already into training are not made, and are counted.
+    row: Case
+    number: int
+    augmentations: list[str]
+
+    def case_id(self, augmentation: str) -> str:
+        return f"{self.row.case_id}#{augmentation}-{self.number}"
+
+
+def load_training_rows(recipe: Recipe, task: Task) -> TrainingRows:
+    """The training rows of the recipe's own ``task``, with augmented copies where the recipe has ``augment:``.
+
+    The same recipe gives the same rows in the same order. A copy is not made, but counted, where its text is held out,
+    is a training text already, or holds a wording that training may not use.
     """
-    learnt = task.source.training(recipe.data, recipe.seed)
+    source = task.source.training(recipe.data, recipe.seed)
     if recipe.augment is None:
-        return Training(learnt.rows, learnt.dropped, None)
-    copies, report = _copies(learnt.rows, recipe, task)
-    rows = [*learnt.rows, *copies]
+        return TrainingRows(source.rows, source.dropped, None)
+    copies, report = _augmented_copies(source.rows, recipe, recipe.augment, task)
+    rows = [*source.rows, *copies]
     random.Random(f"augmented/{recipe.seed}").shuffle(rows)
-    return Training(rows, learnt.dropped, report)
+    return TrainingRows(rows, source.dropped, report)
 
 
-def _copies(rows: Sequence[Case], recipe: Recipe, task: Task) -> tuple[list[Case], dict[str, Any]]:
-    from osler.data.contamination import normalise
+def _augmented_copies(
+    rows: Sequence[Case], recipe: Recipe, augment: AugmentSection, task: Task
+) -> tuple[list[Case], dict[str, Any]]:
+    """The copies, and the report on them.
 
-    assert recipe.augment is not None
-    skipped = _missing_models(recipe)
-    strengths = {name: share for name, share in recipe.augment.strengths.items() if name not in skipped}
-    there = {normalise(row.text): "text stands in training already" for row in rows}
+    Each copy is tried with one augmentation after another until one gives a text that training may have.
+    """
+    skipped = _unavailable(augment)
+    strengths = {name: strength for name, strength in augment.strengths.items() if name not in skipped}
+    excluded = {normalise(row.text): "text stands in training already" for row in rows}
     for split in task.splits:
-        there |= {normalise(row.text): "text is in a held-out split" for row in task.source.split(split)}
-    waiting = [
-        (row, number, _turns(row, number, list(strengths), recipe.seed))
+        excluded |= {normalise(row.text): "text is in a held-out split" for row in task.source.split(split)}
+    pending = [
+        _Copy(row, number, _augmentation_order(row, number, list(strengths), recipe.seed))
         for row in rows
-        for number in range(1, recipe.augment.copies + 1)
+        for number in range(1, augment.copies + 1)
     ]
-    told = task.source.augmenter(recipe.data, recipe.seed)
-    made: list[tuple[str, Case]] = []
+    augment_text = task.source.augmenter(recipe.data, recipe.seed)
+    copies: list[Case] = []
+    made: Counter[str] = Counter()
     refused: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for turn in range(len(strengths)):
-        still = []
-        for name, wanted in _by_name(waiting, turn):
-            copy_ids = [f"{row.case_id}#{name}-{number}" for row, number, _ in wanted]
-            originals = [row for row, _, _ in wanted]
+        failed: list[_Copy] = []
+        for name in sorted({copy.augmentations[turn] for copy in pending}):
+            batch = [copy for copy in pending if copy.augmentations[turn] == name]
             augmentation = Augmentation(name, strengths[name], recipe.seed)
             if name == "back_translation":
-                texts = _back_translated(originals, copy_ids, augmentation, recipe)
+                texts = _back_translated(batch, augmentation, augment)
             else:
-                texts = [told(row, augmentation, copy_id) for row, copy_id in zip(originals, copy_ids, strict=True)]
-            for item, copy_id, text in zip(wanted, copy_ids, texts, strict=True):
-                row, words = item[0], normalise(text)
-                reason = there.get(words)
+                texts = [augment_text(copy.row, augmentation, copy.case_id(name)) for copy in batch]
+            for copy, text in zip(batch, texts, strict=True):
+                row, words = copy.row, normalise(text)
+                reason = excluded.get(words)
                 if text.split() == row.text.split():
                     reason = "nothing to change"
                 elif task.source.held_out_wordings(text) - task.source.held_out_wordings(row.text):
                     reason = "holds a wording that is held out"
                 if reason:
                     refused[name][reason] += 1
-                    still.append(item)
+                    failed.append(copy)
                     continue
-                there[words] = "text stands in training already"
-                made.append((name, replace(row, case_id=copy_id, text=text, source=f"{row.source}+{name}")))
-        waiting = still
-    return [copy for _, copy in made], {
-        "copies": recipe.augment.copies,
-        "strengths": recipe.augment.strengths,
-        "rows": {name: sum(name == other for other, _ in made) for name in strengths},
+                excluded[words] = "text stands in training already"
+                made[name] += 1
+                copies.append(replace(row, case_id=copy.case_id(name), text=text, source=f"{row.source}+{name}"))
+        pending = failed
+    return copies, {
+        "copies": augment.copies,
+        "strengths": augment.strengths,
+        "rows": {name: made[name] for name in strengths},
         "refused": {name: dict(reasons) for name, reasons in sorted(refused.items())},
-        "not_made": len(waiting),
+        "not_made": len(pending),
         "skipped": skipped,
     }
 
 
-def _turns(row: Case, number: int, names: Sequence[str], seed: int) -> list[str]:
-    """By which augmentation a copy is made and, where that one cannot, by which then; each copy begins with another."""
+def _augmentation_order(row: Case, number: int, names: Sequence[str], seed: int) -> list[str]:
+    """Which augmentation makes a copy and, where it cannot, which one then. Each copy of a row begins with another."""
     order = random.Random(f"augmentation/{seed}/{row.case_id}").sample(names, len(names))
     first = (number - 1) % len(order) if order else 0
     return order[first:] + order[:first]
 
 
-def _by_name(waiting: Sequence[tuple[Case, int, list[str]]], turn: int) -> list[tuple[str, list[Any]]]:
-    groups: defaultdict[str, list[Any]] = defaultdict(list)
-    for item in waiting:
-        groups[item[2][turn]].append(item)
-    return sorted(groups.items())
+def _back_translated(copies: Sequence[_Copy], augmentation: Augmentation, augment: AugmentSection) -> list[str]:
+    from osler.data import back_translation  # imports torch
+
+    assert augment.back_translation is not None
+    dice = [augmentation.dice(copy.case_id(augmentation.name)) for copy in copies]
+    return back_translation.back_translate([copy.row.text for copy in copies], augment.back_translation, dice)
 
 
-def _back_translated(
-    rows: Sequence[Case], copy_ids: Sequence[str], augmentation: Augmentation, recipe: Recipe
-) -> list[str]:
-    from osler.data import back_translation
-
-    assert recipe.augment is not None
-    assert recipe.augment.back_translation is not None
-    dice = [augmentation.dice(copy_id) for copy_id in copy_ids]
-    return back_translation.back_translated([row.text for row in rows], recipe.augment.back_translation, dice)
-
-
-def _missing_models(recipe: Recipe) -> dict[str, str]:
-    """Of the augmentations that need a model, those whose model cannot be had, and why."""
-    assert recipe.augment is not None
-    if recipe.augment.back_translation is None:
+def _unavailable(augment: AugmentSection) -> dict[str, str]:
+    """Augmentations whose model cannot be had, and why."""
+    if augment.back_translation is None:
         return {}
-    from osler.data import back_translation
+    from osler.data import back_translation  # imports torch
 
     try:
-        back_translation.folders(recipe.augment.back_translation)
+        back_translation.model_folders(augment.back_translation)
     except InputError as error:
         print(f"augment.back_translation: skipped: {error}")
         return {"back_translation": str(error)}

@@ -119,7 +119,7 @@ def _benchmark_splits(folder: Path) -> Sequence[str]:
 
 def _benchmark_overlap(recipe: Recipe, own: Task, benchmark: Task, splits: Sequence[str]) -> Contamination:
     """How the cases of a benchmark overlap with what the recipe's ``own`` task taught."""
-    from osler.data import mixture
+    from osler.data import load_components
 
-    training_cases = [case for part in mixture.parts(recipe, own) for case in part.rows]
-    return contamination.contamination(training_cases, {split: benchmark.source.split(split) for split in splits})
+    training_cases = [case for component in load_components(recipe, own) for case in component.rows]
+    return contamination.measure(training_cases, {split: benchmark.source.split(split) for split in splits})

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.baselines import Baseline, load_baseline
-from osler.data import training_rows
+from osler.data import load_training_rows
 from osler.errors import InputError
-from osler.models import load_base, load_merged, load_tokenizer, load_tuned
+from osler.models import choose_device_map, load_base, load_merged, load_tokenizer, load_tuned
 from osler.recipe import Recipe
 from osler.runs import (
     Prediction,
@@ -44,8 +44,7 @@ class Models(NamedTuple):
 
 def run_models(run: Run, recipe: Recipe) -> Models:
     """The tuned model of ``run``, the merged one and their base, on this process's device."""
-    state = PartialState(cpu=recipe.train.get("use_cpu", False))  # the first one made decides for all that follow
-    device_map = None if state.device.type == "cpu" else {"": state.device}
+    device_map = choose_device_map(recipe)
     return Models(
         load_tokenizer(recipe.base),
         {
@@ -139,7 +138,7 @@ class Predictor:
 
     @cached_property
     def _training_cases(self) -> list[Case]:
-        return training_rows.training(self.recipe, self.task).rows
+        return load_training_rows(self.recipe, self.task).rows
 
 
 class System(Protocol):

@@ -1,4 +1,4 @@
-"""From a recipe's ``base:`` to a tokenizer and a PyTorch module, tuned or not. Safetensors only, no remote code."""
+"""Loads the tokenizer and the model of a recipe's ``base:``, with or without its adapter. Safetensors only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
+from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from bitsandbytes.nn import Linear4bit
 from peft import PeftModel
@@ -24,13 +25,22 @@ from transformers.pytorch_utils import Conv1D
 
 from osler.errors import InputError, show
 from osler.models.base_weights import base_folder
-from osler.recipe import BaseSection
+from osler.recipe import BaseSection, Recipe
 
 # Tokens that families of models already carry for padding, in their own vocabulary.
 PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")
 
 LINEAR = (torch.nn.Linear, Conv1D)  # GPT-2's Conv1D is a linear layer
 ADAPTABLE = (torch.nn.Embedding, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)  # what else PEFT's LoRA takes
+
+
+def choose_device_map(recipe: Recipe) -> dict[str, torch.device] | None:
+    """Where this process loads a whole model: on its own accelerator; None for the CPU, also with ``train.use_cpu``.
+
+    Call it before anything else makes accelerate's ``PartialState``: the first one decides for all that follow.
+    """
+    state = PartialState(cpu=recipe.train.get("use_cpu", False))
+    return None if state.device.type == "cpu" else {"": state.device}
 
 
 def load_tokenizer(base: BaseSection) -> PreTrainedTokenizerBase:
@@ -127,12 +137,12 @@ def check_targets(base: BaseSection, lora: Mapping[str, Any], where: str) -> Non
         try:
             pattern = re.compile(item if isinstance(asked, str) else rf"(.*\.)?{re.escape(item)}")
         except re.error as error:
-            refuse(f"is text, and so a regular expression, but none that can be read ({error})")
-        found = [module for name, module in modules.items() if pattern.fullmatch(name)]
-        if not found:
+            refuse(f"is text, so a regular expression, but not a valid one ({error})")
+        matches = [module for name, module in modules.items() if pattern.fullmatch(name)]
+        if not matches:
             hint = f" (text is a regular expression for a whole name; did you mean [{item}]?)" if item in linear else ""
             refuse(f"no module is called {show(item)}{hint}")
-        if other := next((module for module in found if not isinstance(module, (*LINEAR, *ADAPTABLE))), None):
+        if other := next((module for module in matches if not isinstance(module, (*LINEAR, *ADAPTABLE))), None):
             refuse(f"{show(item)} names a {type(other).__name__}, which takes no adapter")
 
 

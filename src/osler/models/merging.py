@@ -34,17 +34,17 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
     the adapter and of what was made of it.
 
     Raises:
-        InputError: ``folder`` is there, ``adapter`` holds no adapter, or the base cannot be had.
+        InputError: ``folder`` exists, ``adapter`` holds no adapter, or the base cannot be loaded.
     """
     if folder.exists():
-        raise InputError(f"{folder}: is there already; move it away to merge anew")
+        raise InputError(f"{folder}: exists already; move it away to merge again")
     if not (adapter / ADAPTER).is_file():
         raise InputError(f"{adapter}: no {ADAPTER} in it; a recipe without lora: trains a whole model: use it as it is")
     model = loading.load_base(replace(base, quantization=None))
     if base.quantization is not None:
         _round(model, loading.load_base(base))
     merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()  # the adapter is float32 here
-    # A name of its own beside the folder; what a kill left under it goes when somebody merges again.
+    # Made under another name beside the folder: what a killed merge leaves there, the next one deletes.
     part = folder.with_name(f".{folder.name}")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -60,7 +60,7 @@ def _round(model: PreTrainedModel, quantised: PreTrainedModel) -> None:
     """Give the linear layers of ``model`` the values that those of ``quantised`` stand for.
 
     transformers' own ``dequantize()`` makes a ``Linear`` of every layer, also of GPT-2's ``Conv1D``, whose saved
-    weights it thereby transposes (5.23).
+    weights it thereby transposes (seen in transformers 5.23).
     """
     layers = dict(model.named_modules())
     for name, module in quantised.named_modules():
@@ -72,9 +72,9 @@ def _round(model: PreTrainedModel, quantised: PreTrainedModel) -> None:
 
 
 def merge_run(run: Run, recipe: Recipe) -> None:
-    """Have :func:`merge` make ``run.merged``, in the main process; the others wait.
+    """Make ``run.merged`` with :func:`merge`, in the main process; the others wait.
 
-    What an earlier merged model answered is deleted: it must not pass for this one's. Raises :class:`InputError` as
+    Deletes the answers of an earlier merged model, which must not pass for this one's. Raises :class:`InputError` as
     :func:`merge` does.
     """
     state = PartialState()

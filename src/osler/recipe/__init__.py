@@ -5,6 +5,7 @@ from osler.recipe.recipe import Recipe
 from osler.recipe.sections import (
     OF_FINDINGS,
     OF_TEXT,
+    AugmentSection,
     BackTranslationSection,
     BaseSection,
     DataSection,
@@ -31,6 +32,7 @@ __all__ = [
     "COMMIT",
     "OF_FINDINGS",
     "OF_TEXT",
+    "AugmentSection",
     "BackTranslationSection",
     "BaseSection",
     "BenchmarkSource",

@@ -50,13 +50,13 @@ class Generator:
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""
         answers = []
-        for case, texts in zip(cases, self._write(prompts), strict=True):
+        for case, texts in zip(cases, self.write(prompts), strict=True):
             normaliser = self._normaliser or Normaliser({case.label: case.label}, self._terminology)
             answers.append(read(texts, normaliser))
         return answers
 
     @torch.inference_mode()
-    def _write(self, prompts: Sequence[Sequence[int]]) -> list[list[str]]:
+    def write(self, prompts: Sequence[Sequence[int]]) -> list[list[str]]:
         """What the model writes after each prompt, up to its EOS: ``samples`` texts a prompt."""
         width = max(len(prompt) for prompt in prompts)
         padding = self._tokenizer.pad_token_id

@@ -1,4 +1,4 @@
-"""What a training run is about to do, shown before it does it: rows, lengths, one example, parameters, memory, time."""
+"""Describes a training run before it starts: rows, lengths, one example, parameters, memory, time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase, TrainingArguments
+from trl import SFTTrainer
 
 from osler.data import IGNORED, TrainingData
 from osler.runs import DataReport
@@ -18,17 +19,19 @@ from osler.runs import DataReport
 STEP_EFFICIENCY = 0.55
 
 
-def describe(data: TrainingData, model: Any, tokenizer: PreTrainedTokenizerBase, config: Any, processes: int) -> str:
-    """The plan as text, a dozen lines. ``model`` is the one the trainer holds (adapter in place), ``config``
-    its ``SFTConfig``."""
+def describe(trainer: SFTTrainer, data: TrainingData) -> str:
+    """The plan as text, a dozen lines."""
+    model: Any = trainer.model
+    config: Any = trainer.args
+    tokenizer: Any = trainer.processing_class
     report, tokens = data.report, data.report.tokens
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = parameters(model)
-    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * trainer.accelerator.num_processes
     # Packed, as many rows as fit share one; best-fit packing leaves next to nothing empty.
     rows = math.ceil(tokens.total / config.max_length) if config.packing else len(data.examples)
     steps = config.max_steps if config.max_steps > 0 else math.ceil(rows / batch) * config.num_train_epochs
-    seen = min(tokens.total * config.num_train_epochs, steps * batch * tokens.total / rows)
+    trained_on = min(tokens.total * config.num_train_epochs, steps * batch * tokens.total / rows)
     passes = f"{config.num_train_epochs:g} pass{'' if config.num_train_epochs == 1 else 'es'}"
     lines = [
         f"rows        {report.rows_in:,} in, {report.rows_out:,} out"
@@ -37,12 +40,12 @@ def describe(data: TrainingData, model: Any, tokenizer: PreTrainedTokenizerBase,
         + ", ".join(f"{n:,} {source}" for source, n in report.sources.items()),
         f"tokens      {tokens.total:,} a pass, {tokens.completion:,} of them answers;"
         f" a row: {tokens.min} to {tokens.max}, median {tokens.median}; {report.truncated} rows truncated",
-        *_made_and_mixed(report),
+        *_augmentation_and_mixture(report),
         *_histogram([len(example["input_ids"]) for example in data.examples]),
         f"steps       {math.ceil(steps):,} of {batch} rows ({passes})",
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
         f"memory      about {memory_bytes(model, config, tokens.max) / 1e9:.1f} GB",
-        f"time        about {_minutes(total, seen, model):.0f} minutes (from a matrix product timed just now)",
+        f"time        about {_minutes(total, trained_on, model):.0f} minutes (from a matrix product timed just now)",
         "example     the loss is taken on what stands between ⟦ and ⟧",
         *(f"            {line}" for line in masked(data.examples[0], tokenizer).splitlines()),
     ]
@@ -89,13 +92,13 @@ def memory_bytes(model: Any, config: TrainingArguments, length: int) -> float:
     return runtime + weights + training + activations * width
 
 
-def _made_and_mixed(report: DataReport) -> list[str]:
+def _augmentation_and_mixture(report: DataReport) -> list[str]:
     lines = []
-    if made := report.augmentation:
-        lines.append("augmented   " + ", ".join(f"{n:,} rows by {name}" for name, n in made.rows.items()))
-    if mixed := report.mixture:
-        parts = (f"{name} {part.rows:,} rows, {part.tokens.total:,} tokens" for name, part in mixed.tasks.items())
-        lines.append("mixture     " + "; ".join(parts))
+    if augmentation := report.augmentation:
+        lines.append("augmented   " + ", ".join(f"{n:,} rows by {name}" for name, n in augmentation.rows.items()))
+    if mixture := report.mixture:
+        tasks = [f"{name} {t.rows:,} rows, {t.tokens.total:,} tokens" for name, t in mixture.tasks.items()]
+        lines.append("mixture     " + "; ".join(tasks))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What a training writes and shows while it runs."""
+"""What a training run writes and shows while it goes on: its log, checkpoints and progress bar."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from transformers.trainer_callback import ProgressCallback
 from osler.runs import Run, mark_complete
 from osler.storage import write_json
 
-ELAPSED = "elapsed.json"  # in a checkpoint: for how long training had gone on
+ELAPSED = "elapsed.json"  # in a checkpoint: the seconds trained so far
 
 
 class Progress(TrainerCallback):
-    """Writes ``train_log.jsonl`` and marks checkpoints as whole once they are."""
+    """Writes ``train_log.jsonl``, and marks a checkpoint as whole once all of it is on disk."""
 
     def __init__(self, run: Run, started: float) -> None:
         self._run = run

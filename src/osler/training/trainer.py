@@ -209,8 +209,10 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
     return SFTConfig(output_dir=str(run.checkpoints), dataset_kwargs={"skip_prepare_dataset": True}, **settings)
 
 
-def trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData) -> SFTTrainer:
-    """The trainer of a recipe, ready to ``train()``: data is tokenised already, so TRL must not touch it."""
+def build_trainer(
+    recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData
+) -> SFTTrainer:
+    """The trainer of a recipe, ready to ``train()``. The data is tokenised already, so TRL must not touch it."""
     examples = Dataset.from_list(data.examples)
     config = sft_config(recipe, run)
     if config.packing and config.max_length:
@@ -227,13 +229,13 @@ def trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizer
     }
     if recipe.loss.name == "label_trie":
         weight = recipe.loss.completion_weight or 0.0
-        made: SFTTrainer = LabelTrieTrainer(**arguments, completions=data.completions, completion_weight=weight)
+        trainer: SFTTrainer = LabelTrieTrainer(**arguments, completions=data.completions, completion_weight=weight)
     else:
-        made = SFTTrainer(**arguments)
+        trainer = SFTTrainer(**arguments)
     if recipe.lora is not None:
         # TRL trains a quantised base's adapter in bf16, and PEFT loads it back as float32: the resumed run diverges
         # from the straight one, and at these learning rates bf16 loses small updates. float32 is right for both.
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-    return made
+    return trainer

@@ -1,4 +1,4 @@
-"""Fine-tuning with TRL's ``SFTTrainer``: a recipe and its data in, a run directory out."""
+"""Trains a recipe with TRL's ``SFTTrainer``: a recipe and its data in, a run directory out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 from transformers.trainer_callback import ProgressCallback
 from trl import SFTTrainer
 
@@ -24,38 +24,30 @@ from osler.storage import fingerprint, plain, read_record, validated, write_mode
 from osler.tasks import chat_template_sha256, load_task
 from osler.training import plan
 from osler.training.progress import ELAPSED, Bar, Progress
-from osler.training.trainer import trainer
+from osler.training.trainer import build_trainer
 
-# A full disk by the words of the three who write: Python (OSError), safetensors' Rust and torch's zip writer.
+# How the three that write report a full disk: Python (OSError), safetensors' Rust and torch's zip writer.
 DISK_FULL = re.compile(r"No space left|File too large|Disk quota|StorageFull|code: 2[78]\b|failed writing file")
 
 
-def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
-    """Everything ``scripts/train.py`` does once the recipe is read and the run directory is its own.
+def train(recipe: Recipe, run: Run) -> None:
+    """Train ``recipe`` in its run directory, from the last whole checkpoint if there is one.
 
     Writes ``data_report.json`` before training and ``manifest.json`` last: a run with a manifest is a finished run.
+
+    Raises:
+        InputError: the base, the task or its data cannot be used as the recipe says, or the disk is full.
     """
-    started_in = describe_environment()  # before hours pass in which somebody commits or upgrades
-    tokenizer = load_tokenizer(recipe.base)
-    if recipe.lora is not None:
-        check_targets(recipe.base, recipe.lora, str(recipe.path))
-    chosen = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
-    data = build_training_data(recipe, chosen, tokenizer)
-    with ExitStack() as stack:
-        if plan_only:  # the trainer makes its output folder when it is made
-            run = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        else:
-            run.open(recipe)  # nothing is written before the data has been read and found right
-        made = trainer(recipe, run, load_base(recipe.base), tokenizer, data)
-        leading = made.is_world_process_zero()
-        if leading:
-            print(plan.describe(data, made.model, tokenizer, made.args, made.accelerator.num_processes), flush=True)
-        if plan_only:
-            return
-    if leading:
+    environment = describe_environment()  # before hours pass in which somebody commits or upgrades
+    tokenizer, data = _prepare(recipe)
+    run.open(recipe)  # nothing is written before the data has been read and found right
+    trainer = build_trainer(recipe, run, load_base(recipe.base), tokenizer, data)
+    main_process = trainer.is_world_process_zero()
+    if main_process:
+        print(plan.describe(trainer, data), flush=True)
         write_model(run.data_report, data.report)
     try:
-        figures = _fit(made, run)
+        figures = _fit(trainer, run)
     except Exception as error:
         if not DISK_FULL.search(f"{error!r} {error}"):
             raise
@@ -63,35 +55,52 @@ def train(recipe: Recipe, run: Run, plan_only: bool = False) -> None:
             f"{run.folder}: the disk has no room for what had to be saved ({error}); the last whole checkpoint is"
             f" {run.last_checkpoint() or 'none'}: free some space and start the same command again"
         ) from error
-    if leading:
+    if main_process:
         if earlier := run.set_aside():
             print(f"predictions and results of an earlier training are in {earlier} now")
-        written = {
+        hashes = {
             "adapter_sha256": fingerprint(run.adapter),
             "chat_template_sha256": chat_template_sha256(tokenizer),
         }
-        write_model(run.manifest, _manifest(recipe, run, data, started_in, {**figures, **written}))
+        write_model(run.manifest, _manifest(recipe, run, data, environment, {**figures, **hashes}))
         print(
             f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
             f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter}"
         )
 
 
-def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
+def show_plan(recipe: Recipe) -> None:
+    """Print what :func:`train` would train, and write nothing. Raises :class:`InputError` as it does."""
+    tokenizer, data = _prepare(recipe)
+    with tempfile.TemporaryDirectory() as folder:  # a trainer makes its output folder when it is built
+        trainer = build_trainer(recipe, Run(Path(folder)), load_base(recipe.base), tokenizer, data)
+        if trainer.is_world_process_zero():
+            print(plan.describe(trainer, data), flush=True)
+
+
+def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData]:
+    tokenizer = load_tokenizer(recipe.base)
+    if recipe.lora is not None:
+        check_targets(recipe.base, recipe.lora, str(recipe.path))
+    task = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
+    return tokenizer, build_training_data(recipe, task, tokenizer)
+
+
+def _fit(trainer: SFTTrainer, run: Run) -> dict[str, Any]:
     """Train from the last whole checkpoint, if there is one, to the end; save the adapter and its tokenizer."""
     checkpoint = run.last_checkpoint()
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (
         read_record(checkpoint / ELAPSED, "train_seconds")["train_seconds"] if checkpoint else 0
     )
-    made.add_callback(Progress(run, started))
-    if made.pop_callback(ProgressCallback):  # a recipe may have said disable_tqdm
-        made.add_callback(Bar())
-    made.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.add_callback(Progress(run, started))
+    if trainer.pop_callback(ProgressCallback):  # a recipe may have said disable_tqdm
+        trainer.add_callback(Bar())
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
     staging = run.folder / ".adapter"
-    made.save_model(str(staging))  # a collective call under FSDP: on every rank
-    if made.is_world_process_zero():
+    trainer.save_model(str(staging))  # a collective call under FSDP: on every rank
+    if trainer.is_world_process_zero():
         for leftover in ("training_args.bin", "README.md"):  # a pickle; and a card that says little, some of it wrong
             (staging / leftover).unlink(missing_ok=True)
         shutil.rmtree(run.adapter, ignore_errors=True)
@@ -99,14 +108,14 @@ def _fit(made: SFTTrainer, run: Run) -> dict[str, Any]:
     return {
         "train_seconds": round(seconds, 1),
         "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
-        "steps": made.state.global_step,
+        "steps": trainer.state.global_step,
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": plain(peak_memory_bytes()),
     }
 
 
 def _manifest(
-    recipe: Recipe, run: Run, data: TrainingData, started_in: Environment, figures: Mapping[str, Any]
+    recipe: Recipe, run: Run, data: TrainingData, environment: Environment, figures: Mapping[str, Any]
 ) -> Manifest:
     base, task, report = recipe.base, recipe.task, data.report
     content = {
@@ -117,7 +126,7 @@ def _manifest(
             "sha256": recipe.sha256,
             "run_sha256": recipe.run_sha256,
         },
-        "environment": plain(started_in),
+        "environment": plain(environment),
         "base": {
             "model": base.model,
             "revision": base.revision,

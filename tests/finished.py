@@ -43,6 +43,25 @@ OVERLAP: dict[str, Any] = {
     },
     "allowed": {},
 }
+ENVIRONMENT: dict[str, Any] = {
+    "constraints_sha256": "2" * 64,
+    "cores": 2,
+    "cpu": "a CPU",
+    "git_commit": "3" * 40,
+    "git_dirty": False,
+    "gpus": [],
+    "memory_bytes": 25276510208,
+    "osler": "0.1.0",
+    "packages": {
+        "bitsandbytes": "0.50.2",
+        "peft": "0.21.2",
+        "torch": "2.13.0+cpu",
+        "transformers": "5.23.0",
+        "trl": "1.16.0",
+    },
+    "platform": "Linux-6.18.44-x86_64-with-glibc2.36",
+    "python": "3.11.7",
+}
 
 
 def make_run(folder: Path) -> Run:
@@ -122,25 +141,7 @@ def manifest(recipe: Recipe, prompt: str, adapter: str) -> dict[str, Any]:
         "mixture": None,
         "base": {"fingerprint": "1" * 64, "model": BASE, "revision": COMMIT, "weights": None},
         "dropped": {},
-        "environment": {
-            "constraints_sha256": "2" * 64,
-            "cores": 2,
-            "cpu": "a CPU",
-            "git_commit": "3" * 40,
-            "git_dirty": False,
-            "gpus": [],
-            "memory_bytes": 25276510208,
-            "osler": "0.1.0",
-            "packages": {
-                "bitsandbytes": "0.50.2",
-                "peft": "0.21.2",
-                "torch": "2.13.0+cpu",
-                "transformers": "5.23.0",
-                "trl": "1.16.0",
-            },
-            "platform": "Linux-6.18.44-x86_64-with-glibc2.36",
-            "python": "3.11.7",
-        },
+        "environment": ENVIRONMENT,
         "peak_memory_bytes": {"gpu": None, "host": 1867988992},
         "prompt_sha256": prompt,
         "recipe": {

@@ -19,7 +19,7 @@ from osler.runs.predictions import Prediction, write_predictions
 from osler.runs.run import Run
 from osler.storage.contracts import plain, validated
 from osler.storage.files import write_json
-from osler.storage.hashes import sha256_text
+from osler.storage.hashes import sha256_file, sha256_text
 from osler.tasks.perturbation import Perturbation
 
 LABELS = {f"OMIM:{number}": name for number, name in enumerate(sorted(SIGNS))}
@@ -179,6 +179,7 @@ def perturb(run: Run) -> None:
         else row
         for number, row in enumerate(original)
     ]
-    measured = {"schema": 1, "task": "made_up", "split": "test"}
+    hashes = {"original": sha256_file(run.answers("made_up", "test", TUNED)), "typos-0.1": "0" * 64}
+    measured = {"schema": 1, "task": "made_up", "split": "test", "predictions_sha256": {TUNED: hashes}}
     records = {TUNED: robustness.robustness(original, {Perturbation("typos", 0.1): changed}, 50)}
     run.robustness(run.recipe(), "test").write_text(json.dumps({**measured, "records": records}))

@@ -21,6 +21,7 @@ from osler.publishing import card
 from osler.publishing.about import About
 from osler.recipe.sections import BaseSection
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
+from osler.reproduction import recording
 from osler.runs.run import Run
 from osler.storage.files import read_json, write_json
 
@@ -257,24 +258,45 @@ def test_a_merged_model_outside_the_bound_is_not_hidden(merged: Run, tmp_path: P
     assert "NOT within the bound" in section(text, "Limitations")
 
 
-def test_energy_is_measured_or_computed_or_unknown_and_the_card_says_which(run: Run) -> None:
+def test_energy_is_computed_or_unknown_and_the_card_says_which(run: Run) -> None:
     assert "**not measured**" in section(rendered(run), "Environmental cost")
     stated = section(rendered(run, {"power_watts": 50}), "Environmental cost")
     assert "0.05 kWh: 60.0 minutes of training × 50 W" in stated
     assert "computed, not measured" in stated
-    write_json(run.manifest, {**read_json(run.manifest), "energy_kwh": 0.042})
-    assert "0.042 kWh, **measured**" in section(rendered(run, {"power_watts": 50}), "Environmental cost")
 
 
 def test_other_runs_of_the_recipe_stand_beside_the_headline(run: Run) -> None:
     assert "By how much, nobody has measured." in section(rendered(run), "Limitations")
-    values = [{"seed": seed, "values": {"test": {"accuracy": 0.2 + 0.1 * seed}}} for seed in (0, 1, 2)]
-    write_json(run.folder / "expected.json", {"recipe_sha256": run.recipe().sha256, "runs": values})
+    recorded = recording.record([run], run.folder.parents[2] / "recipes" / "tiny.yaml")
+    content = read_json(recorded)
+    (first,) = content["runs"]
+    content["runs"] = [
+        {**first, "seed": seed, "values": {**first["values"], "test": {"accuracy": 0.2 + 0.1 * seed}}}
+        for seed in (0, 1, 2)
+    ]
+    write_json(run.folder / "expected.json", content)
     assert "Over 3 recorded runs of this recipe (3 seeds) its accuracy on test is 0.300 on average, from 0.200" in (
         opening(rendered(run))
     )
-    write_json(run.folder / "expected.json", {"recipe_sha256": "0" * 64, "runs": values})
+    write_json(run.folder / "expected.json", {**content, "recipe_sha256": "0" * 64})
     assert "recorded runs" not in rendered(run)
+
+
+def test_calibration_is_shown_as_far_as_there_is_one(run: Run) -> None:
+    results = read_json(run.results)
+    shown = section(rendered(run), "Calibration")
+    assert "after temperature" in shown
+    assert re.search(r"The temperature was fitted on 40 cases of `validation`\.", shown)
+    calibration = results["records"][0]["systems"][TUNED]["calibration"]
+    for name in ("after", "temperature", "fitted_on", "abstention"):
+        del calibration[name]
+    write_json(run.results, results)
+    shown = section(rendered(run), "Calibration")
+    assert "| ece |" in shown
+    assert "No temperature was fitted: the recipe evaluates no `validation` split." in shown
+    results["records"][0]["systems"][TUNED]["calibration"] = {}
+    write_json(run.results, results)
+    assert "It gives no probabilities." in section(rendered(run), "Calibration")
 
 
 def test_robustness_is_shown_where_it_was_measured(run: Run) -> None:

@@ -103,8 +103,8 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ("git", _manifest(environment__git_commit=None), "environment.git_commit is null"),
         ("manifest", lambda run: run.manifest.unlink(), "manifest.json: is missing: training is not finished"),
         ("manifest", lambda run: run.manifest.write_text("{"), "manifest.json: not JSON"),
-        ("manifest", lambda run: run.manifest.write_text("{}"), "the key recipe.sha256 is missing"),
-        ("manifest", _manifest(adapter_sha256=None), "adapter_sha256 is missing (an earlier Osler wrote it)"),
+        ("manifest", lambda run: run.manifest.write_text("{}"), "manifest.json: schema: missing; make the file"),
+        ("manifest", _manifest(adapter_sha256=None), "adapter_sha256: null is not allowed; expected text; make the"),
         ("manifest", _other_weights("adapter", "adapter_model.safetensors"), "not the weights that training wrote"),
         ("manifest", lambda run: shutil.rmtree(run.folder / "adapter"), "no .safetensors file in it"),
         (
@@ -117,13 +117,18 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         (
             "evaluation",
             lambda run: edit_json(run.results, **{"weights_sha256__tiny-made-up@1.0.0": "4" * 64}),
-            "of other weights of tiny-made-up@1.0.0 (sha256 444444444444)",
+            "in results.json 444444444444); run scripts/evaluate.py",
+        ),
+        (
+            "evaluation",
+            lambda run: edit_json(run.results, **{"weights_sha256__tiny-made-up@1.0.0": "4" * 64}),
+            "adapter/adapter_model.safetensors: not the weights that were scored (sha256 ",
         ),
         ("evaluation", _other_weights("merged", "model.safetensors"), "it is not what was merged of this adapter"),
         (
             "evaluation",
             _record(predictions_sha256__majority="5" * 64),
-            "majority.jsonl: not what results.json was made",
+            "majority.jsonl: not what was scored (sha256 ",
         ),
         (
             "evaluation",
@@ -133,8 +138,8 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ("recipe", _recipe(train__learning_rate=0.02), "recipe.yaml: not what was trained with"),
         (
             "recipe",
-            _manifest(recipe={"sha256": "6" * 64}),
-            "recipe.run_sha256 is missing (an earlier Osler wrote it), and",
+            _manifest(recipe__run_sha256="6" * 64),
+            "in manifest.json 666666666666): bring that one back, or train this one",
         ),
         ("recipe", _prompt, "prompt.jinja: not the prompt that was trained with"),
         ("pins", _local_base, "is a folder of this machine"),
@@ -190,11 +195,6 @@ def test_an_overlap_that_the_recipe_gives_a_reason_for_is_no_problem(run: Run) -
     measure = {"cases": 2, "share": 0.08, "worst": [["test/00003", "train/00007"]]}
     _record(contamination__exact=measure, contamination__allowed="a public set, used as it is")(run)
     assert run_checks.contamination(run, run.recipe()) == []
-
-
-def test_a_manifest_that_names_the_whole_recipe_only_is_enough_where_nothing_changed(run: Run) -> None:
-    edit_json(run.manifest, recipe={"sha256": run.recipe().sha256})
-    assert run_checks.same_recipe(run, run.recipe()) == []
 
 
 def test_a_licence_that_the_base_states_in_its_card_comes_before_the_table(
@@ -367,7 +367,8 @@ def test_numbers_of_another_task_or_prompt_are_named(run: Run, key: str, value: 
 
 
 def test_a_split_that_was_left_out_is_named(run: Run) -> None:
-    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", splits__hard="more held-out rows")
+    task = run.folder.parents[2] / "tasks" / "made_up" / "task.yaml"
+    edit_yaml(task, splits__hard="more held-out rows", source__files__hard="hard.jsonl")
     edit_yaml(run.folder / "recipe.yaml", evaluation__splits=["test", "hard"])
     (text,) = run_checks.splits(run, run.recipe())
     assert "hard, which the recipe evaluates, is not in it" in text
@@ -376,13 +377,16 @@ def test_a_split_that_was_left_out_is_named(run: Run) -> None:
 def test_data_or_commit_that_were_not_trained_with_are_named(run: Run) -> None:
     edit_json(run.manifest, environment__git_commit="no such commit")
     assert "is no commit" in run_checks.git(run, run.recipe())[0]
-    edit_json(run.data_report, provenance__revision="0" * 40)
-    assert "is not what was trained on, 0000" in run_checks.pins(run, run.recipe())[0]
+    edit_json(run.data_report, provenance__revision="1" * 40)
+    assert f"source.revision: {'0' * 40} is not what was trained on, 1111" in run_checks.pins(run, run.recipe())[0]
 
 
 @pytest.mark.parametrize("key", ["ontology", "annotations"])
 def test_data_that_no_hash_pins_cannot_even_be_read(run: Run, key: str) -> None:
-    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", **{f"source__{key}": "hp.obo"})
+    path = run.folder.parents[2] / "tasks" / "made_up" / "task.yaml"
+    files = {name: f"pypi:hpo==1/{name}#sha256={'0' * 64}" for name in ("ontology", "annotations")}
+    source = {"kind": "simulated", **files, "phenopackets": "none.jsonl.gz", key: "hp.obo"}
+    edit_yaml(path, source=source, panels={"all": {"min_patients": 1}}, labels=None)
     with pytest.raises(InputError, match=f"source.{key}: 'hp.obo' does not name a file in a wheel"):
         run.recipe()
 

@@ -13,9 +13,9 @@ from finished import BASE, COMMIT, edit_json
 from osler.errors import InputError
 from osler.publishing import folder as publication
 from osler.recipe.task_file import find_tasks
-from osler.reproduction import expected
+from osler.reproduction import outcome, recording, reproduction, target
 from osler.runs.run import Run
-from osler.storage.files import write_json
+from osler.runs.verification import check_trained
 from osler.storage.hashes import sha256_file
 
 NAMES = {
@@ -68,10 +68,11 @@ def test_the_folder_has_what_a_reader_needs_and_nothing_else(run: Run) -> None:
 
 def test_what_came_of_reproductions_is_published_beside_the_model(run: Run) -> None:
     path = run.folder / "reproduction-training.json"
-    path.write_text(json.dumps({"recipe": {"sha256": run.recipe().sha256}}))
+    made = reproduction.scores(target.find(str(run.folder), "scores"))
+    outcome.write(made, run.folder).rename(path)
     _, files = build(run)
     assert path.name in {file.path for file in files}
-    path.write_text(json.dumps({"recipe": {"sha256": "0" * 64}}))
+    edit_json(path, recipe__sha256="0" * 64)
     with pytest.raises(InputError, match="of another recipe"):
         build(run)
 
@@ -116,17 +117,16 @@ def test_the_folder_reads_as_a_run_without_anything_beside_it(run: Run, tmp_path
     assert recipe.run_sha256 == run.recipe().run_sha256
     assert find_tasks(recipe.path) == downloaded.folder / "tasks"
     assert downloaded.weights(recipe) == run.weights(run.recipe())
-    assert downloaded.trained(recipe)["steps"] == 6
+    assert check_trained(downloaded, recipe).steps == 6
     with pytest.raises(InputError, match="a published version, not a run"):
         publication.build(downloaded, tmp_path / "again", "jane/tiny", {}, {})
 
 
 def test_the_expected_file_of_the_very_recipe_goes_with_it(run: Run, tmp_path: Path) -> None:
-    path = expected.path_of(tmp_path / "recipes" / "tiny.yaml")
-    write_json(path, {"recipe_sha256": run.recipe().sha256})
+    path = recording.record([run], tmp_path / "recipes" / "tiny.yaml")
     folder, files = build(run)
     assert (folder / "expected.json").read_bytes() == path.read_bytes()
-    write_json(path, {"recipe_sha256": "0" * 64})
+    edit_json(path, recipe_sha256="0" * 64)
     folder, files = build(run)
     assert "expected.json" not in {file.path for file in files}
 

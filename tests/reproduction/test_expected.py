@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished import ENVIRONMENT, manifest
 from project import make
 from scipy.stats import norm
 
@@ -15,10 +16,15 @@ from osler.recipe.sections import BaseSection
 from osler.reproduction import expected, readme_tables, recording
 from osler.runs.run import Run
 from osler.storage.files import read_json, write_json
+from osler.storage.hashes import sha256_file
 
-ENVIRONMENT = {"git_commit": "0" * 40, "git_dirty": False, "packages": {}, "cpu": "a CPU", "cores": 2}
-ENVIRONMENT |= {"memory_bytes": 1, "gpus": []}
-HASHES = {"tiny-made-up@1.0.0": "ab"}
+TUNED = "tiny-made-up@1.0.0"
+HASHES = {TUNED: "ab"}
+SCORED: dict[str, Any] = {"schema": 1, "resamples": 50, "seed": 0, "weights_sha256": None}
+
+
+def estimate(value: float) -> dict[str, Any]:
+    return {"value": value, "low": value, "high": value, "method": "made up"}
 
 
 def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: str, **machine: Any) -> Run:
@@ -27,34 +33,45 @@ def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: 
     threads = machine.pop("threads", 2)
     recipe = load_recipe(path, [f"train.seed={seed}", *overrides])
     run.open(recipe)
-    write_json(
-        run.manifest,
-        {
-            "seed": seed,
-            "environment": ENVIRONMENT | machine,
-            "threads": threads,
-            "train_seconds": 90.0,
-            "peak_memory_bytes": {"host": 2_340_000_000},
-        },
-    )
-    values = {"base_model": 0.1, "majority": 0.2, "tfidf_svm": 0.3, "tiny-made-up@1.0.0": accuracy}
+    own = {
+        "seed": seed,
+        "environment": {**ENVIRONMENT, **machine},
+        "threads": threads,
+        "train_seconds": 90.0,
+        "peak_memory_bytes": {"host": 2_340_000_000, "gpu": None},
+    }
+    write_json(run.manifest, {**manifest(recipe, "ab", "cd"), **own})
+    values = {"base_model": 0.1, "majority": 0.2, "tfidf_svm": 0.3, TUNED: accuracy}
     systems = {
         name: {
-            "metrics": {metric: {"value": v, "low": v, "high": v} for metric in (*expected.METRICS, "ece")},
-            "calibration": {"before": {"ece": {"value": v}, "reliability": [{"n": 24}]}, "temperature": 1.5},
-            "subgroups": {"sex": {"values": {"male": {"n": 12}}, "worst": None, "best": None, "gap": None}},
+            "metrics": {metric: estimate(v) for metric in (*expected.METRICS, "ece")},
+            "calibration": {
+                "before": {
+                    "ece": estimate(v),
+                    "reliability": [{"n": 24, "confidence": 0.5, "accuracy": estimate(v)}],
+                },
+                "temperature": 1.5,
+            },
+            "subgroups": {
+                "sex": {"values": {"male": {"n": 12, "accuracy": None}}, "worst": None, "best": None, "gap": None}
+            },
         }
         for name, v in values.items()
     }
     record = {
+        "task": "made_up",
+        "task_version": 1,
         "split": "test",
         "n": 24,
-        "systems": systems,
         "groups": None,
-        "comparisons": [],
+        "prompt_sha256": "ab",
         "predictions_sha256": HASHES,
+        "systems": systems,
+        "comparisons": [],
+        "parity": None,
+        "contamination": None,
     }
-    write_json(run.results, {"records": [record]})
+    write_json(run.results, {**SCORED, "records": [record]})
     return run
 
 
@@ -78,17 +95,18 @@ def test_robustness_is_recorded_where_it_was_measured_and_only_with_the_same_pre
         "perturbation": "typos",
         "strength": 0.1,
         "n": 24,
-        "accuracy": {"value": 0.3},
-        "change": {"difference": -0.1},
+        "accuracy": estimate(0.3),
+        "change": {"difference": -0.1, "low": None, "high": None, "method": "made up"},
+        "top_1_flip_rate": estimate(0.2),
     }
-    row |= {"top_1_flip_rate": {"value": 0.2}}
-    records = {"tiny-made-up@1.0.0": [{**row, "seed": 0, "unchanged": 0}], "tfidf_svm": []}
-    hashes = {"tiny-made-up@1.0.0": {"original": "ab", "typos-0.1": "cd"}}
+    records = {TUNED: [{**row, "seed": 0, "unchanged": 0, "original_accuracy": estimate(0.4)}], "tfidf_svm": []}
+    measured: dict[str, Any] = {"schema": 1, "task": "made_up", "split": "test", "records": records}
+    hashes = {TUNED: {"original": "ab", "typos-0.1": "cd"}}
     file = run.folder / "robustness.json"
-    write_json(file, {"split": "test", "records": records, "predictions_sha256": hashes})
+    write_json(file, {**measured, "predictions_sha256": hashes})
     assert read_json(recording.record([run], path))["robustness"] == {"test": [row]}
-    hashes["tiny-made-up@1.0.0"]["original"] = "ef"
-    write_json(file, {"split": "test", "records": records, "predictions_sha256": hashes})
+    hashes[TUNED]["original"] = "ef"
+    write_json(file, {**measured, "predictions_sha256": hashes})
     with pytest.raises(InputError, match=r"robustness\.json: of other predictions than results\.json"):
         recording.record([run], path)
 
@@ -98,9 +116,9 @@ def test_the_tuned_model_is_recorded_with_its_calibration_and_the_others_with_wh
 ) -> None:
     path = make(tmp_path, tiny_base)
     split = read_json(recording.record([evaluated(tmp_path, path, 0, 0.4)], path))["splits"]["test"]
-    assert split["calibration"] == {"before": {"ece": {"value": 0.4}}, "temperature": 1.5}
+    assert split["calibration"] == {"before": {"ece": estimate(0.4)}, "temperature": 1.5}
     assert split["subgroups"] == {"sex": {"worst": None, "best": None, "gap": None}}
-    assert "ece" in split["systems"]["tiny-made-up@1.0.0"]
+    assert "ece" in split["systems"][TUNED]
     assert set(split["systems"]["tfidf_svm"]) == set(expected.METRICS)
 
 
@@ -114,11 +132,11 @@ def test_three_seeds_give_the_spread_and_the_tolerance(tmp_path: Path, tiny_base
     path = make(tmp_path, tiny_base)
     runs = [evaluated(tmp_path, path, seed, accuracy) for seed, accuracy in ((0, 0.40), (1, 0.44), (2, 0.48))]
     written = read_json(recording.record(runs, path))
-    assert {seed: splits["test"]["accuracy"] for seed, splits in written["seeds"].items()} == {
-        "0": 0.40,
-        "1": 0.44,
-        "2": 0.48,
-    }
+    assert [(run["seed"], run["values"]["test"]["accuracy"]) for run in written["runs"]] == [
+        (0, 0.40),
+        (1, 0.44),
+        (2, 0.48),
+    ]
     # By hand: t(0.975, 2 degrees) = 4.3027, s = 0.04, √(4/3) = 1.1547.
     assert written["tolerance"]["test"]["accuracy"] == pytest.approx(4.3027 * 0.04 * 1.1547, abs=1e-4)
     assert "| 0.440 (0.400–0.480, 3) |" in readme_tables.overview(tmp_path)
@@ -142,15 +160,17 @@ def test_the_same_seed_on_other_machines_is_a_spread_too(tmp_path: Path, tiny_ba
         evaluated(tmp_path, path, 0, 0.48, cpu="another CPU"),
         evaluated(tmp_path, path, 1, 0.60),
     ]
-    written = read_json(recording.record(runs, path))
-    told = [(run["seed"], run["threads"], run["cpu"], run["values"]["test"]["accuracy"]) for run in written["runs"]]
+    written = expected.read_expected(recording.record(runs, path))
+    told = [(run.seed, run.threads, run.cpu, run.values["test"]["accuracy"]) for run in written.runs]
     assert told == [(0, 2, "a CPU", 0.40), (0, 1, "a CPU", 0.44), (0, 2, "another CPU", 0.48), (1, 2, "a CPU", 0.60)]
     # By hand: t(0.975, 3 degrees) = 3.1824, s = 0.0864, √(5/4) = 1.1180.
-    assert written["tolerance"]["test"]["accuracy"] == pytest.approx(3.1824 * 0.08641 * 1.1180, abs=2e-4)
-    assert expected.mean_over_runs(written, "test", "accuracy") == pytest.approx(0.48)
-    assert {seed: of["test"]["accuracy"] for seed, of in written["seeds"].items()} == {"0": 0.40, "1": 0.60}
+    assert written.tolerance is not None
+    assert written.tolerance["test"]["accuracy"] == pytest.approx(3.1824 * 0.08641 * 1.1180, abs=2e-4)
+    assert written.mean_over_runs("test", "accuracy") == pytest.approx(0.48)
+    assert written.over_seeds("test", "accuracy") == [0.40, 0.60]
     assert "| 0.500 (0.400–0.600, 2) |" in readme_tables.overview(tmp_path), "that column is over seeds"
-    assert written["manifest"] == read_json(runs[0].manifest)
+    assert written.manifest_sha256 == sha256_file(runs[0].manifest)
+    assert written.content == runs[0].read_manifest().content
 
 
 def test_runs_that_agree_to_the_last_case_leave_room_for_one_case(tmp_path: Path, tiny_base: BaseSection) -> None:
@@ -158,16 +178,6 @@ def test_runs_that_agree_to_the_last_case_leave_room_for_one_case(tmp_path: Path
     runs = [evaluated(tmp_path / str(seed), path, seed, 0.5) for seed in (0, 1, 2)]
     written = read_json(recording.record(runs, path))
     assert 1 / 24 <= written["tolerance"]["test"]["accuracy"] < 1 / 24 + 1e-4
-
-
-def test_a_file_from_before_there_were_runs_is_read_by_its_seeds(tmp_path: Path, tiny_base: BaseSection) -> None:
-    path = make(tmp_path, tiny_base)
-    recorded = recording.record([evaluated(tmp_path, path, seed, 0.4 + 0.1 * seed) for seed in (0, 1)], path)
-    content = read_json(recorded)
-    del content["runs"], content["manifest"]
-    write_json(recorded, content)
-    assert expected.mean_over_runs(read_json(recorded), "test", "accuracy") == pytest.approx(0.45)
-    assert "| 0.450 (0.400–0.500, 2) |" in readme_tables.overview(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +196,7 @@ def test_runs_of_anything_else_are_refused(
     runs = [evaluated(tmp_path, path, seed, 0.1 * n, *(override if n else [])) for n, seed in enumerate(seeds)]
     with pytest.raises(InputError, match=says):
         recording.record(runs, path)
-    assert not expected.path_of(path).exists()
+    assert not expected.expected_path(path).exists()
 
 
 def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
@@ -198,8 +208,8 @@ def test_benchmarks_that_were_answered_are_in_the_table(tmp_path: Path, tiny_bas
     path = make(tmp_path, tiny_base)
     run = evaluated(tmp_path, path, 0, 0.4)
     (record,) = read_json(run.results)["records"]
-    write_json(run.scored("medqa"), {"records": [{**record, "task": "medqa", "n": 7}]})
-    write_json(run.scored("medqa", limit=3), {"records": [{**record, "task": "medqa", "n": 3}]})
+    write_json(run.scored("medqa"), {**SCORED, "records": [{**record, "task": "medqa", "n": 7}]})
+    write_json(run.scored("medqa", limit=3), {**SCORED, "records": [{**record, "task": "medqa", "n": 3}]})
     recording.record([run], path)
     assert readme_tables.overview(tmp_path).splitlines()[-1] == "| tiny | medqa | test | 7 | 0.400 [0.400, 0.400] | – |"
 
@@ -219,9 +229,10 @@ def test_the_front_page_shows_five_systems_at_most_and_how_the_model_compares(
 ) -> None:
     path = make(tmp_path, tiny_base)
     content = read_json(recording.record([evaluated(tmp_path, path, 0, 0.4), evaluated(tmp_path, path, 1, 0.6)], path))
-    svm = {"b": "tfidf_svm", "difference": 0.1, "low": -0.05, "high": 0.25, "p_adjusted": 0.3}
+    svm = {"b": "tfidf_svm", "difference": 0.1, "low": -0.05, "high": 0.25, "method": "made up"}
+    svm |= {"p_value": 0.2, "p_adjusted": 0.3}
     content["splits"]["test"]["comparisons"] = [svm, {**svm, "b": "majority"}]
-    write_json(expected.path_of(path), content)
+    write_json(expected.expected_path(path), content)
     lines = readme_tables.headline(path).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:6]] == [
         "| tiny-made-up@1.0.0",
@@ -239,8 +250,8 @@ def test_the_front_page_shows_five_systems_at_most_and_how_the_model_compares(
 def test_an_interval_that_says_nothing_is_named(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make(tmp_path, tiny_base)
     content = read_json(recording.record([evaluated(tmp_path, path, 0, 0.4)], path))
-    content["splits"]["test"]["systems"]["tiny-made-up@1.0.0"]["accuracy"] = {"value": 0.4, "low": 0.0, "high": 0.997}
-    write_json(expected.path_of(path), content)
+    content["splits"]["test"]["systems"][TUNED]["accuracy"] |= {"low": 0.0, "high": 0.997}
+    write_json(expected.expected_path(path), content)
     for table in (readme_tables.headline(path), readme_tables.details(path), readme_tables.overview(tmp_path)):
         assert "| 0.400 (too few publications) |" in table
         assert "0.997" not in table
@@ -250,12 +261,17 @@ def reproduced(folder: Path, recipe_sha256: str, verdict: str = "reproduced", **
     """A reproduction.json with two figures, both inside; ``changed``: other answers, figures or differences."""
     inside = {"split": "test", "system": "x", "metric": "mrr", "expected": 0.5, "tolerance": 0.0, "got": 0.5}
     inside["inside"] = True
-    answer = {"n": 24, "same_ranking": 24, "max_probability_difference": 2e-6, "first": None, "same": True}
+    answer = {"split": "test", "system": "x", "n": 24, "same_first_label": 24, "same_ranking": 24}
+    answer |= {"max_probability_difference": 2e-6, "first": None, "same": True}
     write_json(
         path := folder / "reproduction.json",
         {
+            "schema": 1,
             "depth": "predictions",
-            "recipe": {"sha256": recipe_sha256},
+            "target": "x",
+            "revision": None,
+            "commit": None,
+            "recipe": {"name": "tiny-made-up", "version": "1.0.0", "sha256": recipe_sha256},
             "environment": ENVIRONMENT,
             "date": "2026-01-02",
             "verdict": verdict,

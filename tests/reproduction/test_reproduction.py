@@ -15,17 +15,21 @@ from finished import BASE, COMMIT, edit_json, edit_yaml, make_run, seal
 from local_hub import LocalHub
 
 from osler.errors import InputError
-from osler.evaluation import results
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
 from osler.reproduction import differences as difference
 from osler.reproduction import outcome, recording, reproduction, target
 from osler.reproduction.differences import Difference
+from osler.reproduction.expected import Expected, read_expected
 from osler.reproduction.outcome import Figure, Reproduction
 from osler.reproduction.target import Target
+from osler.runs import verification
+from osler.runs.manifest import Manifest
+from osler.runs.results import Record
 from osler.runs.run import Run, merged_name, tuned_name
+from osler.storage.contracts import plain, validated
 from osler.storage.files import fingerprint, read_json
-from osler.storage.hashes import sha256_file
+from osler.storage.hashes import sha256_file, sha256_text
 
 TUNED, MERGED = "tiny-made-up@1.0.0", "tiny-made-up@1.0.0-merged"
 
@@ -35,18 +39,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a finished run, recorded."""
     folder = tmp_path_factory.mktemp("project")
     run = make_run(folder)
-    edit_json(run.manifest, chat_template_sha256=sha256_file(run.adapter / "chat_template.jinja"))
-    scored = read_json(run.results)["records"][0]
-    results.score(  # once more, as evaluate.py does it: what is of the data report comes out of its file
-        [run.answers("made_up", "test", system) for system in scored["systems"]],
-        run.results,
-        resamples=50,
-        compared=TUNED,
-        task_version=1,
-        prompt_sha256=scored["prompt_sha256"],
-        contamination=read_json(run.data_report)["contamination"],
-        weights_sha256=run.weights(run.recipe()),
-    )
     recording.record([run, *again(run, folder, (0.8, 0.85))], folder / "recipes" / "tiny.yaml")
     return folder
 
@@ -128,9 +120,15 @@ def of_first_record(path: Path) -> None:
     [
         ("predictions/made_up-test-majority.jsonl", Path.unlink, "predictions/made_up-test-majority.jsonl"),
         (f"predictions/made_up-test-{TUNED}.jsonl", flip, f"predictions/made_up-test-{TUNED}.jsonl"),
-        ("adapter_model.safetensors", flip, "adapter_model.safetensors (sha256 in results.json)"),
+        ("adapter_model.safetensors", flip, "adapter_model.safetensors (sha256 in manifest.json)"),
+        (
+            "results.json",
+            edited(**{f"weights_sha256__{TUNED}": "0" * 64}),
+            "adapter_model.safetensors (sha256 in results.json)",
+        ),
         ("merged/model.safetensors", flip, "merged/model.safetensors (sha256 in results.json)"),
-        ("chat_template.jinja", flip, "chat_template.jinja"),
+        ("chat_template.jinja", flip, "chat_template.jinja (sha256 in manifest.json)"),
+        ("manifest.json", edited(chat_template_sha256=None), "chat_template.jinja (sha256 in manifest.json)"),
         ("recipe.yaml", edited(train__learning_rate=0.5), "recipe.yaml (sha256 in manifest.json)"),
         ("recipe.yaml", edited(evaluation__resamples=60), "recipe.yaml (sha256 in expected.json)"),
         ("manifest.json", edited(adapter_sha256="0" * 64), "adapter_model.safetensors (sha256 in manifest.json)"),
@@ -212,9 +210,10 @@ def test_a_version_has_the_files_that_it_lists_and_no_others(
         opened.append(path.resolve())
         return sha256_file(path)
 
-    monkeypatch.setattr(difference, "sha256_file", opening)
+    monkeypatch.setattr(verification, "sha256_file", opening)
     made = scores(published)
     assert str(made.decisive).startswith(said)
+    assert opened
     assert all(path.is_relative_to(published.folder.resolve()) for path in opened)
     outcome.write(made, tmp_path / "out")
 
@@ -294,14 +293,23 @@ def test_a_recipe_is_not_reproduced_by_the_run_that_was_recorded_nor_by_a_copy_o
                 reproduction.training(target.find(name, "training"), again)
 
 
+def differing(was: Manifest, now: Manifest) -> list[Difference]:
+    """How a training differs from the published one, as ``training`` lists it."""
+    return [
+        *difference.other_circumstances(difference.circumstances(was), now.environment, now.threads),
+        *difference.other_content(was.content, vars(now.content)),
+        *difference.other_weights(was, now),
+    ]
+
+
 def test_the_first_thing_that_differs_comes_first(original: Path) -> None:
-    was = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "manifest.json")
-    assert difference.of_manifests(was, was) == []
-    now = json.loads(json.dumps(was))
+    was = Run(original / "runs" / "tiny-made-up" / "1.0.0").read_manifest()
+    assert differing(was, was) == []
+    now = plain(was)
     now["adapter_sha256"] = "a" * 64
     now["rows_out"], now["base"]["fingerprint"], now["threads"] = 23, "b" * 64, 2
     now["environment"]["python"], now["environment"]["packages"]["torch"] = "3.12.1", "2.14.0"
-    found = difference.of_manifests(was, now)
+    found = differing(was, validated(Manifest, now, "manifest"))
     assert [of.what for of in found] == [
         "package torch",
         "python",
@@ -312,12 +320,6 @@ def test_the_first_thing_that_differs_comes_first(original: Path) -> None:
     ]
     assert [of.content for of in found] == [False, False, False, True, True, False]
     assert str(found[3]) == "base model (fingerprint): 111111111111… published, bbbbbbbbbbbb… here"
-
-
-def test_what_an_old_manifest_does_not_say_is_believed(original: Path) -> None:
-    now = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "manifest.json")
-    was = {key: of for key, of in now.items() if key not in ("adapter_sha256", "chat_template_sha256", "base")}
-    assert difference.of_manifests(was, now) == []
 
 
 @pytest.mark.parametrize(
@@ -341,7 +343,7 @@ def test_a_figure_is_inside_its_tolerance_or_outside_or_nobody_can_say(
 def made_of(*figures: Figure, differences: tuple[Difference, ...] = ()) -> str:
     recipe: Any = None
     anything = Target("x", recipe, None, Path("x"))
-    return Reproduction(anything, "training", list(differences), list(figures), environment={}).verdict
+    return Reproduction(anything, "training", list(differences), list(figures)).verdict
 
 
 def test_one_number_that_misses_decides_and_one_that_nobody_can_judge_leaves_it_open() -> None:
@@ -356,16 +358,22 @@ def test_one_number_that_misses_decides_and_one_that_nobody_can_judge_leaves_it_
 
 def test_trained_again_the_tuned_model_has_the_spread_and_a_classifier_has_none(original: Path) -> None:
     recipe = load_recipe(original / "recipes" / "tiny.yaml")
-    recorded = read_json(original / "recipes" / "tiny.expected.json")
-    metrics = recorded["splits"]["test"]["systems"]["majority"]
-    recorded["splits"]["test"]["systems"]["base_model"] = metrics
-    got = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "results.json")["records"][0]
-    got["systems"]["base_model"] = {"metrics": {**metrics, "accuracy": {"value": 0.3}}}
-    figures, others = reproduction._of_training(recipe, recorded, {"test": got})
+    content = read_json(original / "recipes" / "tiny.expected.json")
+    metrics = content["splits"]["test"]["systems"]["majority"]
+    content["splits"]["test"]["systems"]["base_model"] = metrics
+    recorded = validated(Expected, content, "expected")
+    (scored,) = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "results.json")["records"]
+    scored["systems"]["base_model"] = {
+        **scored["systems"]["majority"],
+        "metrics": {**metrics, "accuracy": {**metrics["accuracy"], "value": 0.3}},
+    }
+    got = validated(Record, scored, "record")
+    figures, others = reproduction._trained_figures(recipe, recorded, {"test": got})
     of = {(figure.system, figure.metric): figure for figure in figures}
     accuracy = of[tuned_name(recipe), "accuracy"]
-    assert accuracy.expected == pytest.approx((got["systems"][TUNED]["metrics"]["accuracy"]["value"] + 0.8 + 0.85) / 3)
-    assert accuracy.tolerance == recorded["tolerance"]["test"]["accuracy"] > 0.1
+    assert accuracy.expected == pytest.approx((got.systems[TUNED].metrics["accuracy"].value + 0.8 + 0.85) / 3)
+    assert recorded.tolerance is not None
+    assert accuracy.tolerance == recorded.tolerance["test"]["accuracy"] > 0.1
     assert of[tuned_name(recipe), "mrr"].tolerance == 0.0417, "three runs agree, and the next may differ by one case"
     assert of[merged_name(recipe), "accuracy"].tolerance == accuracy.tolerance
     assert of["majority", "accuracy"].tolerance == 0.0
@@ -416,17 +424,21 @@ def test_an_expected_file_that_contradicts_itself_decides_nothing_at_any_depth(
     [
         ({"tolerance__test__accuracy": float("nan")}, "NaN is no number of JSON"),
         ({"tolerance__test__accuracy": float("inf")}, "Infinity is no number of JSON"),
+        ({"runs": None}, "runs: null is not allowed; expected a list"),
         ({"runs": []}, "there is no run in it"),
         ({"splits__test__n": 0}, "test, n: 0 is no number of cases"),
     ],
 )
 def test_an_expected_file_that_is_none_is_refused(project: Path, changed: dict[str, Any], said: str) -> None:
-    edit_json(project / "recipes" / "tiny.expected.json", **changed)
+    path = project / "recipes" / "tiny.expected.json"
+    edit_json(path, **changed)
     run = str(project / "runs" / "tiny-made-up" / "1.0.0")
     with pytest.raises(InputError, match=said):
         reproduction.scores(target.find(run, "scores"))
     with pytest.raises(InputError, match=said):
         reproduction.training(target.find(run, "training"), project / "again")
+    with pytest.raises(InputError, match=rf"{path}: .*; bring back the one that was recorded, or record it anew"):
+        read_expected(path)
 
 
 def test_runs_that_do_not_have_the_same_figures_are_refused(project: Path) -> None:
@@ -438,20 +450,11 @@ def test_runs_that_do_not_have_the_same_figures_are_refused(project: Path) -> No
         reproduction.scores(target.find(str(project / "runs" / "tiny-made-up" / "1.0.0"), "scores"))
 
 
-def test_a_tolerance_without_runs_to_compute_it_from_is_none(original: Path) -> None:
-    found = target.find(str(original / "recipes" / "tiny.yaml"), "training")
-    recorded = found.expected()
-    del recorded["runs"]
-    recorded["tolerance"]["test"]["accuracy"] = 99
-    got = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "results.json")["records"][0]
-    figures, _ = reproduction._of_training(found.recipe, recorded, {"test": got})
-    assert {figure.tolerance for figure in figures if figure.system == TUNED} == {None}
-
-
 def test_other_cases_than_those_of_the_expected_figures_are_named(original: Path) -> None:
     found = target.find(str(original / "recipes" / "tiny.yaml"), "training")
-    got = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "results.json")["records"][0]
-    _, others = reproduction._of_training(found.recipe, found.expected(), {"test": {**got, "n": 3}})
+    (got,) = Run(original / "runs" / "tiny-made-up" / "1.0.0").read_results().records
+    fewer = got.model_copy(update={"n": 3})
+    _, others = reproduction._trained_figures(found.recipe, found.expected(), {"test": fewer})
     assert [str(other) for other in others] == ["test, cases: 24 published, 3 here"]
 
 
@@ -479,7 +482,7 @@ def test_a_stranger_computes_the_scores_of_a_published_version_again(hub: LocalH
     assert (found.revision, found.commit) == ("v1.0.0", hub.repository("jane/tiny").tags["v1.0.0"])
     made = reproduction.scores(found)
     assert made.verdict == "reproduced", outcome.render(made)
-    assert made.to_dict()["commit"] == found.commit
+    assert read_json(outcome.write(made, Path.cwd()))["commit"] == found.commit
     assert target.find("jane/tiny", "scores").revision == "main", "without a revision the newest"
 
 
@@ -521,7 +524,13 @@ def test_a_gated_base_and_missing_data_are_named_before_anything_is_loaded(
 
 def found_with(published: Run, base: BaseSection) -> Target:
     """The version, as if it had been made of ``base``."""
-    edit_json(published.manifest, base__fingerprint=fingerprint(Path(base.model)), chat_template_sha256=None)
+    template = (Path(base.model) / "chat_template.jinja").read_bytes()
+    (published.folder / "chat_template.jinja").write_bytes(template)
+    edit_json(
+        published.manifest,
+        base__fingerprint=fingerprint(Path(base.model)),
+        chat_template_sha256=sha256_text(template.decode()),
+    )
     (published.folder / "expected.json").unlink()
     seal(published.folder)
     return target.find(str(published.folder), "predictions")

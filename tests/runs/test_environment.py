@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import stat
 import subprocess
@@ -12,7 +11,9 @@ from project import ROOT
 
 from osler.errors import InputError
 from osler.runs import environment
+from osler.runs.manifest import Environment
 from osler.storage import checkout, files, hashes
+from osler.storage.contracts import plain, validated
 
 
 def test_json_comes_back_as_it_was_written_and_looks_the_same_on_every_machine(tmp_path: Path) -> None:
@@ -73,14 +74,15 @@ def test_hashes_are_those_of_sha256sum(tmp_path: Path) -> None:
 
 def test_the_environment_names_the_versions_and_the_machine() -> None:
     described = environment.describe_environment()
-    assert json.loads(json.dumps(described)) == described
-    assert set(described["packages"]) >= {"torch", "transformers", "trl", "peft", "bitsandbytes", "scikit-learn"}
-    assert all(described["packages"].values())
+    assert validated(Environment, plain(described), "environment") == described
+    assert set(described.packages) >= {"torch", "transformers", "trl", "peft", "bitsandbytes", "scikit-learn"}
+    assert all(described.packages.values())
     constraints = ROOT / "constraints.txt"
-    assert described["constraints_sha256"] == hashes.sha256_file(constraints)
-    assert described["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert described["cores"] >= 1
-    assert described["memory_bytes"] > 1 << 28
+    assert described.constraints_sha256 == hashes.sha256_file(constraints)
+    assert described.python == ".".join(map(str, sys.version_info[:3]))
+    assert described.cores is not None
+    assert described.cores >= 1
+    assert described.memory_bytes > 1 << 28
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -99,19 +101,19 @@ def test_the_commit_is_oslers_own_and_dirty_means_other_code_than_its(
     git(clone, "commit", "-qm", "first")
     monkeypatch.setattr(checkout, "ROOT", clone)
     clean = environment.describe_environment()
-    assert clean["git_commit"] == git(clone, "rev-parse", "HEAD")
-    assert clean["git_dirty"] is False
+    assert clean.git_commit == git(clone, "rev-parse", "HEAD")
+    assert clean.git_dirty is False
     (clone / "clinic").mkdir()
     (clone / "clinic" / "export.csv").touch()
-    assert environment.describe_environment()["git_dirty"] is False, "a user's own data is no code"
+    assert environment.describe_environment().git_dirty is False, "a user's own data is no code"
     (clone / "src" / "osler" / "new.py").touch()
-    assert environment.describe_environment()["git_dirty"] is True
+    assert environment.describe_environment().git_dirty is True
 
     # installed into a virtual environment that lies inside somebody else's repository
     monkeypatch.setattr(checkout, "ROOT", clone / ".venv" / "lib")
     foreign = environment.describe_environment()
-    assert foreign["git_commit"] is None
-    assert foreign["git_dirty"] is None
+    assert foreign.git_commit is None
+    assert foreign.git_dirty is None
 
 
 @pytest.mark.parametrize(("content", "said"), [("[1]", "holds a list"), ('{"a": NaN}', "NaN is no number")])
@@ -132,11 +134,11 @@ def test_describing_a_run_without_torch_does_not_import_torch() -> None:
 def test_peak_memory_is_in_bytes_and_remembers_what_was_freed() -> None:
     code = (
         "from osler.runs import environment\n"
-        "before = environment.peak_memory_bytes()['host']\n"
+        "before = environment.peak_memory_bytes().host\n"
         "held = bytearray(256 << 20)\n"
         "held[::4096] = b'x' * (len(held) // 4096)\n"
         "del held\n"
-        "print(environment.peak_memory_bytes()['host'] - before)\n"
+        "print(environment.peak_memory_bytes().host - before)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert 200 << 20 < int(run.stdout) < 320 << 20

@@ -6,15 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from finished import edit_json, manifest
 from project import environment, make
 
 from osler.errors import InputError
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
 from osler.runs.run import Run, mark_complete
+from osler.runs.verification import check_trained
 from osler.storage.files import fingerprint, write_json
 
 
@@ -81,57 +82,62 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
         Run(tmp_path).recipe()
 
 
-def trained(folder: Path, tiny: BaseSection, **manifest: Any) -> tuple[Run, Path]:
+def trained(folder: Path, tiny: BaseSection) -> tuple[Run, Path]:
     """A finished run, as far as its files say, and the recipe's file."""
     path = make(folder, tiny)
     recipe, run = load_recipe(path), Run(folder / "run")
     run.open(recipe)
     run.adapter.mkdir()
     (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    bound = {"sha256": recipe.sha256, "run_sha256": recipe.run_sha256}
-    content = {"recipe": bound, "prompt_sha256": "ab", "adapter_sha256": fingerprint(run.adapter), **manifest}
-    write_json(run.manifest, content)
+    write_json(run.manifest, manifest(recipe, "ab", fingerprint(run.adapter)))
     return run, path
 
 
 def test_a_trained_run_is_that_of_its_recipe_whatever_is_evaluated_now(tmp_path: Path, tiny_base: BaseSection) -> None:
     run, path = trained(tmp_path, tiny_base)
-    assert run.trained(run.recipe())["prompt_sha256"] == "ab"
+    assert check_trained(run, run.recipe()).prompt_sha256 == "ab"
     run.open(load_recipe(path, ["evaluation.baselines=[majority]"]))
-    run.trained(run.recipe())
+    check_trained(run, run.recipe())
     (run.folder / "recipe.yaml").write_text(load_recipe(path, ["train.seed=5"]).to_yaml())
-    with pytest.raises(InputError, match=r"run/recipe\.yaml: not what the adapter was trained with"):
-        run.trained(run.recipe())
+    said = r"run/recipe\.yaml: not what was trained with \(sha256 .*, in manifest\.json .*bring that one back"
+    with pytest.raises(InputError, match=said):
+        check_trained(run, run.recipe())
 
 
 def test_another_adapter_than_training_wrote_is_not_evaluated(tmp_path: Path, tiny_base: BaseSection) -> None:
     run, _ = trained(tmp_path, tiny_base)
     (run.adapter / "adapter_model.safetensors").write_bytes(b"others")
-    with pytest.raises(InputError, match="adapter: not the weights that training wrote"):
-        run.trained(run.recipe())
+    said = r"adapter/adapter_model\.safetensors: not the weights that training wrote .*bring those back"
+    with pytest.raises(InputError, match=said):
+        check_trained(run, run.recipe())
     run.adapter.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="adapter: is gone: bring it back"):
-        run.trained(run.recipe())
-
-
-def test_a_run_from_before_these_hashes_were_written_down_is_believed(tmp_path: Path, tiny_base: BaseSection) -> None:
-    run, _ = trained(tmp_path, tiny_base, recipe={"sha256": "cd"}, adapter_sha256=None)
-    run.trained(run.recipe())
+        check_trained(run, run.recipe())
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("key", "value", "said"),
     [
-        ("{}", "the key recipe.sha256 is missing"),
-        ("[]", "holds a list, not an object"),
-        ('{"recipe": {"sha256": "ab"}}', "the key prompt_sha256 is missing"),
+        ("recipe", {"sha256": "ab"}, "recipe.name: missing"),
+        ("prompt_sha256", None, "prompt_sha256: null is not allowed; expected text"),
+        ("promt_sha256", "ab", "promt_sha256: unknown key; did you mean prompt_sha256"),
+        ("schema", 2, "schema: 2 is not allowed; expected 1"),
     ],
 )
-def test_a_manifest_without_its_keys_is_named(tmp_path: Path, tiny_base: BaseSection, content: str, said: str) -> None:
+def test_a_manifest_that_is_none_is_named(
+    tmp_path: Path, tiny_base: BaseSection, key: str, value: object, said: str
+) -> None:
     run, _ = trained(tmp_path, tiny_base)
-    run.manifest.write_text(content)
-    with pytest.raises(InputError, match=rf"run/manifest\.json: {said}"):
-        run.trained(run.recipe())
+    edit_json(run.manifest, **{key: value})
+    with pytest.raises(InputError, match=rf"run/manifest\.json: {said}.*; make the file anew, or bring back"):
+        check_trained(run, run.recipe())
+    for text, complaint in (("{}", "schema: missing"), ("[]", "expected a mapping"), ("{", "not JSON: EOF")):
+        run.manifest.write_text(text)
+        with pytest.raises(InputError, match=rf"run/manifest\.json: .*{complaint}"):
+            check_trained(run, run.recipe())
+    run.manifest.unlink()
+    with pytest.raises(InputError, match=r"no manifest\.json: training is not finished"):
+        check_trained(run, run.recipe())
 
 
 def test_weights_are_named_by_their_fingerprints_and_a_merged_model_must_be_of_the_adapter(
@@ -160,7 +166,7 @@ def test_the_adapter_of_a_published_version_stands_at_the_root(tmp_path: Path, t
         path.rename(run.folder / path.name)
     (run.folder / "adapter").rmdir()
     assert run.adapter == run.folder
-    run.trained(run.recipe())
+    check_trained(run, run.recipe())
     assert run.weights(run.recipe()) == weights
 
 

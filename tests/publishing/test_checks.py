@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from osler.errors import InputError
 from osler.publishing import checks, disclosure, file_checks, run_checks
 from osler.recipe import licences
+from osler.recipe.strict_yaml import dump_yaml
 from osler.runs.predictions import Prediction, write_predictions
 from osler.runs.run import Run
 
@@ -137,8 +138,6 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ),
         ("recipe", _prompt, "prompt.jinja: not the prompt that was trained with"),
         ("pins", _local_base, "is a folder of this machine"),
-        ("pins", _task(source__revision="main"), "source.revision: main pins nothing"),
-        ("pins", _task(source__ontology="hp.obo"), "source.ontology: hp.obo has no sha256"),
         (
             "parity",
             lambda run: shutil.rmtree(run.merged),
@@ -377,8 +376,15 @@ def test_a_split_that_was_left_out_is_named(run: Run) -> None:
 def test_data_or_commit_that_were_not_trained_with_are_named(run: Run) -> None:
     edit_json(run.manifest, environment__git_commit="no such commit")
     assert "is no commit" in run_checks.git(run, run.recipe())[0]
-    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", source__revision="1" * 40)
+    edit_json(run.data_report, provenance__revision="0" * 40)
     assert "is not what was trained on, 0000" in run_checks.pins(run, run.recipe())[0]
+
+
+@pytest.mark.parametrize("key", ["ontology", "annotations"])
+def test_data_that_no_hash_pins_cannot_even_be_read(run: Run, key: str) -> None:
+    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", **{f"source__{key}": "hp.obo"})
+    with pytest.raises(InputError, match=f"source.{key}: 'hp.obo' does not name a file in a wheel"):
+        run.recipe()
 
 
 def test_what_nobody_reads_is_no_file_of_a_publication(run: Run, folder: Path) -> None:
@@ -395,7 +401,10 @@ def test_record_numbers_of_own_data_do_not_go_out(
 ) -> None:
     task = folder / "tasks" / "made_up" / "task.yaml"
     task.parent.mkdir(parents=True)
-    task.write_text("source: {kind: prepared}\n")
+    file = {"name": "rows.jsonl", "sha256": "0" * 64}
+    source = {"kind": "prepared", "prepared_from": "x", "folder": "..", "files": {"train": file, "test": file}}
+    content = {"schema": 1, "name": "made_up", "version": 1, "source": source, "splits": {"test": "rows"}}
+    task.write_text(dump_yaml({**content, "labels": ["a"], "prompt": "prompt.jinja"}))
     row = Prediction(case_id, "made_up", "test", "majority", "a", ("a",), group=group)
     write_predictions(folder / "predictions" / "a.jsonl", [row])
     found = [text for text in file_checks.identifiers(folder, run.recipe()) if "in your own data" in text]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -239,7 +240,7 @@ def test_a_task_is_found_wherever_one_is(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "tasks").exists()
     mine = tmp_path / "tasks" / "symptom_to_diagnosis"
     mine.mkdir(parents=True)
-    (mine / "task.yaml").write_text("source: {kind: simulated}\n")
+    shutil.copyfile(ROOT / "tasks" / "rare_disease" / "task.yaml", mine / "task.yaml")
     done = script(tmp_path, "prepare_data", "symptom_to_diagnosis", "--output", "out")
     assert "its patients are simulated" in done.stderr, "one in the working directory comes first"
 

@@ -28,6 +28,7 @@ SHARED = Path(os.environ.get("OSLER_DATA_DIR") or ROOT.parent / "shared" / "data
 # ── a dataset with its own train and test files ──────────────────────────────────────────────────────────────────────
 
 CONTENT: dict[str, Any] = {
+    "schema": 1,
     "name": "complaints",
     "version": 1,
     "source": {

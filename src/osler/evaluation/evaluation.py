@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osler.data import contamination
 from osler.errors import InputError
 from osler.evaluation import report, results, robustness
-from osler.recipe import Recipe, find_tasks, read_yaml
+from osler.recipe import Recipe, find_tasks, read_task
 from osler.rendering import tables
 from osler.runs import Run, merged_name, tuned_name
 from osler.storage import read_record
@@ -127,7 +127,7 @@ def _benchmark_splits(folder: Path) -> list[str]:
     """The splits of the benchmark in ``folder``. Raises :class:`InputError` where there is none."""
     if not (folder / "task.yaml").is_file():
         raise InputError(f"--benchmark {folder.name}: no such task in {folder.parent}")
-    content = read_yaml(folder / "task.yaml")
-    if content["source"]["kind"] != "benchmark":
+    task = read_task(folder)
+    if task.source.trains_on is not None:
         raise InputError(f"--benchmark {folder.name}: a task to train on; benchmarks have `kind: benchmark`")
-    return list(content["splits"])
+    return list(task.splits)

@@ -14,17 +14,10 @@ from osler.preparation.cleaning import steps as cleaning_steps
 from osler.preparation.readers.reading import read
 from osler.preparation.readers.record import Columns, Record, Rejected
 from osler.preparation.settings import Preparation
-from osler.recipe import Problem, licences, read_yaml
+from osler.recipe import DatasetSource, Problem, licences, read_task
 from osler.storage import checkout, data_folder
 from osler.tasks import HubDataset
 from osler.terminology import normal_form
-
-NO_ROWS = {
-    "benchmark": "it is a benchmark, scored as it was published: scripts/evaluate.py RUN --benchmark NAME",
-    "simulated": "its patients are simulated when a recipe is trained, and described in the run's data_report.json",
-    "corpus": "its texts are made from an ontology when a recipe is trained",
-    "prepared": "it was made by prepare_data.py; name the export that it was made from",
-}
 
 COLUMNS = ("text_column", "label_column", "id_column", "group_column", "date_column", "subgroup_column")
 
@@ -56,8 +49,8 @@ def cleaning_of(task_file: Path) -> tuple[list[Any], dict[str, Step]]:
     Raises:
         InputError: a step is wrong.
     """
-    content = read_yaml(task_file) if task_file.is_file() else {}
-    listed = content.get("preparation", {}).get("cleaning", list(USUAL))
+    section = read_task(task_file.parent).preparation if task_file.is_file() else None
+    listed = list(section.cleaning if section else USUAL)
     try:
         return listed, cleaning_steps(listed, "preparation.cleaning")
     except Problem as problem:
@@ -89,25 +82,22 @@ def of_task(
     Raises:
         InputError: the task's cases are not rows of a dataset, or its file is wrong.
     """
-    path = folder / "task.yaml"
-    content = read_yaml(path)
-    if (kind := content["source"]["kind"]) in NO_ROWS:
-        raise InputError(f"{folder.name}: has no rows to be prepared: {NO_ROWS[kind]}")
-    if "license" in content:
-        licences.check(content["license"], f"{path}: license")
+    task, path = read_task(folder), folder / "task.yaml"
+    if not isinstance(task.source, DatasetSource):
+        raise InputError(f"{folder.name}: has no rows to be prepared: {task.source.no_rows_reason}")
+    if task.license is not None:
+        licences.check(task.license, f"{path}: license")
     _, steps = cleaning_of(path)
-    labels = {normal_form(label): label for label in content["labels"]}
-    published = HubDataset(content["source"], content["labels"], data_folder())
-    known = Preparation(
-        steps, lambda text: labels.get(normal_form(text)), max_rejected, key, license=content.get("license")
-    )
-    return _published_rows(published, content["source"]), known
+    labels = {normal_form(label): label for label in task.labels or ()}
+    published = HubDataset(task.source, task.labels or (), data_folder())
+    known = Preparation(steps, lambda text: labels.get(normal_form(text)), max_rejected, key, license=task.license)
+    return _published_rows(published, task.source), known
 
 
-def _published_rows(published: HubDataset, spec: Mapping[str, Any]) -> Iterator[tuple[str, Record | Rejected]]:
+def _published_rows(published: HubDataset, section: DatasetSource) -> Iterator[tuple[str, Record | Rejected]]:
     """Every published row as it stands, with its split."""
-    columns = Columns(spec["columns"]["text"], spec["columns"]["label"])
-    for split, name in spec["files"].items():
+    columns = Columns(section.columns.text, section.columns.label)
+    for split, name in section.files.items():
         for row in read(str(published.path(name)), columns):
             yield split, row
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from osler.preparation.deidentification.identifiers import Identifier
 from osler.preparation.readers.record import Record, Rejected, excerpt
-from osler.recipe import read_yaml
+from osler.recipe import CorpusSource, read_task
 from osler.storage import checkout, wheels
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ def deidentifier(key: str) -> Deidentifier:
     from osler.preparation.deidentification import deidentifier as deidentification
     from osler.preparation.deidentification import protected_terms
 
-    source = read_yaml(checkout.ROOT / "tasks" / "hpo" / "task.yaml")["source"]
-    files = wheels.fetch_many([source["ontology"], source["annotations"]])
+    source = read_task(checkout.ROOT / "tasks" / "hpo").source
+    assert isinstance(source, CorpusSource)
+    files = wheels.fetch_many([source.ontology, source.annotations])
     return deidentification.Deidentifier(key, protected_terms.load(*files))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError
-from osler.recipe import Recipe, dump_yaml, load_recipe, read_yaml
+from osler.recipe import Recipe, dump_yaml, load_recipe, read_task
 from osler.storage import checkout, write_atomically
 
 PROMPT = "{{ text }}\nDiagnosis?"
@@ -25,6 +25,7 @@ def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence
     labels = list(report["labels"])
     task = folder / "tasks" / name
     content = {
+        "schema": 1,
         "name": name,
         "version": 1,
         "source": {
@@ -76,9 +77,9 @@ def _nearest(n_labels: int) -> Recipe:
     found = []
     for path in sorted((root / "recipes").rglob("*.yaml")):
         recipe = load_recipe(path)
-        task = read_yaml(root / "tasks" / recipe.task.name / "task.yaml")
-        if task["source"]["kind"] == "dataset":
-            found.append((abs(len(task["labels"]) - n_labels), path, recipe))
+        task = read_task(root / "tasks" / recipe.task.name)
+        if task.source.trains_on == "texts":
+            found.append((abs(len(task.labels or ()) - n_labels), path, recipe))
     if not found:
         raise InputError(f"{root / 'recipes'}: no shipped recipe trains on texts; write one by hand")
     return min(found, key=lambda entry: entry[:2])[2]

@@ -169,12 +169,12 @@ def _eval_results(found: Evidence, source_url: str) -> list[Any]:
     """Every metric of the tuned model. The intervals are in ``metric_args``: the model index has no field of theirs."""
     from huggingface_hub import EvalResult
 
-    task, source = found.recipe.task, found.task["source"]
+    task, hub = found.recipe.task, found.task.source.hub
     return [
         EvalResult(
             task_type="text-generation",
             task_name=f"diagnosis: {task.name}",
-            dataset_type=source.get("dataset") or task.name,
+            dataset_type=hub.dataset if hub else task.name,
             dataset_name=f"{task.name} {task.version}, {record['split']}",
             dataset_config=task.panel,
             dataset_split=record["split"],

@@ -13,10 +13,10 @@ from typing import Any
 
 from osler.errors import InputError
 from osler.evaluation import LEVEL, VALIDATION, Confusions, count_confusions
-from osler.recipe import Recipe, find_tasks, read_yaml
+from osler.recipe import Recipe, TaskFile, find_tasks, read_task
 from osler.runs import Run, merged_name, read_predictions, tuned_name
 from osler.storage import read_json, read_record, sha256_file
-from osler.tasks import Prompt
+from osler.tasks import load_prompt
 
 SIMULATED = "simulated"
 SYSTEMS = {
@@ -47,7 +47,7 @@ class Evidence:
     """
 
     recipe: Recipe
-    task: Mapping[str, Any]
+    task: TaskFile
     template: str
     manifest: Mapping[str, Any]
     data_report: Mapping[str, Any]
@@ -105,24 +105,21 @@ class Evidence:
     def datasets(self) -> list[str]:
         """The datasets on the Hub that were trained on."""
         mixture = self.data_report.get("mixture") or {"tasks": {}}
-        learnt = [self.task["source"], *(of["provenance"] for of in mixture["tasks"].values())]
-        return list(dict.fromkeys(of["dataset"] for of in learnt if of.get("dataset")))
+        own = [self.task.source.hub.dataset] if self.task.source.hub else []
+        mixed = [of["provenance"].get("dataset") for of in mixture["tasks"].values()]
+        return list(dict.fromkeys(dataset for dataset in (*own, *mixed) if dataset))
 
     def revision(self, split: str) -> str:
         """What pins the cases of a split: the commit of a dataset on the Hub, or the hashes of files."""
-        source = self.task["source"]
-        if "files" in source and source["kind"] == "prepared":
-            return f"sha256:{source['files'][split]['sha256']}"
-        return str(source.get("revision") or source["annotations"])
+        return self.task.source.pin(split)
 
     def description(self, split: str) -> str:
         """What the task says a split is."""
-        splits = self.task["splits"]
-        return str(splits[split]) if isinstance(splits, dict) and split in splits else "no description"
+        return self.task.splits.get(split, "no description")
 
     def simulated(self, record: Mapping[str, Any]) -> bool:
         """Whether the cases of a record's split were simulated, of a task that simulates."""
-        return self.task["source"]["kind"] == SIMULATED and SIMULATED in self.description(record["split"])
+        return self.task.source.trains_on == "findings" and SIMULATED in self.description(record["split"])
 
     def named(self, label: str) -> str:
         """A label with its name, where that is another."""
@@ -191,15 +188,14 @@ def read(run: Run) -> Evidence:
                 f"{run.results}: no results of {tuned} on {record['split']}: run scripts/evaluate.py again"
             )
     folder = find_tasks(recipe.path) / recipe.task.name
-    task = read_yaml(folder / "task.yaml")
-    template = (folder / task["prompt"]).read_text(encoding="utf-8")
-    if Prompt(template, task.get("system")).sha256 != manifest["prompt_sha256"]:
-        raise InputError(f"{folder / task['prompt']}: not the prompt that was trained with; bring that one back")
+    task, prompt = read_task(folder), load_prompt(folder)
+    if prompt.sha256 != manifest["prompt_sha256"]:
+        raise InputError(f"{folder / task.prompt}: not the prompt that was trained with; bring that one back")
     measured = {record["split"]: run.robustness(recipe, record["split"]) for record in results["records"]}
     return Evidence(
         recipe=recipe,
         task=task,
-        template=template,
+        template=prompt.template,
         manifest=manifest,
         data_report=data_report,
         results=results,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from osler.errors import InputError
 from osler.publishing import disclosure
-from osler.recipe import Recipe, read_yaml
+from osler.recipe import Recipe, read_task
 from osler.runs import ADAPTER, read_predictions
 
 # Every file that a publication may have; * is within one folder.
@@ -86,8 +86,7 @@ def identifiers(folder: Path, recipe: Recipe) -> list[str]:
 
 def _own_ids(folder: Path, recipe: Recipe) -> list[str]:
     """Ids and groups of a user's own data: record numbers look like anything, so only pseudonyms may go out."""
-    task = read_yaml(folder / "tasks" / recipe.task.name / "task.yaml") if (folder / "tasks").is_dir() else None
-    if task is None or task["source"]["kind"] != "prepared":
+    if not (folder / "tasks").is_dir() or not read_task(folder / "tasks" / recipe.task.name).source.own_data:
         return []
     for path in sorted(folder.glob("predictions/*.jsonl")):
         for row in read_predictions(path):

@@ -16,7 +16,7 @@ from typing import Any
 
 from osler.errors import InputError
 from osler.evaluation import report
-from osler.recipe import Recipe, find_tasks, read_yaml
+from osler.recipe import Recipe, find_tasks, read_task
 from osler.runs import Run
 from osler.storage import check_folder, read_json, read_record, sha256_file, write_atomically, write_json
 
@@ -129,8 +129,7 @@ def _without_folders(value: Any) -> Any:
 def _tasks(recipe: Recipe, tasks: Path, part: Path) -> None:
     """The task files, so that the recipe loads from the folder; never a row of data."""
     for name in task_names(recipe):
-        prompt = read_yaml(tasks / name / "task.yaml")["prompt"]
-        for file in ("task.yaml", prompt, "README.md"):
+        for file in ("task.yaml", read_task(tasks / name).prompt, "README.md"):
             path = tasks / name / file
             if path.is_file() or file != "README.md":
                 _copy(path, part / "tasks" / name / file)

@@ -59,7 +59,7 @@ def _baselines(evidence: Evidence) -> Iterator[str]:
 
 
 def _simulated(evidence: Evidence) -> Iterator[str]:
-    if evidence.task["source"]["kind"] != "simulated":
+    if evidence.task.source.trains_on != "findings":
         return
     simulated, real = ([r for r in evidence.published if evidence.simulated(r) == kind] for kind in (True, False))
     if not real:

@@ -10,11 +10,11 @@ from typing import Any
 from osler.data import contamination as overlap
 from osler.errors import InputError
 from osler.publishing import folder
-from osler.recipe import COMMIT, Recipe, find_tasks, read_yaml
+from osler.recipe import COMMIT, Recipe, find_tasks, read_task
 from osler.recipe import licences as licence
 from osler.runs import Run, tuned_name
-from osler.storage import fingerprint, read_record, sha256_file, wheels
-from osler.tasks import Prompt
+from osler.storage import fingerprint, read_record, sha256_file
+from osler.tasks import load_prompt
 
 
 def manifest(run: Run, recipe: Recipe) -> list[str]:
@@ -148,13 +148,11 @@ def same_recipe(run: Run, recipe: Recipe) -> list[str]:
             " back, or train this one"
         )
     task = find_tasks(recipe.path) / recipe.task.name
-    content = read_yaml(task / "task.yaml")
-    template = (task / content["prompt"]).read_text(encoding="utf-8")
-    asked = Prompt(template, content.get("system")).sha256
+    asked = load_prompt(task).sha256
     if asked != trained["prompt_sha256"]:
         found.append(
-            f"{task / content['prompt']}: not the prompt that was trained with (sha256 {asked[:12]}, in manifest.json"
-            f" {trained['prompt_sha256'][:12]}): bring that one back, or train again"
+            f"{task / read_task(task).prompt}: not the prompt that was trained with (sha256 {asked[:12]}, in"
+            f" manifest.json {trained['prompt_sha256'][:12]}): bring that one back, or train again"
         )
     return found
 
@@ -169,21 +167,12 @@ def pins(run: Run, recipe: Recipe) -> list[str]:
         )
     elif not _commit(recipe.base.revision):
         found.append(f"{recipe.path}: base.revision: {recipe.base.revision} pins nothing; expected {COMMIT[1]}")
-    for name in folder.task_names(recipe):
-        path = find_tasks(recipe.path) / name / "task.yaml"
-        source = read_yaml(path)["source"]
-        if "dataset" in source and not _commit(source.get("revision")):
-            found.append(f"{path}: source.revision: {source.get('revision')} pins nothing; expected {COMMIT[1]}")
-        learnt = (_read(run.data_report) or {}).get("provenance", {}).get("revision")
-        if name == recipe.task.name and learnt not in (None, source.get("revision")):
-            found.append(f"{path}: source.revision: {source.get('revision')} is not what was trained on, {learnt}")
-        for key in ("ontology", "annotations"):
-            if key in source and not wheels.PATTERN.fullmatch(source[key]):
-                found.append(f"{path}: source.{key}: {source[key]} has no sha256; expected {wheels.FORM}")
-        if source["kind"] == "prepared":
-            for split, entry in source["files"].items():
-                if not entry.get("sha256"):
-                    found.append(f"{path}: source.files.{split}: no sha256; run scripts/prepare_data.py again")
+    task = find_tasks(recipe.path) / recipe.task.name
+    learnt = (_read(run.data_report) or {}).get("provenance", {}).get("revision")
+    hub = read_task(task).source.hub  # that its revision is a commit, and everything else a hash, its type says
+    revision = hub.revision if hub else None
+    if learnt not in (None, revision):
+        found.append(f"{task / 'task.yaml'}: source.revision: {revision} is not what was trained on, {learnt}")
     return found
 
 
@@ -256,8 +245,8 @@ def licences(run: Run, recipe: Recipe) -> list[str]:
         )
     }
     for name in folder.task_names(recipe):
-        path = find_tasks(recipe.path) / name / "task.yaml"
-        sources[str(path)] = (read_yaml(path).get("license"), "write it into that file as `license:`")
+        task = find_tasks(recipe.path) / name
+        sources[str(task / "task.yaml")] = (read_task(task).license, "write it into that file as `license:`")
     found = []
     for source, (of_source, way_out) in sources.items():
         if of_source is None:

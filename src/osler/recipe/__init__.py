@@ -2,7 +2,6 @@
 
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
-from osler.recipe.rules import COMMIT
 from osler.recipe.sections import (
     OF_FINDINGS,
     OF_TEXT,
@@ -13,7 +12,19 @@ from osler.recipe.sections import (
     TranslatorSection,
 )
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
-from osler.recipe.task_file import find_tasks
+from osler.recipe.task_file import (
+    COMMIT,
+    BenchmarkSource,
+    CorpusSource,
+    DatasetSource,
+    PreparedSource,
+    SimulatedSource,
+    SplitFile,
+    TaskFile,
+    TerminologySection,
+    find_tasks,
+    read_task,
+)
 from osler.recipe.type_check import Problem, check, check_keys
 
 __all__ = [
@@ -22,10 +33,18 @@ __all__ = [
     "OF_TEXT",
     "BackTranslationSection",
     "BaseSection",
+    "BenchmarkSource",
+    "CorpusSource",
     "DataSection",
+    "DatasetSource",
     "MixtureSection",
+    "PreparedSource",
     "Problem",
     "Recipe",
+    "SimulatedSource",
+    "SplitFile",
+    "TaskFile",
+    "TerminologySection",
     "TranslatorSection",
     "check",
     "check_keys",
@@ -33,5 +52,6 @@ __all__ = [
     "find_tasks",
     "licences",
     "load_recipe",
+    "read_task",
     "read_yaml",
 ]

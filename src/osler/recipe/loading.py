@@ -15,7 +15,16 @@ from typing import Any, Literal
 from osler.errors import InputError, join, one_line, show
 from osler.recipe.installed_types import GONE, RENAMED, owned, settings
 from osler.recipe.recipe import Recipe
-from osler.recipe.rules import check_augment, check_base, check_combinations, check_mixture, check_stage, check_values
+from osler.recipe.rules import (
+    check_augment,
+    check_base,
+    check_combinations,
+    check_data,
+    check_mixture,
+    check_stage,
+    check_values,
+    read_learnt_task,
+)
 from osler.recipe.sections import (
     AugmentSection,
     BaseSection,
@@ -27,7 +36,7 @@ from osler.recipe.sections import (
     TaskSection,
 )
 from osler.recipe.strict_yaml import parse_yaml, read_yaml
-from osler.recipe.task_file import find_tasks, root_with, simulated, task_facts
+from osler.recipe.task_file import find_tasks, root_with
 from osler.recipe.type_check import (
     Problem,
     check,
@@ -95,11 +104,11 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
     base, task, loss = section(BaseSection, "base"), section(TaskSection, "task"), section(LossSection, "loss")
     evaluation, augment = section(EvaluationSection, "evaluation"), optional(AugmentSection, "augment")
     check_base(base, shipped := _shipped(path))
-    facts = task_facts(task.name, task, "task", tasks := find_tasks(path))
-    check_stage(document.get("stage"), evaluation, task.name, facts)
+    learnt = read_learnt_task(task.name, task, "task", tasks := find_tasks(path))
+    check_stage(document.get("stage"), evaluation, learnt)
     if augment is not None:
-        check_augment(augment, task.name, facts, shipped)
-    _check_data("data", "data" in document, task.name, facts)
+        check_augment(augment, learnt, shipped)
+    check_data("data", "data" in document, learnt)
     if loss.name == "label_trie" and loss.completion_weight is None:
         loss = dataclasses.replace(loss, completion_weight=0.1)
     recipe = Recipe(
@@ -108,7 +117,7 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
         version=document["version"],
         base=base,
         task=task,
-        data=section(DataSection, "data") if simulated(facts) else None,
+        data=section(DataSection, "data") if learnt.source.trains_on == "findings" else None,
         lora=None if document.get("lora") is None else MappingProxyType(document["lora"]),
         loss=loss,
         train=MappingProxyType(document.get("train", {})),
@@ -140,11 +149,6 @@ def _built(kind: Any, values: Mapping[str, Any]) -> Any:
     return kind(**{key: value(hints[key], plain) for key, plain in values.items()})
 
 
-def _check_data(where: str, written: bool, task: str, facts: Mapping[str, Any]) -> None:
-    if written and not simulated(facts):
-        raise Problem(where, f"only for tasks with `source: {{kind: simulated}}` in task.yaml, not for {task}")
-
-
 def _mixture(mixture: MixtureSection | None, task: str, tasks: Path) -> MixtureSection | None:
     """The mixture with the defaults that follow from its tasks' own files."""
     if mixture is None:
@@ -153,9 +157,9 @@ def _mixture(mixture: MixtureSection | None, task: str, tasks: Path) -> MixtureS
     complete = {}
     for name, mixed in mixture.tasks.items():
         where = join("mixture.tasks", name)
-        facts = task_facts(name, mixed, where, tasks)
-        _check_data(f"{where}.data", mixed.data is not None, name, facts)
-        data = mixed.data or DataSection() if simulated(facts) else None
+        learnt = read_learnt_task(name, mixed, where, tasks)
+        check_data(f"{where}.data", mixed.data is not None, learnt)
+        data = mixed.data or DataSection() if learnt.source.trains_on == "findings" else None
         complete[name] = dataclasses.replace(mixed, data=data)
     return dataclasses.replace(mixture, tasks=complete)
 

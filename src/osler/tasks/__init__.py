@@ -4,7 +4,7 @@ from osler.tasks.augmentation import Augmentation
 from osler.tasks.case import Case
 from osler.tasks.label_trie import ROOT, LabelTrie
 from osler.tasks.perturbation import Perturbation, share_of, split_sentences
-from osler.tasks.prompt import Prompt, TooLong, chat_template_sha256, completions
+from osler.tasks.prompt import Prompt, TooLong, chat_template_sha256, completions, load_prompt
 from osler.tasks.source import Source
 from osler.tasks.sources.dataset import HubDataset
 from osler.tasks.task import Task, load_task
@@ -22,6 +22,7 @@ __all__ = [
     "TooLong",
     "chat_template_sha256",
     "completions",
+    "load_prompt",
     "load_task",
     "share_of",
     "split_sentences",

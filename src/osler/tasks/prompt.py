@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from osler.errors import InputError
+from osler.recipe import read_task
 from osler.storage import sha256_text
 
 if TYPE_CHECKING:  # slow, and what only hashes a prompt needs none of it
@@ -94,6 +96,12 @@ class Prompt:
             words = words[: len(words) - max(1, len(tokens) - max_tokens)] if len(words) > 1 else []
             tokens = self.encode(tokenizer, str(tokenizer.decode(words)), options)
         return tokens, True
+
+
+def load_prompt(folder: Path) -> Prompt:
+    """The prompt of the task in ``folder``. Raises :class:`InputError` where its ``task.yaml`` is wrong."""
+    task = read_task(folder)
+    return Prompt((folder / task.prompt).read_text(encoding="utf-8"), task.system)
 
 
 @functools.cache

@@ -8,11 +8,23 @@ from pathlib import Path
 from typing import Literal
 
 from osler.errors import InputError
-from osler.recipe import Problem, read_yaml
+from osler.recipe import (
+    BenchmarkSource,
+    CorpusSource,
+    PreparedSource,
+    SimulatedSource,
+    TaskFile,
+    TerminologySection,
+    read_task,
+)
 from osler.storage import data_folder
-from osler.tasks.prompt import Prompt
+from osler.tasks.prompt import Prompt, load_prompt
 from osler.tasks.source import Source
+from osler.tasks.sources.benchmark import Benchmark
+from osler.tasks.sources.corpus import Corpus
 from osler.tasks.sources.dataset import HubDataset
+from osler.tasks.sources.prepared import Prepared
+from osler.tasks.sources.simulated import SimulatedPatients
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class Task:
     prompt: Prompt
     source: Source
     scorer: Literal["multiple_choice", "generate"] | None = None
-    terminology: Mapping[str, str] | None = None
+    terminology: TerminologySection | None = None
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -39,39 +51,37 @@ class Task:
 
 
 def load_task(folder: Path, panel: str | None = None) -> Task:
-    """Load ``folder/task.yaml`` and the data it names. Raises :class:`InputError` for whatever is wrong with it."""
-    content = read_yaml(folder / "task.yaml")
-    source: Source
-    if content["source"]["kind"] == "simulated":
-        from osler.tasks.sources.simulated import SimulatedPatients
+    """Load the task in ``folder`` and the data it names; ``panel`` is given exactly where it has some.
 
-        source = SimulatedPatients(content["source"], content["panels"][panel]["min_patients"], data_folder())
-    elif content["source"]["kind"] == "benchmark":
-        from osler.tasks.sources.benchmark import Benchmark
-
-        try:
-            source = Benchmark(content, data_folder())
-        except Problem as problem:
-            raise InputError(f"{folder / 'task.yaml'}: {problem.key}: {problem.text}") from None
-    elif content["source"]["kind"] == "corpus":
-        from osler.tasks.sources.corpus import Corpus
-
-        source = Corpus(content["source"], content["panels"][panel]["min_patients"])
-    elif content["source"]["kind"] == "prepared":
-        from osler.tasks.sources.prepared import Prepared
-
-        source = Prepared(content["source"], content["labels"], folder)
-    else:
-        ontology = content.get("terminology", {}).get("ontology")
-        source = HubDataset(content["source"], content["labels"], data_folder(), ontology)
-    prompt = Prompt((folder / content["prompt"]).read_text(encoding="utf-8"), content.get("system"))
+    Raises:
+        InputError: the task's file is wrong, it has no such panel, or its data is not there.
+    """
+    task = read_task(folder)
+    if (panel is None) == bool(task.panels) or (panel is not None and panel not in task.panels):
+        panels = ", ".join(task.panels) or "none"
+        raise InputError(f"{folder / 'task.yaml'}: panels: {panel or 'none'} is asked for; the task has {panels}")
     return Task(
-        name=content["name"],
-        version=content["version"],
+        name=task.name,
+        version=task.version,
         panel=panel,
-        splits=content["splits"],
-        prompt=prompt,
-        source=source,
-        scorer=content.get("scorer"),
-        terminology=content.get("terminology"),
+        splits=task.splits,
+        prompt=load_prompt(folder),
+        source=_source(folder, task, task.panels[panel].min_patients if panel else None),
+        scorer=task.scorer,
+        terminology=task.terminology,
     )
+
+
+def _source(folder: Path, task: TaskFile, min_patients: int | None) -> Source:
+    """The one place that knows which class reads which kind of source."""
+    section, labels = task.source, task.labels or ()
+    if isinstance(section, SimulatedSource):
+        assert min_patients is not None, "TaskFile refuses such a panel"
+        return SimulatedPatients(section, min_patients, data_folder())
+    if isinstance(section, CorpusSource):
+        return Corpus(section, min_patients)
+    if isinstance(section, BenchmarkSource):
+        return Benchmark(section, labels, data_folder())
+    if isinstance(section, PreparedSource):
+        return Prepared(section, labels, folder)
+    return HubDataset(section, labels, data_folder(), task.terminology.ontology if task.terminology else None)

@@ -30,6 +30,7 @@ BENCHMARKS = ("agentclinic_medqa", "medqa", "mmlu_medical", "pubmedqa")
 # ── made-up ones ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 CONTENT: dict[str, Any] = {
+    "schema": 1,
     "name": "quiz",
     "version": 1,
     "source": {
@@ -232,16 +233,16 @@ def test_a_split_that_is_neither_on_the_hub_nor_here_is_empty(make: Make, copied
     ("changes", "message"),
     [
         ({"revision": "main"}, "source.revision: main is not allowed; expected the 40 hex digits of a commit"),
-        ({"revision": None}, "source.revision: None is not allowed; expected the 40 hex digits of a commit"),
+        ({"revision": None}, "source.revision: null is not allowed; expected the 40 hex digits of a commit"),
         ({"dataset": None}, "source.files.test.hub: questions.jsonl of which dataset? source.dataset is null"),
         ({"format": "medQA"}, 'source.format: "medQA" is not allowed; expected one of agentclinic, medqa, mmlu, '),
-        ({"files": {"test": {"hub": None}}}, "source.files.test.local: missing; expected text"),
+        ({"files": {"test": {"hub": None}}}, "source.files.test.local: missing"),
         ({"files": {"test": {"hub": None, "local": "a", "sha": "b"}}}, "source.files.test.sha: unknown key"),
         ({"splits": {"tset": "misspelt"}}, "source.files: has test; expected one entry a split: tset"),
         ({"scorer": "label_trie"}, 'scorer: "label_trie" is not allowed; expected one of multiple_choice, generate'),
-        ({"labels": ["A", "C"]}, "labels: ['A', 'C'] is not allowed; expected [A, B, …] for multiple_choice"),
+        ({"labels": ["A", "C"]}, "labels: [A, C] is not allowed; expected [A, B, …] for multiple_choice"),
         ({"labels": []}, "labels: [] is not allowed"),
-        ({"scorer": "generate"}, "labels: ['A', 'B', 'C'] is not allowed; expected [A, B, …] for multiple_choice, []"),
+        ({"scorer": "generate"}, "labels: [A, B, C] is not allowed; expected [A, B, …] for multiple_choice, []"),
     ],
 )
 def test_a_task_file_that_is_wrong_is_refused(make: Make, tmp_path: Path, changes: Any, message: str) -> None:

@@ -16,6 +16,7 @@ from osler.models.loading import load_base
 from osler.patients.published import panel
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
+from osler.recipe.task_file import CorpusSource
 from osler.storage import wheels
 from osler.tasks.sources.corpus import Corpus, documents
 from osler.terminology.hpo import read_annotations, read_ontology
@@ -46,7 +47,7 @@ def test_a_document_says_what_the_ontology_does() -> None:
 
 
 def test_no_document_uses_a_wording_or_a_publication_that_is_held_out(hpo: tuple[Path, Path]) -> None:
-    corpus = Corpus(SPEC, 2)
+    corpus = Corpus(CorpusSource(**SPEC), 2)
     rows = corpus.training(None, 0).rows
     ontology = read_ontology(hpo[0])
     vocabulary = Vocabulary(ontology)

@@ -3,87 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from osler.errors import InputError
-from osler.recipe import DataSection, Problem, check
+from osler.recipe import BenchmarkSource, DataSection, SplitFile
 from osler.storage import hub_file, sha256_text
 from osler.tasks.case import Case, Cases
 from osler.tasks.source import TextSource
-from osler.tasks.sources.benchmark_formats import FORMATS, LETTERS, Question, Record, read_records
-
-# ── task.yaml ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class SplitFile:
-    """The file a split is read from: ``hub`` in the dataset on the Hub (null: not there), ``local`` in a local copy.
-
-    ``only`` is a JSON file beside the local one whose keys are the cases of the split. ``sha256`` is the
-    :func:`fingerprint` of the split's rows, whichever file they come from.
-    """
-
-    hub: str | None
-    local: str
-    only: str | None = None
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class SourceSection:
-    """``source:`` of a benchmark's task.yaml. ``subjects`` are those the task keeps of a file that has more."""
-
-    kind: Literal["benchmark"]
-    format: Literal["agentclinic", "medqa", "mmlu", "pubmedqa"]
-    dataset: str | None
-    revision: str | None
-    local: str
-    files: dict[str, Any]  # split → SplitFile
-    subjects: list[str] | None = None
-
-
-def _read_section(content: Mapping[str, Any]) -> tuple[SourceSection, dict[str, SplitFile]]:
-    """``source:`` of a task.yaml and the files of its splits. Raises :class:`~osler.recipe.type_check.Problem`."""
-    check(content["source"], SourceSection, "source")
-    source = SourceSection(**content["source"])
-    for split, entry in source.files.items():
-        check(entry, SplitFile, f"source.files.{split}")
-    files = {split: SplitFile(**entry) for split, entry in source.files.items()}
-    if set(files) != set(content["splits"]):
-        raise Problem(
-            "source.files", f"has {', '.join(files)}; expected one entry a split: {', '.join(content['splits'])}"
-        )
-    if source.dataset and not re.fullmatch("[0-9a-f]{40}", source.revision or "", re.ASCII):
-        raise Problem("source.revision", f"{source.revision} is not allowed; expected the 40 hex digits of a commit")
-    for split, file in files.items():
-        if file.hub and not source.dataset:
-            raise Problem(f"source.files.{split}.hub", f"{file.hub} of which dataset? source.dataset is null")
-    scorer: Any = content.get("scorer")
-    labels: Any = content.get("labels")
-    check(scorer, Literal["multiple_choice", "generate"], "scorer")
-    check(labels, list[str], "labels")
-    if labels != list(LETTERS[: len(labels)]) or (scorer == "multiple_choice") != (len(labels) > 1):
-        raise Problem("labels", f"{labels} is not allowed; expected [A, B, …] for multiple_choice, [] for generate")
-    return source, files
-
-
-# ── the source ───────────────────────────────────────────────────────────────────────────────────────────────────────
+from osler.tasks.sources.benchmark_formats import FORMATS, Question, Record, read_records
 
 
 class Benchmark(TextSource):
-    """The published test cases of a benchmark, from the Hub at a pinned revision or from a local copy.
+    """The published test cases of a benchmark, from the Hub at a pinned revision or from a local copy."""
 
-    ``content`` is the task.yaml; raises :class:`~osler.recipe.type_check.Problem` for what is wrong with it.
-    """
-
-    def __init__(self, content: Mapping[str, Any], data_folder: Path | None) -> None:
-        self._source, self._files = _read_section(content)
-        self.labels = {letter: letter for letter in content["labels"]}
+    def __init__(self, section: BenchmarkSource, letters: Sequence[str], data_folder: Path | None) -> None:
+        self._source, self._files = section, section.files
+        self.labels = {letter: letter for letter in letters}
         folder = data_folder / self._source.local if data_folder else None
         self._folder = folder if folder and folder.is_dir() else None
 
@@ -142,9 +80,8 @@ class Benchmark(TextSource):
                 raise InputError(
                     f"{self._folder / file.local}: no such file; the local copy of {self._source.dataset} needs it"
                 )
-        elif file.hub and self._source.dataset and self._source.revision:
-            local = f"{self._source.local}/{file.local}"
-            return hub_file(self._source.dataset, self._source.revision, file.hub, local)
+        elif file.hub and self._source.hub:
+            return hub_file(*self._source.hub, file.hub, f"{self._source.local}/{file.local}")
         return None
 
     def _of_task(self, path: Path, only: str | None, dropped: Counter[str]) -> Iterator[Record]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from osler.patients import panel, training_annotations
-from osler.recipe import DataSection
+from osler.recipe import CorpusSource, DataSection
 from osler.storage import stable_unit, wheels
 from osler.tasks.case import Case, Cases
 from osler.tasks.source import TextSource
@@ -93,14 +93,14 @@ class Corpus(TextSource):
     """The documents as training rows without labels: ``source: {kind: corpus, ontology, annotations}`` of a task.
 
     Args:
-        spec: the section ``source``: where HPO's two files are from.
+        section: the section ``source``: where HPO's two files are from.
         min_patients: of the panel of :func:`panel` whose documents are wanted; None for all there are.
     """
 
     labels: Mapping[str, str] = {}
 
-    def __init__(self, spec: Mapping[str, Any], min_patients: int | None) -> None:
-        ontology_file, annotations_file = wheels.fetch_many([spec["ontology"], spec["annotations"]])
+    def __init__(self, section: CorpusSource, min_patients: int | None) -> None:
+        ontology_file, annotations_file = wheels.fetch_many([section.ontology, section.annotations])
         ontology = read_ontology(ontology_file)
         annotations = read_annotations(annotations_file, ontology)
         # Of the largest panel, as rare_disease holds them out.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError
-from osler.recipe import DataSection
+from osler.recipe import DataSection, DatasetSource
 from osler.storage import hub_file, stable_unit
 from osler.tasks.case import Case, Cases
 from osler.tasks.source import TextSource
@@ -24,16 +24,16 @@ class HubDataset(TextSource):
     """
 
     def __init__(
-        self, spec: Mapping[str, Any], labels: list[str], folder: Path | None, ontology: str | None = None
+        self, section: DatasetSource, labels: Sequence[str], folder: Path | None, ontology: str | None = None
     ) -> None:
         self.ontology = ontology
         self.labels = {label: label for label in labels}
-        self._spec = spec
-        self._folder = folder / spec["local"] if folder and (folder / spec["local"]).is_dir() else None
+        self._section = section
+        self._folder = folder / section.local if folder and (folder / section.local).is_dir() else None
 
     def training(self, data: DataSection | None, seed: int) -> Cases:
         """The published training rows, less those whose text stands in a test split or earlier in training."""
-        held_out = {_key(row.text) for name in self._spec["files"] if name != "train" for row in self.split(name)}
+        held_out = {_key(row.text) for name in self._section.files if name != "train" for row in self.split(name)}
         seen: set[str] = set()
         kept = Cases([], {"text is in a held-out split": 0, "text stands in training already": 0})
         for row in self._rows("train"):
@@ -56,11 +56,11 @@ class HubDataset(TextSource):
         return self._rows(name)
 
     def _is_validation(self, row: Case) -> bool:
-        return stable_unit(_key(row.text)) < self._spec.get("validation_share", 0)
+        return stable_unit(_key(row.text)) < self._section.validation_share
 
     def _rows(self, name: str) -> list[Case]:
         """Every row of the file behind ``name``, checked."""
-        path = self.path(self._spec["files"][name])
+        path = self.path(self._section.files[name])
         rows = []
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -73,36 +73,35 @@ class HubDataset(TextSource):
             record = json.loads(line)
         except ValueError as error:
             raise InputError(f"{where}: not JSON ({error})") from error
-        columns = self._spec["columns"]
-        for column in columns.values():
+        columns = self._section.columns
+        for column in (columns.text, columns.label):
             if not isinstance(record, dict) or not isinstance(record.get(column), str) or not record[column].strip():
                 raise InputError(f"{where}: no text in the column {column!r}, which the task reads")
-        label = record[columns["label"]].strip()
+        label = record[columns.label].strip()
         if label not in self.labels:
             raise InputError(
                 f"{where}: the label {label!r} is not among the {len(self.labels)} of the task: {list(self.labels)}"
             )
-        text = record[columns["text"]].strip()
+        text = record[columns.text].strip()
         length = len(text.split())
         subgroups = {"words": next(band for limit, band in WORD_BANDS if length < limit)}
-        dataset = self._spec["dataset"]
-        return Case(case_id=case_id, text=text, label=label, subgroups=subgroups, group=None, source=dataset)
+        return Case(case_id, text, label, subgroups, source=self._section.dataset)
 
     def path(self, name: str) -> Path:
         """The file ``name`` of the dataset, from the local copy or the Hub."""
         if self._folder:
             if not (self._folder / name).is_file():
                 raise InputError(
-                    f"{self._folder / name}: no such file; the local copy of {self._spec['dataset']} needs it"
+                    f"{self._folder / name}: no such file; the local copy of {self._section.dataset} needs it"
                 )
             return self._folder / name
-        return hub_file(self._spec["dataset"], self._spec["revision"], name, f"{self._spec['local']}/{name}")
+        return hub_file(self._section.dataset, self._section.revision, name, f"{self._section.local}/{name}")
 
     def provenance(self) -> dict[str, Any]:
         """The dataset, its revision and the local folder read instead, if one was."""
         return {
-            "dataset": self._spec["dataset"],
-            "revision": self._spec["revision"],
+            "dataset": self._section.dataset,
+            "revision": self._section.revision,
             "local": str(self._folder) if self._folder else None,
         }
 

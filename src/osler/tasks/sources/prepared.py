@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError
-from osler.recipe import DataSection
+from osler.recipe import DataSection, PreparedSource
 from osler.storage import sha256_file
 from osler.tasks.case import Case, Cases
 from osler.tasks.source import TextSource
@@ -18,15 +18,15 @@ class Prepared(TextSource):
     """``source: {kind: prepared, folder, files: {split: {name, sha256}}}`` of a task; ``folder`` is relative to it.
 
     Args:
-        spec: the section ``source``.
+        section: the section ``source``.
         labels: the task's.
         task_folder: where ``task.yaml`` is.
     """
 
-    def __init__(self, spec: Mapping[str, Any], labels: Sequence[str], task_folder: Path) -> None:
+    def __init__(self, section: PreparedSource, labels: Sequence[str], task_folder: Path) -> None:
         self.labels = {label: label for label in labels}
-        self._spec = spec
-        self._folder = (task_folder / spec["folder"]).resolve()
+        self._section = section
+        self._folder = (task_folder / section.folder).resolve()
 
     def training(self, data: DataSection | None, seed: int) -> Cases:
         """The rows of the split ``train``; nothing is left to drop."""
@@ -34,13 +34,13 @@ class Prepared(TextSource):
 
     def split(self, name: str) -> list[Case]:
         """The rows of a split. Raises :class:`InputError` where its file is missing or is not the one prepared."""
-        entry = self._spec["files"][name]
-        path = self._folder / entry["name"]
+        entry = self._section.files[name]
+        path = self._folder / entry.name
         if not path.is_file():
             raise InputError(f"{path}: no such file; run scripts/prepare_data.py again")
-        if (found := sha256_file(path)) != entry["sha256"]:
+        if (found := sha256_file(path)) != entry.sha256:
             raise InputError(
-                f"{path}: sha256 {found[:12]}…, but the task was made with {entry['sha256'][:12]}…: the file has"
+                f"{path}: sha256 {found[:12]}…, but the task was made with {entry.sha256[:12]}…: the file has"
                 " changed since; run scripts/prepare_data.py again, with another --name if results stand on the old one"
             )
         with path.open(encoding="utf-8") as lines:
@@ -56,12 +56,12 @@ class Prepared(TextSource):
             label=record["label"],
             subgroups=record["subgroups"],
             group=record["group"],
-            source=self._spec["prepared_from"],  # a report counts them; the line has the row's place
+            source=self._section.prepared_from,  # a report counts them; the line has the row's place
         )
 
     def provenance(self) -> dict[str, Any]:
         """Where the rows were taken from, and the sha256 of every file."""
         return {
-            "prepared_from": self._spec["prepared_from"],
-            "files": {split: entry["sha256"] for split, entry in self._spec["files"].items()},
+            "prepared_from": self._section.prepared_from,
+            "files": {split: entry.sha256 for split, entry in self._section.files.items()},
         }

@@ -27,7 +27,7 @@ from osler.patients import (
     training_annotations,
     worded,
 )
-from osler.recipe import DataSection
+from osler.recipe import DataSection, SimulatedSource
 from osler.storage import wheels
 from osler.tasks.augmentation import Augmentation, denying, generalised, templates
 from osler.tasks.case import Case, Cases, changed
@@ -61,8 +61,8 @@ class SimulatedPatients:
 
     perturbations = OF_PATIENTS
 
-    def __init__(self, spec: Mapping[str, Any], min_patients: int, data_folder: Path | None) -> None:
-        ontology_file, annotations_file = wheels.fetch_many([spec["ontology"], spec["annotations"]])
+    def __init__(self, section: SimulatedSource, min_patients: int, data_folder: Path | None) -> None:
+        ontology_file, annotations_file = wheels.fetch_many([section.ontology, section.annotations])
         self._ontology = read_ontology(ontology_file)
         self._annotations = read_annotations(annotations_file, self._ontology)
         self._vocabulary = Vocabulary(self._ontology)
@@ -80,7 +80,7 @@ class SimulatedPatients:
             }
             for disease, profile in self._simulator.profiles.items()
         }
-        store = data_folder / spec["phenopackets"] if data_folder else None
+        store = data_folder / section.phenopackets if data_folder else None
         stored = phenopackets(store, self._ontology) if store and store.is_file() else []
         self._stored = [patient for patient in stored if patient.disease in self.labels]
         self._clean = clean(self._stored, self._annotations)

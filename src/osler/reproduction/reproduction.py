@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import shlex
 import shutil
 import signal
@@ -29,7 +28,7 @@ from osler.reproduction.expected import METRICS
 from osler.reproduction.outcome import Figure, Reproduction
 from osler.reproduction.target import Target
 from osler.runs import Prediction, Run, describe_environment, merged_name, read_predictions, tuned_name
-from osler.storage import checkout, fingerprint, read_json, read_record, sha256_file
+from osler.storage import checkout, end_with_parent, fingerprint, read_json, read_record, sha256_file
 
 if TYPE_CHECKING:  # osler.tasks.task imports transformers
     from osler.tasks import Task
@@ -265,10 +264,7 @@ def _commands(target: Target, run: Run, expected: Mapping[str, Any], config_file
 
 def _call(command: Sequence[str]) -> None:
     """Run a script, which ends when we are killed: the next reproduction must not meet it in the same folder."""
-    end_with_us = None
-    if sys.platform == "linux":
-        end_with_us = partial(ctypes.CDLL(None).prctl, 1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
-    subprocess.run(command, check=True, preexec_fn=end_with_us)
+    subprocess.run(command, check=True, preexec_fn=partial(end_with_parent, signal.SIGTERM))
 
 
 def _of_training(

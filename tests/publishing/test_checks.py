@@ -367,7 +367,11 @@ def test_numbers_of_another_task_or_prompt_are_named(run: Run, key: str, value: 
 
 
 def test_a_split_that_was_left_out_is_named(run: Run) -> None:
-    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", splits__hard="more held-out rows")
+    edit_yaml(
+        run.folder.parents[2] / "tasks" / "made_up" / "task.yaml",
+        splits__hard="more held-out rows",
+        source__files__hard="hard.jsonl",
+    )
     edit_yaml(run.folder / "recipe.yaml", evaluation__splits=["test", "hard"])
     (text,) = run_checks.splits(run, run.recipe())
     assert "hard, which the recipe evaluates, is not in it" in text
@@ -376,14 +380,13 @@ def test_a_split_that_was_left_out_is_named(run: Run) -> None:
 def test_data_or_commit_that_were_not_trained_with_are_named(run: Run) -> None:
     edit_json(run.manifest, environment__git_commit="no such commit")
     assert "is no commit" in run_checks.git(run, run.recipe())[0]
-    edit_json(run.data_report, provenance__revision="0" * 40)
+    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", source__revision="1" * 40)
     assert "is not what was trained on, 0000" in run_checks.pins(run, run.recipe())[0]
 
 
-@pytest.mark.parametrize("key", ["ontology", "annotations"])
-def test_data_that_no_hash_pins_cannot_even_be_read(run: Run, key: str) -> None:
-    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", **{f"source__{key}": "hp.obo"})
-    with pytest.raises(InputError, match=f"source.{key}: 'hp.obo' does not name a file in a wheel"):
+def test_data_that_nothing_pins_cannot_even_be_read(run: Run) -> None:
+    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", source__revision="main")
+    with pytest.raises(InputError, match=r"source\.revision: main is not allowed; expected the 40 hex digits"):
         run.recipe()
 
 

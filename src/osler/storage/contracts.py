@@ -157,8 +157,8 @@ def _expected(error: ErrorDetails) -> str:
     if error["type"] == "union_tag_invalid":
         return f"one of {error['ctx']['expected_tags']}".replace("'", "")
     if error["type"] == "literal_error":
-        choices = error["ctx"]["expected"].replace("'", "")
-        return f"one of {choices}" if " or " in choices else choices
+        choices = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"one of {choices}" if ", " in choices else choices
     return _EXPECTED.get(error["type"]) or error["msg"].removeprefix("Input should be ")
 
 

@@ -9,23 +9,18 @@ Exit status: 0 all fine, 1 a recipe was changed after its results were published
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
 from osler.recipe import load_recipe
+from osler.storage import read_record
 
 
 def published_sha256(path: Path) -> str | None:
     """The hash of the recipe that the results in ``<recipe>.expected.json`` came from; None if there are none yet."""
     expected = path.with_name(f"{path.stem}.expected.json")
-    if not expected.exists():
-        return None
-    try:
-        return str(json.loads(expected.read_text(encoding="utf-8"))["recipe_sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{expected}: no recipe_sha256 in it ({type(error).__name__})") from None
+    return str(read_record(expected, "recipe_sha256")["recipe_sha256"]) if expected.exists() else None
 
 
 def check_recipe(path: Path, overrides: list[str], seen: dict[str, Path]) -> int:

@@ -15,22 +15,8 @@ import argparse
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
-from osler.preparation import (
-    MADE,
-    Preparation,
-    check_apart,
-    data_report,
-    dataset_card,
-    inputs,
-    prepare,
-    read,
-    scaffold,
-)
 from osler.recipe import licences
 from osler.storage import write_atomically
-
-# What the file of a task says of its rows, and nobody says of those of a file.
-OF_FILES = (*inputs.COLUMNS, "validation_from", "test_from", "revision", "license")
 
 
 def main() -> int:
@@ -51,6 +37,18 @@ def main() -> int:
     parser.add_argument("--name", help="of the task; default: that of the output folder")
     parser.add_argument("--license", help="of the data, as the Hub writes it, such as cc-by-4.0")
     arguments = parser.parse_args()
+    # Here, because it takes seconds, and --help needs none of it.
+    from osler.preparation import (
+        MADE,
+        Preparation,
+        check_apart,
+        data_report,
+        dataset_card,
+        inputs,
+        prepare,
+        read,
+        scaffold,
+    )
 
     if arguments.max_rejected < 0:
         raise InputError(f"--max-rejected {arguments.max_rejected}: at least 0")
@@ -61,7 +59,9 @@ def main() -> int:
     key = inputs.read_key(arguments.deidentify) if arguments.deidentify else None
     source, task = arguments.source, inputs.find_task(arguments.source)
     if task is not None:
-        given = [option for option in OF_FILES if vars(arguments)[option]]
+        # What the file of a task says of its rows, and nobody says of those of a file.
+        of_files = (*inputs.COLUMNS, "validation_from", "test_from", "revision", "license")
+        given = [option for option in of_files if vars(arguments)[option]]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says that; leave it out")
         rows, prepared = inputs.of_task(task, key, arguments.max_rejected)

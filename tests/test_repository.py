@@ -14,6 +14,7 @@ from accelerate.commands.config.config_args import ClusterConfig, load_config_fr
 from accelerate.commands.launch import launch_command_parser
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from project import ROOT
 
 ACCELERATE = sorted((ROOT / "accelerate_configs").glob("*.yaml"))
@@ -43,7 +44,6 @@ def tested() -> dict[str, str]:
 
 def test_the_ranges_admit_the_tested_versions(setup: configparser.ConfigParser, tested: dict[str, str]) -> None:
     promised = requirements(setup["options"]["install_requires"])
-    assert len(promised) == 23
     for requirement in promised + requirements(setup["options.extras_require"]["dev"]):
         version = tested[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement} excludes the tested {version}"
@@ -57,8 +57,8 @@ def test_every_range_ends_before_the_next_major_version_and_says_why(setup: conf
         assert reason.startswith("    # "), f"no reason above {requirement.strip()}"
 
 
-def test_torch_is_pinned_without_a_local_version_that_only_one_index_has(tested: dict[str, str]) -> None:
-    assert tested["torch"] == "2.13.0"
+def test_no_version_is_pinned_to_a_build_that_only_one_index_has(tested: dict[str, str]) -> None:
+    assert not [f"{name}=={version}" for name, version in tested.items() if Version(version).local]
 
 
 def test_a_citation_and_the_package_agree_on_version_and_licence(setup: configparser.ConfigParser) -> None:
@@ -68,10 +68,6 @@ def test_a_citation_and_the_package_agree_on_version_and_licence(setup: configpa
     assert citation["version"] == osler.__version__
     assert citation["license"] == setup["metadata"]["license"] == "Apache-2.0"
     assert "Apache License" in (ROOT / "LICENSE").read_text()
-
-
-def test_there_is_a_config_for_each_kind_of_machine() -> None:
-    assert {path.stem for path in ACCELERATE} == {"cpu", "single_gpu", "ddp", "fsdp2_qlora", "zero3", "multi_node"}
 
 
 @pytest.mark.parametrize("path", ACCELERATE, ids=lambda path: path.stem)

@@ -391,6 +391,12 @@ def test_data_that_no_hash_pins_cannot_even_be_read(run: Run, key: str) -> None:
         run.recipe()
 
 
+def test_data_that_nothing_pins_cannot_even_be_read(run: Run) -> None:
+    edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", source__revision="main")
+    with pytest.raises(InputError, match=r"source\.revision: main is not allowed; expected the 40 hex digits"):
+        run.recipe()
+
+
 def test_what_nobody_reads_is_no_file_of_a_publication(run: Run, folder: Path) -> None:
     (folder / "merges.txt").write_text("Alice Johnson 01/02/1960")
     save_file({"a": np.ones(1, np.float32)}, folder / "adapter_model.safetensors", metadata={"note": "Alice Johnson"})

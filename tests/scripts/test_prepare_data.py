@@ -111,7 +111,7 @@ def test_a_killed_preparation_leaves_nothing_that_counts_and_is_simply_started_a
         if left_running(tmp_path):
             time.sleep(0.1)
     assert not left_running(tmp_path), "what helped has ended, too"
-    left = {path.name for path in (tmp_path / "clinic").iterdir()} - {".preparing", ".prepared"}
+    left = {path.name for path in (tmp_path / "clinic").iterdir()} - {".preparing", ".preparing.lock", ".prepared"}
     assert ("data_report.json" in left) == (fault == "describing"), "without it, no folder counts as prepared"
     for name in left:
         assert (tmp_path / "clinic" / name).read_bytes() == undisturbed[0][name], "a file is whole, or is not there"

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import os
 import shutil
-import signal
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from osler.errors import InputError
+from osler.storage import forks_end_with_us
 
 NAME = ".preparing"
 DONE = ".prepared"  # what is finished, on its way into the output
-
-_locks: set[int] = set()
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-
-
-def _in_child() -> None:
-    """In a process that helps ours: the lock is not its own, and it ends when ours does, even by ``kill -9``."""
-    if _libc is not None and _locks:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    while _locks:
-        os.close(_locks.pop())
-
-
-# The workers of datasets.map would wait forever, and a lock lasts as long as any process has it open.
-os.register_at_fork(after_in_child=_in_child)
+LOCK = ".preparing.lock"
 
 
 @contextmanager
@@ -53,30 +37,33 @@ def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Pa
         raise InputError(
             f"{output / found[0]}: is there and was not made by prepare_data.py; choose an --output of its own"
         )
+    lock = FileLock(output / LOCK, blocking=False)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        lock = os.open(output, os.O_RDONLY)
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written to ({error.strerror}); choose another --output") from None
-    _locks.add(lock)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _move_in(output)
-        shutil.rmtree(work, ignore_errors=True)  # of a run that was interrupted
-        work.mkdir()
-    except BlockingIOError:
-        _unlock(lock)
+        lock.acquire()
+    except Timeout:
         raise InputError(f"{output}: another prepare_data.py is writing to it; wait for it to end") from None
     except OSError as error:
-        _unlock(lock)
-        raise InputError(f"{output}: cannot be written to ({error.strerror}); choose another --output") from None
+        raise _not_writable(output, error) from None
     try:
-        yield work
+        try:
+            _move_in(output)
+            shutil.rmtree(work, ignore_errors=True)  # of a run that was interrupted
+            work.mkdir()
+        except OSError as error:
+            raise _not_writable(output, error) from None
+        with forks_end_with_us():
+            yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        (output / LOCK).unlink(missing_ok=True)
         if not any(output.iterdir()):  # nothing came of it
             output.rmdir()
-        _unlock(lock)
+        lock.release()
+
+
+def _not_writable(output: Path, error: OSError) -> InputError:
+    return InputError(f"{output}: cannot be written to ({error.strerror}); choose another --output")
 
 
 def deliver(work: Path, names: Sequence[str]) -> None:
@@ -98,11 +85,6 @@ def _move_in(output: Path) -> None:
         for path in sorted(done.iterdir()):
             os.replace(path, output / path.name.partition("-")[2])
         done.rmdir()
-
-
-def _unlock(lock: int) -> None:
-    _locks.discard(lock)
-    os.close(lock)
 
 
 def check_apart(source: str, output: Path, names: Collection[str]) -> None:

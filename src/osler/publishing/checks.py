@@ -78,6 +78,18 @@ def read_allowed(pairs: Sequence[str]) -> dict[str, str]:
     return allowed
 
 
+def table(problems: Sequence[FailedCheck], allowed: Mapping[str, str], built: bool) -> str:
+    """Each check as passed, allowed or a problem, with its faults; those of files are only made once they are built."""
+    lines = []
+    for name in CHECKS:
+        faults = [problem.text for problem in problems if problem.check == name]
+        state = "not checked" if name in OF_FILES and not built else "passed"
+        if faults:
+            state = f"allowed: {allowed[name]}" if name in allowed else "PROBLEM"
+        lines += [f"{name:<14} {state}", *(f"    {fault}" for fault in faults)]
+    return "\n".join(lines) + "\n"
+
+
 def _problems(name: str, texts: Sequence[str]) -> list[FailedCheck]:
     return [FailedCheck(name, text) for text in texts]
 

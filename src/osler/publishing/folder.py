@@ -33,6 +33,13 @@ class File:
     sha256: str
 
 
+def listing(folder: Path, files: Sequence[File]) -> str:
+    """Every file with its size, and where to look at the card."""
+    lines = [f"{file.size:>13,}  {file.path}" for file in files]
+    lines.append(f"{sum(file.size for file in files):>13,}  bytes in {len(files)} files")
+    return "\n".join([*lines, "", f"card: {folder / 'README.md'}", ""])
+
+
 def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowed: Mapping[str, str]) -> list[File]:
     """Make ``folder``, all or nothing, in place of one that is there; returns its files in the order of their paths.
 

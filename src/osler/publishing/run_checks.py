@@ -207,13 +207,13 @@ def contamination(run: Run, recipe: Recipe) -> list[str]:
 def licences(run: Run, recipe: Recipe) -> list[str]:
     """The licence of the model is one that those of its base and of its data permit."""
     ours, where = recipe.publish.license, f"{recipe.path}: publish.license: {recipe.publish.license}"
-    if ours not in licence.KNOWN or ours in licence.OF_DATA:
-        known = sorted(licence.KNOWN - licence.OF_DATA)
+    if ours not in licence.KNOWN or ours in licence.DATA_ONLY:
+        known = sorted(licence.KNOWN - licence.DATA_ONLY)
         close = difflib.get_close_matches(ours, known, n=1)
         return [f"{where} is not a licence known here{f'; did you mean {close[0]}?' if close else ''}; {_terms()}"]
     sources = {
         f"base.model {recipe.base.model}": (
-            licence.of_base(recipe.base.model, recipe.base.revision),
+            licence.base_licence(recipe.base.model, recipe.base.revision),
             f"`hf download {recipe.base.model} README.md --revision {recipe.base.revision}` gets its card",
         )
     }

@@ -1,4 +1,4 @@
-"""From a YAML file to a typed, frozen recipe: strict reading, the types of the installed libraries, rules, licences."""
+"""From YAML to a typed, frozen recipe or task file: strict reading, the installed libraries' types, rules, licences."""
 
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe

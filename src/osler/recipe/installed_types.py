@@ -1,4 +1,8 @@
-"""The types of a recipe's `train:` and `lora:`, read from the source of the installed TRL and PEFT."""
+"""The types of a recipe's `train:` and `lora:`, read from the source of the installed TRL and PEFT.
+
+Importing TRL imports torch and takes many seconds, yet its dataclasses *are* the schema of a recipe's ``train:``. So
+they are parsed, never imported: the installed release is the schema, and there is no copy of it to go stale.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ PERMISSIVE = {
     "hpo",
 }
 # The same licence has to follow.
-SAME = {
+SHARE_ALIKE = {
     "cc-by-sa-4.0",
     "cc-by-nc-sa-4.0",
     "gpl-3.0",
@@ -57,13 +57,13 @@ SAME = {
     "gemma",
 }
 # One of these has to follow; none, where no derived work may be published.
-OTHERS = {
+RESTRICTED = {
     "cc-by-nc-4.0": {"cc-by-nc-4.0", "cc-by-nc-sa-4.0"},
     "cc-by-nd-4.0": set[str](),
     "cc-by-nc-nd-4.0": set[str](),
 }
-KNOWN = PERMISSIVE | SAME | OTHERS.keys()
-OF_DATA = {"hpo"}  # no licence of a model
+KNOWN = PERMISSIVE | SHARE_ALIKE | RESTRICTED.keys()
+DATA_ONLY = {"hpo"}  # no licence of a model
 
 # What the shipped bases' own model cards state, by the beginning of the Hub id.
 BASES = {"HuggingFaceTB/SmolLM2-": "apache-2.0"}  # https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct#license
@@ -85,10 +85,10 @@ def permits(source: str, published: str) -> bool:
     """
     if source in PERMISSIVE:
         return True
-    return published in OTHERS.get(source, {source})
+    return published in RESTRICTED.get(source, {source})
 
 
-def of_base(model: str, revision: str | None) -> str | None:
+def base_licence(model: str, revision: str | None) -> str | None:
     """The licence of a base model: from its own card, in its folder or the Hub's cache, else one of :data:`BASES`."""
     from huggingface_hub import ModelCard, try_to_load_from_cache
 

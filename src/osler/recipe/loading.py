@@ -60,7 +60,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         raise InputError(f"{path}: no such file" + (f"; did you mean {close[0]}?" if close else ""))
     document = read_yaml(path)
     for override in overrides:
-        _put(document, override, path)
+        _apply_override(document, override, path)
     try:
         return _resolve(document, path, tuple(overrides))
     except Problem as problem:
@@ -75,7 +75,7 @@ def _shipped(path: Path) -> list[Path]:
     return sorted(root.glob("recipes/**/*.yaml")) if root else []
 
 
-def _put(document: dict[str, Any], override: str, path: Path) -> None:
+def _apply_override(document: dict[str, Any], override: str, path: Path) -> None:
     key, equals, value = override.partition("=")
     *sections, last = key.split(".")
     if not equals or not all([*sections, last]):
@@ -177,9 +177,9 @@ def _document_types() -> dict[str, Any]:
 def _explain_names(document: dict[str, Any], types: dict[str, Any]) -> None:
     """Say more than "unknown key": Osler's own, renamed, gone, or at home in another section."""
     known = {"": set(types)} | {name: set(field_types(hint)) for name, hint in types.items()}
-    found = [("", key) for key in document]
-    found += [(name, key) for name in types if isinstance(document.get(name), dict) for key in document[name]]
-    for section, key in found:
+    keys = [("", key) for key in document]
+    keys += [(name, key) for name in types if isinstance(document.get(name), dict) for key in document[name]]
+    for section, key in keys:
         where = join(section, key)
         if reason := owned(where):
             raise Problem(where, f"not for a recipe to set: {reason}")

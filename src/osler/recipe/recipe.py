@@ -1,7 +1,8 @@
 """A recipe: a YAML file read strictly into frozen dataclasses, complete and typed, before anything is downloaded.
 
 ``train:`` takes any field of the installed ``trl.SFTConfig`` and ``lora:`` any of ``peft.LoraConfig``, except what
-Osler decides itself (``schema.OWNED``). Everything wrong is an :class:`~osler.errors.InputError` of one line.
+Osler decides itself (:data:`osler.recipe.installed_types.OWNED`). Everything wrong is an
+:class:`~osler.errors.InputError` of one line.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from osler.recipe.strict_yaml import dump_yaml
 from osler.storage import sha256_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A resolved recipe. ``lora`` and ``train`` are read-only and hold only what the recipe sets.
 
@@ -42,15 +43,15 @@ class Recipe:
     version: str
     base: BaseSection
     task: TaskSection
-    data: DataSection | None
-    lora: Mapping[str, Any] | None
+    data: DataSection | None = None
+    lora: Mapping[str, Any] | None = None
     loss: LossSection
     train: Mapping[str, Any]
     evaluation: EvaluationSection
-    allow_overlap: Mapping[str, str] | None
-    augment: AugmentSection | None
-    mixture: MixtureSection | None
-    stage: Literal["pretrain"] | None
+    allow_overlap: Mapping[str, str] | None = None
+    augment: AugmentSection | None = None
+    mixture: MixtureSection | None = None
+    stage: Literal["pretrain"] | None = None
     publish: PublishSection
     path: Path = field(compare=False)
     overridden: tuple[str, ...] = field(compare=False)
@@ -76,16 +77,37 @@ class Recipe:
 
     @property
     def sha256(self) -> str:
-        """Hash of the canonical JSON of the content: comments, key order and ``3`` for ``3.0`` do not change it."""
-        return _sha256(self.to_dict())
+        """Hash of what the recipe says: of the canonical JSON of every value that is not its key's default.
+
+        Comments, key order and ``3`` for ``3.0`` do not change it, nor does a default written out, nor a new key of
+        the schema: what is published stays as it is when Osler learns something new.
+        """
+        return _sha256(_stated(self))
 
     @property
     def run_sha256(self) -> str:
         """Hash of what a run is bound to once it is trained: all but which cases it is scored on beside which systems
         and how it is published. The scorer stays in it: another one needs predictions of its own."""
-        content = self.to_dict()
-        bound = {key: content[key] for key in content.keys() - {"allow_overlap", "publish"}}
-        return _sha256({**bound, "evaluation": {"scorer": self.evaluation.scorer}})
+        stated = _stated(self)
+        bound = {key: value for key, value in stated.items() if key not in ("allow_overlap", "publish", "evaluation")}
+        return _sha256({**bound, "scorer": self.evaluation.scorer})
+
+
+def _stated(section: Any) -> dict[str, Any]:
+    """The fields of a recipe, or of a section of it, that are not at their defaults; empty sections are left out."""
+    stated = {}
+    for item in dataclasses.fields(section):
+        value = getattr(section, item.name)
+        if not item.compare or value == item.default:
+            continue
+        if dataclasses.is_dataclass(value):
+            value = _stated(value)
+            if not value:
+                continue
+        elif isinstance(value, Mapping):
+            value = {key: _stated(of) if dataclasses.is_dataclass(of) else of for key, of in value.items()}
+        stated[item.name] = value
+    return stated
 
 
 def _sha256(content: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The sections of a recipe, as frozen dataclasses: their fields are the keys, their types what is allowed there.
 
-The hash of a recipe covers defaults, too. A new key in a section that every recipe has changes the hash of every
-published recipe: raise ``schema``. Only a section that is null where nobody writes it, such as ``augment``, does not.
+The hash of a recipe leaves out what is at its default, so a new key changes no published recipe's hash. A default that
+changes would change what published recipes mean under the same hash: raise ``schema`` instead.
 """
 
 from __future__ import annotations

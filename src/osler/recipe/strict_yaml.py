@@ -1,4 +1,8 @@
-"""YAML read strictly, and written so that it reads back to the same."""
+"""YAML read strictly, and written so that it reads back to the same.
+
+On PyYAML's parser, by hand: ruamel.yaml knows YAML 1.2, too, but aliases, tags, dates and keys that are no text would
+have to be refused by hand there as well.
+"""
 
 from __future__ import annotations
 

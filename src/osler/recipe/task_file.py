@@ -15,6 +15,7 @@ from osler.errors import InputError
 from osler.recipe.strict_yaml import read_yaml
 from osler.storage import Contract, FileContract, validated, wheels
 
+SHA256 = r"[0-9a-f]{64}"
 COMMIT = (r"[0-9a-f]{40}", "the 40 hex digits of a commit: pin it, branches and tags move")
 
 
@@ -32,14 +33,19 @@ def _wheel_file(text: str) -> str:
 
 
 def _sha256(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", text, re.ASCII):
+    if not re.fullmatch(SHA256, text, re.ASCII):
         raise ValueError(f"{text} is not allowed; expected 64 hex digits, as `sha256sum` prints them")
     return text
 
 
-Commit = Annotated[str, AfterValidator(_commit)]
-Sha256 = Annotated[str, AfterValidator(_sha256)]
-WheelFile = Annotated[str, AfterValidator(_wheel_file)]
+def _pattern(pattern: str) -> Any:
+    """For the JSON Schema, which knows no validator."""
+    return Field(json_schema_extra={"pattern": f"^{pattern}$"})
+
+
+Commit = Annotated[str, AfterValidator(_commit), _pattern(COMMIT[0])]
+Sha256 = Annotated[str, AfterValidator(_sha256), _pattern(SHA256)]
+WheelFile = Annotated[str, AfterValidator(_wheel_file), _pattern("pypi:[^#]+#sha256=[0-9a-f]{64}")]
 """A file in a wheel on PyPI, see :mod:`osler.storage.wheels`."""
 
 # ── source: ──────────────────────────────────────────────────────────────────────────────────────────────────────────

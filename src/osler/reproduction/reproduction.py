@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import shlex
 import shutil
 import signal
@@ -38,7 +37,7 @@ from osler.runs import (
     repeated_counts,
     tuned_name,
 )
-from osler.storage import checkout, fingerprint, read_json, sha256_file
+from osler.storage import checkout, end_with_parent, fingerprint, read_json, sha256_file
 
 if TYPE_CHECKING:  # osler.tasks.task imports transformers
     from osler.tasks import Task
@@ -275,10 +274,7 @@ def _commands(target: Target, run: Run, expected: Expected, config_file: Path | 
 
 def _call(command: Sequence[str]) -> None:
     """Run a script, which ends when we are killed: the next reproduction must not meet it in the same folder."""
-    end_with_us = None
-    if sys.platform == "linux":
-        end_with_us = partial(ctypes.CDLL(None).prctl, 1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
-    subprocess.run(command, check=True, preexec_fn=end_with_us)
+    subprocess.run(command, check=True, preexec_fn=partial(end_with_parent, signal.SIGTERM))
 
 
 def _trained_figures(

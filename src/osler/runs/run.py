@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
 
 from osler.errors import InputError
 from osler.recipe import Recipe, load_recipe
@@ -182,18 +183,17 @@ class Run:
         Raises :class:`InputError` where one is at it. The lock is the kernel's and ends with the process that holds it,
         whichever way that ends.
         """
-        with (self.folder / ".evaluation.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise InputError(
-                    f"{self.folder}: process {file.read().strip() or 'unknown'} is evaluating it; wait until it is"
-                    " done, or end it, and start again: nothing is answered twice"
-                ) from None
-            file.truncate(0)
-            file.write(f"{os.getpid()} on {os.uname().nodename}")
-            file.flush()
+        path = self.folder / ".evaluation.lock"
+        try:
+            lock = FileLock(path, blocking=False).acquire()
+        except Timeout:
+            holder = path.read_text(encoding="utf-8") or "unknown"
+            raise InputError(
+                f"{self.folder}: process {holder} is evaluating it; wait until it is done, or end it, and start again:"
+                " nothing is answered twice"
+            ) from None
+        with lock:
+            path.write_text(f"{os.getpid()} on {os.uname().nodename}", encoding="utf-8")
             yield
 
     def set_aside(self) -> Path | None:

@@ -14,6 +14,7 @@ from osler.storage.files import (
 from osler.storage.hashes import sha256_file, sha256_text, stable_unit
 from osler.storage.hub import ATTRIBUTES, download_once, hub_api
 from osler.storage.hub_retries import explained, persistently
+from osler.storage.processes import end_with_parent, forks_end_with_us
 
 __all__ = [
     "ATTRIBUTES",
@@ -23,8 +24,10 @@ __all__ = [
     "checkout",
     "data_folder",
     "download_once",
+    "end_with_parent",
     "explained",
     "fingerprint",
+    "forks_end_with_us",
     "hub",
     "hub_api",
     "hub_file",

@@ -77,12 +77,12 @@ def read_record(path: Path, *keys: str) -> dict[str, Any]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise :class:`~osler.errors.InputError` where ``folder`` is none that can be written into, nor be made."""
-    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    if not there.is_dir():
-        raise InputError(f"{folder}: {there} is not a folder; name another place")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: {there} may not be written into; name another place, or change its permissions")
+    """Raise :class:`~osler.errors.InputError` where nothing can be written into ``folder``, or it cannot be made."""
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise InputError(f"{folder}: {existing} is not a folder; name another place")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: {existing} may not be written into; name another place, or change its permissions")
 
 
 def safetensors(folder: Path) -> list[Path]:

@@ -90,8 +90,8 @@ def line(error: BaseException) -> str:
     from huggingface_hub import get_token
     from huggingface_hub.errors import HfHubHTTPError
 
-    said = (error.server_message if isinstance(error, HfHubHTTPError) else None) or str(error)
-    return " ".join(said.replace(get_token() or "\0", "<token>").split())[:300]
+    message = (error.server_message if isinstance(error, HfHubHTTPError) else None) or str(error)
+    return " ".join(message.replace(get_token() or "\0", "<token>").split())[:300]
 
 
 def _explanation(error: Exception, place: str) -> InputError:
@@ -105,8 +105,8 @@ def _explanation(error: Exception, place: str) -> InputError:
     if isinstance(cause, OfflineModeIsEnabled):
         return offline(place)
     if isinstance(error, ValueError) and str(error).startswith("Invalid metadata in README.md"):
-        said = line(error).removeprefix("Invalid metadata in README.md.")
-        return InputError(f"{place}: the Hub refuses the metadata of README.md, correct it:{said}")
+        reason = line(error).removeprefix("Invalid metadata in README.md.")
+        return InputError(f"{place}: the Hub refuses the metadata of README.md, correct it:{reason}")
     if isinstance(cause, HfHubHTTPError):
         # The links for an upload expire, and a finished one cannot be finished again: the next try gets new ones.
         upload = isinstance(error, RuntimeError) and cause.response.status_code != 401

@@ -152,11 +152,11 @@ def _extract(member: Member, archive: zipfile.ZipFile, part: Path, target: Path)
     with source, part.open("wb") as copy:
         shutil.copyfileobj(source, copy)
     target.parent.mkdir(parents=True, exist_ok=True)
-    found = sha256_file(part)
-    if found != member.sha256:
+    actual = sha256_file(part)
+    if actual != member.sha256:
         rejected = _reject(part, target)
         raise InputError(
-            f"{member.spec}: expected sha256 {member.sha256}, found {found}; the file is kept at {rejected} "
+            f"{member.spec}: expected sha256 {member.sha256}, found {actual}; the file is kept at {rejected} "
             "(look at it before you change the hash)"
         )
     os.replace(part, target)

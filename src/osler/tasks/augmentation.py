@@ -187,9 +187,9 @@ def rephrased(text: str, strength: float, dice: random.Random) -> str:
     sentences = split_sentences(text)
     for position in share_of(range(len(sentences)), strength, dice):
         sentence = sentences[position]
-        found = list(_PHRASE.finditer(sentence))
-        if found:
-            phrase = dice.choice(found)
+        phrases = list(_PHRASE.finditer(sentence))
+        if phrases:
+            phrase = dice.choice(phrases)
             other = _INSTEAD[phrase[0].lower()]
             other = other[0].upper() + other[1:] if phrase[0][0].isupper() else other
             sentences[position] = sentence[: phrase.start()] + other + sentence[phrase.end() :]

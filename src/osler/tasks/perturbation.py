@@ -97,10 +97,10 @@ class Perturbation:
         if self.name == "typos":
             return mistyped(text, label, self.strength, rng)
         if self.name == "negated":
-            told = split_sentences(text)
-            for position in share_of([n for n, s in enumerate(told) if flip(s) != s], self.strength, rng):
-                told[position] = flip(told[position])
-            return " ".join(told)
+            sentences = split_sentences(text)
+            for position in share_of([n for n, s in enumerate(sentences) if flip(s) != s], self.strength, rng):
+                sentences[position] = flip(sentences[position])
+            return " ".join(sentences)
         if self.name == "sex_swap":
             return swap_sex(text)
         return swap_age(text, rng) if self.name == "age_swap" else text
@@ -241,13 +241,12 @@ def flip(sentence: str) -> str:
         affirmed = re.sub(pattern, positive, affirmed, flags=re.IGNORECASE)
     if affirmed != sentence:
         return affirmed[:1].upper() + affirmed[1:] if sentence[:1].isupper() else affirmed
-    found = [(re.search(pattern, sentence, re.IGNORECASE), negative) for pattern, negative in _AFFIRMATIONS]
-    matches = [(match, negative) for match, negative in found if match]
+    searches = [(re.search(pattern, sentence, re.IGNORECASE), negative) for pattern, negative in _AFFIRMATIONS]
+    matches = [(match, negative) for match, negative in searches if match]
     if not matches:
         return sentence
-    match, negative = min(
-        matches, key=lambda pair: pair[0].start()
-    )  # of two at one place, the more special comes first
+    # Of two at one place, the more special comes first.
+    match, negative = min(matches, key=lambda pair: pair[0].start())
     return sentence[: match.start()] + match.expand(negative) + sentence[match.end() :]
 
 

@@ -56,18 +56,18 @@ class Benchmark(TextSource):
         if path is None:
             return Cases([])
         dropped: Counter[str] = Counter()
-        records = self._of_task(path, file.only, dropped)
+        records = self._select_records(path, file.only, dropped)
         rows = sorted(
-            (self._row(question) for question in FORMATS[self._source.format](records)), key=lambda r: r.case_id
+            (self._case(question) for question in FORMATS[self._source.format](records)), key=lambda r: r.case_id
         )
         once: dict[str, Case] = {}
         for row in rows:
             once.setdefault(json.dumps([row.text, row.options, row.label]), row)
         kept = list(once.values())
         dropped["stands in the split already"] = len(rows) - len(kept)
-        if file.sha256 and (found := fingerprint(kept)) != file.sha256:
+        if file.sha256 and (actual := fingerprint(kept)) != file.sha256:
             raise InputError(
-                f"{path}: {len(kept)} cases with the fingerprint {found[:12]}, not those the task was described with"
+                f"{path}: {len(kept)} cases with the fingerprint {actual[:12]}, not those the task was described with"
                 f" ({file.sha256[:12]}); get the file that the task's README names"
             )
         return Cases(kept, dict(dropped))
@@ -84,7 +84,7 @@ class Benchmark(TextSource):
             return hub_file(*self._source.hub, file.hub, f"{self._source.local}/{file.local}")
         return None
 
-    def _of_task(self, path: Path, only: str | None, dropped: Counter[str]) -> Iterator[Record]:
+    def _select_records(self, path: Path, only: str | None, dropped: Counter[str]) -> Iterator[Record]:
         """The records of the split and of the task's subjects, the others counted."""
         subjects = self._source.subjects
         wanted = {r.name for r in read_records(self._folder / only)} if self._folder and only else None
@@ -100,7 +100,7 @@ class Benchmark(TextSource):
         if wanted:
             raise InputError(f"{path}: has no record {min(wanted)}, which {only} says is a case of the split")
 
-    def _row(self, question: Question) -> Case:
+    def _case(self, question: Question) -> Case:
         return Case(
             case_id=question.case_id,
             text=question.text,

@@ -190,10 +190,10 @@ def _flat(value: Any) -> str:
 def _person(demographics: str) -> dict[str, str]:
     """Sex and age band, as far as words like "35-year-old female" or "newborn" say them."""
     groups = {}
-    if found := re.search(r"\b(?:(female|woman|girl)|male|man|boy)\b", demographics, re.IGNORECASE):
-        groups["sex"] = "female" if found[1] else "male"
-    if found := re.search(r"(\d+)-(year|month|week|day)-old", demographics):
-        years = int(found[1]) * YEARS[found[2]]
+    if sex := re.search(r"\b(?:(female|woman|girl)|male|man|boy)\b", demographics, re.IGNORECASE):
+        groups["sex"] = "female" if sex[1] else "male"
+    if age := re.search(r"(\d+)-(year|month|week|day)-old", demographics):
+        years = int(age[1]) * YEARS[age[2]]
         groups["age_band"] = age_band(years)
     elif "newborn" in demographics.lower():
         groups["age_band"] = age_band(0)

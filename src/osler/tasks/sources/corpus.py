@@ -30,23 +30,23 @@ def documents(
     With ``diseases``, only theirs, and those of the findings they are annotated with and of what these are kinds of.
     """
     if diseases is not None:
-        annotations = replace(annotations, rows={d: of for d, of in annotations.rows.items() if d in diseases})
+        annotations = replace(annotations, rows={d: rows for d, rows in annotations.rows.items() if d in diseases})
     phenotypes = ontology.phenotypes
     if diseases is not None:
-        found = {row.hpo_id for rows in annotations.rows.values() for row in rows}
-        phenotypes &= found.union(*(ontology.ancestors(hpo_id) for hpo_id in found))
-    told = dict(_phenotypes(phenotypes, ontology, vocabulary)) | dict(_diseases(annotations, vocabulary))
-    return dict(sorted(told.items(), key=lambda item: stable_unit(item[0])))
+        annotated = {row.hpo_id for rows in annotations.rows.values() for row in rows}
+        phenotypes &= annotated.union(*(ontology.ancestors(hpo_id) for hpo_id in annotated))
+    texts = dict(_phenotypes(phenotypes, ontology, vocabulary)) | dict(_diseases(annotations, vocabulary))
+    return dict(sorted(texts.items(), key=lambda item: stable_unit(item[0])))
 
 
 def _phenotypes(phenotypes: Collection[str], ontology: Ontology, vocabulary: Vocabulary) -> Iterator[tuple[str, str]]:
     for hpo_id in phenotypes:
         term = ontology.terms[hpo_id]
         name, *others = vocabulary.trainable[hpo_id]
-        sentences = [f"{_upper_first(name)}{f', also called {_listed(others)},' if others else ''} is a finding."]
+        sentences = [f"{_upper_first(name)}{f', also called {_enumerated(others)},' if others else ''} is a finding."]
         parents = [vocabulary.name[parent] for parent in term.parents if parent in vocabulary.name]
         if parents:
-            sentences.append(f"It is a kind of {_listed(parents)}.")
+            sentences.append(f"It is a kind of {_enumerated(parents)}.")
         # An OBO definition is quoted, and its sources stand behind it in brackets.
         defined = re.match(r'"((?:[^"\\]|\\.)*)"', term.definition)
         for sentence in re.split(r"(?<=[.!?])\s+", defined[1] if defined else ""):
@@ -81,7 +81,7 @@ def _patients(row: Annotation) -> int:
     return row.counts[1] if row.counts else 0
 
 
-def _listed(items: list[str]) -> str:
+def _enumerated(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"
 
 

@@ -36,7 +36,7 @@ class HubDataset(TextSource):
         held_out = {_key(row.text) for name in self._section.files if name != "train" for row in self.split(name)}
         seen: set[str] = set()
         kept = Cases([], {"text is in a held-out split": 0, "text stands in training already": 0})
-        for row in self._rows("train"):
+        for row in self._cases("train"):
             if self._is_validation(row):
                 continue
             key = _key(row.text)
@@ -52,23 +52,23 @@ class HubDataset(TextSource):
     def split(self, name: str) -> list[Case]:
         """The held-out rows of ``name``. Raises :class:`InputError` naming the row that is wrong."""
         if name == "validation":
-            return [row for row in self._rows("train") if self._is_validation(row)]
-        return self._rows(name)
+            return [row for row in self._cases("train") if self._is_validation(row)]
+        return self._cases(name)
 
     def _is_validation(self, row: Case) -> bool:
         return stable_unit(_key(row.text)) < self._section.validation_share
 
-    def _rows(self, name: str) -> list[Case]:
+    def _cases(self, name: str) -> list[Case]:
         """Every row of the file behind ``name``, checked."""
         path = self.path(self._section.files[name])
         rows = []
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    rows.append(self._row(line, f"{path}:{number}", f"{name}/{number:05d}"))
+                    rows.append(self._case(line, f"{path}:{number}", f"{name}/{number:05d}"))
         return rows
 
-    def _row(self, line: str, where: str, case_id: str) -> Case:
+    def _case(self, line: str, where: str, case_id: str) -> Case:
         try:
             record = json.loads(line)
         except ValueError as error:

@@ -38,15 +38,15 @@ class Prepared(TextSource):
         path = self._folder / entry.name
         if not path.is_file():
             raise InputError(f"{path}: no such file; run scripts/prepare_data.py again")
-        if (found := sha256_file(path)) != entry.sha256:
+        if (actual := sha256_file(path)) != entry.sha256:
             raise InputError(
-                f"{path}: sha256 {found[:12]}…, but the task was made with {entry.sha256[:12]}…: the file has"
+                f"{path}: sha256 {actual[:12]}…, but the task was made with {entry.sha256[:12]}…: the file has"
                 " changed since; run scripts/prepare_data.py again, with another --name if results stand on the old one"
             )
         with path.open(encoding="utf-8") as lines:
-            return [self._row(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+            return [self._case(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
 
-    def _row(self, line: str, where: str) -> Case:
+    def _case(self, line: str, where: str) -> Case:
         record = json.loads(line)
         if record["label"] not in self.labels:
             raise InputError(f"{where}: the label {record['label']!r} is not among the {len(self.labels)} of the task")

@@ -52,7 +52,7 @@ release-check: quality  ## before a release: recipes under the newest TRL allowe
 	PYTHONPATH=build/newest .venv/bin/python scripts/check_recipes.py
 	.venv/bin/python scripts/record_expected.py
 	git diff --exit-code -- README.md recipes/README.md
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/test_card.py tests/test_chai.py tests/test_skeleton.py
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/publishing/test_card.py tests/publishing/test_chai.py tests/test_repository.py
 	@v=$$(.venv/bin/python -c 'import osler; print(osler.__version__)'); grep -q "^## $$v " CHANGELOG.md || \
 		{ echo "CHANGELOG.md has no section for $$v"; exit 1; }
 

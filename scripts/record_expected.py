@@ -14,7 +14,6 @@ import argparse
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
-from osler.reproduction import readme_tables, recording
 from osler.runs import Run
 from osler.storage import write_atomically
 
@@ -27,6 +26,8 @@ def main() -> int:
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="evaluated run directories of it")
     parser.add_argument("--reproduction", nargs="+", type=Path, metavar="FILE", default=[], help="reproduction.json")
     arguments = parser.parse_args()
+    from osler.reproduction import readme_tables, recording  # takes seconds, and --help needs none of it
+
     if arguments.recipe and not arguments.runs and not arguments.reproduction:
         raise InputError(f"{arguments.recipe}: name the run directories to record, too")
     if arguments.runs:

@@ -24,6 +24,7 @@ def masked(text: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # ten commands, most of which import torch
 def test_every_command_of_the_tutorial_works(tmp_path: Path, tiny_base: BaseSection) -> None:
     pytest.importorskip("presidio_analyzer", reason="the extra `deid` is not installed")
     if shutil.which("openssl") is None:

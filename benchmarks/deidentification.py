@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import yaml
 from deid_gold import PARTS, Note, notes
 
-from osler.patients import panel
+from osler.patients import disease_panel
 from osler.preparation import TYPES, Identifier, deidentifier
 from osler.statistics import wilson_interval
 from osler.storage import wheels
@@ -57,7 +57,7 @@ def harmed() -> list[str]:
     rare_disease in every sentence, every tenth of OMIM's and every tenth HPO term in one of them."""
     ontology = read_ontology(files()[0])
     annotations = read_annotations(files()[1], ontology)
-    names = [annotations.names[disease] for disease in panel(annotations, 1)]
+    names = [annotations.names[disease] for disease in disease_panel(annotations, 1)]
     omim = sorted(name for disease, name in annotations.names.items() if disease.startswith("OMIM:"))
     sampled = omim[::10] + sorted(term.name for term in ontology.terms.values())[::10]
     cases = [(name, sentence) for name in names for sentence in SENTENCES]

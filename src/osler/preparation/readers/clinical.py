@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from osler.patients import Patient, age_band, sentences
+from osler.patients import Patient, age_band, write_sentences
 from osler.preparation.readers.record import Columns, Raw
 
 # `label` is made of `diagnosis` and `diagnosis_id`; who wants one of them alone names it as the label.
@@ -27,7 +27,7 @@ def row(
     Without a present finding there is no text. ``diagnosis`` is its name and its code: the label is ``name (code)``.
     """
     name, code = diagnosis
-    text = sentences(patient, words, random.Random(patient.case_id)) if patient.present else None
+    text = write_sentences(patient, words, random.Random(patient.case_id)) if patient.present else None
     columns = {
         "case_id": patient.case_id,
         "text": text,

@@ -16,7 +16,7 @@ from osler.errors import InputError
 from osler.patients import Patient, years_between
 from osler.preparation.readers import clinical
 from osler.preparation.readers.record import Raw, Rejected, excerpt, iso_date
-from osler.terminology import inside_sentence
+from osler.terminology import mid_sentence_case
 
 WRONG_TYPE = (sqlite3.InterfaceError, sqlite3.ProgrammingError)  # of a value: until Python 3.10, and since
 NOT_A_DIAGNOSIS = {"refuted", "entered-in-error"}  # verificationStatus of a Condition
@@ -222,7 +222,7 @@ def _finding(observation: Mapping[str, Any]) -> tuple[str, str, bool] | None:
     grouping = "component" in observation or "hasMember" in observation
     if not (name or code) or "dataAbsentReason" in observation or (value is None and grouping):
         return None
-    words = inside_sentence(name or code or "")
+    words = mid_sentence_case(name or code or "")
     marks = [_concept(concept) for concept in observation.get("interpretation", [])]
     if any(_says(answer, NO) for answer in (*marks, value) if answer):
         return code or words, words, False

@@ -13,7 +13,7 @@ from typing import Any
 from osler.patients import Patient, years, years_between
 from osler.preparation.readers import clinical
 from osler.preparation.readers.record import Raw, Rejected, excerpt, iso_date
-from osler.terminology import inside_sentence
+from osler.terminology import mid_sentence_case
 
 # HPO's terms for an onset at an age in years below each limit, as their definitions say.
 ONSETS = ((28 / 365, "HP:0003623"), (1, "HP:0003593"), (5, "HP:0011463"), (16, "HP:0003621"), (math.inf, "HP:0003581"))
@@ -53,7 +53,7 @@ def _row(source: str, content: Mapping[str, Any]) -> Raw:
         raise ValueError("a phenopacket of schema 1, which says in another way what was not found; convert it to 2")
     disease, onset = _diagnosis(content)
     encounter, birth = subject.get("timeAtLastEncounter", {}), subject.get("dateOfBirth")
-    words = {f["type"]["id"]: inside_sentence(f["type"].get("label") or f["type"]["id"]) for f in features}
+    words = {f["type"]["id"]: mid_sentence_case(f["type"].get("label") or f["type"]["id"]) for f in features}
     present = dict.fromkeys(f["type"]["id"] for f in features if not f.get("excluded"))
     sex = subject.get("sex", "").lower()
     patient = Patient(

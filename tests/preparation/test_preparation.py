@@ -12,11 +12,11 @@ from project import script
 
 from osler.errors import InputError
 from osler.preparation import preparation, scaffold
-from osler.preparation.cleaning import USUAL, steps
+from osler.preparation.cleaning_steps import DEFAULT_STEPS, parse_steps
 from osler.preparation.pseudonyms import Pseudonyms
 from osler.preparation.readers.reading import read
-from osler.preparation.readers.record import Columns, Rejected
-from osler.preparation.settings import Preparation
+from osler.preparation.readers.record import Columns, RejectedRow
+from osler.preparation.settings import PreparationSettings
 from osler.recipe.sections import BaseSection
 from osler.tasks.task import load_task
 
@@ -42,7 +42,9 @@ def rejected(folder: Path) -> dict[str, str]:
 
 def prepare(source: Path, output: Path, columns: Columns = COLUMNS, **settings: Any) -> dict[str, Any]:
     read_rows = ((None, row) for row in read(str(source), columns))
-    return preparation.prepare(read_rows, output, Preparation(steps(list(USUAL), "cleaning"), **settings), source.name)
+    return preparation.prepare(
+        read_rows, output, PreparationSettings(parse_steps(list(DEFAULT_STEPS), "cleaning"), **settings), source.name
+    )
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +199,7 @@ def test_a_prepared_file_that_was_edited_is_refused(clinic: Path) -> None:
 def test_splits_by_date_keep_the_future_out_of_training(tmp_path: Path) -> None:
     source = export(tmp_path / "export.csv", rows())
     columns = Columns("note", "diagnosis", "record", None, "seen")
-    report = prepare(source, tmp_path / "out", columns, cuts=("2020-01-01", "2022-01-01"))
+    report = prepare(source, tmp_path / "out", columns, cutoffs=("2020-01-01", "2022-01-01"))
     seen = {row["record"]: row["seen"] for row in rows()}
     for case, row in prepared(tmp_path / "out").items():
         expected = "train" if seen[case] < "2020" else "validation" if seen[case] < "2022" else "test"
@@ -215,7 +217,7 @@ def test_given_splits_are_kept_and_training_rows_that_leak_are_dropped(tmp_path:
     report = preparation.prepare(
         [*given, ("train", nearly), ("train", copy)],
         tmp_path / "out",
-        Preparation(steps(list(USUAL), "cleaning")),
+        PreparationSettings(parse_steps(list(DEFAULT_STEPS), "cleaning")),
         "export.csv",
     )
     why = rejected(tmp_path / "out")
@@ -251,7 +253,9 @@ def test_a_run_that_is_interrupted_leaves_the_folder_as_it_was(tmp_path: Path) -
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        preparation.prepare(broken(), tmp_path / "out", Preparation(steps(list(USUAL), "cleaning")), "export.csv")
+        preparation.prepare(
+            broken(), tmp_path / "out", PreparationSettings(parse_steps(list(DEFAULT_STEPS), "cleaning")), "export.csv"
+        )
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
@@ -260,10 +264,10 @@ def test_a_run_that_is_interrupted_leaves_the_folder_as_it_was(tmp_path: Path) -
     [
         (["export.csv", "--text-column", "note"], "name both --text-column and --label-column"),
         (["export.csv", *NAMED, "--test-from", "2020-01-01"], "needs both --validation-from and --test-from"),
-        (["export.csv", *NAMED, "--name", "My Clinic"], "small letters, digits and underscores"),
+        (["export.csv", *NAMED, "--name", "My Clinic"], "lower-case letters, digits and underscores"),
         (["export.csv", *NAMED, "--deidentify", "no.key"], "openssl rand"),
         (["exports.csv", *NAMED], "no such file"),
-        (["export.csv", *NAMED, "--max-rejected", "-1"], "--max-rejected -1: at least 0"),
+        (["export.csv", *NAMED, "--max-rejected", "-1"], "--max-rejected -1: must be at least 0"),
         (["export.csv", *NAMED, "--validation-from", "2015-01-01", "--test-from", "2020-01-01"], "needs --date-column"),
         (["export.csv", "--text-column", "notes", "--label-column", "diagnosis"], "did you mean note?"),
     ],
@@ -297,7 +301,7 @@ def test_one_text_with_two_labels_in_it_is_a_conflict(tmp_path: Path) -> None:
 
 def test_one_label_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     source = lines(tmp_path / "x.jsonl", notes("flu"))
-    with pytest.raises(InputError, match=r"one label is left \(flu\)"):
+    with pytest.raises(InputError, match=r"only one label is left \(flu\)"):
         prepare(source, tmp_path / "out", Columns("note", "diagnosis"))
     assert not (tmp_path / "out").exists()
 
@@ -321,11 +325,11 @@ def test_another_key_is_refused_because_rows_would_change_splits(tmp_path: Path)
 
 
 def test_reasons_do_not_quote_identifiers_where_texts_are_deidentified() -> None:
-    bad = Rejected("whitfield.jsonl:1", "'Margaret Whitfield' is not an ISO 8601 date", "'Margaret'")
-    kept = Pseudonyms("a secret that nobody guesses").rejected(bad)
+    bad = RejectedRow("whitfield.jsonl:1", "'Margaret Whitfield' is not an ISO 8601 date", "'Margaret'")
+    kept = Pseudonyms("a secret that nobody guesses").mask_rejected(bad)
     assert kept.source == "file-1:1"
     assert "Whitfield" not in f"{kept}"
-    assert Pseudonyms(None).rejected(bad) == bad
+    assert Pseudonyms(None).mask_rejected(bad) == bad
 
 
 def test_training_counts_the_rows_of_a_source_and_not_each_row(clinic: Path) -> None:

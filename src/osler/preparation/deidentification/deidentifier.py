@@ -126,12 +126,12 @@ class Deidentifier:
             yield (
                 case_id,
                 self._replaced(text, patient, identifiers),
-                [AuditRow(case_id=case_id, start=i.start, end=i.end, type=i.type, rule=i.by) for i in identifiers],
+                [AuditRow(case_id=case_id, start=i.start, end=i.end, type=i.type, rule=i.rule) for i in identifiers],
             )
 
     def _replaced(self, text: str, patient: str, identifiers: list[Identifier]) -> str:
         dates = [text[i.start : i.end] for i in identifiers if i.type == "DATE"]
-        british = any(i.by in ("nhs", "NhsRecognizer", "postcode uk", "phone uk") for i in identifiers)
+        british = any(i.rule in ("nhs", "NhsRecognizer", "postcode uk", "phone uk") for i in identifiers)
         day_first = surrogates.day_first(dates, british)
         shift, today = self._surrogates.shift(patient), date.today()
         pieces, end = [], 0
@@ -167,17 +167,17 @@ class Deidentifier:
         """A name without what spaCy takes with it: the next line, a possessive s, a title."""
         if candidate.type not in ("NAME", "PLACE", "ORGANIZATION"):
             return candidate
-        if candidate.by == "SpacyRecognizer" and candidate.type == "NAME":
+        if candidate.rule == "SpacyRecognizer" and candidate.type == "NAME":
             name = _FULL_NAME.search(text, candidate.start, candidate.end)
             span = name.span() if name else (candidate.start, candidate.start)
-            return Identifier(*span, candidate.type, candidate.by, candidate.score)
+            return Identifier(*span, candidate.type, candidate.rule, candidate.score)
         start, found = candidate.start, text[candidate.start : candidate.end].split("\n")[0].rstrip(" ,.:;-(")
         found = re.sub(r"['’]s$", "", found) if candidate.type != "ORGANIZATION" else found
         title = re.match(
             r"(?i)(?:(?:re|dear|hi|hello|dr|mr|mrs|ms|miss|prof|professor|nurse|sister)\b[.:]?\s+)+", found
         )
         skip = title.end() if title else 0
-        return Identifier(start + skip, start + len(found), candidate.type, candidate.by, candidate.score)
+        return Identifier(start + skip, start + len(found), candidate.type, candidate.rule, candidate.score)
 
     def _stands(self, text: str, candidate: Identifier, protected: list[Span]) -> bool:
         found = text[candidate.start : candidate.end]
@@ -212,16 +212,16 @@ class Deidentifier:
             return False
         given = [word for word in words if self._recognizers.plain(word) in self._given]
         foreign = [word for word in words if not self._ordinary(word) and not self._protected.eponym(word)]
-        if candidate.by == "initials":
+        if candidate.rule == "initials":
             known = words[-1].lower() in self._surnames or len(words) > 1
             return known or not self._protected.ordinary(words[-1])
         if candidate.score >= LIKELY:
             return len(words) == 1 or bool(given or foreign)
-        if candidate.by in ("name cue", "name beside number", "name above address", "second subject", "subject"):
+        if candidate.rule in ("name cue", "name beside number", "name above address", "second subject", "subject"):
             return bool(given or foreign)
-        if candidate.by in ("title lower", "who speaks", "sentence subject"):
+        if candidate.rule in ("title lower", "who speaks", "sentence subject"):
             return bool(foreign)
-        if candidate.by == "given name":
+        if candidate.rule == "given name":
             first = words[0]
             if re.search(r" [A-Z]\. ", found):
                 return True
@@ -236,7 +236,7 @@ class Deidentifier:
     def _is_place(self, text: str, candidate: Identifier, found: str) -> bool:
         if found.lower() in self._regions or not found[0].isupper():
             return False
-        if candidate.by == "place name":
+        if candidate.rule == "place name":
             return not _STOP.match(found)
         words = _LETTERS.findall(found)
         foreign = [word for word in words if not self._ordinary(word) and not self._protected.eponym(word)]
@@ -245,7 +245,7 @@ class Deidentifier:
 
     def _is_organization(self, text: str, candidate: Identifier, found: str) -> bool:
         words = [word.lower() for word in _LETTERS.findall(found.replace("'", "").replace("’", ""))]
-        if candidate.by == "SpacyRecognizer":
+        if candidate.rule == "SpacyRecognizer":
             told = _HEAD_NOUN.search(found) or _PREPOSITION.search(text, max(0, candidate.start - 14), candidate.start)
             capitals = all(word.isupper() for word in _LETTERS.findall(found))
             return (
@@ -281,13 +281,15 @@ def _insert(kept: list[Identifier], new: Identifier) -> None:
     """Add ``new``, or join it with what it overlaps where that is of its type; leave it out where it is not."""
     overlapping = [other for other in kept if other.start < new.end and new.start < other.end]
     # spaCy's borders are the least sure: what a rule found stays as it is.
-    if any(other.type != new.type or (new.by == "SpacyRecognizer" and other.score >= LIKELY) for other in overlapping):
+    if any(
+        other.type != new.type or (new.rule == "SpacyRecognizer" and other.score >= LIKELY) for other in overlapping
+    ):
         return
     for other in overlapping:
         kept.remove(other)
     whole = [*overlapping, new]
     kept.append(
-        Identifier(min(i.start for i in whole), max(i.end for i in whole), new.type, whole[0].by, whole[0].score)
+        Identifier(min(i.start for i in whole), max(i.end for i in whole), new.type, whole[0].rule, whole[0].score)
     )
 
 

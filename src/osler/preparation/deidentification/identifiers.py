@@ -40,7 +40,7 @@ class Identifier:
     start: int
     end: int
     type: str
-    by: str
+    rule: str
     score: float = field(default=LIKELY, compare=False, repr=False)
 
 

@@ -291,14 +291,12 @@ def test_a_system_alone_is_compared_with_nothing(tmp_path: Path) -> None:
     assert "no temperature and no abstention threshold" in shown
 
 
-def test_a_merged_model_is_beside_the_one_with_the_adapter_and_older_results_can_still_be_shown(tmp_path: Path) -> None:
+def test_a_merged_model_is_beside_the_one_with_the_adapter(tmp_path: Path) -> None:
     tuned = predictions(TUNED, 0.7)
     scored, files = evaluated(tmp_path, [replace(row, system=f"{TUNED}-merged") for row in tuned], tuned)
     seen = words(report.write(tmp_path / "results.json", scored, files).read_text())
     assert seen.startswith(f"{TUNED} on rare_disease: evaluation"), "not the merged model, though its file comes first"
     assert "Merged: same first answer in 60 of 60, ranking in 60; probabilities within 0.0e+00 (bound 0.001)." in seen
-    del scored["weights_sha256"], scored["records"][0]["parity"]
-    assert "Merged:" not in words(report.write(tmp_path / "results.json", scored, files).read_text())
 
 
 def test_the_page_opens_with_the_test_split_wherever_it_stands(tmp_path: Path) -> None:

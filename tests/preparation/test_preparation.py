@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hospital import ANSWERED, CONFLICTING, HTML, NAMED, SIGNS, UNLABELLED, export, identified, rows
-from project import script
+from project import ROOT, script
 
 from osler.errors import InputError
 from osler.preparation import preparation, scaffold
@@ -129,6 +130,7 @@ def test_the_reports_and_the_card_say_what_was_found(clinic: Path) -> None:
     assert "**not** de-identified" in card
 
 
+@pytest.mark.slow
 def test_the_new_task_and_recipe_train_and_are_evaluated_as_they_stand(clinic: Path, tiny_base: BaseSection) -> None:
     recipe = Path("clinic/recipes/clinic/qlora-v1.yaml")
     checked = script(clinic, "check_recipes", recipe)
@@ -147,7 +149,10 @@ def test_the_new_task_and_recipe_train_and_are_evaluated_as_they_stand(clinic: P
     assert test["systems"]["tfidf_svm"]["metrics"]["accuracy"]["value"] > 0.9
 
 
-def test_no_identifier_is_left_in_any_file_and_no_row_moves(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_no_identifier_is_left_in_any_file_and_no_row_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("presidio_analyzer", reason="the extra deid is not installed")
     (tmp_path / "key").write_text("a secret that nobody guesses\n")
     command = [*NAMED, "--subgroup-column", "sex", "--subgroup-column", "age", "--deidentify", "key"]
@@ -155,8 +160,10 @@ def test_no_identifier_is_left_in_any_file_and_no_row_moves(tmp_path: Path) -> N
     splits: list[dict[str, str]] = []
     for n in (60, 80):
         planted = identified(tmp_path / f"whitfield {n}", n)
-        done = script(tmp_path, "prepare_data", f"whitfield {n}", *command)
-        assert done.returncode == 0, done.stderr
+        # In this process, so that the terms and the model are loaded once.
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["prepare_data.py", f"whitfield {n}", *command])
+        assert runpy.run_path(str(ROOT / "scripts" / "prepare_data.py"))["main"]() == 0
         files = {path: path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file()}
         assert len(files) > 10
         for path, content in files.items():
@@ -165,7 +172,7 @@ def test_no_identifier_is_left_in_any_file_and_no_row_moves(tmp_path: Path) -> N
         kept = prepared(tmp_path / "out")
         splits.append({case: row["split"] for case, row in kept.items()})
     assert splits[0].items() < splits[1].items(), "pseudonyms of the same key are the same"
-    assert "identifiers replaced: " in done.stdout
+    assert "identifiers replaced: " in capsys.readouterr().out
     everything = "".join(files.values())
     assert "Her mother has Wilson disease." in everything
     assert {label for label in SIGNS if label in everything} == set(SIGNS)

@@ -165,7 +165,7 @@ class Section:
         self.system = self.systems[self.tuned]
         self.rows = answers[self.tuned].rows
         self.labels = {row.label for row in self.rows}.union(*(row.ranked for row in self.rows))
-        self.titles = tables.titles(record)
+        self.titles = tables.column_titles(record)
 
     @property
     def best_other(self) -> str | None:

@@ -1,4 +1,4 @@
-"""The tables people read, rendered from ``results.json``, and how a number is written in any of them."""
+"""Render the tables of results, and format the numbers in them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ COLUMNS = {
     "macro_roc_auc": "AUROC",
     "ece": "ECE",
 }
-OF_PROBABILITIES = ("macro_roc_auc", "ece")  # columns for splits where a system has probabilities
+PROBABILITY_COLUMNS = ("macro_roc_auc", "ece")  # only for splits in which a system has probabilities
 
 
 def render_table(results: dict[str, Any]) -> str:
-    """Plain text of at most 110 columns: a table a task and split, then a line a comparison; long names are cut."""
+    """``results.json`` as plain text of at most 110 columns: a table for each task and split, then the comparisons.
+
+    Long names are shortened.
+    """
     lines = []
     for record in results["records"]:
-        columns = titles(record)
+        columns = column_titles(record)
         rows = [["system", *columns.values(), "n"]]
         rows += [
             [shorten(name), *_cells(system, columns, with_interval=("accuracy",)), str(record["n"])]
@@ -29,8 +32,8 @@ def render_table(results: dict[str, Any]) -> str:
         ]
         lines += [f"{record['task']}, {record['split']}", "", *_aligned(rows)]
         lines.append("")
-        lines += [*grouped(record), *overlapping(record), *merged(record)]
-        lines += [f"{shorten(name)}: {note}" for name, note in unparsed(record)]
+        lines += [*group_notes(record), *contamination_notes(record), *parity_notes(record)]
+        lines += [f"{shorten(name)}: {note}" for name, note in parsing_notes(record)]
         if record["comparisons"]:
             lines.append(f"Accuracy of {shorten(record['comparisons'][0]['a'])} minus that of")
         width = max(len(row[0]) for row in rows)
@@ -40,45 +43,45 @@ def render_table(results: dict[str, Any]) -> str:
 
 
 def markdown_table(results: dict[str, Any]) -> str:
-    """Markdown of the same numbers, every one with its 95% interval: for cards and READMEs."""
+    """``results.json`` as Markdown for cards and READMEs, with the 95% interval of every number."""
     lines = []
     for record in results["records"]:
         lines += [f"**{record['task']}, {record['split']}** (n = {record['n']})", ""]
-        columns = {**titles(record), "accuracy": "accuracy"}
+        columns = {**column_titles(record), "accuracy": "accuracy"}
         lines += [f"| {' | '.join(['system', *columns.values()])} |", f"|---|{'---:|' * len(columns)}"]
         for name, system in record["systems"].items():
             lines.append(f"| {' | '.join([name, *_cells(system, columns, with_interval=tuple(columns))])} |")
         lines.append("")
-        lines += [f"* {note}" for note in (*grouped(record), *overlapping(record), *merged(record))]
-        lines += [f"* {name}: {note}" for name, note in unparsed(record)]
+        lines += [f"* {note}" for note in (*group_notes(record), *contamination_notes(record), *parity_notes(record))]
+        lines += [f"* {name}: {note}" for name, note in parsing_notes(record)]
         lines += [f"* accuracy of {row['a']} minus {row['b']}: {comparison(row)}" for row in record["comparisons"]]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def markdown(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; whatever the cells hold, it stays one."""
+    """A Markdown table; pipes and line ends in cells are escaped."""
     cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in [header, *rows]]
     head, *body = (f"| {' | '.join(row)} |" for row in cells)
     return "\n".join([head, "|" + "---|" * len(header), *body])
 
 
-PERTURBED = (
-    "sex_swap, age_swap: a counterfactual test; only words for sex or age differ, a new answer hangs on them.\n"
-    "negated: the findings are no longer those of the case; another answer is no fault there.\n"
-    "n is 0 where no case of the split says what would be changed; --split takes another.\n"
+ROBUSTNESS_NOTES = (
+    "sex_swap, age_swap: a counterfactual test; only words for sex or age change, so a new answer depends on them.\n"
+    "negated: the findings are no longer those of the case, so a new answer is not wrong.\n"
+    "n is 0 if no case of the split mentions what would be changed; choose another with --split.\n"
 )
 
 
 def render_robustness(robustness: dict[str, Any]) -> str:
-    """Plain text of at most 110 columns, of ``robustness.json``: a table a system, a row a perturbation."""
+    """``robustness.json`` as plain text of at most 110 columns: a row for each system and perturbation."""
     systems = robustness["records"]
-    rows = [["", "strength", "n", "accuracy", "change [95%]", "another answer [95%]"]]
+    rows = [["", "strength", "n", "accuracy", "change [95%]", "new answer [95%]"]]
     for system, records in systems.items():
         rows.append([shorten(system, 34), *[""] * 5])
         rows += [[f"  {r['perturbation']}", f"{r['strength']:g}", str(r["n"]), *_robustness_cells(r)] for r in records]
-    title = f"{robustness['task']}, {robustness['split']}: cases as they are → the same cases perturbed"
-    return "\n".join([title, "", *map(str.rstrip, _aligned(rows)), "", PERTURBED])
+    title = f"{robustness['task']}, {robustness['split']}: original cases → the same cases perturbed"
+    return "\n".join([title, "", *map(str.rstrip, _aligned(rows)), "", ROBUSTNESS_NOTES])
 
 
 def _robustness_cells(record: dict[str, Any]) -> list[str]:
@@ -92,7 +95,7 @@ def _robustness_cells(record: dict[str, Any]) -> list[str]:
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Rows of cells as lines: the first column to the left, the others to the right."""
+    """Rows of cells as lines, with the first column left-aligned and the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
@@ -100,10 +103,10 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def titles(record: dict[str, Any]) -> dict[str, str]:
-    """Metric name → title, of the columns that the table of a split has."""
-    found = set().union(*(system["metrics"] for system in record["systems"].values()))
-    return {name: title for name, title in COLUMNS.items() if name in found or name not in OF_PROBABILITIES}
+def column_titles(record: dict[str, Any]) -> dict[str, str]:
+    """Metric name → title, for the columns in the table of a split."""
+    metrics = set().union(*(system["metrics"] for system in record["systems"].values()))
+    return {name: title for name, title in COLUMNS.items() if name in metrics or name not in PROBABILITY_COLUMNS}
 
 
 def _cells(system: dict[str, Any], columns: dict[str, str], with_interval: tuple[str, ...]) -> list[str]:
@@ -111,47 +114,47 @@ def _cells(system: dict[str, Any], columns: dict[str, str], with_interval: tuple
 
 
 def cell(metric: dict[str, Any] | None, with_interval: bool = True) -> str:
-    """A ``{value, low, high, …}`` as ``0.308 [0.216, 0.417]``; without the interval where there is none."""
+    """A metric ``{value, low, high, …}`` as ``0.308 [0.216, 0.417]``, or without its interval if it has none."""
     if metric is None:
         return "–"
     interval = f" [{metric['low']:.3f}, {metric['high']:.3f}]" if with_interval and metric["low"] is not None else ""
     return f"{metric['value']:.3f}{interval}"
 
 
-def grouped(record: dict[str, Any]) -> list[str]:
-    """A note on cases that are not independent, if they are not."""
+def group_notes(record: dict[str, Any]) -> list[str]:
+    """A note if the cases are not independent."""
     if not record["groups"]:
         return []
     groups = f"{record['groups']} group{'' if record['groups'] == 1 else 's'}"
-    # Of too few groups a share still has Wilson's interval, up to [0, 1]; what is resampled has none.
-    return [f"{record['n']} cases of {groups}: intervals are over groups; of too few, only a share has one"]
+    # With too few groups, a share still has Wilson's interval, up to [0, 1]; resampled metrics have none.
+    return [f"{record['n']} cases of {groups}: intervals are over groups; with too few groups, only shares have one"]
 
 
-def overlapping(record: dict[str, Any]) -> list[str]:
-    """A note on how many cases stand in the training data, where that was measured."""
+def contamination_notes(record: dict[str, Any]) -> list[str]:
+    """A note on how many cases are in the training data, if that was measured."""
     measures = record["contamination"]
     if not measures:
         return []
     names = {"normalised": "word for word", "near": "nearly", "ngrams": "by most of their 8-word phrases"}
-    found = ", ".join(f"{measures[name]['cases']} {how}" for name, how in names.items())
-    shared = measures["publications"]
-    of_one = f"; {shared['cases']} share a publication with it" if shared else ""
-    return [f"Cases that the training data holds: {found}{of_one}"]
+    counts = ", ".join(f"{measures[name]['cases']} {how}" for name, how in names.items())
+    publications = measures["publications"]
+    shared = f"; {publications['cases']} share a publication with it" if publications else ""
+    return [f"Cases that are in the training data: {counts}{shared}"]
 
 
-def merged(record: dict[str, Any]) -> list[str]:
-    """A note on how near the merged model is to the model with its adapter, where it answered too."""
-    found = record.get("parity")  # results from before it was measured have no such key
-    if not found:
+def parity_notes(record: dict[str, Any]) -> list[str]:
+    """A note on how closely the merged model agrees with the model with its adapter, if both were run."""
+    parity = record["parity"]
+    if not parity:
         return []
-    same = f"same first answer in {found['same_first_label']} of {found['n']}, ranking in {found['same_ranking']}"
-    if found["max_probability_difference"] is not None:
-        same += f"; probabilities within {found['max_probability_difference']:.1e} (bound {found['bound']:g})"
-    return [f"{'Merged' if found['holds'] else 'MERGED MODEL DIFFERS'}: {same}"]
+    note = f"same first answer in {parity['same_first_label']} of {parity['n']}, ranking in {parity['same_ranking']}"
+    if parity["max_probability_difference"] is not None:
+        note += f"; probabilities within {parity['max_probability_difference']:.1e} (bound {parity['bound']:g})"
+    return [f"{'Merged' if parity['holds'] else 'MERGED MODEL DIFFERS'}: {note}"]
 
 
-def unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """(system, note) of each system with answers that could not be parsed."""
+def parsing_notes(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """(system, note) for each system with answers that could not be parsed."""
     rates = {name: system["metrics"]["parse_rate"]["value"] for name, system in record["systems"].items()}
     return [
         (name, f"{1 - rate:.1%} of the answers could not be parsed and count as wrong")
@@ -161,7 +164,7 @@ def unparsed(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def comparison(row: dict[str, Any]) -> str:
-    """One of ``comparisons`` with its interval, test and p values."""
+    """One of the ``comparisons`` with its interval, test and p-values."""
     test = "McNemar" if row["method"] == "mcnemar_exact" else "sign flips"
     return f"{difference(row)}, {test} {p_value(row['p_value'])}, Holm {p_value(row['p_adjusted'])}"
 
@@ -173,10 +176,10 @@ def difference(row: dict[str, Any]) -> str:
 
 
 def p_value(value: float) -> str:
-    """``p = 0.180``; small ones as ``p < 0.001``."""
+    """``p = 0.180``, or ``p < 0.001`` for smaller values."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def shorten(name: str, width: int = 36) -> str:
-    """``name`` with its middle cut out where it is longer than ``width``."""
+    """``name`` without its middle if it is longer than ``width``."""
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"

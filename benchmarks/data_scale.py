@@ -129,7 +129,7 @@ def osler(texts: list[str]) -> np.ndarray:
 
 def preparation(texts: list[str]) -> None:
     """Everything that is done to an export, from a file to files."""
-    from osler.preparation import USUAL, Columns, Preparation, prepare, read, steps
+    from osler.preparation import DEFAULT_STEPS, Columns, PreparationSettings, parse_steps, prepare, read
 
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "export.jsonl")
@@ -138,7 +138,8 @@ def preparation(texts: list[str]) -> None:
                 lines.write(json.dumps({"id": row, "note": text, "diagnosis": f"diagnosis {row % 40}"}) + "\n")
         texts.clear()  # it reads the file
         rows = read(str(file), Columns("note", "diagnosis", "id"))
-        prepare(((None, row) for row in rows), Path(name, "out"), Preparation(steps(list(USUAL), "")), file.name)
+        settings = PreparationSettings(parse_steps(list(DEFAULT_STEPS), ""))
+        prepare(((None, row) for row in rows), Path(name, "out"), settings, file.name)
 
 
 def datasketch(texts: list[str]) -> np.ndarray:

@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 import yaml
 from deid_gold import PARTS, Note, notes
 
-from osler.patients import panel
-from osler.preparation import TYPES, Identifier, deidentifier
+from osler.patients import disease_panel
+from osler.preparation import TYPES, Identifier, load_deidentifier
 from osler.statistics import wilson_interval
 from osler.storage import wheels
 from osler.terminology import read_annotations, read_ontology
@@ -57,14 +57,14 @@ def harmed() -> list[str]:
     rare_disease in every sentence, every tenth of OMIM's and every tenth HPO term in one of them."""
     ontology = read_ontology(files()[0])
     annotations = read_annotations(files()[1], ontology)
-    names = [annotations.names[disease] for disease in panel(annotations, 1)]
+    names = [annotations.names[disease] for disease in disease_panel(annotations, 1)]
     omim = sorted(name for disease, name in annotations.names.items() if disease.startswith("OMIM:"))
     sampled = omim[::10] + sorted(term.name for term in ontology.terms.values())[::10]
     cases = [(name, sentence) for name in names for sentence in SENTENCES]
     cases += [(name, SENTENCES[number % len(SENTENCES)]) for number, name in enumerate(sampled)]
     print(f"\nprotected: {len(names)} diseases of the panel, {len(sampled)} other names, in {len(cases)} sentences")
     wrong = []
-    found = deidentifier(KEY).find_all(sentence.format(name) for name, sentence in cases)
+    found = load_deidentifier(KEY).find_all(sentence.format(name) for name, sentence in cases)
     for (name, sentence), identifiers in zip(cases, found, strict=True):
         start = sentence.index("{")
         if any(i.start < start + len(name) and start < i.end for i in identifiers):
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--notes", type=int, default=300, help="of each part")
     parser.add_argument("--output", type=Path, help="a file for what was missed and what was taken out wrongly")
     arguments = parser.parse_args()
-    finder = deidentifier(KEY)
+    finder = load_deidentifier(KEY)
     good, report = True, []
     for part in arguments.part or PARTS:
         gold = list(notes(part, arguments.notes))
@@ -122,7 +122,7 @@ def table(gold: list[Note], found: list[list[Identifier]]) -> tuple[bool, list[s
             words[i.type] += len(inside)
             right_words[i.type] += sum(correct)
             if not all(correct):
-                lines.append(f"wrong  {i.type:13} {shown(note, i.start, i.end)}   by {i.by}")
+                lines.append(f"wrong  {i.type:13} {shown(note, i.start, i.end)}   by {i.rule}")
     print(f"{'':13} {'planted':>7} {'recall':>24}   {'taken out':>9} {'precision':>24} {'of words':>8}")
     for kind in [*TYPES, "all"]:
         n, m, w = (sum(c.values()) if kind == "all" else c[kind] for c in (planted, removed, words))

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Get Phenopacket Store: the published patients of the splits `phenopackets…`, and of `data.real_repeats`.
+"""Fetch Phenopacket Store: the published patients for the splits `phenopackets…` and for `data.real_repeats`.
 
-    scripts/fetch_phenopackets.py --output ~/osler-data                                    downloads from GitHub
-    scripts/fetch_phenopackets.py --output ~/osler-data --archive all_phenopackets.zip     reads one you have
+    scripts/fetch_phenopackets.py --output ~/osler-data                                    download from GitHub
+    scripts/fetch_phenopackets.py --output ~/osler-data --archive all_phenopackets.zip     read one you have
 
-Exit status: 0 done, 2 the release cannot be had or read. Needs the extra `phenopackets` (`make install` has it).
+Exit status: 0 done, 2 the release cannot be downloaded or read. Needs the extra `phenopackets`, which `make install`
+installs.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ def main() -> int:
     source.add_argument(
         "--release", default=phenopacket_store.RELEASE, metavar="TAG", help="release to download (%(default)s)"
     )
-    source.add_argument("--archive", type=Path, metavar="FILE", help="all_phenopackets.zip of a release")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="for OSLER_DATA_DIR")
+    source.add_argument("--archive", type=Path, metavar="FILE", help="the all_phenopackets.zip of a release")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where OSLER_DATA_DIR will point")
     arguments = parser.parse_args()
     if find_spec("ppktstore") is None:
         raise InputError("phenopacket-store-toolkit is not installed: pip install --editable '.[phenopackets]'")
     with tempfile.TemporaryDirectory() as folder:
         archive = arguments.archive
         if archive is None:
-            print(f"downloading {phenopacket_store.address(arguments.release)} (about 20 MB)", flush=True)
-            archive = phenopacket_store.download(arguments.release, Path(folder))
-        individuals = phenopacket_store.read(archive)
-    store = arguments.output / "phenopacket_store" / "cases.jsonl.gz"
-    phenopacket_store.write(individuals, store)
+            print(f"downloading {phenopacket_store.release_url(arguments.release)} (about 20 MB)", flush=True)
+            archive = phenopacket_store.download_release(arguments.release, Path(folder))
+        individuals = phenopacket_store.read_release(archive)
+    path = arguments.output / "phenopacket_store" / "cases.jsonl.gz"
+    phenopacket_store.write_individuals(individuals, path)
     diseases = {individual["disease_id"] for individual in individuals}
     publications = {publication for individual in individuals for publication in individual["references"]}
     print(
-        f"{store}: {len(individuals):,} individuals, {len(diseases):,} diseases, {len(publications):,} publications,"
-        f" {store.stat().st_size / 1000:,.0f} kB"
+        f"{path}: {len(individuals):,} individuals, {len(diseases):,} diseases, {len(publications):,} publications,"
+        f" {path.stat().st_size / 1000:,.0f} kB"
     )
     print(f"export OSLER_DATA_DIR={shlex.quote(str(arguments.output.resolve()))}")
     return 0

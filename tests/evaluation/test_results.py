@@ -417,7 +417,7 @@ def test_two_publications_are_too_few_for_an_interval(tmp_path: Path) -> None:
     assert record["comparisons"][0]["low"] is None
     assert record["comparisons"][0]["p_value"] >= 0.5
     table = table_of(scored)
-    assert "60 cases of 2 groups: intervals are over groups; of too few, only a share has one" in table
+    assert "60 cases of 2 groups: intervals are over groups; with too few groups, only shares have one" in table
     assert max(map(len, table.splitlines())) <= 110
     assert "None" not in table + markdown_of(scored)
 

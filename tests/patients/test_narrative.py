@@ -11,7 +11,7 @@ import pytest
 from project import ROOT
 
 from osler.errors import InputError
-from osler.patients.narrative import MAX_ABSENT, MAX_PRESENT, ONSETS, describe, subject
+from osler.patients.narrative import MAX_ABSENT, MAX_PRESENT, ONSET_PHRASES, describe, subject
 from osler.patients.patient import Patient
 from osler.recipe.strict_yaml import read_yaml
 from osler.storage import wheels
@@ -78,8 +78,8 @@ def test_the_division_of_wordings_is_the_same_on_every_machine(mini: Vocabulary)
         "HP:9000031": ["odd wave graph"],
         "HP:9000032": [],
     }
-    assert mini.unseen("HP:9000012") == "night-bright feet"
-    assert mini.unseen("HP:9000032") is None
+    assert mini.held_out_wording("HP:9000012") == "night-bright feet"
+    assert mini.held_out_wording("HP:9000032") is None
 
 
 def test_every_wording_is_either_trained_on_or_held_out(mini: Vocabulary) -> None:
@@ -208,7 +208,7 @@ def random_patients(ontology: Ontology, number: int) -> Iterable[Patient]:
             absent=tuple(chosen[: rng.randint(0, 6)]),
             sex=rng.choice(("female", "male", None)),
             age=rng.choice((None, rng.uniform(0, 2), rng.uniform(0, 90))),
-            onset=rng.choice((None, *ONSETS)),
+            onset=rng.choice((None, *ONSET_PHRASES)),
         )
 
 
@@ -228,9 +228,11 @@ def test_a_test_text_has_no_words_but_names_or_where_there_is_one_the_held_out_w
     reworded = 0
     for case in random_patients(ontology, 1000):
         text = describe(case, vocabulary, random.Random(case.case_id), unseen=unseen)
-        said = [(unseen and vocabulary.unseen(i)) or vocabulary.name[i] for i in (*case.present, *case.absent)]
+        said = [
+            (unseen and vocabulary.held_out_wording(i)) or vocabulary.name[i] for i in (*case.present, *case.absent)
+        ]
         assert TEMPLATES.fullmatch(without(text, said)), (text, without(text, said))
-        reworded += sum(vocabulary.unseen(i) is not None for i in case.present)
+        reworded += sum(vocabulary.held_out_wording(i) is not None for i in case.present)
     assert reworded > 1000, "or the test would say nothing about held-out wording"
 
 

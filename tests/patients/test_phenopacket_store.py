@@ -18,8 +18,8 @@ from project import ROOT, environment, script
 from osler.errors import InputError
 from osler.patients import phenopacket_store
 from osler.patients.patient import Patient
-from osler.patients.published import phenopackets
-from osler.terminology.hpo import read_ontology
+from osler.patients.phenopacket_store import read_patients
+from osler.terminology.hpo import Ontology, read_ontology
 
 GLOWING = {"type": {"id": "HP:9000010", "label": "Glowing skin"}}
 HUMMING = {"type": {"id": "HP:9000020", "label": "Humming"}}
@@ -63,7 +63,7 @@ def release(folder: Path, cohorts: dict[str, list[dict[str, Any] | str]]) -> Pat
 
 def only(folder: Path, **changes: Any) -> dict[str, Any]:
     """What becomes of Ada with these changes."""
-    (individual,) = phenopacket_store.read(release(folder, {"LAMP1X": [{**ADA, **changes}]}))
+    (individual,) = phenopacket_store.read_release(release(folder, {"LAMP1X": [{**ADA, **changes}]}))
     return individual
 
 
@@ -71,8 +71,8 @@ def test_the_individuals_of_a_release_are_the_patients_that_the_task_reads(tmp_p
     ben = {**ADA, "id": "PMID_902_Ben", "subject": {"id": "Ben", "sex": "MALE"}, "diseases": [OTHER]}
     archive = release(tmp_path, {"QUIL2": [ben], "LAMP1X": [{**ADA, "id": "PMID_903_Cy", "subject": {}}, ADA]})
     path = tmp_path / "data" / "phenopacket_store" / "cases.jsonl.gz"
-    phenopacket_store.write(phenopacket_store.read(archive), path)
-    found = phenopackets(path, read_ontology(ROOT / "tests" / "golden" / "mini.obo"))
+    phenopacket_store.write_individuals(phenopacket_store.read_release(archive), path)
+    found = read_patients(path, read_ontology(ROOT / "tests" / "golden" / "mini.obo"))
     ada = Patient(
         case_id="OMIM:900001/LAMP1X/PMID_901_Ada",
         disease="OMIM:900001",
@@ -124,15 +124,15 @@ def test_who_has_no_one_diagnosis_or_publication_is_left_out_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
 ) -> None:
     archive = release(tmp_path, {"LAMP1X": [{**ADA, **changes, "id": "PMID_904_Di"}, ADA]})
-    assert phenopacket_store.read(archive) == [CONDENSED_ADA]
+    assert phenopacket_store.read_release(archive) == [CONDENSED_ADA]
     assert "1 individuals" in caplog.text
 
 
 def test_the_same_release_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    individuals = phenopacket_store.read(release(tmp_path, {"LAMP1X": [ADA]}))
-    phenopacket_store.write(individuals, tmp_path / "now.gz")
+    individuals = phenopacket_store.read_release(release(tmp_path, {"LAMP1X": [ADA]}))
+    phenopacket_store.write_individuals(individuals, tmp_path / "now.gz")
     monkeypatch.setattr("time.time", lambda: 4_000_000_000.0)
-    phenopacket_store.write(individuals, tmp_path / "later.gz")
+    phenopacket_store.write_individuals(individuals, tmp_path / "later.gz")
     assert (tmp_path / "now.gz").read_bytes() == (tmp_path / "later.gz").read_bytes()
     assert {path.name for path in tmp_path.glob("*.gz*")} == {"now.gz", "later.gz"}, "nothing half-written is left"
 
@@ -162,7 +162,7 @@ def damaged(folder: Path, kind: str) -> Path:
 def test_what_is_no_release_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     archive = damaged(tmp_path, kind)
     with pytest.raises(InputError) as error:
-        phenopacket_store.read(archive)
+        phenopacket_store.read_release(archive)
     assert str(error.value).startswith(f"{archive}: ")
     assert "\n" not in str(error.value)
     assert ("LAMP1X/" in str(error.value)) == kind.startswith("bad"), "the phenopacket is named"
@@ -178,9 +178,9 @@ def test_the_release_is_downloaded_from_where_the_script_says(tmp_path: Path, mo
 
     monkeypatch.setattr("ppktstore.registry._github.urlopen", urlopen)
     (tmp_path / "empty").mkdir()
-    downloaded = phenopacket_store.download("0.1.27", tmp_path / "empty")
-    assert opened == [phenopacket_store.address("0.1.27")]
-    assert phenopacket_store.read(downloaded) == [CONDENSED_ADA]
+    downloaded = phenopacket_store.download_release("0.1.27", tmp_path / "empty")
+    assert opened == [phenopacket_store.release_url("0.1.27")]
+    assert phenopacket_store.read_release(downloaded) == [CONDENSED_ADA]
 
 
 # ── the script ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -212,7 +212,7 @@ def test_without_a_network_the_script_says_how_to_go_on(tmp_path: Path, monkeypa
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.setenv("no_proxy", "")
     done = script(tmp_path, "fetch_phenopackets", "--output", "data")
-    address = phenopacket_store.address(phenopacket_store.RELEASE)
+    address = phenopacket_store.release_url(phenopacket_store.RELEASE)
     assert done.stdout == f"downloading {address} (about 20 MB)\n", "said before it is tried"
     line = refused(done)
     assert address in line
@@ -238,3 +238,106 @@ def test_help_waits_for_neither_torch_nor_the_toolkit() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert phenopacket_store.RELEASE in done.stdout
+
+
+# ── the condensed file ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def ontology() -> Ontology:
+    return read_ontology(ROOT / "tests" / "golden" / "mini.obo")
+
+
+def individual(**changes: Any) -> dict[str, Any]:
+    return {
+        "case_id": "PMID_901_Ada",
+        "cohort": "LAMP1X",
+        "references": ["PMID:901"],
+        "disease_id": "OMIM:900001",
+        "sex": "female",
+        "age": "P5Y6M",
+        "observed": [["HP:9000010", "Glowing skin"]],
+        "excluded": [],
+        **changes,
+    }
+
+
+def store(tmp_path: Path, *individuals: Any) -> Path:
+    path = tmp_path / "cases.jsonl.gz"
+    path.write_bytes(gzip.compress("".join(json.dumps(case) + "\n" for case in individuals).encode()))
+    return path
+
+
+def test_a_phenopacket_is_read_as_it_is(tmp_path: Path, ontology: Ontology) -> None:
+    path = store(tmp_path, individual(excluded=[["HP:9000030", "Quillby sign"]]))
+    assert read_patients(path, ontology) == [
+        Patient(
+            case_id="OMIM:900001/LAMP1X/PMID_901_Ada",
+            disease="OMIM:900001",
+            present=("HP:9000010",),
+            absent=("HP:9000030",),
+            sex="female",
+            age=5.5,
+            publications=("PMID:901",),
+        )
+    ]
+
+
+def test_findings_are_those_of_the_ontology_under_their_current_ids_each_once(
+    tmp_path: Path, ontology: Ontology
+) -> None:
+    unknown, obsolete, onset, any_sign = "HP:9999999", "HP:9000098", "HP:0003577", "HP:0000118"
+    observed = ["HP:9000911", unknown, "HP:9000011", obsolete, onset, any_sign, "HP:9000020"]
+    excluded = [unknown, "HP:9000012", "HP:9000020", "HP:9000912"]
+    case = individual(observed=[[i, ""] for i in observed], excluded=[[i, ""] for i in excluded])
+    (patient,) = read_patients(store(tmp_path, case), ontology)
+    assert patient.present == ("HP:9000011", "HP:9000020")
+    assert patient.absent == ("HP:9000012",), "what is observed is not excluded"
+
+
+@pytest.mark.parametrize(
+    ("sex", "expected"), [("male", "male"), ("female", "female"), ("unknown", None), ("other", None), (None, None)]
+)
+def test_a_sex_that_is_not_known_stays_unknown(
+    tmp_path: Path, ontology: Ontology, sex: str | None, expected: str | None
+) -> None:
+    assert read_patients(store(tmp_path, individual(sex=sex)), ontology)[0].sex == expected
+
+
+def test_individuals_without_a_known_finding_are_left_out(tmp_path: Path, ontology: Ontology) -> None:
+    nothing, unknown = individual(observed=[]), individual(observed=[["HP:9999999", "Newer than this release"]])
+    only_excluded = individual(observed=[], excluded=[["HP:9000010", "Glowing skin"]])
+    assert read_patients(store(tmp_path, nothing, unknown, only_excluded), ontology) == []
+
+
+WITHOUT_SEX = {key: value for key, value in individual().items() if key != "sex"}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(WITHOUT_SEX, id="no sex"),
+        pytest.param(["a", "list"], id="a list"),
+        pytest.param(individual(observed=["HP:9000010"]), id="findings without labels"),
+        pytest.param(individual(age=5), id="an age that is a number"),
+    ],
+)
+def test_a_line_that_is_no_phenopacket_is_named(tmp_path: Path, ontology: Ontology, bad: Any) -> None:
+    path = store(tmp_path, individual(), bad)
+    with pytest.raises(InputError, match=rf"^{path}:2: "):
+        read_patients(path, ontology)
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path: Path, ontology: Ontology) -> None:
+    path = tmp_path / "cases.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"case_id": "PMID_901_Ada",\n'))
+    with pytest.raises(InputError, match=rf"^{path}:1: "):
+        read_patients(path, ontology)
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-12], gzip.decompress], ids=["cut off", "not compressed"])
+def test_a_store_that_was_not_downloaded_to_its_end_is_named(tmp_path: Path, ontology: Ontology, damage: Any) -> None:
+    path = store(tmp_path, *[individual(case_id=f"PMID_901_{n}") for n in range(200)])
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=str(path)):
+        read_patients(path, ontology)

@@ -14,9 +14,9 @@ import pytest
 from project import ROOT
 
 from osler.errors import InputError
-from osler.patients.narrative import ONSETS, describe
+from osler.patients.narrative import ONSET_PHRASES, describe
 from osler.patients.patient import Patient
-from osler.patients.published import panel
+from osler.patients.published import disease_panel
 from osler.patients.simulator import ONSET_YEARS, Rates, Simulator
 from osler.recipe.strict_yaml import read_yaml
 from osler.storage import wheels
@@ -203,12 +203,12 @@ def test_ages_and_onsets_fit_together(ontology: Ontology) -> None:
     assert {p.onset for p in drawn} == {"HP:0003584", AT_BIRTH}
     for patient in drawn:
         assert patient.age is not None
-        assert patient.age >= ONSET_YEARS[ONSETS[patient.onset or ""]][0]
+        assert patient.age >= ONSET_YEARS[ONSET_PHRASES[patient.onset or ""]][0]
     assert min(p.age or 0 for p in drawn if p.onset == AT_BIRTH) < 1
 
 
 def test_every_onset_a_text_can_name_has_an_age() -> None:
-    assert set(ONSETS.values()) == ONSET_YEARS.keys()
+    assert set(ONSET_PHRASES.values()) == ONSET_YEARS.keys()
 
 
 @pytest.mark.parametrize("fact", ["age", "onset", "sex"])
@@ -316,8 +316,8 @@ def release() -> Release:
 
 def real(release: Release, min_patients: int) -> Simulator:
     """As the task has it: the test patients of the largest panel are held out, whichever panel is learnt."""
-    held_out = frozenset(publication for group in panel(release[1], 1).values() for publication in group)
-    return Simulator(*release, panel(release[1], min_patients), held_out)
+    held_out = frozenset(publication for group in disease_panel(release[1], 1).values() for publication in group)
+    return Simulator(*release, disease_panel(release[1], min_patients), held_out)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,17 @@ import re
 
 import pytest
 
-from osler.preparation.cleaning import SYMPTOMS, USUAL, Cleaned, Cleaning, LabelInText, Language, spellings, steps
+from osler.preparation.cleaning import CleanedRow, Cleaning
+from osler.preparation.cleaning_steps import DEFAULT_STEPS, SYMPTOMS, LabelInText, Language, parse_steps
+from osler.preparation.label_spellings import merge_spellings
 from osler.recipe.type_check import Problem
 
 
-def clean(text: str | None, label: str | None = "migraine", *only: dict) -> Cleaned:
-    chosen = [{"reason": "a test", **step} for step in only] or list(USUAL)
-    return Cleaning(steps(chosen, "cleaning"), {"migraine": "migraine", "Migraine ": "migraine"}).clean(text, label)
+def clean(text: str | None, label: str | None = "migraine", *only: dict) -> CleanedRow:
+    chosen = [{"reason": "a test", **step} for step in only] or list(DEFAULT_STEPS)
+    return Cleaning(parse_steps(chosen, "cleaning"), {"migraine": "migraine", "Migraine ": "migraine"}).clean(
+        text, label
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,7 @@ def test_steps_are_taken_in_the_order_of_the_file_and_all_that_changed_a_row_are
 
 
 def test_spellings_of_one_label_are_one_label_in_the_most_frequent_spelling() -> None:
-    found = spellings({"Crohn's disease": 5, "crohn disease": 9, " Crohn's disease ": 5, "Migraine": 2, "": 3})
+    found = merge_spellings({"Crohn's disease": 5, "crohn disease": 9, " Crohn's disease ": 5, "Migraine": 2, "": 3})
     assert found == {
         "Crohn's disease": "Crohn's disease",
         "crohn disease": "Crohn's disease",
@@ -89,7 +93,7 @@ def test_spellings_of_one_label_are_one_label_in_the_most_frequent_spelling() ->
 
 def test_labels_of_a_task_are_looked_up() -> None:
     known = {"migraine": "migraine"}
-    assert spellings({"migraine": 1, "gout": 1}, known.get) == {"migraine": "migraine", "gout": None}
+    assert merge_spellings({"migraine": 1, "gout": 1}, known.get) == {"migraine": "migraine", "gout": None}
 
 
 @pytest.mark.parametrize(
@@ -114,14 +118,14 @@ def test_labels_of_a_task_are_looked_up() -> None:
 )
 def test_a_mistake_in_a_task_file_is_named(content: object, key: str, says: str) -> None:
     with pytest.raises(Problem) as caught:
-        steps(content, "cleaning")
+        parse_steps(content, "cleaning")
     assert caught.value.key == key
     assert says in caught.value.text
 
 
 def test_signs_tell_labels_apart() -> None:
     for pair in (("+", "-"), ("HIV+", "HIV-"), ("score <5", "score >5"), ("😀", "😢")):
-        assert spellings(dict.fromkeys(pair, 1)) == {label: label for label in pair}
+        assert merge_spellings(dict.fromkeys(pair, 1)) == {label: label for label in pair}
 
 
 def test_a_label_without_a_word_masks_only_itself() -> None:
@@ -153,7 +157,7 @@ def test_a_label_that_is_a_common_word_is_not_masked_and_a_diagnosis_is(
     step = LabelInText("x")
     assert step(text, label) == (after or text)
     assert LabelInText("x", action="drop")(text, label) == (None if after else text)
-    assert step.left(label, [text, "Nothing of it."]) == (0 if after else 1)
+    assert step.count_kept(label, [text, "Nothing of it."]) == (0 if after else 1)
     assert "[diagnosis]" in (LabelInText("x", keep_common=False)(text, label) or "")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from osler.preparation.pseudonyms import WITHHELD, Pseudonyms, pseudonym
-from osler.preparation.readers.record import Record, Rejected
+from osler.preparation.readers.record import Record, RejectedRow
 
 KEY = "a secret that nobody guesses"
 
@@ -44,14 +44,14 @@ def row(**changes: Any) -> Record:
 def test_a_label_or_subgroup_that_names_somebody_is_set_aside(
     pseudonyms: Pseudonyms, column: str | None, value: str, kind: str
 ) -> None:
-    named = pseudonyms.checked(row(label=value) if column is None else row(subgroups={column: value}))
-    assert isinstance(named, Rejected)
+    named = pseudonyms.check(row(label=value) if column is None else row(subgroups={column: value}))
+    assert isinstance(named, RejectedRow)
     assert named.source == "whitfield.csv:2", "whoever runs it has to find the row"
     where = "label" if column is None else f"subgroup {column}"
     assert f"the {where} identifies somebody ({kind})" in named.reason
-    kept = pseudonyms.rejected(named)
-    assert kept == Rejected("file-1:2", named.reason, "")
-    assert pseudonyms.rejected(Rejected("whitfield.csv:3", "'Whitfield' is no date", "")).reason == WITHHELD
+    kept = pseudonyms.mask_rejected(named)
+    assert kept == RejectedRow("file-1:2", named.reason, "")
+    assert pseudonyms.mask_rejected(RejectedRow("whitfield.csv:3", "'Whitfield' is no date", "")).reason == WITHHELD
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_a_label_or_subgroup_that_names_somebody_is_set_aside(
 )
 def test_diseases_and_groups_of_people_stay(pseudonyms: Pseudonyms, subgroups: dict[str, str], label: str) -> None:
     record = row(subgroups=subgroups, label=label)
-    assert pseudonyms.checked(record) is record
-    kept = pseudonyms.row(record)
+    assert pseudonyms.check(record) is record
+    kept = pseudonyms.mask(record)
     assert json.loads(kept["subgroups"]) == subgroups
     assert kept["label"] == label
     assert kept["identifiers"] == "[]"
@@ -76,8 +76,8 @@ def test_diseases_and_groups_of_people_stay(pseudonyms: Pseudonyms, subgroups: d
 
 def test_ages_over_89_are_grouped_and_audited(pseudonyms: Pseudonyms) -> None:
     record = row(subgroups={"age": "93"})
-    assert pseudonyms.checked(record) is record
-    kept = pseudonyms.row(record)
+    assert pseudonyms.check(record) is record
+    kept = pseudonyms.mask(record)
     assert json.loads(kept["subgroups"]) == {"age": "90+"}
     (audit,) = json.loads(kept["identifiers"])
     expected = {"case_id": kept["case_id"], "field": "subgroup age", "start": 0, "end": 2, "type": "AGE"}
@@ -85,21 +85,21 @@ def test_ages_over_89_are_grouped_and_audited(pseudonyms: Pseudonyms) -> None:
 
 
 def test_ids_and_groups_are_hashes_of_the_key_and_files_are_numbered(pseudonyms: Pseudonyms) -> None:
-    first, other = (pseudonyms.row(row(source=source)) for source in ("a:b.json:3:1", "whitfield.csv:9"))
+    first, other = (pseudonyms.mask(row(source=source)) for source in ("a:b.json:3:1", "whitfield.csv:9"))
     assert first["case_id"] == other["case_id"] == pseudonym("7", KEY) != pseudonym("7", KEY + "!")
     assert first["group"] == pseudonym("g", KEY)
-    assert pseudonyms.row(row(group=None))["group"] is None
+    assert pseudonyms.mask(row(group=None))["group"] is None
     assert first["source"].partition(":")[2] == "3:1"
     assert first["source"].partition(":")[0] != other["source"].partition(":")[0]
     unnamed = row(case_id="whitfield.csv:2")
-    assert pseudonyms.row(unnamed)["case_id"] == pseudonym("x", KEY), "the same wherever it stands"
+    assert pseudonyms.mask(unnamed)["case_id"] == pseudonym("x", KEY), "the same wherever it stands"
 
 
 def test_without_a_key_all_stays_and_a_row_without_an_id_is_called_after_its_text() -> None:
     plain = Pseudonyms(None)
     record = row(label="Mrs Whitfield", subgroups={"age": "93"})
-    assert plain.checked(record) is record
-    kept = plain.row(record)
+    assert plain.check(record) is record
+    kept = plain.mask(record)
     assert kept == {**record, "subgroups": json.dumps({"age": "93"}), "identifiers": "[]"}
-    assert plain.row(row(case_id="whitfield.csv:2"))["case_id"] == pseudonym("x", "")
-    assert plain.rejected(Rejected("a.csv:1", "why", "x")) == Rejected("a.csv:1", "why", "x")
+    assert plain.mask(row(case_id="whitfield.csv:2"))["case_id"] == pseudonym("x", "")
+    assert plain.mask_rejected(RejectedRow("a.csv:1", "why", "x")) == RejectedRow("a.csv:1", "why", "x")

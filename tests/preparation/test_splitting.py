@@ -26,7 +26,7 @@ class Cases:
 
     def part(self, rows: list[int], **arguments: Any) -> Assignment:
         """The assignment of these rows only, in this order."""
-        if "cuts" in arguments:
+        if "cutoffs" in arguments:
             arguments["dates"] = [self.dates[row] for row in rows]
         groups = [self.groups[row] for row in rows]
         ids, labels = [self.case_ids[row] for row in rows], [self.labels[row] for row in rows]
@@ -37,10 +37,10 @@ class Cases:
         return {self.case_ids[row]: split for row, split in zip(rows, assignment.splits, strict=True) if split}
 
 
-CUTS = {"cuts": ("2018-01-01", "2021-06-30")}
+CUTOFFS = {"cutoffs": ("2018-01-01", "2021-06-30")}
 
 
-def torn(rows: Cases, splits: dict[str, str]) -> int:
+def divided(rows: Cases, splits: dict[str, str]) -> int:
     """How many groups and clusters are in several splits."""
     seen: dict[tuple[str, object], set[str]] = {}
     for case_id, group, cluster in zip(rows.case_ids, rows.groups, rows.clusters, strict=True):
@@ -53,14 +53,14 @@ def torn(rows: Cases, splits: dict[str, str]) -> int:
 # ── together and apart ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("by", [{}, CUTS], ids=["hash", "date"])
+@pytest.mark.parametrize("by", [{}, CUTOFFS], ids=["hash", "date"])
 @pytest.mark.parametrize("seed", range(10))
 def test_no_patient_and_no_near_duplicates_are_in_two_splits(seed: int, by: dict[str, Any]) -> None:
     rows = Cases(200, seed)
     everything = list(range(200))
     assignment = rows.part(everything, **by)
     splits = rows.by_id(everything, assignment)
-    assert torn(rows, splits) == 0
+    assert divided(rows, splits) == 0
     assert set(splits.values()) == set(SPLITS)
     assert len(splits) + len(assignment.reasons) == 200
     assert {row for row in everything if assignment.splits[row] is None} == set(assignment.reasons)
@@ -131,7 +131,7 @@ def test_a_label_that_becomes_frequent_enough_is_tested_with_new_rows_and_old_on
     few = [0, *range(5, 200)]  # one row of the rare label
     before = rows.by_id(few, rows.part(few))
     everything = list(range(200))
-    after = rows.part(everything, former=before)
+    after = rows.part(everything, previous=before)
     assert before.items() <= rows.by_id(everything, after).items()
     assert sorted(after.splits[:3]) == sorted(SPLITS)
 
@@ -144,11 +144,11 @@ def test_another_seed_is_another_split_and_no_share_is_no_row() -> None:
     assert set(two["missing"]) == {"train", "test"}
 
 
-def test_the_report_counts_what_was_united_and_which_labels_a_split_lacks() -> None:
+def test_the_report_counts_what_was_merged_and_which_labels_a_split_lacks() -> None:
     ids = [f"case-{n}" for n in range(40)]
     groups = ["smith", "smith", "jones", "brown", *[None] * 36]
     report = assign(ids, [*["gout"] * 3, *["acne"] * 37], groups, [0, 1, 1, *range(3, 40)]).report
-    assert report["units"] == {"n": 38, "largest": 3, "united": 1, "groups": 2}
+    assert report["units"] == {"n": 38, "largest": 3, "merged": 1, "groups": 2}
     assert sorted(report["labels"]["gout"].values()) == [0, 0, 3]
     assert sum("gout" in labels for labels in report["missing"].values()) == 2
     assert report["set_aside"] == {}
@@ -157,27 +157,27 @@ def test_the_report_counts_what_was_united_and_which_labels_a_split_lacks() -> N
 # ── adding rows ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("by", [{}, CUTS], ids=["hash", "date"])
+@pytest.mark.parametrize("by", [{}, CUTOFFS], ids=["hash", "date"])
 @pytest.mark.parametrize("seed", range(20))
-def test_adding_rows_moves_no_row_of_the_former_output(seed: int, by: dict[str, Any]) -> None:
+def test_adding_rows_moves_no_row_of_the_previous_output(seed: int, by: dict[str, Any]) -> None:
     """In any order, in several steps, with new rows that bridge old ones; and nothing new is torn apart."""
     rows = Cases(240, seed)
     rng = random.Random(seed)
     order = rng.sample(range(240), 240)
-    former: dict[str, str] = {}
+    previous: dict[str, str] = {}
     set_aside = 0
     for size in (60, 120, 240):
         known = rng.sample(order[:size], size)
-        assignment = rows.part(known, former=former, **by)
+        assignment = rows.part(known, previous=previous, **by)
         splits = rows.by_id(known, assignment)
-        assert former.items() <= splits.items()
-        assert torn(rows, splits) == 0
-        former, set_aside = splits, len(assignment.reasons)
-    assert len(former) + set_aside == 240
-    assert by or 0 < len(former) > 200
+        assert previous.items() <= splits.items()
+        assert divided(rows, splits) == 0
+        previous, set_aside = splits, len(assignment.reasons)
+    assert len(previous) + set_aside == 240
+    assert by or 0 < len(previous) > 200
 
 
-def test_without_the_former_output_rows_that_resemble_no_new_row_stay() -> None:
+def test_without_the_previous_output_rows_that_resemble_no_new_row_stay() -> None:
     rows = Cases(400, 0)
     rows.clusters = list(range(400))
     order = random.Random(0).sample(range(400), 400)
@@ -186,34 +186,37 @@ def test_without_the_former_output_rows_that_resemble_no_new_row_stay() -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_without_the_former_output_no_row_moves_by_date(seed: int) -> None:
+def test_without_the_previous_output_no_row_moves_by_date(seed: int) -> None:
     rows = Cases(240, seed)
     order = random.Random(seed).sample(range(240), 240)
-    before, after = rows.by_id(order[:120], rows.part(order[:120], **CUTS)), rows.by_id(order, rows.part(order, **CUTS))
+    before, after = (
+        rows.by_id(order[:120], rows.part(order[:120], **CUTOFFS)),
+        rows.by_id(order, rows.part(order, **CUTOFFS)),
+    )
     assert all(after.get(case_id, split) == split for case_id, split in before.items())
 
 
-def test_without_the_former_output_a_new_near_duplicate_with_a_later_id_moves_nothing() -> None:
+def test_without_the_previous_output_a_new_near_duplicate_with_a_later_id_moves_nothing() -> None:
     for n in range(100):
         alone = assign([f"case-{n}"], ["a"], [None], [0]).splits
         assert assign([f"case-{n}", f"case-{n + 100}"], ["a", "a"], [None, None], [0, 0]).splits == alone * 2
 
 
 def test_a_new_row_goes_with_its_near_duplicate_and_one_that_bridges_two_splits_is_set_aside() -> None:
-    former = {"a": "train", "b": "test"}
-    together = assign(["a", "b", "c", "d"], ["x"] * 4, ["A", "B", "C", "C"], [0, 1, 1, 9], former=former)
+    previous = {"a": "train", "b": "test"}
+    together = assign(["a", "b", "c", "d"], ["x"] * 4, ["A", "B", "C", "C"], [0, 1, 1, 9], previous=previous)
     assert together.splits == ["train", "test", "test", "test"]
-    bridge = assign(["a", "b", "c", "d"], ["x"] * 4, ["A", "B", "A", "A"], [0, 1, 1, 9], former=former)
+    bridge = assign(["a", "b", "c", "d"], ["x"] * 4, ["A", "B", "A", "A"], [0, 1, 1, 9], previous=previous)
     assert bridge.splits == ["train", "test", None, "train"]
     assert bridge.reasons == {2: BRIDGE}
     assert bridge.report["set_aside"] == {BRIDGE: 1}
-    assert bridge.report["former"] == {"kept": 2, "torn": 0}
+    assert bridge.report["previous"] == {"kept": 2, "divided": 0}
 
 
-def test_what_the_former_output_tore_apart_stays_and_is_counted() -> None:
-    kept = assign(["a", "b", "c"], ["x"] * 3, ["A", "A", "A"], [0, 1, 2], former={"a": "train", "b": "test"})
+def test_what_the_previous_output_tore_apart_stays_and_is_counted() -> None:
+    kept = assign(["a", "b", "c"], ["x"] * 3, ["A", "A", "A"], [0, 1, 2], previous={"a": "train", "b": "test"})
     assert kept.splits == ["train", "test", None]
-    assert kept.report["former"] == {"kept": 2, "torn": 1}
+    assert kept.report["previous"] == {"kept": 2, "divided": 1}
 
 
 # ── by date ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -222,7 +225,7 @@ def test_what_the_former_output_tore_apart_stays_and_is_counted() -> None:
 def dated(groups: list[str], dates: list[str | None], **arguments: Any) -> Assignment:
     n = len(groups)
     ids = [f"{row}" for row in range(n)]
-    return assign(ids, ["x"] * n, groups, range(n), dates=dates, cuts=("2020-01-01", "2021-01-01"), **arguments)
+    return assign(ids, ["x"] * n, groups, range(n), dates=dates, cutoffs=("2020-01-01", "2021-01-01"), **arguments)
 
 
 def test_a_row_goes_where_its_date_says_and_the_first_day_of_a_split_is_in_it() -> None:
@@ -239,7 +242,7 @@ def test_a_patient_who_came_back_after_a_cut_is_not_trained_on() -> None:
 
 
 def test_a_patient_who_was_trained_on_before_is_not_tested_later() -> None:
-    assignment = dated(["a", "a", "b"], ["2019-05-05", "2022-05-05", "2022-05-05"], former={"0": "train"})
+    assignment = dated(["a", "a", "b"], ["2019-05-05", "2022-05-05", "2022-05-05"], previous={"0": "train"})
     assert assignment.splits == ["train", None, "test"]
     assert assignment.reasons == {1: OTHER_DATE}
 
@@ -250,15 +253,15 @@ def test_a_patient_who_was_trained_on_before_is_not_tested_later() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"shares": {"train": 0.8, "test": 0.2}}, "a share each that add up to 1"),
-        ({"shares": {"train": 0.8, "validation": 0.3, "test": -0.1}}, "a share each that add up to 1"),
-        ({"shares": {"train": 0.8, "validation": 0.1, "test": 0.2}}, "a share each that add up to 1"),
+        ({"shares": {"train": 0.8, "test": 0.2}}, "a share each, adding up to 1"),
+        ({"shares": {"train": 0.8, "validation": 0.3, "test": -0.1}}, "a share each, adding up to 1"),
+        ({"shares": {"train": 0.8, "validation": 0.1, "test": 0.2}}, "a share each, adding up to 1"),
         ({"dates": ["2020-01-01"]}, "name both or neither"),
-        ({"cuts": ("2020-01-01", "2021-01-01")}, "name both or neither"),
-        ({"dates": ["5.3.2020"], "cuts": ("2020-01-01", "2021-01-01")}, "'5.3.2020' is not of the form YYYY-MM-DD"),
-        ({"dates": ["2020-01-01"], "cuts": ("2020", "2021-01-01")}, "'2020' is not of the form YYYY-MM-DD"),
-        ({"dates": ["2020-01-01"], "cuts": ("2021-01-01", "2020-01-01")}, "validation begins after test does"),
-        ({"former": {"a": "dev"}}, "has a in 'dev'"),
+        ({"cutoffs": ("2020-01-01", "2021-01-01")}, "name both or neither"),
+        ({"dates": ["5.3.2020"], "cutoffs": ("2020-01-01", "2021-01-01")}, "'5.3.2020' is not written as YYYY-MM-DD"),
+        ({"dates": ["2020-01-01"], "cutoffs": ("2020", "2021-01-01")}, "'2020' is not written as YYYY-MM-DD"),
+        ({"dates": ["2020-01-01"], "cutoffs": ("2021-01-01", "2020-01-01")}, "validation begins after test"),
+        ({"previous": {"a": "dev"}}, "has a in 'dev'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
@@ -272,7 +275,7 @@ def test_no_rows() -> None:
 
 def test_every_row_is_counted_once() -> None:
     rows, everything = Cases(300, 3), list(range(300))
-    assignment = rows.part(everything, **CUTS)
+    assignment = rows.part(everything, **CUTOFFS)
     counted = Counter(split for split in assignment.splits if split)
     assert assignment.report["rows"] == counted
     assert sum(counted.values()) + sum(assignment.report["set_aside"].values()) == 300

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from osler.errors import InputError
-from osler.preparation.workspace import check_apart, deliver, workspace
+from osler.preparation.workspace import check_apart, move_into_output, workspace
 
 NAMES = ("train.jsonl", "report.json")
 
@@ -44,17 +44,17 @@ def test_an_output_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None
 
 def test_output_and_source_lie_apart(tmp_path: Path) -> None:
     check_apart(str(tmp_path / "export.csv"), tmp_path, NAMES)
-    with pytest.raises(InputError, match="would be written over"):
+    with pytest.raises(InputError, match="would be overwritten"):
         check_apart(str(tmp_path / "train.jsonl"), tmp_path, NAMES)
     with pytest.raises(InputError, match="all files are read"):
         check_apart(str(tmp_path), tmp_path / "out", NAMES)
 
 
-def test_what_was_finished_is_moved_in_first_and_all_or_nothing_is_delivered(tmp_path: Path) -> None:
+def test_what_was_finished_is_moved_in_first_and_either_all_files_are_moved_or_none(tmp_path: Path) -> None:
     with workspace(tmp_path, "report.json", NAMES) as work:
         for name in NAMES:
             (work / name).write_text("old")
-        deliver(work, NAMES)
+        move_into_output(work, NAMES)
     (tmp_path / ".prepared").mkdir()  # of a run that was killed after the first of two files
     (tmp_path / ".prepared" / "01-report.json").write_text("new")
     (tmp_path / "train.jsonl").write_text("new")

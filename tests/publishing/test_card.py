@@ -169,8 +169,8 @@ def test_what_was_let_pass_stands_before_the_code_with_its_reason(written: Run) 
 
 def test_a_field_nobody_filled_in_says_so_and_one_filled_in_is_shown(written: Run) -> None:
     text, about = rendered(written), {"contact": "me@example.org", "target_population": "nobody in particular"}
-    assert "| contact | *Nobody has said yet.* |" in text
-    assert "**Patients it is meant for**: *Nobody has said yet.*" in text
+    assert "| contact | *Not stated yet.* |" in text
+    assert "**Patients it is meant for**: *Not stated yet.*" in text
     filled = rendered(written, about)
     assert "| contact | me@example.org |" in filled
     assert "**Patients it is meant for**: nobody in particular" in filled

@@ -53,7 +53,7 @@ def test_the_overlap_with_the_training_data_is_in_the_results(project: Path) -> 
     measured = report["contamination"]
     assert record["contamination"] == {**measured["splits"]["test"], "allowed": None, "settings": measured["settings"]}
     assert record["contamination"]["n"] == 24
-    assert "Cases that the training data holds: 0 word for word" in (project / "table.txt").read_text()
+    assert "Cases that are in the training data: 0 word for word" in (project / "table.txt").read_text()
 
 
 def test_the_tuned_models_probabilities_sum_to_one(project: Path) -> None:

@@ -19,7 +19,7 @@ from project import ROOT, environment, script
 FAULTY = """
 import os, runpy, signal, sys, time
 import osler.preparation
-from osler.preparation import data_report, preparation
+from osler.preparation import cleaning, preparation, report_page
 from osler.preparation.readers import reading
 
 _, fault = sys.argv.pop(0), sys.argv.pop(0)
@@ -36,7 +36,7 @@ def some_rows(*arguments):
                 kill()
         yield row
 
-def clean(self, batch):
+def clean(self, text, label):
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
 
@@ -49,13 +49,13 @@ def move(source, target):
 if fault in ("reading", "append"):
     osler.preparation.read = some_rows
 elif fault == "cleaning":
-    preparation._Cleaner.__call__ = clean
+    cleaning.Cleaning.clean = clean
 elif fault == "writing":
     preparation.write_json = kill
 elif fault == "moving":
     os.replace = move
 elif fault == "describing":
-    data_report.page = kill
+    report_page.render_page = kill
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 COMMAND = ("export.csv", *NAMED, "--subgroup-column", "sex", "--output", "clinic")
@@ -252,11 +252,14 @@ def labelled(n: int, first: int) -> list[tuple[dict[str, str], str]]:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["medqa"], "medqa: has no rows to be prepared: it is a benchmark"),
-        (["rare_disease"], "rare_disease: has no rows to be prepared: its patients are simulated"),
-        (["hpo"], "hpo: has no rows to be prepared: its texts are made from an ontology"),
+        (["medqa"], "medqa: has no rows to prepare: it is a benchmark"),
+        (["rare_disease"], "rare_disease: has no rows to prepare: its patients are simulated"),
+        (["hpo"], "hpo: has no rows to prepare: its texts are generated from an ontology"),
         (["symptom_to_diagnoses"], "no such file, folder or task; did you mean symptom_to_diagnosis?"),
-        (["symptom_to_diagnosis", "--license", "mit"], "--license: symptom_to_diagnosis is a task, whose file says"),
+        (
+            ["symptom_to_diagnosis", "--license", "mit"],
+            "--license: symptom_to_diagnosis is a task, whose file says this",
+        ),
         (["symptom_to_diagnosis", "--group-column", "patient"], "--group-column: symptom_to_diagnosis is a task"),
         (["export.csv", *NAMED, "--license", "CC BY 4.0"], "did you mean cc-by-4.0?"),
         (["export.csv", *NAMED, "--license", "Apache 2"], "did you mean apache-2.0?"),
@@ -286,9 +289,9 @@ def test_cleaning_can_be_changed_in_the_new_task_and_stays_changed(tmp_path: Pat
     export(tmp_path / "export.csv", made)
     done = script(tmp_path, "prepare_data", *COMMAND)
     assert done.returncode == 0, done.stderr
-    assert "1 texts of jaundice say so: one common word, which is not masked" in done.stdout
+    assert "1 text contains the label jaundice, which is not masked because it is one common word" in done.stdout
     assert "There is jaundice." in "".join((tmp_path / "clinic" / f"{split}.jsonl").read_text() for split in SPLITS)
-    assert "Labels that stay in their texts" in (tmp_path / "clinic" / "data_report.html").read_text()
+    assert "Labels that are left in their texts" in (tmp_path / "clinic" / "data_report.html").read_text()
     assert "jaundice (1)" in (tmp_path / "clinic" / "README.md").read_text()
     task = tmp_path / "clinic" / "tasks" / "clinic" / "task.yaml"
     assert "keep_common: true" in task.read_text()

@@ -296,8 +296,8 @@ def test_findings_are_found_in_running_text_whole_and_within_a_sentence() -> Non
         ("Humming", "HP:9000020"),
         ("Quillby sign", "HP:9000030"),
     ]
-    assert lexicon.others("HP:9000010", "glowing skin") == ["skin luminescence", "self-lit skin"]
-    assert lexicon.others("HP:9000010", "glowing skin", without="luminescence") == ["self-lit skin"]
+    assert lexicon.alternatives("HP:9000010", "glowing skin") == ["skin luminescence", "self-lit skin"]
+    assert lexicon.alternatives("HP:9000010", "glowing skin", without="luminescence") == ["self-lit skin"]
 
 
 def test_synonyms_in_a_text_are_the_findings_in_other_training_wordings(told: augmentation.TextAugmenter) -> None:

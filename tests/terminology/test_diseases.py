@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from project import GOLDEN
 
-from osler.terminology.diseases import Concept, Terminology, diseases, icd10cm, phenotypes
+from osler.terminology.diseases import Concept, Terminology, annotated_diseases, icd10cm, phenotypes
 from osler.terminology.normal_form import canonical
 
 
 def same(terminology: Terminology, *names: str) -> bool:
-    return len({frozenset(terminology.same(canonical(name))) for name in names}) == 1
+    return len({frozenset(terminology.synonyms(canonical(name))) for name in names}) == 1
 
 
 def above(terminology: Terminology, general: str, case: str) -> bool:
-    return canonical(general) in terminology.above(canonical(case))
+    return canonical(general) in terminology.more_general(canonical(case))
 
 
 def test_entries_that_share_a_name_are_one_disease() -> None:
@@ -29,14 +29,14 @@ def test_entries_that_share_a_name_are_one_disease() -> None:
         {},
     )
     assert same(terminology, "Lantern disease", "Shine syndrome", "Glow sickness", "Night glare")
-    assert terminology.same("nothing of the kind") == set()
+    assert terminology.synonyms("nothing of the kind") == set()
 
 
 def test_a_shared_synonym_joins_nothing_and_means_neither() -> None:
     terminology = Terminology(
         [Concept("A1", ("Lantern disease",), ("The glow",)), Concept("A2", ("Drone disease",), ("The glow",))], {}
     )
-    assert terminology.same(canonical("the glow")) == set()
+    assert terminology.synonyms(canonical("the glow")) == set()
 
 
 def test_a_synonym_that_is_another_diseases_name_means_that_one() -> None:
@@ -65,7 +65,7 @@ def test_a_disease_is_under_its_parents_and_theirs() -> None:
 
 def test_a_circle_of_parents_ends() -> None:
     terminology = Terminology([Concept("A", ("Day",), parents=("B",)), Concept("B", ("Night",), parents=("A",))], {})
-    assert terminology.above(canonical("Day")) == {canonical("Night")}
+    assert terminology.more_general(canonical("Day")) == {canonical("Night")}
 
 
 def test_what_is_filed_under_a_single_disease_is_no_case_of_it() -> None:
@@ -90,7 +90,7 @@ def test_what_is_filed_under_a_single_disease_is_no_case_of_it() -> None:
 def test_the_short_forms_of_a_name_keep_its_number(tmp_path: Path, name: str, short: set[str]) -> None:
     row = ["OMIM:1", name, "", "HP:9000010", "PMID:1", "PCS", "", "1/1", "", "", "P", "made:up"]
     (tmp_path / "phenotype.hpoa").write_text("\t".join(row) + "\n")
-    (concept,) = diseases(tmp_path / "phenotype.hpoa")
+    (concept,) = annotated_diseases(tmp_path / "phenotype.hpoa")
     assert (concept.names, set(concept.synonyms)) == ((name,), short)
 
 
@@ -111,7 +111,7 @@ def icd() -> Terminology:
 )
 def test_icd_brackets_are_synonyms_and_parentheses_may_be_left_out(icd: Terminology, names: tuple[str, ...]) -> None:
     assert same(icd, *names)
-    assert icd.same(canonical(names[0]))
+    assert icd.synonyms(canonical(names[0]))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_icd_files_the_special_under_the_general(icd: Terminology, general: str,
     ],
 )
 def test_icd_inclusion_terms_are_no_synonyms(icd: Terminology, one: str, other: str) -> None:
-    assert canonical(other) not in icd.same(canonical(one))
+    assert canonical(other) not in icd.synonyms(canonical(one))
 
 
 def test_findings_bring_their_exact_synonyms_only() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from osler.baselines.baseline import Baseline, Ranking
-from osler.patients import PRIOR, Patient, profile
+from osler.patients import PSEUDOCOUNTS, Patient, pool_annotations
 from osler.tasks import Case
 from osler.terminology import PHENOTYPIC_ABNORMALITY, Annotations, Ontology
 
@@ -40,7 +40,7 @@ class OntologyNaiveBayes(Baseline):
 class NaiveBayes:
     """Likelihood ratios in the manner of LIRICAL: Robinson et al. 2020, doi:10.1016/j.ajhg.2020.06.021.
 
-    P(finding | disease) comes from the pooled frequencies the simulator draws from (:func:`profile`).
+    P(finding | disease) comes from the pooled frequencies the simulator draws from (:func:`pool_annotations`).
 
     * A finding implies its ancestors: a disease has an ancestor of an annotated term at least as often as that term.
     * A finding that annotations do not imply is judged by its most informative ancestor that they do: P of that
@@ -61,7 +61,7 @@ class NaiveBayes:
     def __init__(self, ontology: Ontology, annotations: Annotations, diseases: Iterable[str]) -> None:
         self.diseases = tuple(sorted(diseases))
         self._ontology = ontology
-        annotated = {disease: profile(rows, ontology).findings for disease, rows in annotations.rows.items()}
+        annotated = {disease: pool_annotations(rows, ontology).findings for disease, rows in annotations.rows.items()}
         shares = {disease: _implied(findings, ontology) for disease, findings in annotated.items()}
         totals: Counter[str] = Counter()
         for implied in shares.values():
@@ -69,7 +69,7 @@ class NaiveBayes:
                 totals[hpo_id] += share  # type: ignore[assignment]  # counters hold floats, too
         # Half a disease more has every finding: one that nobody is annotated with is rare, not impossible.
         n = len(annotations.rows)
-        self.background = {i: (totals[i] + PRIOR[0]) / (n + PRIOR[1]) for i in ontology.phenotypes}
+        self.background = {i: (totals[i] + PSEUDOCOUNTS[0]) / (n + PSEUDOCOUNTS[1]) for i in ontology.phenotypes}
         self.background[PHENOTYPIC_ABNORMALITY] = 1.0
         self._shares = [shares.get(disease, {}) | {PHENOTYPIC_ABNORMALITY: 1.0} for disease in self.diseases]
         self._in_nobody = [

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from osler.baselines.baseline import Baseline, Ranking
-from osler.patients import profile
+from osler.patients import pool_annotations
 from osler.tasks import Case
 from osler.terminology import Annotations, Ontology
 
@@ -63,7 +63,7 @@ class Similarity:
 
     def __init__(self, ontology: Ontology, annotations: Annotations, diseases: Iterable[str]) -> None:
         self._ontology = ontology
-        profiles = {disease: profile(rows, ontology).findings for disease, rows in annotations.rows.items()}
+        profiles = {disease: pool_annotations(rows, ontology).findings for disease, rows in annotations.rows.items()}
         findings = {disease: [i for i, p in of.items() if p > 0] for disease, of in profiles.items()}
         counts = Counter(i for of in findings.values() for i in {a for f in of for a in ontology.ancestors(f)})
         n = sum(map(bool, findings.values()))

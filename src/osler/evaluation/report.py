@@ -186,7 +186,7 @@ class Section:
         self.system = self.systems[self.tuned]
         self.rows = answers[self.tuned].rows
         self.labels = {row.label for row in self.rows}.union(*(row.ranked for row in self.rows))
-        self.titles = summary.titles(record)
+        self.titles = summary.column_titles(record)
 
     @property
     def best_other(self) -> str | None:

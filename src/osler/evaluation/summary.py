@@ -16,11 +16,11 @@ COLUMNS = {
     "macro_roc_auc": "AUROC",
     "ece": "ECE",
 }
-OF_PROBABILITIES = ("macro_roc_auc", "ece")  # columns for splits where a system has probabilities
-PERTURBED = (
-    "sex_swap, age_swap: a counterfactual test; only words for sex or age differ, a new answer hangs on them.\n"
-    "negated: the findings are no longer those of the case; another answer is no fault there.\n"
-    "n is 0 where no case of the split says what would be changed; --split takes another.\n"
+PROBABILITY_COLUMNS = ("macro_roc_auc", "ece")  # only for splits in which a system has probabilities
+ROBUSTNESS_NOTES = (
+    "sex_swap, age_swap: a counterfactual test; only words for sex or age change, so a new answer depends on them.\n"
+    "negated: the findings are no longer those of the case, so a new answer is not wrong.\n"
+    "n is 0 if no case of the split mentions what would be changed; choose another with --split.\n"
 )
 
 
@@ -28,7 +28,7 @@ def render_table(results: Results) -> str:
     """Plain text of at most 110 columns: a table a task and split, then a line a comparison; long names are cut."""
     lines = []
     for record in results.records:
-        columns = titles(record)
+        columns = column_titles(record)
         rows = [["system", *columns.values(), "n"]]
         rows += [
             [shorten(name), *_cells(system, columns, with_interval=("accuracy",)), str(record.n)]
@@ -36,8 +36,8 @@ def render_table(results: Results) -> str:
         ]
         lines += [f"{record.task}, {record.split}", "", *aligned(rows)]
         lines.append("")
-        lines += [*grouped(record), *overlapping(record), *merged(record)]
-        lines += [f"{shorten(name)}: {note}" for name, note in unparsed(record)]
+        lines += [*group_notes(record), *contamination_notes(record), *parity_notes(record)]
+        lines += [f"{shorten(name)}: {note}" for name, note in parsing_notes(record)]
         if record.comparisons:
             lines.append(f"Accuracy of {shorten(record.comparisons[0].a)} minus that of")
         width = max(len(row[0]) for row in rows)
@@ -51,13 +51,13 @@ def markdown_table(records: Sequence[Record]) -> str:
     lines = []
     for record in records:
         lines += [f"**{record.task}, {record.split}** (n = {record.n})", ""]
-        columns = {**titles(record), "accuracy": "accuracy"}
+        columns = {**column_titles(record), "accuracy": "accuracy"}
         lines += [f"| {' | '.join(['system', *columns.values()])} |", f"|---|{'---:|' * len(columns)}"]
         for name, system in record.systems.items():
             lines.append(f"| {' | '.join([name, *_cells(system, columns, with_interval=tuple(columns))])} |")
         lines.append("")
-        lines += [f"* {note}" for note in (*grouped(record), *overlapping(record), *merged(record))]
-        lines += [f"* {name}: {note}" for name, note in unparsed(record)]
+        lines += [f"* {note}" for note in (*group_notes(record), *contamination_notes(record), *parity_notes(record))]
+        lines += [f"* {name}: {note}" for name, note in parsing_notes(record)]
         lines += [f"* accuracy of {row.a} minus {row.b}: {comparison(row)}" for row in record.comparisons]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -65,12 +65,12 @@ def markdown_table(records: Sequence[Record]) -> str:
 
 def render_robustness(robustness: Robustness) -> str:
     """Plain text of at most 110 columns: a table a system, a row a perturbation."""
-    rows = [["", "strength", "n", "accuracy", "change [95%]", "another answer [95%]"]]
+    rows = [["", "strength", "n", "accuracy", "change [95%]", "new answer [95%]"]]
     for system, records in robustness.records.items():
         rows.append([shorten(system, 34), *[""] * 5])
         rows += [[f"  {r.perturbation}", f"{r.strength:g}", str(r.n), *_robustness_cells(r)] for r in records]
-    title = f"{robustness.task}, {robustness.split}: cases as they are → the same cases perturbed"
-    return "\n".join([title, "", *map(str.rstrip, aligned(rows)), "", PERTURBED])
+    title = f"{robustness.task}, {robustness.split}: original cases → the same cases perturbed"
+    return "\n".join([title, "", *map(str.rstrip, aligned(rows)), "", ROBUSTNESS_NOTES])
 
 
 def _robustness_cells(record: PerturbedRecord) -> list[str]:
@@ -83,39 +83,39 @@ def _robustness_cells(record: PerturbedRecord) -> list[str]:
     ]
 
 
-def titles(record: Record) -> dict[str, str]:
-    """Metric name → title, of the columns that the table of a split has."""
+def column_titles(record: Record) -> dict[str, str]:
+    """Metric name → title, for the columns in the table of a split."""
     measured = set().union(*(system.metrics for system in record.systems.values()))
-    return {name: title for name, title in COLUMNS.items() if name in measured or name not in OF_PROBABILITIES}
+    return {name: title for name, title in COLUMNS.items() if name in measured or name not in PROBABILITY_COLUMNS}
 
 
 def _cells(system: System, columns: Mapping[str, str], with_interval: tuple[str, ...]) -> list[str]:
     return [cell(system.metrics.get(name), name in with_interval) for name in columns]
 
 
-def grouped(record: Record) -> list[str]:
-    """A note on cases that are not independent, if they are not."""
+def group_notes(record: Record) -> list[str]:
+    """A note if the cases are not independent."""
     if not record.groups:
         return []
     groups = f"{record.groups} group{'' if record.groups == 1 else 's'}"
-    # Of too few groups a share still has Wilson's interval, up to [0, 1]; what is resampled has none.
-    return [f"{record.n} cases of {groups}: intervals are over groups; of too few, only a share has one"]
+    # With too few groups, a share still has Wilson's interval, up to [0, 1]; resampled metrics have none.
+    return [f"{record.n} cases of {groups}: intervals are over groups; with too few groups, only shares have one"]
 
 
-def overlapping(record: Record) -> list[str]:
-    """A note on how many cases stand in the training data, where that was measured."""
+def contamination_notes(record: Record) -> list[str]:
+    """A note on how many cases are in the training data, if that was measured."""
     overlap = record.contamination
     if overlap is None:
         return []
     shared = f"; {overlap.publications.cases} share a publication with it" if overlap.publications else ""
     return [
-        f"Cases that the training data holds: {overlap.normalised.cases} word for word, {overlap.near.cases} nearly,"
+        f"Cases that are in the training data: {overlap.normalised.cases} word for word, {overlap.near.cases} nearly,"
         f" {overlap.ngrams.cases} by most of their 8-word phrases{shared}"
     ]
 
 
-def merged(record: Record) -> list[str]:
-    """A note on how near the merged model is to the model with its adapter, where it answered too."""
+def parity_notes(record: Record) -> list[str]:
+    """A note on how closely the merged model agrees with the model with its adapter, if both were run."""
     parity = record.parity
     if parity is None:
         return []
@@ -125,8 +125,8 @@ def merged(record: Record) -> list[str]:
     return [f"{'Merged' if parity.holds else 'MERGED MODEL DIFFERS'}: {same}"]
 
 
-def unparsed(record: Record) -> list[tuple[str, str]]:
-    """(system, note) of each system with answers that could not be parsed."""
+def parsing_notes(record: Record) -> list[tuple[str, str]]:
+    """(system, note) for each system with answers that could not be parsed."""
     rates = {name: system.metrics["parse_rate"].value for name, system in record.systems.items()}
     return [
         (name, f"{1 - rate:.1%} of the answers could not be parsed and count as wrong")

@@ -1,32 +1,45 @@
-"""Patients as lists of findings: published ones, simulated ones, and both told in sentences."""
+"""Patients as lists of findings: published and simulated ones, and their descriptions in sentences."""
 
-from osler.patients.disease_profile import PRIOR, profile
-from osler.patients.narrative import MAX_ABSENT, ONSETS, TEMPLATES, article, describe, mentioned, sentences, worded
+from osler.patients.disease_profile import PSEUDOCOUNTS, pool_annotations
+from osler.patients.narrative import (
+    MAX_ABSENT,
+    ONSET_PHRASES,
+    TEMPLATES,
+    choose_wordings,
+    describe,
+    indefinite_article,
+    select_findings,
+    write_sentences,
+)
 from osler.patients.patient import Patient, age_band, years, years_between
-from osler.patients.published import clean, panel, phenopackets, small_publications, training_annotations
-from osler.patients.simulator import OTHER_SEX, Simulator
+from osler.patients.published import (
+    disease_panel,
+    publication_disjoint,
+    small_publications,
+    training_annotations,
+)
+from osler.patients.simulator import EXCLUDED_BY_SEX, Simulator
 
 __all__ = [
+    "EXCLUDED_BY_SEX",
     "MAX_ABSENT",
-    "ONSETS",
-    "OTHER_SEX",
-    "PRIOR",
+    "ONSET_PHRASES",
+    "PSEUDOCOUNTS",
     "TEMPLATES",
     "Patient",
     "Simulator",
     "age_band",
-    "article",
-    "clean",
+    "choose_wordings",
     "describe",
-    "mentioned",
-    "panel",
+    "disease_panel",
+    "indefinite_article",
     "phenopacket_store",
-    "phenopackets",
-    "profile",
-    "sentences",
+    "pool_annotations",
+    "publication_disjoint",
+    "select_findings",
     "small_publications",
     "training_annotations",
-    "worded",
+    "write_sentences",
     "years",
     "years_between",
 ]

@@ -1,4 +1,4 @@
-"""Patients as sets of findings: the published ones a model is tested on, and the panels of diseases they define."""
+"""A patient as a set of findings, and ages and durations in years."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
-AGE_BANDS = ((5, "0-4"), (18, "5-17"), (40, "18-39"), (65, "40-64"), (math.inf, "65+"))  # years: below each limit
+AGE_BANDS = ((5, "0-4"), (18, "5-17"), (40, "18-39"), (65, "40-64"), (math.inf, "65+"))  # upper limit in years
 
 
 @dataclass(frozen=True)
 class Patient:
-    """One person. ``present`` and ``absent`` hold HPO ids; ``age`` is in years; ``onset`` is an HPO onset id."""
+    """One person. ``present`` and ``absent`` are HPO ids, ``onset`` is an HPO onset term, ``age`` is in years."""
 
     case_id: str
     disease: str
@@ -28,7 +28,7 @@ _DURATION = re.compile(r"^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T.*)?$
 
 
 def years(duration: str | None) -> float | None:
-    """An ISO 8601 duration such as ``P5Y8M`` in years; None for anything else (HPO onset labels, nothing)."""
+    """An ISO 8601 duration such as ``P5Y8M`` in years; None for anything else."""
     match = _DURATION.match(duration or "")
     if not match or not any(match.groups()):
         return None
@@ -37,12 +37,12 @@ def years(duration: str | None) -> float | None:
 
 
 def years_between(birth: str, day: str) -> float | None:
-    """Years from one date (YYYY-MM-DD) to another, whole ones on birthdays; None where the second is the earlier."""
+    """Years from ``birth`` to ``day`` (YYYY-MM-DD), a whole number on birthdays; None if ``day`` comes first."""
     born, then = date.fromisoformat(birth), date.fromisoformat(day)
     birthdays = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
     return None if then < born else max((then - born).days / 365.25, birthdays)
 
 
 def age_band(age: float) -> str:
-    """The subgroup of an age in years."""
+    """The band of an age in years: ``0-4``, ``5-17`` …"""
     return next(band for limit, band in AGE_BANDS if age < limit)

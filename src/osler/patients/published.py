@@ -1,33 +1,28 @@
-"""Real patients: from publications that HPO annotations cite, and from Phenopacket Store."""
+"""Find the published patients inside HPO's annotations, and keep training and test publications apart."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from pathlib import Path
 
-from osler.errors import InputError
-from osler.patients.patient import Patient, years
-from osler.terminology import PHENOTYPIC_ABNORMALITY, Annotation, Annotations, Ontology
+from osler.patients.patient import Patient
+from osler.terminology import Annotation, Annotations
 
-MIN_FEATURES = 4  # a published patient with fewer present findings says too little to be a test case
-MIN_TRAINING_ROWS = 10  # a disease needs this much left to learn from once its test publications are gone
-MIN_COHORT = 3  # patients in a publication for its rows to count as frequencies
+MIN_FEATURES = 4  # present findings; a patient with fewer says too little to be a test case
+MIN_TRAINING_ROWS = 10  # annotation rows of a disease that must remain without its test publications
+MIN_COHORT = 3  # patients in a publication; the rows of smaller ones are no frequencies
 
 
 def published_patients(annotations: Annotations) -> dict[str, dict[str, Patient]]:
-    """The single-patient publications inside the annotations: disease → publication → patient.
+    """Disease → publication → patient, for the publications that describe a single patient.
 
-    A publication about a disease is one patient when every phenotype frequency it gives is 1/1 or 0/1 and at least
-    ``MIN_FEATURES`` findings are present. Rows without a frequency say nothing about how many patients there were.
+    These are the publications whose phenotype frequencies are all 1/1 or 0/1, with at least ``MIN_FEATURES`` findings
+    present. Rows without a frequency do not tell how many patients there were.
     """
     patients: dict[str, dict[str, Patient]] = {}
     for disease, rows in annotations.rows.items():
-        for publication, group in _single(rows).items():
+        for publication, group in _by_publication(rows).items():
             phenotypes = [row for row in group if row.aspect == "P" and (row.counts or row.share is not None)]
             if not phenotypes or any(row.counts not in ((1, 1), (0, 1)) for row in phenotypes):
                 continue
@@ -49,11 +44,13 @@ def published_patients(annotations: Annotations) -> dict[str, dict[str, Patient]
 
 
 def small_publications(annotations: Annotations, diseases: Iterable[str], held_out: Collection[str]) -> list[Patient]:
-    """Publications of one or two patients, as one patient each: what all of its patients have is present, what none
-    has is absent. Held-out publications, and those with fewer than ``MIN_FEATURES`` findings, are left out."""
+    """The publications of one or two patients, each as one patient: present is what all have, absent what none has.
+
+    Held-out publications and those with fewer than ``MIN_FEATURES`` present findings are left out.
+    """
     patients = []
     for disease in diseases:
-        for publication, group in _single(annotations.rows[disease]).items():
+        for publication, group in _by_publication(annotations.rows[disease]).items():
             counted = [row for row in group if row.aspect == "P" and row.counts]
             if publication in held_out or not counted or max(r.counts[1] for r in counted if r.counts) >= MIN_COHORT:
                 continue
@@ -73,27 +70,28 @@ def small_publications(annotations: Annotations, diseases: Iterable[str], held_o
 
 
 def training_rows(annotations: Annotations, disease: str, held_out: Collection[str]) -> list[Annotation]:
-    """The disease's annotation rows no held-out publication contributed to, not even as one of several."""
+    """The annotation rows of ``disease`` that no held-out publication contributed to, not even as one of several."""
     return [row for row in annotations.rows[disease] if row.references.isdisjoint(held_out)]
 
 
 def training_annotations(annotations: Annotations, held_out: Collection[str]) -> Annotations:
-    """The annotations with the :func:`training_rows` of every disease; one that has none left is not in it."""
+    """The annotations reduced to their :func:`training_rows`; a disease without any is left out."""
     rows = {disease: tuple(training_rows(annotations, disease, held_out)) for disease in annotations.rows}
     return replace(annotations, rows={disease: left for disease, left in rows.items() if left})
 
 
-def panel(annotations: Annotations, min_patients: int) -> dict[str, dict[str, Patient]]:
-    """The diseases with at least ``min_patients`` published patients (see :func:`published_patients`) that keep at
-    least ``MIN_TRAINING_ROWS`` counted rows from *other* publications with ``MIN_COHORT`` patients or more.
+def disease_panel(annotations: Annotations, min_patients: int) -> dict[str, dict[str, Patient]]:
+    """Disease → publication → test patient, for the diseases with enough to test on and enough to learn from.
 
-    ``min_patients`` is 2 for the panel ``small`` and 1 for ``large``. Returns disease → publication → test patient.
+    These have at least ``min_patients`` :func:`published_patients` and at least ``MIN_TRAINING_ROWS`` rows with counts
+    from *other* publications of ``MIN_COHORT`` patients or more. ``min_patients`` is 2 for the panel ``small`` and 1
+    for ``large``.
     """
-    chosen = {}
+    panel = {}
     for disease, patients in published_patients(annotations).items():
         if len(patients) >= min_patients and len(_cohort_rows(annotations, disease, patients)) >= MIN_TRAINING_ROWS:
-            chosen[disease] = patients
-    return dict(sorted(chosen.items()))
+            panel[disease] = patients
+    return dict(sorted(panel.items()))
 
 
 def _cohort_rows(annotations: Annotations, disease: str, held_out: Collection[str]) -> list[Annotation]:
@@ -105,8 +103,8 @@ def _cohort_rows(annotations: Annotations, disease: str, held_out: Collection[st
     return [row for group in cohorts for row in group]
 
 
-def _single(rows: Iterable[Annotation]) -> dict[str, list[Annotation]]:
-    """The rows that cite one publication and nothing else, by that publication."""
+def _by_publication(rows: Iterable[Annotation]) -> dict[str, list[Annotation]]:
+    """Publication → the rows that cite it alone."""
     groups: defaultdict[str, list[Annotation]] = defaultdict(list)
     for row in rows:
         if len(row.references) == 1 and next(iter(row.references)).startswith("PMID:"):
@@ -114,49 +112,10 @@ def _single(rows: Iterable[Annotation]) -> dict[str, list[Annotation]]:
     return dict(groups)
 
 
-def phenopackets(path: Path, ontology: Ontology) -> list[Patient]:
-    """The published individuals of the Phenopacket Store file at ``path`` (condensed, one JSON object a line).
+def publication_disjoint(patients: Iterable[Patient], annotations: Annotations) -> list[Patient]:
+    """The patients whose publications contribute no annotation *of their disease*.
 
-    Findings the ontology does not know, and anything that is not a phenotypic abnormality, are dropped, and
-    so are individuals left without a present finding. Raises :class:`InputError` naming the bad line.
+    Only these can test what was trained on the annotations.
     """
-    patients = []
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            lines = file.readlines()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read as gzip ({error}); copy it again") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            case = json.loads(line)
-            present = _known(case["observed"], ontology)
-            absent = [i for i in _known(case["excluded"], ontology) if i not in present]
-            if present:
-                patients.append(_phenopacket(case, present, absent))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}:{number}: not a condensed phenopacket ({error!r})") from error
-    return patients
-
-
-def _phenopacket(case: Mapping, present: list[str], absent: list[str]) -> Patient:
-    return Patient(
-        case_id=f"{case['disease_id']}/{case['cohort']}/{case['case_id']}",
-        disease=case["disease_id"],
-        present=tuple(present),
-        absent=tuple(absent),
-        sex=case["sex"] if case["sex"] in ("male", "female") else None,
-        age=years(case["age"]),
-        publications=tuple(case["references"]),
-    )
-
-
-def _known(findings: Iterable[tuple[str, str]], ontology: Ontology) -> list[str]:
-    current = (ontology.current(hpo_id) for hpo_id, _ in findings)
-    return list(dict.fromkeys(i for i in current if i in ontology.phenotypes and i != PHENOTYPIC_ABNORMALITY))
-
-
-def clean(patients: Iterable[Patient], annotations: Annotations) -> list[Patient]:
-    """The patients that no publication known to the annotations *of their disease* describes: only these are a test
-    for anything that was trained on the annotations."""
     known = {d: frozenset[str]().union(*(row.references for row in rows)) for d, rows in annotations.rows.items()}
     return [p for p in patients if p.disease in known and not known[p.disease].intersection(p.publications)]

@@ -1,8 +1,8 @@
-"""Patients that were never born: drawn from the frequencies in HPO's annotations, so that a model can learn from them.
+"""Simulate patients for training, from the frequencies in HPO's annotations.
 
-What a patient *has* comes from the disease's annotation rows; what a description *mentions* is a part of that, said
-more or less specifically, among findings that have nothing to do with the disease. The rates below were fitted on
-published patients of diseases outside every panel.
+What a patient *has* is drawn from the annotation rows of the disease. What a description *mentions* is a part of that,
+in more or less specific terms, together with findings unrelated to the disease. The rates were fitted to published
+patients of diseases outside every panel (``docs/decisions/patients.md``).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
-from osler.patients.disease_profile import Profile, _is_finding, profile
-from osler.patients.narrative import ONSETS
+from osler.patients.disease_profile import Profile, is_finding, pool_annotations
+from osler.patients.narrative import ONSET_PHRASES
 from osler.patients.patient import Patient
 from osler.patients.published import published_patients, training_rows
 from osler.terminology import PHENOTYPIC_ABNORMALITY, Annotations, Ontology
 
-# Abnormality of the female, of the male genitalia: what a patient of the other sex cannot have.
-OTHER_SEX = {"male": "HP:0010460", "female": "HP:0010461"}
+# Abnormality of the female or male genitalia: a patient of the other sex cannot have findings below it.
+EXCLUDED_BY_SEX = {"male": "HP:0010460", "female": "HP:0010461"}
 
-# Years of age at onset, as (low, high), for the onset terms a description can name.
+# Age at onset in years, as (low, high), for each onset phrase.
 ONSET_YEARS = {
     "before birth": (0.0, 0.0),
     "at birth": (0.0, 0.0),
@@ -40,24 +40,29 @@ ONSET_YEARS = {
 
 @dataclass(frozen=True)
 class Rates:
-    """How a description departs from the disease's annotated findings: shares of descriptions, or of their findings."""
+    """How descriptions differ from the annotated findings of a disease, as shares of descriptions or of findings."""
 
-    few: float = 0.4  # descriptions of one to four findings, as many case tables hold; and short rows train fast
-    background: float = 0.2  # unrelated findings, as common as they are over all diseases
-    general: float = 0.1  # an ancestor instead of the annotated term
-    specific: float = 0.1  # a child instead
-    sibling: float = 0.1  # another child of the same parent
-    with_absent: float = 0.4  # descriptions that name absent findings at all
-    with_age: float = 0.5  # descriptions that give an age
-    with_onset: float = 0.2  # descriptions that give an onset, where the disease has one
+    few: float = 0.4  # descriptions of one to four findings, like many case tables; short rows also train fast
+    background: float = 0.2  # findings unrelated to the disease, drawn by their frequency over all diseases
+    general: float = 0.1  # findings named by a parent term
+    specific: float = 0.1  # findings named by a child term
+    sibling: float = 0.1  # findings named by another child of the same parent
+    with_absent: float = 0.4  # descriptions with absent findings
+    with_age: float = 0.5
+    with_onset: float = 0.2  # if the disease has one
     with_sex: float = 0.8
 
 
 class Simulator:
-    """Draws patients of ``diseases`` from annotation rows that no publication in ``held_out`` contributed to.
+    """Draws patients of ``diseases`` from the annotation rows that no publication in ``held_out`` contributed to.
 
-    The number of findings a description mentions is drawn from the published patients that are *not* held out. ``rows``
-    are the rows learnt from, by disease. The same seed gives the same patients, whatever other diseases are drawn from.
+    The number of findings that a description mentions is drawn from the published patients that are *not* held out. The
+    same seed gives the same patients, whatever other diseases there are.
+
+    Attributes:
+        rows: disease → the annotation rows it is drawn from.
+        profiles: disease → the probabilities of its findings.
+        finding_counts: numbers of findings of the published patients, sorted.
     """
 
     def __init__(
@@ -71,12 +76,12 @@ class Simulator:
         self.ontology, self.rates = ontology, rates
         rows = {d: training_rows(annotations, d, held_out) for d in annotations.rows}
         self.rows = {d: rows[d] for d in sorted(diseases)}
-        self.profiles = {d: profile(rows, ontology) for d, rows in self.rows.items()}
-        others = [p for group in published_patients(annotations).values() for p in group.values()]
-        self.mentions = sorted(len(p.present) for p in others if held_out.isdisjoint(p.publications))
-        common = Counter(i for group in rows.values() for i in {r.hpo_id for r in group if _is_finding(r, ontology)})
-        self._background = sorted(common)
-        self._cumulative = list(accumulate(common[i] for i in self._background))
+        self.profiles = {d: pool_annotations(rows, ontology) for d, rows in self.rows.items()}
+        published = [p for group in published_patients(annotations).values() for p in group.values()]
+        self.finding_counts = sorted(len(p.present) for p in published if held_out.isdisjoint(p.publications))
+        diseases_with = Counter(i for own in rows.values() for i in {r.hpo_id for r in own if is_finding(r, ontology)})
+        self._background = sorted(diseases_with)
+        self._cumulative = list(accumulate(diseases_with[i] for i in self._background))
         self._children: defaultdict[str, list[str]] = defaultdict(list)
         for hpo_id in sorted(ontology.phenotypes):
             for parent in ontology.terms[hpo_id].parents:
@@ -89,13 +94,13 @@ class Simulator:
         other_sex = profile.male_only if sex == "female" else profile.female_only
         has = [i for i, p in profile.findings.items() if i not in other_sex and rng.random() < p]
         rng.shuffle(has)
-        k = rng.randint(1, 4) if rng.random() < rates.few else rng.choice(self.mentions)
+        k = rng.randint(1, 4) if rng.random() < rates.few else rng.choice(self.finding_counts)
         unrelated = sum(rng.random() < rates.background for _ in range(k))
-        mentioned = [self._said(i, rng) for i in has[: max(1, k - unrelated)]]
-        mentioned += [self.unrelated(rng) for _ in range(unrelated if has else k)]
-        present = [i for i in dict.fromkeys(mentioned) if not self._of_other_sex(i, sex)]
+        mentioned = [self._reported_term(i, rng) for i in has[: max(1, k - unrelated)]]
+        mentioned += [self.background_finding(rng) for _ in range(unrelated if has else k)]
+        present = [i for i in dict.fromkeys(mentioned) if not self._is_excluded(i, sex)]
         while not present:
-            present = [i for i in (self.unrelated(rng),) if not self._of_other_sex(i, sex)]
+            present = [i for i in (self.background_finding(rng),) if not self._is_excluded(i, sex)]
         absent = self._absent(profile, set(present), has, rng) if rng.random() < rates.with_absent else []
         onset = rng.choice(profile.onsets) if profile.onsets else None
         return Patient(
@@ -108,11 +113,11 @@ class Simulator:
             onset=onset if rng.random() < rates.with_onset else None,
         )
 
-    def _of_other_sex(self, hpo_id: str, sex: str) -> bool:
-        return OTHER_SEX[sex] in self.ontology.ancestors(hpo_id)
+    def _is_excluded(self, hpo_id: str, sex: str) -> bool:
+        return EXCLUDED_BY_SEX[sex] in self.ontology.ancestors(hpo_id)
 
-    def _said(self, hpo_id: str, rng: random.Random) -> str:
-        """The term a description uses for an annotated finding: mostly itself, sometimes a near one."""
+    def _reported_term(self, hpo_id: str, rng: random.Random) -> str:
+        """The term that a description uses for an annotated finding: usually itself, sometimes a near one."""
         u, rates = rng.random(), self.rates
         parents = [p for p in self.ontology.terms[hpo_id].parents if p != PHENOTYPIC_ABNORMALITY]
         if u < rates.general:
@@ -123,30 +128,30 @@ class Simulator:
             return rng.choice(self._children[rng.choice(parents)])
         return hpo_id
 
-    def unrelated(self, rng: random.Random) -> str:
-        """A finding as common as it is over all diseases."""
+    def background_finding(self, rng: random.Random) -> str:
+        """An HPO id, drawn by the number of diseases that have the finding."""
         return self._background[bisect(self._cumulative, rng.random() * self._cumulative[-1])]
 
     def _absent(self, profile: Profile, present: set[str], has: list[str], rng: random.Random) -> list[str]:
-        """One to four absent findings, half of them expected in the disease, none above a present one."""
+        """Up to four absent findings, about half of them expected in the disease, none implied by a present one."""
         implied = {above for i in (*present, *has) for above in self.ontology.ancestors(i)}
         expected = [i for i in profile.findings if i not in implied]
         drawn = (
-            rng.choice(expected) if expected and rng.random() < 0.5 else self.unrelated(rng)
+            rng.choice(expected) if expected and rng.random() < 0.5 else self.background_finding(rng)
             for _ in range(rng.randint(1, 4))
         )
         return [i for i in dict.fromkeys(drawn) if i not in implied]
 
     def _age(self, onset: str | None, rng: random.Random) -> float:
-        low, high = ONSET_YEARS[ONSETS[onset]] if onset in ONSETS else (0.0, 10.0)
+        low, high = ONSET_YEARS[ONSET_PHRASES[onset]] if onset in ONSET_PHRASES else (0.0, 10.0)
         return rng.uniform(low, high) + rng.expovariate(1 / 8)
 
     def patients(self, per_disease: int, seed: int, name: str = "simulated") -> list[Patient]:
-        """``per_disease`` patients of every disease, in an order that does not group the diseases."""
+        """``per_disease`` patients of every disease, shuffled. Their case ids begin with ``name``."""
         drawn = []
         for disease in self.profiles:
             for n in range(per_disease):
-                # A generator of its own for each patient: adding a disease or a patient changes no other one.
+                # Each patient has its own generator, so that adding a disease or a patient changes no other one.
                 rng = random.Random(f"{name}/{seed}/{disease}/{n}")
                 drawn.append(self.patient(disease, rng, f"{name}/{seed}/{disease}/{n}"))
         random.Random(f"{name}/{seed}").shuffle(drawn)

@@ -1,30 +1,33 @@
 """From an export to clean, split, de-identified data with a report, a card, a task and a recipe."""
 
-from osler.preparation.cleaning import USUAL, steps
+from osler.preparation.cleaning_steps import DEFAULT_STEPS, parse_steps
 from osler.preparation.deidentification.identifiers import TYPES, Identifier
-from osler.preparation.preparation import MADE, prepare
-from osler.preparation.pseudonyms import deidentifier
+from osler.preparation.deidentification.key_file import read_key
+from osler.preparation.preparation import OUTPUT_FILES, prepare
+from osler.preparation.pseudonyms import load_deidentifier
 from osler.preparation.readers.reading import read
 from osler.preparation.readers.record import Columns
-from osler.preparation.settings import Preparation
+from osler.preparation.settings import PreparationSettings
 from osler.preparation.splitting import assign
 from osler.preparation.workspace import check_apart
 
 __all__ = [
-    "MADE",
+    "DEFAULT_STEPS",
+    "OUTPUT_FILES",
     "TYPES",
-    "USUAL",
     "Columns",
     "Identifier",
-    "Preparation",
+    "PreparationSettings",
     "assign",
     "check_apart",
-    "data_report",
     "dataset_card",
-    "deidentifier",
-    "inputs",
+    "load_deidentifier",
+    "options",
+    "parse_steps",
     "prepare",
     "read",
+    "read_key",
+    "report_page",
     "scaffold",
-    "steps",
+    "task_rows",
 ]

@@ -1,4 +1,4 @@
-"""``data_report.json`` of a prepared dataset: what became of every row; ``data_report.html`` for those who look."""
+"""Describe a prepared dataset: what became of every row, as the content of ``data_report.json``."""
 
 from __future__ import annotations
 
@@ -6,221 +6,255 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TypedDict
 
 import numpy as np
-from markupsafe import Markup
 
-import osler
 from osler.data import duplicates
-from osler.preparation.cleaning import LabelInText, Step, stated
+from osler.preparation.cleaning_steps import LabelInText, Step
+from osler.preparation.row_selection import RowSelection
+from osler.preparation.settings import PreparationSettings
 from osler.preparation.splitting import SPLITS
-from osler.rendering import plots, render_template
 
-if TYPE_CHECKING:
-    from osler.preparation.selection import Selection
-    from osler.preparation.settings import Preparation
-
-EXAMPLES = 3  # of each reason
-LONGEST_EXAMPLE = 200  # characters
-SHOWN = 10  # clusters, and cases of each
-BARS = 30  # labels in the figure
+MAX_EXAMPLES = 3  # of each reason
+MAX_EXAMPLE_LENGTH = 200  # characters
+MAX_CLUSTERS = 10  # in the report, and cases of each
 
 
-def describe(selection: Selection, source: str, preparation: Preparation, files: Mapping[str, str]) -> dict[str, Any]:
-    """What became of every row, as JSON. No text is in it but of rows that were dropped after cleaning and
-    de-identification (``examples``).
+class StepCounts(TypedDict):
+    """A cleaning step and the number of rows that it changed and dropped."""
 
-    ``rows_in`` is ``rows_out`` and all of ``dropped``. ``labels``, ``lengths``, ``subgroups`` and ``splits`` count the
-    rows that stayed. ``leakage``: training rows dropped because they stood in a held-out split of the source.
-    ``files``: name → sha256.
+    step: str
+    reason: str
+    changed: int
+    dropped: int
+
+
+LengthBin = TypedDict("LengthBin", {"from": int, "to": int, "train": int, "validation": int, "test": int})
+"""The number of rows with ``from`` to ``to`` words in each split."""
+
+
+class LargeCluster(TypedDict):
+    """A cluster of near-duplicates, and the ids of some of its cases."""
+
+    rows: int
+    cases: list[str]
+
+
+class ClusterCounts(TypedDict):
+    """Clusters of two or more near-duplicates, whose Jaccard similarity is at least ``near``."""
+
+    near: float
+    clusters: int
+    rows: int
+    largest: list[LargeCluster]
+
+
+class SplitCounts(TypedDict):
+    """Rows and groups of a split, and the labels that it has no row of."""
+
+    rows: int
+    groups: int
+    labels_missing: list[str]
+
+
+class Example(TypedDict):
+    """A dropped row. ``text`` is None if it must not be shown."""
+
+    source: str
+    text: str | None
+
+
+class DataReport(TypedDict):
+    """The content of ``data_report.json``.
+
+    ``rows_in`` is the sum of ``rows_out`` and all of ``dropped``. ``labels``, ``lengths``, ``subgroups`` and ``splits``
+    count the rows that stayed. ``leakage`` counts training rows that were dropped because they are also in a held-out
+    split of the source. ``files`` maps names to sha256.
     """
-    kept = selection.kept
+
+    schema: int
+    source: str
+    license: str | None
+    rows_in: int
+    rows_out: int
+    dropped: dict[str, int]
+    steps: list[StepCounts]
+    labels_left_in_text: dict[str, int]
+    labels: dict[str, dict[str, int]]
+    spellings: dict[str, list[str]]
+    lengths: list[LengthBin]
+    clusters: ClusterCounts
+    leakage: dict[str, int]
+    splits: dict[str, SplitCounts]
+    split_by: str
+    subgroups: dict[str, dict[str, dict[str, int]]]
+    identifiers: dict[str, int] | None
+    examples: dict[str, list[Example]]
+    files: dict[str, str]
+    key_fingerprint: str | None
+
+
+def build_report(
+    selection: RowSelection,
+    source: str,
+    settings: PreparationSettings,
+    files: Mapping[str, str],
+    key_fingerprint: str | None,
+) -> DataReport:
+    """The report on ``selection``. The only texts in it are ``examples`` of dropped rows, cleaned and de-identified."""
     dropped = Counter(str(reason) for reason in selection.dropped if reason)
     if selection.rejected:
         dropped["unreadable"] = len(selection.rejected)
+    labels = _label_counts(selection)
+    return DataReport(
+        schema=1,
+        source=source,
+        license=settings.license,
+        rows_in=len(selection.dropped) + len(selection.rejected),
+        rows_out=len(selection.kept),
+        dropped=dict(dropped.most_common()),
+        steps=_step_counts(selection, settings.steps, dropped),
+        labels_left_in_text=_labels_left_in_text(selection, settings.steps),
+        labels=labels,
+        spellings=_spellings(selection),
+        lengths=_lengths(selection),
+        clusters=_clusters(selection),
+        leakage=selection.leakage,
+        splits={split: _split_counts(selection, split, labels) for split in SPLITS},
+        split_by=_split_by(selection, settings.cutoffs),
+        subgroups=_subgroups(selection),
+        identifiers=None
+        if settings.key is None
+        else dict(Counter(line["type"] for line in selection.audit_lines()).most_common()),
+        examples=_examples(selection, deidentified=settings.key is not None),
+        files=dict(files),
+        key_fingerprint=key_fingerprint,
+    )
+
+
+def _step_counts(selection: RowSelection, steps: Mapping[str, Step], dropped: Mapping[str, int]) -> list[StepCounts]:
     changed: Counter[str] = Counter()
     for names, n in Counter(selection.column(selection.cleaned, "changed")).items():
         changed.update(dict.fromkeys(names.split(","), n))
-    steps = [
-        {**step, "changed": changed[step["step"]], "dropped": dropped[step["step"]]}
-        for step in stated(preparation.steps)
+    return [
+        StepCounts(step=name, reason=step.reason, changed=changed[name], dropped=dropped.get(name, 0))
+        for name, step in steps.items()
     ]
-    labels = _labels(selection)
-    return {
-        "schema": 1,
-        "source": source,
-        "license": preparation.license,
-        "rows_in": len(selection.dropped) + len(selection.rejected),
-        "rows_out": len(kept),
-        "dropped": dict(dropped.most_common()),
-        "steps": steps,
-        "labels_left_in_text": _left_in_text(selection, preparation.steps),
-        "labels": labels,
-        "spellings": _spellings(selection),
-        "lengths": _lengths(selection),
-        "clusters": _clusters(selection),
-        "leakage": selection.leakage,
-        "splits": {split: _split(selection, split, labels) for split in SPLITS},
-        "split_by": _split_by(selection, preparation.cuts),
-        "subgroups": _subgroups(selection),
-        "identifiers": None
-        if preparation.key is None
-        else dict(Counter(found["type"] for found in selection.audit()).most_common()),
-        "examples": _examples(selection, hidden=preparation.key is not None),
-        "files": dict(files),
-    }
 
 
-def _labels(selection: Selection) -> dict[str, dict[str, int]]:
-    """Label → split → rows, the most frequent first."""
-    found = {}
-    for code in np.unique(selection.label[selection.kept]):
-        of = Counter(selection.assigned[selection.kept[selection.label[selection.kept] == code]])
-        found[str(selection.labels[code])] = {split: of[split] for split in SPLITS}
-    return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0])))
+def _label_counts(selection: RowSelection) -> dict[str, dict[str, int]]:
+    """Label → split → rows, the most frequent label first."""
+    kept, counts = selection.kept, {}
+    for code in np.unique(selection.label_code[kept]):
+        rows = Counter(selection.split[kept[selection.label_code[kept] == code]])
+        counts[str(selection.labels[code])] = {split: rows[split] for split in SPLITS}
+    return dict(sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0])))
 
 
-def _left_in_text(selection: Selection, steps: Mapping[str, Step]) -> dict[str, int]:
-    """Label that is one common word → how many texts of it say it, and keep it."""
+def _labels_left_in_text(selection: RowSelection, steps: Mapping[str, Step]) -> dict[str, int]:
+    """Label that is one common word → the number of its texts that contain it."""
     step = steps.get("label_in_text")
     if not isinstance(step, LabelInText):
         return {}
-    kept, found = selection.kept, {}
+    kept, counts = selection.kept, {}
     for code, label in enumerate(map(str, selection.labels)):
-        if step.keeps(label):
-            found[label] = step.left(label, selection.texts(kept[selection.label[kept] == code]))
-    return {label: n for label, n in found.items() if n}
+        if step.keeps_label(label):
+            counts[label] = step.count_kept(label, selection.texts(kept[selection.label_code[kept] == code]))
+    return {label: n for label, n in counts.items() if n}
 
 
-def _spellings(selection: Selection) -> dict[str, list[str]]:
-    """Label → how else the source writes it, where it does."""
-    also: dict[str, set[str]] = {}
-    given, meant = (selection.column(rows, "label") for rows in (selection.raw, selection.cleaned))
-    for raw, now in set(zip(given, meant, strict=True)):
-        if now and raw.strip() != now:
-            also.setdefault(now, set()).add(raw.strip())
-    return {label: sorted(of) for label, of in sorted(also.items())}
+def _spellings(selection: RowSelection) -> dict[str, list[str]]:
+    """Label → its other spellings in the source, if it has any."""
+    spellings: dict[str, set[str]] = {}
+    source_labels, labels = (selection.column(rows, "label") for rows in (selection.raw, selection.cleaned))
+    for source_label, label in set(zip(source_labels, labels, strict=True)):
+        if label and source_label.strip() != label:
+            spellings.setdefault(label, set()).add(source_label.strip())
+    return {label: sorted(others) for label, others in sorted(spellings.items())}
 
 
-def _lengths(selection: Selection) -> list[dict[str, Any]]:
-    """How many rows of each split have ``from`` to ``to`` words; after 8, a bin is twice as wide as the one before."""
+def _lengths(selection: RowSelection) -> list[LengthBin]:
+    """The first bin ends below 8 words; each of the others is twice as wide as the one before."""
     words = selection.column(selection.cleaned, "words")[selection.kept]
     edges = [0, *(2**power for power in range(3, max(4, int(words.max()).bit_length() + 1)))]
-    bins = []
+    bins: list[LengthBin] = []
     for low, high in pairwise(edges):
-        of = Counter(selection.assigned[selection.kept[(low <= words) & (words < high)]])
-        bins.append({"from": low, "to": high - 1, **{split: of[split] for split in SPLITS}})
+        rows = Counter(selection.split[selection.kept[(low <= words) & (words < high)]])
+        counts = {"train": rows["train"], "validation": rows["validation"], "test": rows["test"]}
+        bins.append({"from": low, "to": high - 1, **counts})  # type: ignore[typeddict-item]
     return bins
 
 
-def _clusters(selection: Selection) -> dict[str, Any]:
+def _clusters(selection: RowSelection) -> ClusterCounts:
     """Near-duplicates among the rows that stayed."""
-    _, place, rows = np.unique(selection.cluster[selection.kept], return_inverse=True, return_counts=True)
+    _, cluster, rows = np.unique(selection.cluster[selection.kept], return_inverse=True, return_counts=True)
     case_ids = selection.column(selection.raw, "case_id")
-    largest = [code for code in np.argsort(-rows, kind="stable")[:SHOWN].tolist() if rows[code] > 1]
-    return {
-        "near": duplicates.CLUSTER,
-        "clusters": int((rows > 1).sum()),
-        "rows": int(rows[rows > 1].sum()),
-        "largest": [
-            {
-                "rows": int(rows[code]),
-                "cases": case_ids[selection.kept[place == code][:SHOWN]].tolist(),
-            }
-            for code in largest
+    largest = [number for number in np.argsort(-rows, kind="stable")[:MAX_CLUSTERS].tolist() if rows[number] > 1]
+    return ClusterCounts(
+        near=duplicates.CLUSTER,
+        clusters=int((rows > 1).sum()),
+        rows=int(rows[rows > 1].sum()),
+        largest=[
+            LargeCluster(
+                rows=int(rows[number]),
+                cases=case_ids[selection.kept[cluster == number][:MAX_CLUSTERS]].tolist(),
+            )
+            for number in largest
         ],
-    }
+    )
 
 
-def _split(selection: Selection, split: str, labels: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    places = selection.kept[selection.assigned[selection.kept] == split]
-    groups, case_ids = (selection.column(selection.raw, name)[places] for name in ("group", "case_id"))
-    return {
-        "rows": len(places),
-        "groups": len(set(np.where(groups == "", case_ids, groups))),
-        # A split that is not wanted misses nothing.
-        "labels_missing": [label for label, of in labels.items() if not of[split]] if len(places) else [],
-    }
+def _split_counts(selection: RowSelection, split: str, labels: Mapping[str, Mapping[str, int]]) -> SplitCounts:
+    positions = selection.kept[selection.split[selection.kept] == split]
+    groups, case_ids = (selection.column(selection.raw, name)[positions] for name in ("group", "case_id"))
+    return SplitCounts(
+        rows=len(positions),
+        groups=len(set(np.where(groups == "", case_ids, groups))),
+        # An empty split was not wanted, so no label is missing in it.
+        labels_missing=[label for label, rows in labels.items() if not rows[split]] if len(positions) else [],
+    )
 
 
-def _split_by(selection: Selection, cuts: tuple[str, str] | None) -> str:
-    if selection.given.any():
+def _split_by(selection: RowSelection, cutoffs: tuple[str, str] | None) -> str:
+    if selection.source_split.any():
         return "The splits are those of the source."
-    if cuts:
-        return f"By date: before {cuts[0]} train, before {cuts[1]} validation, from then on test."
+    if cutoffs:
+        return f"By date: before {cutoffs[0]} train, before {cutoffs[1]} validation, from then on test."
     return (
         "By a hash of the group, or of the case where it has none; what shares a group or is nearly the same stays"
         " together, and rows added later move no row that is here."
     )
 
 
-def _subgroups(selection: Selection) -> dict[str, dict[str, dict[str, int]]]:
+def _subgroups(selection: RowSelection) -> dict[str, dict[str, dict[str, int]]]:
     """Subgroup → value → split → rows."""
     counts: Counter[tuple[str, str, str]] = Counter()
     kept = selection.kept
     values = selection.column(selection.raw, "subgroups")[kept]
-    for (subgroups, split), n in Counter(zip(values, selection.assigned[kept], strict=True)).items():
+    for (subgroups, split), n in Counter(zip(values, selection.split[kept], strict=True)).items():
         for name, value in json.loads(subgroups).items():
             counts[name, value, split] += n
-    found: dict[str, dict[str, dict[str, int]]] = {}
+    table: dict[str, dict[str, dict[str, int]]] = {}
     for name, value in sorted({(name, value) for name, value, _ in counts}):
-        found.setdefault(name, {})[value] = {split: counts[name, value, split] for split in SPLITS}
-    return found
+        table.setdefault(name, {})[value] = {split: counts[name, value, split] for split in SPLITS}
+    return table
 
 
-def _examples(selection: Selection, hidden: bool) -> dict[str, list[dict[str, str | None]]]:
-    """Reason → some rows. Where texts are de-identified, those dropped before that are not shown."""
-    shown: dict[str, list[dict[str, str | None]]] = {}
+def _examples(selection: RowSelection, deidentified: bool) -> dict[str, list[Example]]:
+    """Reason → some rows. A text that was dropped before it could be de-identified is not shown."""
+    examples: dict[str, list[Example]] = {}
     for reason in dict.fromkeys(str(reason) for reason in selection.dropped if reason):
-        places = np.flatnonzero(selection.dropped == reason)[:EXAMPLES]
-        shown[reason] = [
-            {"source": raw["source"], "text": None if hidden and row["dropped"] else row["text"][:LONGEST_EXAMPLE]}
-            for raw, row in selection.pairs(places)
+        positions = np.flatnonzero(selection.dropped == reason)[:MAX_EXAMPLES]
+        examples[reason] = [
+            Example(
+                source=raw["source"],
+                text=None if deidentified and cleaned["dropped"] else cleaned["text"][:MAX_EXAMPLE_LENGTH],
+            )
+            for raw, cleaned in selection.raw_and_cleaned(positions)
         ]
     if selection.rejected:
-        shown["unreadable"] = [
-            {"source": f"{row.source}: {row.reason}", "text": None} for row in selection.rejected[:EXAMPLES]
+        examples["unreadable"] = [
+            Example(source=f"{row.source}: {row.reason}", text=None) for row in selection.rejected[:MAX_EXAMPLES]
         ]
-    return shown
-
-
-def page(name: str, report: Mapping[str, Any]) -> str:
-    """``data_report.html``: one page that needs no network; the same arguments give the same bytes."""
-    by_split = [(split, {"rows": of["rows"]}) for split, of in report["splits"].items()]
-    flow = [*by_split, *((f"dropped: {why.replace('_', ' ')}", {"rows": n}) for why, n in report["dropped"].items())]
-    labels = list(report["labels"].items())[:BARS]
-    lengths = [(f"{of['from']}–{of['to']}", {split: of[split] for split in SPLITS}) for of in report["lengths"]]
-    return render_template(
-        "preparation/data_report.html.jinja",
-        version=osler.__version__,
-        name=name,
-        report=report,
-        flow=Markup(plots.bars("flow", f"What became of the rows of {name}", flow, "rows")),
-        labels=Markup(plots.bars("labels", "Rows of each label", labels, "rows")),
-        lengths=Markup(plots.bars("lengths", "Words of a text", lengths, "rows")),
-        shown=BARS,
-    )
-
-
-def summary(report: Mapping[str, Any]) -> str:
-    """What came out, in a few lines."""
-    splits = ", ".join(f"{split} {of['rows']:,}" for split, of in report["splits"].items())
-    lines = [f"{report['rows_in']:,} rows in, {report['rows_out']:,} out: {splits}; {len(report['labels'])} labels"]
-    lines += [f"  {n:>9,} dropped: {reason.replace('_', ' ')}" for reason, n in report["dropped"].items()]
-    for label, n in report["labels_left_in_text"].items():
-        lines.append(f"  {n:>9,} texts of {label} say so: one common word, which is not masked")
-    if report["identifiers"] is not None:
-        found = ", ".join(f"{name} {n:,}" for name, n in report["identifiers"].items())
-        lines.append(f"  identifiers replaced: {found or 'none found'}")
-    for split, of in report["splits"].items():
-        if not of["rows"]:
-            lines.append(f"  {split} has no rows")
-        if of["labels_missing"]:
-            some = ", ".join(of["labels_missing"][:3]) + (" …" if len(of["labels_missing"]) > 3 else "")
-            lines.append(f"  {split} has no row of {len(of['labels_missing'])} labels: {some}")
-    clusters = report["clusters"]
-    lines.append(
-        f"  {clusters['rows']:,} rows in {clusters['clusters']:,} clusters of near-duplicates, none torn apart"
-    )
-    return "\n".join(lines)
+    return examples

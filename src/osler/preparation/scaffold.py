@@ -1,4 +1,4 @@
-"""A task and a recipe for a prepared dataset, made from what was found in it and from the nearest shipped recipe."""
+"""Write a task and a recipe for a prepared dataset, from its data report and the most similar shipped recipe."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from osler.errors import InputError
+from osler.preparation.data_report import DataReport
 from osler.recipe import Recipe, dump_yaml, load_recipe, read_task
+from osler.rendering import NOT_STATED
 from osler.storage import checkout, write_atomically
 
 PROMPT = "{{ text }}\nDiagnosis?"
 
 
-def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence[Mapping[str, Any]]) -> Path:
-    """Write ``tasks/NAME/`` and ``recipes/NAME/qlora-v1.yaml`` into the prepared ``folder``; returns the recipe.
+def write_task_and_recipe(
+    folder: Path, name: str, report: DataReport, cleaning: Sequence[Mapping[str, object]]
+) -> Path:
+    """Write ``tasks/NAME/`` and ``recipes/NAME/qlora-v1.yaml`` into the prepared ``folder``. Returns the recipe's path.
+
+    Args:
+        cleaning: the cleaning steps as they are written in a task file.
 
     Raises:
-        InputError: no shipped recipe to start from.
+        InputError: there is no shipped recipe to start from.
     """
     labels = list(report["labels"])
     task = folder / "tasks" / name
@@ -38,7 +44,7 @@ def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence
             },
         },
         "splits": {
-            "validation": f"{report['splits']['validation']['rows']} rows, for choosing; never trained on",
+            "validation": f"{report['splits']['validation']['rows']} rows for model selection; never trained on",
             "test": f"{report['splits']['test']['rows']} held-out rows",
         },
         "labels": labels,
@@ -47,7 +53,7 @@ def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence
         "preparation": {"cleaning": [dict(step) for step in cleaning]},
         **({"license": report["license"]} if report["license"] else {}),
     }
-    head = f"# A text → one of {len(labels)} diagnoses. Made by scripts/prepare_data.py: read it, mend what is wrong.\n"
+    head = f"# A text → one of {len(labels)} diagnoses. Made by scripts/prepare_data.py: check and correct it.\n"
     write_atomically(task / "task.yaml", head + dump_yaml(content))
     write_atomically(task / "prompt.jinja", PROMPT)
     write_atomically(task / "README.md", _readme(name, report))
@@ -56,14 +62,14 @@ def write(folder: Path, name: str, report: Mapping[str, Any], cleaning: Sequence
     return path
 
 
-def check_name(name: str) -> None:
-    """Raise :class:`InputError` where a task cannot be called so."""
+def check_task_name(name: str) -> None:
+    """Raise :class:`InputError` if ``name`` cannot be the name of a task."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise InputError(f"--name {name}: small letters, digits and underscores, a letter first")
+        raise InputError(f"--name {name}: use lower-case letters, digits and underscores, and begin with a letter")
 
 
 def next_commands(recipe: Path, folder: Path) -> str:
-    """What to type next."""
+    """The commands that train and evaluate ``recipe``."""
     run = shlex.quote(str(folder / "runs" / recipe.stem))
     return (
         "next:\n  accelerate launch --config_file accelerate_configs/cpu.yaml"
@@ -71,23 +77,23 @@ def next_commands(recipe: Path, folder: Path) -> str:
     )
 
 
-def _nearest(n_labels: int) -> Recipe:
-    """Of the shipped recipes that train on texts alone, the one whose task has the number of labels nearest to it."""
+def _most_similar_recipe(n_labels: int) -> Recipe:
+    """The shipped recipe that trains on texts and whose task has the number of labels closest to ``n_labels``."""
     root = checkout.ROOT
-    found = []
+    candidates = []
     for path in sorted((root / "recipes").rglob("*.yaml")):
         recipe = load_recipe(path)
         task = read_task(root / "tasks" / recipe.task.name)
         if task.source.trains_on == "texts":
-            found.append((abs(len(task.labels or ()) - n_labels), path, recipe))
-    if not found:
+            candidates.append((abs(len(task.labels or ()) - n_labels), path, recipe))
+    if not candidates:
         raise InputError(f"{root / 'recipes'}: no shipped recipe trains on texts; write one by hand")
-    return min(found, key=lambda entry: entry[:2])[2]
+    return min(candidates, key=lambda entry: entry[:2])[2]
 
 
-def _recipe(name: str, n_labels: int, path: Path, report: Mapping[str, Any]) -> str:
-    nearest = _nearest(n_labels)
-    content = nearest.to_dict()
+def _recipe(name: str, n_labels: int, path: Path, report: DataReport) -> str:
+    template = _most_similar_recipe(n_labels)
+    content = template.to_dict()
     content |= {"name": f"{name.replace('_', '-')}-qlora", "version": "1.0.0", "task": {"name": name, "version": 1}}
     content["evaluation"] |= {
         "splits": [split for split in ("test", "validation") if report["splits"][split]["rows"]],
@@ -95,25 +101,26 @@ def _recipe(name: str, n_labels: int, path: Path, report: Mapping[str, Any]) -> 
     }
     content["publish"] = {"license": report["license"] or "other", "private": True}
     return (
-        f"# {nearest.base.model.rpartition('/')[2]} · QLoRA (NF4) · {name}, {n_labels} diagnoses."
-        f" Made from {nearest.name} by scripts/prepare_data.py.\n"
+        f"# {template.base.model.rpartition('/')[2]} · QLoRA (NF4) · {name}, {n_labels} diagnoses."
+        f" Made from {template.name} by scripts/prepare_data.py.\n"
         f"#   accelerate launch --config_file accelerate_configs/cpu.yaml scripts/train.py {shlex.quote(str(path))}\n"
         "# Override any value:  … train.num_train_epochs=3 --output ANOTHER_FOLDER\n"
         "# Hardware: two CPU cores are enough for a few thousand short texts. Not run yet.\n" + dump_yaml(content)
     )
 
 
-def _readme(name: str, report: Mapping[str, Any]) -> str:
-    rows = {split: of["rows"] for split, of in report["splits"].items()}
+def _readme(name: str, report: DataReport) -> str:
+    rows = {split: counts["rows"] for split, counts in report["splits"].items()}
     return f"""# {name}
 
-A text → one of {len(report["labels"])} diagnoses: {rows["train"]:,} rows to train on, {rows["validation"]:,} to choose
-on, {rows["test"]:,} held out. Made by `scripts/prepare_data.py` from `{report["source"]}`; what became of each is in
-[data_report.html](../../data_report.html), what the dataset is in [its card](../../README.md).
+A text → one of {len(report["labels"])} diagnoses: {rows["train"]:,} rows for training, {rows["validation"]:,} for
+validation, {rows["test"]:,} held out for testing. Made by `scripts/prepare_data.py` from `{report["source"]}`.
+[data_report.html](../../data_report.html) shows what became of every row; [the card](../../README.md) describes the
+dataset.
 
 {report["split_by"]}
 
 ## Known problems
 
-*Nobody has said yet.* This is not clinical evidence.
+{NOT_STATED} This is not clinical evidence.
 """

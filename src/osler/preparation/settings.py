@@ -1,29 +1,29 @@
-"""How rows are prepared."""
+"""How a dataset is prepared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from osler.preparation.cleaning import Step
+from osler.preparation.cleaning_steps import Step
 
 
 @dataclass(frozen=True)
-class Preparation:
-    """How rows are prepared.
+class PreparationSettings:
+    """How a dataset is prepared.
 
     Attributes:
-        steps: of cleaning, in order.
-        known: finds the task's label for what a row has; None where the labels are those of the rows.
-        max_rejected: rows that may be unreadable before all of it is refused.
-        key: of de-identification, a secret; None where texts stay as they are.
-        cuts: dates (ISO 8601) from which rows are ``validation`` and ``test``; None: by a hash of the group.
-        license: as the Hub writes it; None where nobody said.
+        steps: the cleaning steps by name, in order.
+        find_label: looks up the task's label for a label of the source; None keeps the labels of the source.
+        max_rejected: number of unreadable rows that are allowed.
+        key: the secret of de-identification; None leaves texts as they are.
+        cutoffs: the first day of ``validation`` and of ``test`` (ISO 8601); None splits by a hash of the group.
+        license: as the Hub writes it; None if unknown.
     """
 
     steps: Mapping[str, Step]
-    known: Callable[[str], str | None] | None = None
+    find_label: Callable[[str], str | None] | None = None
     max_rejected: int = 0
     key: str | None = None
-    cuts: tuple[str, str] | None = None
+    cutoffs: tuple[str, str] | None = None
     license: str | None = None

@@ -1,4 +1,4 @@
-"""The folder in which a preparation works until all is done: inside its output, and one process's alone."""
+"""Work in a folder inside the output, which only one process uses, and move the files into place when all are done."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from filelock import FileLock, Timeout
 from osler.errors import InputError
 from osler.storage import forks_end_with_us
 
-NAME = ".preparing"
-DONE = ".prepared"  # what is finished, on its way into the output
-LOCK = ".preparing.lock"
+WORK_FOLDER = ".preparing"
+FINISHED_FOLDER = ".prepared"  # finished files on their way into the output
+LOCK_FILE = ".preparing.lock"
 
 
 @contextmanager
 def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Path]:
-    """An empty folder inside ``output``, removed at the end; ``output`` too, where nothing came of it.
+    """An empty folder inside ``output``. At the end it is removed, and so is ``output`` if it is empty.
 
-    What a process had finished, and was killed while it moved it into place, is moved first.
+    If a former process was killed while it moved finished files into place, they are moved first.
 
     Args:
-        report: the file that every prepared folder has.
-        others: the files it may have besides.
+        report: the name of the file that every prepared folder has.
+        others: the names of other files that it may have.
 
     Raises:
-        InputError: ``output`` cannot be written to, is being written to, or has such files and was not prepared.
+        InputError: ``output`` cannot be written to, another process writes to it, or it holds files of these names but
+            was not prepared.
     """
-    work = output / NAME
-    found = [name for name in others if (output / name).exists()]
-    if found and not (output / report).exists() and not work.exists():  # of a run that was killed, one is there
+    work = output / WORK_FOLDER
+    existing = [name for name in others if (output / name).exists()]
+    if existing and not (output / report).exists() and not work.exists():  # a killed run leaves one of the two
         raise InputError(
-            f"{output / found[0]}: is there and was not made by prepare_data.py; choose an --output of its own"
+            f"{output / existing[0]}: exists and was not made by prepare_data.py; choose another folder as --output"
         )
-    lock = FileLock(output / LOCK, blocking=False)
+    lock = FileLock(output / LOCK_FILE, blocking=False)
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -47,7 +48,7 @@ def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Pa
         raise _not_writable(output, error) from None
     try:
         try:
-            _move_in(output)
+            _move_finished(output)
             shutil.rmtree(work, ignore_errors=True)  # of a run that was interrupted
             work.mkdir()
         except OSError as error:
@@ -56,8 +57,8 @@ def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Pa
             yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        (output / LOCK).unlink(missing_ok=True)
-        if not any(output.iterdir()):  # nothing came of it
+        (output / LOCK_FILE).unlink(missing_ok=True)
+        if not any(output.iterdir()):
             output.rmdir()
         lock.release()
 
@@ -66,36 +67,41 @@ def _not_writable(output: Path, error: OSError) -> InputError:
     return InputError(f"{output}: cannot be written to ({error.strerror}); choose another --output")
 
 
-def deliver(work: Path, names: Sequence[str]) -> None:
-    """Move the files ``names`` of the workspace ``work`` into its output: all of them, or none.
+def move_into_output(work: Path, names: Sequence[str]) -> None:
+    """Move the files ``names`` from the workspace ``work`` into its output, in this order: all of them or none.
 
-    A process that is killed meanwhile leaves the rest for the next one. The last name is the last to be there.
+    If the process is killed meanwhile, the next one moves the rest.
     """
-    done = work / DONE
-    done.mkdir()
+    finished = work / FINISHED_FOLDER
+    finished.mkdir()
     for number, name in enumerate(names):
-        os.replace(work / name, done / f"{number:02}-{name}")
-    os.replace(done, work.parent / DONE)  # from here on, they count
-    _move_in(work.parent)
+        os.replace(work / name, finished / f"{number:02}-{name}")
+    os.replace(finished, work.parent / FINISHED_FOLDER)  # from here on, the files count as finished
+    _move_finished(work.parent)
 
 
-def _move_in(output: Path) -> None:
-    done = output / DONE
-    if done.is_dir():
-        for path in sorted(done.iterdir()):
+def _move_finished(output: Path) -> None:
+    finished = output / FINISHED_FOLDER
+    if finished.is_dir():
+        for path in sorted(finished.iterdir()):
             os.replace(path, output / path.name.partition("-")[2])
-        done.rmdir()
+        finished.rmdir()
 
 
 def check_apart(source: str, output: Path, names: Collection[str]) -> None:
-    """Raise :class:`InputError` where files of ``output`` would be read the next time, or be written over the source.
+    """Check that the next run will not read files of ``output``, and that none will overwrite the source.
 
     Args:
-        source: a file, a folder, or nothing that is here.
-        names: of the files that are written into ``output``.
+        source: a file, a folder, or the name of something else.
+        names: the names of the files that are written into ``output``.
+
+    Raises:
+        InputError: ``output`` is inside ``source``, or the source is one of the files of ``output``.
     """
     path, written = Path(source).resolve(), output.resolve()
     if path.is_dir() and written.is_relative_to(path):
-        raise InputError(f"{output}: lies in {source}, of which all files are read; choose an --output beside it")
+        raise InputError(f"{output}: is inside {source}, of which all files are read; choose an --output beside it")
     if path.parent == written and path.name in names:
-        raise InputError(f"{source}: would be written over, it is a file of --output {output}; choose another one")
+        raise InputError(
+            f"{source}: would be overwritten, because it is a file of --output {output}; choose another --output"
+        )

@@ -18,7 +18,7 @@ from osler.publishing import chai, evidence
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import SYSTEMS, Evidence
 from osler.recipe import Problem, dump_yaml, licences
-from osler.rendering import NOBODY, cell, difference, markdown, plots, render_template
+from osler.rendering import NOT_STATED, cell, difference, markdown, plots, render_template
 from osler.runs import Calibration, PerturbedRecord, Run
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         mixed=_mixed(found),
         machine=_machine(found),
         fingerprints=_fingerprints(found),
-        nobody=NOBODY,
+        nobody=NOT_STATED,
     )
     body = re.sub(r"\n{3,}", "\n\n", body).strip()
     return f"---\n{_metadata(found, repo_id, version, about).to_yaml()}\n---\n\n{body}\n"
@@ -204,7 +204,7 @@ def _known(**values: Any) -> dict[str, Any]:
 
 
 def _said(text: str | None) -> str:
-    return text or NOBODY
+    return text or NOT_STATED
 
 
 def _literal(text: str) -> str:

@@ -72,7 +72,7 @@ def identifiers(folder: Path) -> list[Finding]:
 
     Raises :class:`~osler.errors.InputError` where the extra ``deid`` is not installed.
     """
-    from osler.preparation import deidentifier
+    from osler.preparation import load_deidentifier
 
     texts = [text for path in files(folder) for text in _texts(path, str(path.relative_to(folder)))]
     looked_at = list(
@@ -82,12 +82,12 @@ def identifiers(folder: Path) -> list[Finding]:
             if not _THING.fullmatch(text.text) and (text.of_case or not _KEY.fullmatch(text.text))
         )
     )
-    found = dict(zip(looked_at, deidentifier("only looked for, not replaced").find_all(looked_at), strict=True))
+    found = dict(zip(looked_at, load_deidentifier("only looked for, not replaced").find_all(looked_at), strict=True))
     findings = []
     for text in texts:
         for identifier in found.get(text.text, ()):
             if text.of_case or (
-                identifier.type not in _OF_AUTHORS and (identifier.type != "NAME" or identifier.by in _OF_PATIENTS)
+                identifier.type not in _OF_AUTHORS and (identifier.type != "NAME" or identifier.rule in _OF_PATIENTS)
             ):
                 shown = _masked(text.text[identifier.start : identifier.end])
                 findings.append(Finding(text.file, text.place, identifier.type.lower().replace("_", " "), shown))

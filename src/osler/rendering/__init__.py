@@ -1,10 +1,10 @@
-"""Numbers as tables and plots, and pages made of templates."""
+"""Render numbers as tables and plots, and pages from templates."""
 
 from osler.rendering.tables import aligned, cell, difference, markdown, p_value, shorten, signed
-from osler.rendering.templates import NOBODY, render_template
+from osler.rendering.templates import NOT_STATED, render_template
 
 __all__ = [
-    "NOBODY",
+    "NOT_STATED",
     "aligned",
     "cell",
     "difference",

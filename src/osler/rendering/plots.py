@@ -1,7 +1,7 @@
-"""The figures of ``report.html`` and ``data_report.html``, as SVG to stand inside a page, and those of a card, as PNG.
+"""Draw the figures of ``report.html`` and ``data_report.html`` as SVG for a page, and those of a card as PNG.
 
-The same numbers give the same bytes. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell
-apart, and whatever has a colour has a marker, a line style or a hatch of its own too, for those who print in grey.
+The same numbers give the same bytes. The colours are those of Okabe and Ito (2008), which colour-blind readers can
+tell apart. Everything with a colour also has its own marker, line style or hatch, for prints in grey.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from osler.statistics import Floats
 
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, "black", SKY)
-# Of other lengths than COLOURS, so that many systems come round to another combination.
+# The lengths differ from that of COLOURS, so that many systems still get different combinations.
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h", "<", ">")
 GREY = "#555555"
-WIDTH = 4.8  # inches: one on a telephone, two side by side on a desk
+WIDTH = 4.8  # inches: fits a telephone, and twice into a desktop page
 STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
+    "svg.fonttype": "none",  # text can be selected, searched and read aloud
     "svg.hashsalt": "osler",
     "text.parse_math": False,  # a $ in a disease name is a dollar
     "font.family": "sans-serif",
@@ -48,23 +48,22 @@ STYLE: Any = {
 ON_GRID: dict[str, Any] = {"va": "center", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
 
 Rows = Sequence[tuple[str, Value | None]]
-"""Name and share, from the top; a row without a share is a heading."""
+"""Names and shares from top to bottom; a row without a share is a heading."""
 
 DPI = 200  # of a PNG: twice what a card is shown at
 
 
 def forest(name: str, title: str, rows: Rows, reference: float | None = None) -> str:
-    """Shares with their intervals, one below the other, each under its name.
+    """A forest plot: shares with their intervals, one below the other, each under its name.
 
     Args:
-        name: of the figure, unique on the page.
-        title: what a screen reader says the figure is.
-        rows: what is shown.
-        reference: where a vertical line stands.
+        name: the name of the figure, unique on the page.
+        title: the name that a screen reader announces.
+        reference: the position of a vertical line.
     """
-    said = "; ".join(label if metric is None else f"{label} {cell(metric)}" for label, metric in rows)
+    description = "; ".join(label if metric is None else f"{label} {cell(metric)}" for label, metric in rows)
     with rc_context(STYLE):
-        return _svg(_forest(rows, reference), name, title, said)
+        return _svg(_forest(rows, reference), name, title, description)
 
 
 def forest_png(rows: Rows, reference: float | None = None) -> bytes:
@@ -78,7 +77,7 @@ def _forest(rows: Rows, reference: float | None) -> Figure:
     axes = figure.add_subplot()
     if reference is not None:
         axes.axvline(reference, color=GREY, linestyle="--", linewidth=1)
-    across = axes.get_yaxis_transform()  # x from the left of the axes, 0, to their right, 1; y in rows
+    across = axes.get_yaxis_transform()  # x from 0 at the left of the axes to 1 at their right; y in rows
     for row, (label, metric) in enumerate(rows):
         if metric is None:
             axes.text(0, row, shorten(label, 60), weight="bold", transform=across, **ON_GRID)
@@ -105,17 +104,17 @@ class Bin(Protocol):
 
 
 Reliability = Mapping[str, Sequence[Bin]]
-"""Heading → a reliability table of ``results.json``; two at most."""
+"""Heading → a reliability table of ``results.json``; at most two."""
 
 
 def reliability(name: str, title: str, tables: Reliability) -> str:
-    """Accuracy against confidence, bin by bin, one panel for each table."""
-    said = "; ".join(
+    """A reliability diagram: accuracy against confidence in each bin, with a panel for each table."""
+    description = "; ".join(
         f"{heading}: " + ", ".join(f"{row.confidence:.2f} → {row.accuracy.value:.2f} (n = {row.n})" for row in bins)
         for heading, bins in tables.items()
     )
     with rc_context(STYLE):
-        return _svg(_reliability(tables), name, title, f"confidence → accuracy, {said}")
+        return _svg(_reliability(tables), name, title, f"confidence → accuracy, {description}")
 
 
 def reliability_png(tables: Reliability) -> bytes:
@@ -147,13 +146,13 @@ def coverage(
     thresholds: Mapping[str, tuple[float, float]],
     systems: Sequence[str],
 ) -> str:
-    """Accuracy of the answers given against the share of cases answered.
+    """The accuracy of the answers against the share of cases answered.
 
     Args:
-        name, title: as of :func:`forest`.
+        name, title: as in :func:`forest`.
         curves: system → coverages and accuracies, both in [0, 1].
-        thresholds: system → the coverage and accuracy that its abstention threshold comes to.
-        systems: all there are on the page, in its order: a system looks the same in every figure.
+        thresholds: system → coverage and accuracy at its abstention threshold.
+        systems: all systems on the page in order, so that a system looks the same in every figure.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.75 + 0.2 * (len(curves) + bool(thresholds))), layout="constrained")
@@ -170,16 +169,16 @@ def coverage(
         axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.03), xlabel="share of cases answered", ylabel="accuracy of the answers")
         _percent(axes.xaxis, axes.yaxis)
         figure.legend(loc="outside lower left", handlelength=4)
-        said = "; ".join(
+        description = "; ".join(
             f"{system}: {accuracies[-1]:.3f} where all are answered" for system, (_, accuracies) in curves.items()
         )
-        return _svg(figure, name, title, said)
+        return _svg(figure, name, title, description)
 
 
 def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Value]]]) -> str:
-    """Bars of accuracy on the cases as they were and perturbed, beside bars of how many first answers changed.
+    """Bars of accuracy on the original and the perturbed cases, next to bars of the share of changed first answers.
 
-    ``rows`` holds, from the top, a name, and three shares: accuracy before, accuracy after, flip rate.
+    ``rows`` are names and three shares from top to bottom: accuracy before, accuracy after, flip rate.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.95 + 0.55 * len(rows)), layout="constrained")
@@ -203,19 +202,19 @@ def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Value]]
             axes.grid(axis="y", visible=False)
             _percent(axes.xaxis)
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.5, columnspacing=1)
-        said = "; ".join(
+        description = "; ".join(
             f"{label}: accuracy {cell(before)}, perturbed {cell(after)}, flip rate {cell(flips)}"
             for label, (before, after, flips) in rows
         )
-        return _svg(figure, name, title, said)
+        return _svg(figure, name, title, description)
 
 
 def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], xlabel: str) -> str:
-    """Counts as bars, one below the other, each made of named parts (splits) that are told apart by colour and hatch.
+    """Counts as stacked bars, one below the other; parts (splits) differ in colour and hatch.
 
     Args:
-        name, title: as of :func:`forest`.
-        rows: name and part → count, from the top; all rows have the same parts.
+        name, title: as in :func:`forest`.
+        rows: names and part → count, from top to bottom; all rows have the same parts.
         xlabel: what is counted.
     """
     looks: tuple[dict[str, Any], ...] = (
@@ -229,7 +228,7 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], x
         parts = list(rows[0][1])
         left = [0] * len(rows)
         for part, look in zip(parts, looks, strict=False):
-            counts = [of[part] for _, of in rows]
+            counts = [part_counts[part] for _, part_counts in rows]
             places = [place + 0.2 for place in range(len(rows))]
             axes.barh(places, counts, left=left, height=0.3, edgecolor="black", linewidth=0.6, label=part, **look)
             left = [before + count for before, count in zip(left, counts, strict=True)]
@@ -242,33 +241,35 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], x
         axes.spines["left"].set_visible(False)
         if len(parts) > 1:
             figure.legend(loc="outside lower left", ncols=3, handlelength=1.5, columnspacing=1)
-        said = "; ".join(f"{label}: " + ", ".join(f"{part} {n:,}" for part, n in of.items()) for label, of in rows)
-        return _svg(figure, name, title, said)
+        description = "; ".join(
+            f"{label}: " + ", ".join(f"{part} {n:,}" for part, n in counts.items()) for label, counts in rows
+        )
+        return _svg(figure, name, title, description)
 
 
 def _end(rows: Sequence[tuple[str, Sequence[Value]]], *columns: int) -> float:
-    """Where an axis ends that begins at 0: just above the highest interval, rounded up to tenths."""
+    """The end of an axis that begins at 0: just above the highest interval, rounded up to tenths."""
     return (
         min(10, 1 + int(10 * max((shares[column].high or 0.0) for _, shares in rows for column in columns))) / 10 + 0.02
     )
 
 
-def _interval(axes: Axes, metric: Value, at: float, colour: str, upright: bool = False) -> None:
-    """The interval of a share, if it has one, as a line along x, or ``upright`` along y; ``at`` is its other place."""
+def _interval(axes: Axes, metric: Value, position: float, colour: str, upright: bool = False) -> None:
+    """Draw the interval of a share, if it has one, along x, or along y if ``upright``, at ``position`` on the other."""
     if metric.low is not None and metric.high is not None:
-        (axes.vlines if upright else axes.hlines)(at, metric.low, metric.high, color=colour, linewidth=1.6)
+        (axes.vlines if upright else axes.hlines)(position, metric.low, metric.high, color=colour, linewidth=1.6)
 
 
-def _percent(*which: Any) -> None:
-    for axis in which:
+def _percent(*axes: Any) -> None:
+    for axis in axes:
         axis.set_major_formatter(PercentFormatter(1))
 
 
 def _svg(figure: Figure, name: str, title: str, description: str) -> str:
-    """The figure as an ``<svg>`` element that says what it shows; ids are those of the figure, not of the page."""
+    """The figure as an ``<svg>`` element with a title and a description; ids begin with ``name``."""
     file = io.StringIO()
     with warnings.catch_warnings():
-        # The reader's browser has the letters that the font used for measuring lacks.
+        # The font used for measuring lacks letters that the reader's browser has.
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
@@ -277,13 +278,13 @@ def _svg(figure: Figure, name: str, title: str, description: str) -> str:
     viewbox = re.search(r'viewBox="[^"]*"', svg)
     assert viewbox, "matplotlib writes one"
     return (
-        f'<svg {viewbox[0]} role="img" aria-labelledby="{name}-title {name}-said"><title id="{name}-title">'
-        f'{escape(title)}</title><desc id="{name}-said">{escape(description)}</desc>{body}'
+        f'<svg {viewbox[0]} role="img" aria-labelledby="{name}-title {name}-description"><title id="{name}-title">'
+        f'{escape(title)}</title><desc id="{name}-description">{escape(description)}</desc>{body}'
     )
 
 
 def _png(figure: Figure) -> bytes:
-    """The figure as a PNG that says nothing of the software that drew it, whose version would change the bytes."""
+    """The figure as a PNG without the name of the software, whose version would change the bytes."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     return file.getvalue()

@@ -48,12 +48,12 @@ def signed(value: float, low: float | None, high: float | None) -> str:
 
 
 def p_value(value: float) -> str:
-    """``p = 0.180``; small ones as ``p < 0.001``."""
+    """``p = 0.180``, or ``p < 0.001`` for smaller values."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def shorten(name: str, width: int = 36) -> str:
-    """``name`` with its middle cut out where it is longer than ``width``."""
+    """``name`` without its middle if it is longer than ``width``."""
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"
 
 

@@ -1,4 +1,4 @@
-"""How a page is made of its template: what is missing is an error, and what is filled into HTML is escaped."""
+"""Render pages from Jinja templates: a missing value is an error, and values in HTML are escaped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from osler.storage import checkout
 
 
 def render_template(template: str, filters: Mapping[str, Callable[[Any], Any]] | None = None, **values: Any) -> str:
-    """The page of ``template``, its path inside the package; the same arguments give the same bytes."""
+    """Render ``template``, a path inside the package. The same arguments give the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(checkout.PACKAGE),
         autoescape=template.endswith(".html.jinja"),
@@ -23,4 +23,4 @@ def render_template(template: str, filters: Mapping[str, Callable[[Any], Any]] |
     return environment.get_template(template).render(**values)
 
 
-NOBODY = "*Nobody has said yet.*"
+NOT_STATED = "*Not stated yet.*"

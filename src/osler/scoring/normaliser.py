@@ -61,8 +61,8 @@ class Normaliser:
             first = self._exact.setdefault(normal_form(text), label)
             if first != label:
                 raise ValueError(f"labels {first!r} and {label!r} are the same diagnosis: {text!r}")
-            wordings = {canonical(text)} | terminology.same(canonical(text))
-            general = terminology.above(canonical(text)).union(_stems(text))
+            wordings = {canonical(text)} | terminology.synonyms(canonical(text))
+            general = terminology.more_general(canonical(text)).union(_stems(text))
             for wording in wordings:
                 same[wording].add(label)
             for wording in general - wordings:

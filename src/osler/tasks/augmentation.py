@@ -89,7 +89,7 @@ def denying(patient: Patient, irrelevant: Iterable[str], strength: float) -> Pat
 
 
 def templates(strength: float, dice: random.Random) -> Mapping[str, Sequence[str]]:
-    """Templates for :func:`sentences`, other ones for ``strength`` of the kinds of sentences."""
+    """Templates for :func:`write_sentences`, other ones for ``strength`` of the kinds of sentences."""
     # The presentation comes first: it is the only sentence that every description has.
     kinds = ["presentation", *dice.sample(["onset", "absent"], 2)][: max(1, round(strength * len(TEMPLATES)))]
     return {**TEMPLATES, **{kind: FURTHER_TEMPLATES[kind] for kind in kinds}}
@@ -151,7 +151,9 @@ class TextAugmenter:
         return self._read()
 
     def _reworded(self, text: str, label: str, strength: float, dice: random.Random) -> str:
-        others = {m: self._lexicon.others(m.hpo_id, text[m.start : m.end], label) for m in self._lexicon.mentions(text)}
+        others = {
+            m: self._lexicon.alternatives(m.hpo_id, text[m.start : m.end], label) for m in self._lexicon.mentions(text)
+        }
         chosen = share_of([mention for mention in others if others[mention]], strength, dice)
         for mention in sorted(chosen, key=lambda mention: mention.start, reverse=True):
             text = text[: mention.start] + dice.choice(others[mention]) + text[mention.end :]
@@ -159,7 +161,7 @@ class TextAugmenter:
 
     def _denying(self, text: str, label: str, strength: float, dice: random.Random) -> str:
         sentences = split_sentences(text)
-        wordings = [self._lexicon.others(hpo_id, "", self._labels[label]) for hpo_id in self._deniable[label]]
+        wordings = [self._lexicon.alternatives(hpo_id, "", self._labels[label]) for hpo_id in self._deniable[label]]
         wordings = [wording for wording in wordings if wording]
         number = min(len(wordings), max(1, round(strength * len(sentences))))
         for names in dice.sample(wordings, number):

@@ -29,7 +29,7 @@ from itertools import islice
 from typing import TypeVar
 
 from osler.errors import InputError
-from osler.patients import ONSETS, Patient, article
+from osler.patients import ONSET_PHRASES, Patient, indefinite_article
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class Perturbation:
         if self.name == "sex_swap" and patient.sex:
             return replace(patient, sex="male" if patient.sex == "female" else "female")
         # A child of eight whose symptoms began in middle age is nobody: who tells an onset keeps the age.
-        if self.name == "age_swap" and patient.age is not None and patient.onset not in ONSETS:
+        if self.name == "age_swap" and patient.age is not None and patient.onset not in ONSET_PHRASES:
             return replace(patient, age=float(rng.randint(*_other_years(patient.age >= ADULT_AGE))))
         return patient
 
@@ -311,7 +311,7 @@ def swap_age(text: str, rng: random.Random) -> str:
         if match["years"]:
             return match[0].replace(match["years"], str(years))
         told = f"{years}-year-old" if match["gap"] == "-" else f"{years} years old"
-        return f"{_cased(article(years).lower(), match['article'])} {told}" if match["article"] else told
+        return f"{_cased(indefinite_article(years).lower(), match['article'])} {told}" if match["article"] else told
 
     def noun(match: re.Match[str]) -> str:
         other = (_YOUNG_AGAIN if adult else _GROWN_UP).get(match[2].lower())

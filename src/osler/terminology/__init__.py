@@ -12,7 +12,7 @@ from osler.terminology.hpo import (
 )
 from osler.terminology.mentions import Lexicon
 from osler.terminology.normal_form import canonical, normal_form
-from osler.terminology.vocabulary import Vocabulary, inside_sentence
+from osler.terminology.vocabulary import Vocabulary, mid_sentence_case
 
 __all__ = [
     "PHENOTYPIC_ABNORMALITY",
@@ -24,7 +24,7 @@ __all__ = [
     "Vocabulary",
     "canonical",
     "diseases",
-    "inside_sentence",
+    "mid_sentence_case",
     "normal_form",
     "read_annotations",
     "read_names",

@@ -1,8 +1,8 @@
-"""Disease names that mean the same, and which disease is more general than which, from public terminologies.
+"""Which disease names mean the same and which disease is more general, from public terminologies.
 
-HPO's ``phenotype.hpoa`` names the diseases of OMIM and Orphanet, most of them once and without other titles;
-``hp.obo`` has findings (many are diseases: pneumonia, migraine) with exact synonyms; ICD-10-CM has titles and a
-hierarchy. Two names are taken to mean the same only where a terminology says just that.
+HPO's ``phenotype.hpoa`` names the diseases of OMIM and Orphanet, mostly by one title each. ``hp.obo`` lists findings,
+many of which are diseases (pneumonia, migraine), with exact synonyms. ICD-10-CM has titles and a hierarchy. Two names
+mean the same only if a terminology says so.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ class Concept:
 
     Attributes:
         id: its code: ``OMIM:147920``, ``J45``.
-        names: what it is called. Entries that share a name are the same disease, also across terminologies.
-        synonyms: other wordings of it; they never make two entries one.
-        narrower: what is filed under it, the same or a special case.
+        names: its names. Entries that share a name are the same disease, even across terminologies.
+        synonyms: other wordings, which never join two entries.
+        narrower: terms filed under it: the same disease or a special case.
         parents: codes of more general entries.
-        single: it is one disease; what another terminology files under its name is a neighbour, no case of it.
+        single: whether it is a single disease. What another terminology files under such a name is a neighbouring
+            disease, not a special case.
     """
 
     id: str
@@ -40,105 +41,116 @@ class Concept:
 
 
 class Terminology:
-    """Concepts by the :func:`~osler.terminology.normal_form.canonical` form of their wordings.
+    """Diseases by the :func:`~osler.terminology.normal_form.canonical` form of their names and synonyms.
 
-    A synonym that is another disease's name means that disease, and one of two diseases means neither: both are
-    dropped. ``sources`` says which releases were read.
+    A synonym that is the name of another disease means that disease; a synonym of two diseases means neither. Both are
+    dropped. ``sources`` names the release of each file.
     """
 
     def __init__(self, concepts: Iterable[Concept], sources: dict[str, str]) -> None:
         self.sources = sources
         concepts = list(concepts)
-        self._disease: dict[str, int] = {}  # a wording → its disease, a number
-        disease: dict[str, int] = {}  # a concept's id → its disease
-        same: list[int] = []  # a disease → itself, or one it was found to be the same as
-
-        def find(number: int) -> int:
-            while same[number] != number:
-                number = same[number]
-            return number
-
-        for concept in concepts:
-            names = {canonical(name) for name in concept.names} - {""}
-            known = sorted({find(self._disease[name]) for name in names if name in self._disease})
-            number = known[0] if known else len(same)
-            if not known:
-                same.append(number)
-            for other in known:
-                same[other] = number
-            disease[concept.id] = number
-            self._disease |= dict.fromkeys(names, number)
-        self._disease = {name: find(number) for name, number in self._disease.items()}
-        disease = {code: find(number) for code, number in disease.items()}
-
+        # Diseases are numbers. Concepts that share a name have the same one.
+        self._by_wording, by_id = _join_by_name(concepts)
         synonyms: defaultdict[str, set[int]] = defaultdict(set)
-        self._filed: defaultdict[str, set[int]] = defaultdict(set)
+        self._filed_under: defaultdict[str, set[int]] = defaultdict(set)
         self._parents: defaultdict[int, set[int]] = defaultdict(set)
-        single = {disease[concept.id] for concept in concepts if concept.single}
+        single = {by_id[concept.id] for concept in concepts if concept.single}
         for concept in concepts:
-            number = disease[concept.id]
+            disease = by_id[concept.id]
             for synonym in concept.synonyms:
-                synonyms[canonical(synonym)].add(number)
-            for case in concept.narrower if number not in single else ():
-                self._filed[canonical(case)].add(number)
-            self._parents[number] |= {disease[code] for code in concept.parents} - {number}
-        for synonym, numbers in synonyms.items():
-            if len(numbers) == 1 and synonym and synonym not in self._disease:
-                self._disease[synonym] = numbers.pop()
+                synonyms[canonical(synonym)].add(disease)
+            for term in concept.narrower if disease not in single else ():
+                self._filed_under[canonical(term)].add(disease)
+            self._parents[disease] |= {by_id[code] for code in concept.parents} - {disease}
+        for synonym, diseases in synonyms.items():
+            if len(diseases) == 1 and synonym and synonym not in self._by_wording:
+                self._by_wording[synonym] = diseases.pop()
         self._wordings: defaultdict[int, set[str]] = defaultdict(set)
-        for wording, number in self._disease.items():
-            self._wordings[number].add(wording)
+        for wording, disease in self._by_wording.items():
+            self._wordings[disease].add(wording)
 
     def __contains__(self, wording: str) -> bool:
-        """Whether the canonical form ``wording`` is that of some entry."""
-        return wording in self._disease or wording in self._filed
+        """Whether an entry has the canonical form ``wording``."""
+        return wording in self._by_wording or wording in self._filed_under
 
-    def same(self, wording: str) -> set[str]:
-        """The canonical forms that mean what ``wording`` means, itself included; empty where no entry is called so."""
-        return self._wordings[self._disease[wording]] if wording in self._disease else set()
+    def synonyms(self, wording: str) -> set[str]:
+        """The canonical forms that mean the same as ``wording``, including itself; empty if it is unknown."""
+        return self._wordings[self._by_wording[wording]] if wording in self._by_wording else set()
 
-    def above(self, wording: str) -> set[str]:
-        """The canonical forms of every entry more general than ``wording``, or under which it is filed."""
-        found: set[int] = set()
-        start = {self._disease[wording]} if wording in self._disease else set()
-        waiting = [parent for number in start for parent in self._parents[number]] + list(self._filed.get(wording, ()))
-        while waiting:
-            number = waiting.pop()
-            if number not in found:
-                found.add(number)
-                waiting += self._parents[number]
-        return {form for number in found - start for form in self._wordings[number]}
+    def more_general(self, wording: str) -> set[str]:
+        """The canonical forms of all entries that are more general than ``wording`` or that it is filed under."""
+        ancestors: set[int] = set()
+        start = {self._by_wording[wording]} if wording in self._by_wording else set()
+        queue = [parent for disease in start for parent in self._parents[disease]]
+        queue += self._filed_under.get(wording, ())
+        while queue:
+            disease = queue.pop()
+            if disease not in ancestors:
+                ancestors.add(disease)
+                queue += self._parents[disease]
+        return {form for disease in ancestors - start for form in self._wordings[disease]}
 
 
-def load(ontology: Path, annotations: Path) -> Terminology:
-    """The terminology from ``hp.obo``, ``phenotype.hpoa`` and the installed ICD-10-CM; about ten seconds.
+def _join_by_name(concepts: Iterable[Concept]) -> tuple[dict[str, int], dict[str, int]]:
+    """Canonical name → disease, and id → disease: a union-find over concepts that share a name."""
+    by_name: dict[str, int] = {}
+    by_id: dict[str, int] = {}
+    parent: list[int] = []
 
-    Raises :class:`~osler.errors.InputError` where a file is not HPO's.
+    def root(disease: int) -> int:
+        while parent[disease] != disease:
+            disease = parent[disease]
+        return disease
+
+    for concept in concepts:
+        names = {canonical(name) for name in concept.names} - {""}
+        known = sorted({root(by_name[name]) for name in names if name in by_name})
+        disease = known[0] if known else len(parent)
+        if not known:
+            parent.append(disease)
+        for other in known:
+            parent[other] = disease
+        by_id[concept.id] = disease
+        by_name |= dict.fromkeys(names, disease)
+    return (
+        {name: root(disease) for name, disease in by_name.items()},
+        {code: root(disease) for code, disease in by_id.items()},
+    )
+
+
+def load(ontology_path: Path, annotations_path: Path) -> Terminology:
+    """Read the terminology from ``hp.obo``, ``phenotype.hpoa`` and the installed ICD-10-CM; takes about ten seconds.
+
+    Raises:
+        InputError: one of the files is not HPO's.
     """
-    findings = hpo.read_ontology(ontology)
+    ontology = hpo.read_ontology(ontology_path)
     sources = {
-        "hp.obo": findings.release,
-        "phenotype.hpoa": hpo.read_release(annotations),
+        "hp.obo": ontology.release,
+        "phenotype.hpoa": hpo.read_release(annotations_path),
         "simple-icd-10-cm": version("simple-icd-10-cm"),
     }
-    return Terminology([*diseases(annotations), *phenotypes(findings), *icd10cm()], sources)
+    concepts = [*annotated_diseases(annotations_path), *phenotypes(ontology), *icd10cm()]
+    return Terminology(concepts, sources)
 
 
-def diseases(annotations: Path) -> Iterator[Concept]:
-    """The diseases of ``phenotype.hpoa`` by their OMIM, ORPHA or DECIPHER id, each with the short forms of its names.
+def annotated_diseases(annotations_path: Path) -> Iterator[Concept]:
+    """The diseases of ``phenotype.hpoa`` by OMIM, ORPHA or DECIPHER id, with short forms of their names as synonyms.
 
-    Left out, alone or together: "with or without …"; brackets, where a number remains (``Mitochondrial DNA depletion
-    syndrome 6 (hepatocerebral type)``); and what follows the number of a series (``Congenital myopathy 10B, mild
-    variant``).
+    A short form leaves out "with or without …", brackets if a number remains (``Mitochondrial DNA depletion syndrome 6
+    (hepatocerebral type)``), or what follows the number of a series (``Congenital myopathy 10B, mild variant``).
     """
-    for code, names in hpo.read_names(annotations).items():
-        short = []
+    for code, names in hpo.read_names(annotations_path).items():
+        short_forms = []
         for name in names:
-            sure = re.sub(r",? with(?: or |/)without .*", "", name)
-            bare = _BRACKETS.sub("", sure)
-            numbered = _NUMBERED.match(sure)
-            short += [sure, *([bare] if re.search(r"\d", bare) else []), *([numbered[1]] if numbered else [])]
-        synonyms = dict.fromkeys([*names, *short])
+            certain = re.sub(r",? with(?: or |/)without .*", "", name)
+            bare = _BRACKETS.sub("", certain)
+            numbered = _NUMBERED.match(certain)
+            short_forms.append(certain)
+            short_forms += [bare] if re.search(r"\d", bare) else []
+            short_forms += [numbered[1]] if numbered else []
+        synonyms = dict.fromkeys([*names, *short_forms])
         yield Concept(code, names[:1], tuple(name for name in synonyms if name != names[0]), single=True)
 
 
@@ -149,25 +161,25 @@ _NUMBERED = re.compile(
 
 
 def phenotypes(ontology: hpo.Ontology) -> Iterator[Concept]:
-    """The phenotypic abnormalities of ``hp.obo``, with their exact synonyms only."""
+    """The phenotypic abnormalities of ``hp.obo`` with their exact synonyms."""
     for code in sorted(ontology.phenotypes):
-        yield Concept(code, (ontology.terms[code].name,), ontology.terms[code].exact)
+        yield Concept(code, (ontology.terms[code].name,), ontology.terms[code].exact_synonyms)
 
 
 def icd10cm() -> Iterator[Concept]:
-    """ICD-10-CM's blocks, categories and codes, without external causes, reasons for contact (V–Z), and sides.
+    """ICD-10-CM's blocks, categories and codes, without external causes, reasons for contact (V–Z) and sides.
 
-    Read as its guidelines (section I.A.7) define: brackets enclose synonyms, parentheses words that may be left out.
-    Inclusion terms "may be synonyms" (I.A.11), and often are not: hypochondroplasia stands under achondroplasia, and
-    about a third of 70 that were looked through were another disease. They count as filed under their code, no more;
-    "X NOS" is where a vague X is filed, and does not count. "X, unspecified" is X; so is a code above it titled
-    "Other X", which has no name otherwise.
+    By its guidelines (section I.A.7), square brackets enclose synonyms and parentheses enclose words that may be left
+    out. Inclusion terms "may be synonyms" (I.A.11) but often are not: hypochondroplasia is listed under achondroplasia,
+    and about a third of 70 that we checked were another disease. So they only count as filed under their code. "X NOS"
+    says where a vague X is filed and does not count. "X, unspecified" is X, and so is a code above it titled "Other
+    X", which has no other name.
     """
     import simple_icd_10_cm as icd  # two seconds
 
     titles: dict[str, str] = {}
     parents: dict[str, str] = {}
-    general: set[tuple[str, str]] = set()  # a code, and the X of an "X, unspecified" below it
+    unspecified: set[tuple[str, str]] = set()  # a code and the X of an "X, unspecified" below it
     for code in dict.fromkeys(icd.get_all_codes()):
         title = _RANGE.sub("", icd.get_description(code))
         if code[0] not in "ABCDEFGHIJKLMNOPQRSTU" or icd.is_extended_subcategory(code) or _SIDE.search(title):
@@ -177,10 +189,10 @@ def icd10cm() -> Iterator[Concept]:
         if icd.is_chapter(parent) or parent in titles:
             titles[code], parents[code] = title, parent
             if "unspecified" in title.lower():
-                general.add((parent, canonical(_general(title))))
+                unspecified.add((parent, canonical(_drop_vague(title))))
     for code, title in titles.items():
-        names, synonyms = _named(title)
-        if _OTHER.match(title) and (code, canonical(names[0])) not in general:
+        names, synonyms = _names_and_synonyms(title)
+        if _OTHER.match(title) and (code, canonical(names[0])) not in unspecified:
             names = synonyms = []
         forms = {canonical(name) for name in names}
         narrower: list[str] = []
@@ -200,27 +212,27 @@ _OTHER = re.compile(r"^other (?:and unspecified |specified )?", re.I)
 _VAGUE = re.compile(r", not elsewhere classified|, unspecified organism$|, site not specified$", re.I)
 
 
-def _named(title: str) -> tuple[list[str], list[str]]:
-    """The names and the synonyms in a code's title."""
-    title = _general(title)
+def _names_and_synonyms(title: str) -> tuple[list[str], list[str]]:
+    """The names and the synonyms in the title of a code."""
+    title = _drop_vague(title)
     synonyms: list[str] = []
-    found = re.search(r"\[([^]]+)\]$", title)
-    if found and not re.fullmatch(r"[^a-z]+|\w+[A-Z]\w*", found[1]):  # an abbreviation, perhaps of one word only
-        synonyms = [found[1]]
-        if all(word[:1].isupper() for word in re.split(r"[ -]", found[1])):  # a person's name alone
-            synonyms += [f"{found[1]} disease", f"{found[1]} syndrome"]
+    match = re.search(r"\[([^]]+)\]$", title)
+    if match and not re.fullmatch(r"[^a-z]+|\w+[A-Z]\w*", match[1]):  # not an abbreviation
+        synonyms = [match[1]]
+        if all(word[:1].isupper() for word in re.split(r"[ -]", match[1])):  # a person's name alone
+            synonyms += [f"{match[1]} disease", f"{match[1]} syndrome"]
     return list(_without_brackets(re.sub(r"\s*\[[^]]*\]", "", title))), synonyms
 
 
-def _general(title: str) -> str:
+def _drop_vague(title: str) -> str:
     return _VAGUE.sub("", _OTHER.sub("", title))
 
 
 def _without_brackets(text: str) -> Iterator[str]:
-    """``text`` without what it has in parentheses, then with each of them alone, then with all."""
+    """``text`` without its parentheses, then with the content of each one alone, then with all of them."""
     parts = re.split(r"\(([^()]*)\)", text)
     yield "".join(parts[::2])
-    for kept in range(1, len(parts), 2) if len(parts) > 3 else ():
-        yield "".join(part for place, part in enumerate(parts) if place % 2 == 0 or place == kept)
+    for chosen in range(1, len(parts), 2) if len(parts) > 3 else ():
+        yield "".join(part for index, part in enumerate(parts) if index % 2 == 0 or index == chosen)
     if len(parts) > 1:
         yield "".join(parts)

@@ -1,7 +1,7 @@
-"""The Human Phenotype Ontology as released: its terms (``hp.obo``) and its disease annotations (``phenotype.hpoa``).
+"""Read the Human Phenotype Ontology: its terms (``hp.obo``) and its disease annotations (``phenotype.hpoa``).
 
-Both files are read as they are, streaming; nothing here depends on a package's own object model.
-Formats: https://obophenotype.github.io/human-phenotype-ontology/annotations/phenotype_hpoa/
+Both files are streamed as released. Format of the annotations:
+https://obophenotype.github.io/human-phenotype-ontology/annotations/phenotype_hpoa/
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ FREQUENCY_CLASSES = {
 
 @dataclass(frozen=True)
 class Term:
-    """One class of the ontology; ``wordings`` are its exact synonyms and layperson terms, without the name.
+    """One class of the ontology.
 
-    ``exact`` are those of them that mean the very same: layperson terms can be broader or narrower.
+    ``wordings`` are its exact synonyms and its layperson terms, without the name. ``exact_synonyms`` are those that
+    mean the very same; a layperson term may be broader or narrower.
     """
 
     id: str
@@ -42,12 +43,12 @@ class Term:
     parents: tuple[str, ...]
     wordings: tuple[str, ...]
     definition: str = ""
-    exact: tuple[str, ...] = ()
+    exact_synonyms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Ontology:
-    """All current terms by id, with alternative (merged) ids resolved by :meth:`current`."""
+    """All current terms by id. ``merged`` maps ids that are no longer in use to current ones; see :meth:`current`."""
 
     release: str
     terms: dict[str, Term]
@@ -55,11 +56,11 @@ class Ontology:
     _ancestors: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
 
     def current(self, hpo_id: str) -> str | None:
-        """The id in use today for ``hpo_id``, or None where this release does not know it."""
+        """The current id for ``hpo_id``; None if this release does not know it."""
         return hpo_id if hpo_id in self.terms else self.merged.get(hpo_id)
 
     def ancestors(self, hpo_id: str) -> frozenset[str]:
-        """Every term above ``hpo_id``, itself included."""
+        """The ids of all ancestors of ``hpo_id``, including itself."""
         if hpo_id not in self._ancestors:
             above = {hpo_id}
             for parent in self.terms[hpo_id].parents:
@@ -69,7 +70,7 @@ class Ontology:
 
     @cached_property
     def phenotypes(self) -> frozenset[str]:
-        """The ids of phenotypic abnormalities: what a patient can have (no onset, inheritance or frequency terms)."""
+        """The ids of phenotypic abnormalities, which a patient can have: no onset, inheritance or frequency terms."""
         return frozenset(i for i in self.terms if PHENOTYPIC_ABNORMALITY in self.ancestors(i))
 
 
@@ -77,8 +78,8 @@ class Ontology:
 class Annotation:
     """One row of ``phenotype.hpoa`` about a phenotype or an onset.
 
-    ``counts`` (n of m patients) or ``share`` is its frequency, or neither. ``references`` are the publications it was
-    counted over, one or several: whoever holds out one of them must hold out the row.
+    Its frequency is either ``counts`` (n of m patients) or ``share`` (0 to 1) or not given. ``references`` are the
+    publications that it was counted over. Whoever holds out one of them must hold out the row.
     """
 
     disease: str
@@ -93,7 +94,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Annotations:
-    """The phenotype (``P``) and onset (``C``) rows of a release, by disease, with each disease's name."""
+    """The phenotype (``P``) and onset (``C``) rows of a release by disease id, and the names of the diseases."""
 
     release: str
     names: dict[str, str]
@@ -104,7 +105,11 @@ _SYNONYM = re.compile(r'^synonym: "((?:[^"\\]|\\.)*)" (\w+)(.*)$')
 
 
 def read_ontology(path: Path) -> Ontology:
-    """Read ``hp.obo``. Raises :class:`InputError` where the file is not one."""
+    """Read ``hp.obo``.
+
+    Raises:
+        InputError: the file is something else, or is cut off.
+    """
     terms: dict[str, Term] = {}
     merged: dict[str, str] = {}
     release = ""
@@ -122,19 +127,17 @@ def read_ontology(path: Path) -> Ontology:
         if not hpo_id or not name:
             raise InputError(f"{path}: a [Term] without id or name ({' | '.join(stanza[:3])}); is the file cut off?")
         merged.update((value, hpo_id) for tag, value in tags if tag == "alt_id")
-        wordings = {text: exact for text, exact in _wordings(stanza) if text.lower() != name.lower()}
+        wordings = {text: is_exact for text, is_exact in _wordings(stanza) if text.lower() != name.lower()}
         terms[hpo_id] = Term(
             id=hpo_id,
             name=name,
             parents=tuple(value.split(" ", 1)[0] for tag, value in tags if tag == "is_a"),
             definition=next((value for tag, value in tags if tag == "def"), ""),
             wordings=tuple(wordings),
-            exact=tuple(text for text, exact in wordings.items() if exact),
+            exact_synonyms=tuple(text for text, is_exact in wordings.items() if is_exact),
         )
     if PHENOTYPIC_ABNORMALITY not in terms:
-        raise InputError(
-            f"{path}: {PHENOTYPIC_ABNORMALITY} (phenotypic abnormality) is not in it; expected HPO's hp.obo"
-        )
+        raise InputError(f"{path}: no term {PHENOTYPIC_ABNORMALITY} (phenotypic abnormality); expected HPO's hp.obo")
     return Ontology(release, terms, merged)
 
 
@@ -152,20 +155,24 @@ def _stanzas(path: Path) -> Iterator[list[str]]:
 
 
 def _wordings(stanza: list[str]) -> Iterator[tuple[str, bool]]:
-    """Exact synonyms (True) and layperson terms: what somebody could say for this very term. Abbreviations and obsolete
-    synonyms are left out (``ASD`` is three different terms), and so are broader, narrower and related ones."""
+    """Exact synonyms (True) and layperson terms (False unless exact, too): what people may call this term.
+
+    Abbreviations are left out (``ASD`` is three different terms), as are obsolete, broader, narrower and related
+    synonyms.
+    """
     for line in stanza:
         if match := _SYNONYM.match(line):
             text, scope, kind = match.groups()
-            spoken = scope == "EXACT" or " layperson" in kind
-            if spoken and " abbreviation" not in kind and " obsolete_synonym" not in kind and len(text) > 3:
+            in_use = scope == "EXACT" or " layperson" in kind
+            if in_use and " abbreviation" not in kind and " obsolete_synonym" not in kind and len(text) > 3:
                 yield text.replace('\\"', '"'), scope == "EXACT"
 
 
 def read_annotations(path: Path, ontology: Ontology) -> Annotations:
-    """Read ``phenotype.hpoa``. Terms the ontology no longer has are dropped, merged ids become current ones.
+    """Read ``phenotype.hpoa``, drop terms that the ontology no longer has, and replace merged ids by current ones.
 
-    Raises :class:`InputError` naming the line where a row does not have its twelve columns.
+    Raises:
+        InputError: a row does not have twelve columns, or its frequency cannot be read; the message names the line.
     """
     names: dict[str, str] = {}
     rows: defaultdict[str, list[Annotation]] = defaultdict(list)
@@ -187,18 +194,19 @@ def read_annotations(path: Path, ontology: Ontology) -> Annotations:
 
 
 def read_names(path: Path) -> dict[str, tuple[str, ...]]:
-    """Every name ``phenotype.hpoa`` gives a disease (of OMIM, ORPHA or DECIPHER), by its id: mostly one, at times two.
+    """Disease id (OMIM, ORPHA or DECIPHER) → its names in ``phenotype.hpoa``: usually one, sometimes two.
 
-    Raises :class:`InputError` naming the line where a row does not have its twelve columns.
+    Raises:
+        InputError: a row does not have twelve columns; the message names the line.
     """
     names: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for _, (disease, name, *_) in _rows(path):
         names[disease][name] = None
-    return {disease: tuple(found) for disease, found in names.items()}
+    return {disease: tuple(own_names) for disease, own_names in names.items()}
 
 
 def read_release(path: Path) -> str:
-    """The release that ``phenotype.hpoa`` names in its first lines; empty where it names none."""
+    """The release named in the header of ``phenotype.hpoa``; empty if there is none."""
     with path.open(encoding="utf-8") as lines:
         for line in takewhile(lambda line: line.startswith("#"), lines):
             if line.startswith("#version:"):
@@ -213,11 +221,12 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 continue
             columns = line.rstrip("\n").split("\t")
             if len(columns) != 12:
-                raise InputError(f"{path}:{number}: {len(columns)} columns where phenotype.hpoa has 12")
+                raise InputError(f"{path}:{number}: {len(columns)} columns; phenotype.hpoa has 12")
             yield number, columns
 
 
 def _frequency(text: str) -> tuple[tuple[int, int] | None, float | None]:
+    """Counts or share; both None if ``text`` is empty."""
     if "/" in text:
         n, m = text.split("/")
         return (int(n), int(m)), None

@@ -1,4 +1,4 @@
-"""HPO's findings in running text: which words of it name one, and what else training may call it."""
+"""Find the findings of HPO that a text mentions, and other wordings for them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from osler.terminology.hpo import PHENOTYPIC_ABNORMALITY, Ontology
-from osler.terminology.vocabulary import Vocabulary, words_of
+from osler.terminology.vocabulary import Vocabulary, word_key
 
 
 @dataclass(frozen=True)
 class Mention:
-    """``text[start:end]`` names the finding ``hpo_id``, affirmed or not."""
+    """``text[start:end]`` names the finding ``hpo_id``, affirmed or denied."""
 
     start: int
     end: int
@@ -20,34 +20,34 @@ class Mention:
 
 
 class Lexicon:
-    """Finds the names, exact synonyms and layperson terms of phenotypes; a wording of two terms names neither."""
+    """The names, exact synonyms and layperson terms of all phenotypes; a wording that two terms share is left out."""
 
     def __init__(self, ontology: Ontology) -> None:
         self.ontology = ontology
         self._vocabulary = Vocabulary(ontology)
-        meant: defaultdict[str, set[str]] = defaultdict(set)
+        ids_by_key: defaultdict[str, set[str]] = defaultdict(set)
         for hpo_id in ontology.phenotypes - {PHENOTYPIC_ABNORMALITY}:
             for wording in self._vocabulary.wordings(hpo_id):
-                meant[words_of(wording)].add(hpo_id)
-        self._finding = {words: min(ids) for words, ids in meant.items() if len(ids) == 1}
-        self._longest = max(len(words.split()) for words in self._finding)
+                ids_by_key[word_key(wording)].add(hpo_id)
+        self._id_by_key = {key: min(ids) for key, ids in ids_by_key.items() if len(ids) == 1}
+        self._max_words = max(len(key.split()) for key in self._id_by_key)
 
     def mentions(self, text: str) -> list[Mention]:
-        """The findings named in ``text``, in order; where two overlap, the first and then the longer one."""
+        """The findings that ``text`` names, in order. Of overlapping ones the first is taken, then the longest."""
         words = list(re.finditer(r"[^\W_]+", text))
-        found: list[Mention] = []
-        for at, word in enumerate(words):
-            if found and word.start() < found[-1].end:
+        mentions: list[Mention] = []
+        for position, first in enumerate(words):
+            if mentions and first.start() < mentions[-1].end:
                 continue
-            for last in reversed(words[at : at + self._longest]):
-                said = text[word.start() : last.end()]
-                hpo_id = self._finding.get(words_of(said))
-                if hpo_id and not re.search(r"[.:;!?]\s", said):
-                    found.append(Mention(word.start(), last.end(), hpo_id))
+            for last in reversed(words[position : position + self._max_words]):
+                phrase = text[first.start() : last.end()]
+                hpo_id = self._id_by_key.get(word_key(phrase))
+                if hpo_id and not re.search(r"[.:;!?]\s", phrase):
+                    mentions.append(Mention(first.start(), last.end(), hpo_id))
                     break
-        return found
+        return mentions
 
-    def others(self, hpo_id: str, said: str, without: str = "") -> list[str]:
-        """What training may call a finding instead of ``said``; nothing that holds the words of ``without``."""
-        wordings = [w for w in self._vocabulary.trainable[hpo_id] if words_of(w) != words_of(said)]
-        return [w for w in wordings if not without or f" {words_of(without)} " not in f" {words_of(w)} "]
+    def alternatives(self, hpo_id: str, wording: str, without: str = "") -> list[str]:
+        """Other wordings of the finding that training may use, except those that contain the words of ``without``."""
+        others = [w for w in self._vocabulary.trainable[hpo_id] if word_key(w) != word_key(wording)]
+        return [w for w in others if not without or f" {word_key(without)} " not in f" {word_key(w)} "]

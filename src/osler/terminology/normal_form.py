@@ -1,7 +1,7 @@
-"""The form in which two spellings of one diagnosis are the same string.
+"""Bring the name of a diagnosis into a form in which all its spellings are the same string.
 
-Every step is applied to both sides of a comparison, so a step may mangle a word (``herpes`` loses its s) as long as it
-never makes two diseases one. Numbers, letters, "with", "without" and "due to" decide between diseases and survive.
+Both sides of a comparison take the same steps. So a step may mangle a word (``herpes`` loses its s), as long as it
+never makes two diseases one. Numbers, letters, "with", "without" and "due to" tell diseases apart and are kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import unicodedata
 from functools import cache, lru_cache
 from itertools import pairwise
 
-# Abbreviations that mean one diagnosis wherever they stand. MS, DM, PML, HSP, CP and the like mean several: left out.
+# Abbreviations that mean one diagnosis wherever they occur. MS, DM, PML, HSP, CP and the like mean several.
 ABBREVIATIONS = {
     "ADHD": "attention deficit hyperactivity disorder",
     "ADPKD": "autosomal dominant polycystic kidney disease",
@@ -75,18 +75,18 @@ ABBREVIATIONS = {
     "VSD": "ventricular septal defect",
     "WPW": "Wolff-Parkinson-White syndrome",
 }
-# These mean one diagnosis only before a number: SMA is an artery too, SCA a cardiac arrest.
+# These mean one diagnosis only before a number: SMA is also an artery, SCA a cardiac arrest.
 SERIES = {
     "NF": "neurofibromatosis",
     "SCA": "spinocerebellar ataxia",
     "SMA": "spinal muscular atrophy",
     "SPG": "spastic paraplegia",
 }
-# Names that have changed, and organs as noun and as adjective: other words for the same disease. Keys are words as
-# `_words` leaves them.
+# Other words for the same disease: names that have changed, and organs as noun and as adjective. Keys are words as
+# `_words` returns them.
 RENAMED = {
     r"mental retardation|intellectual developmental disorder": "intellectual disability",
-    # OMIM renamed this numbered series and kept its numbers; without a number it is a syndrome of its own.
+    # OMIM renamed this numbered series and kept the numbers; without a number it is another syndrome.
     r"(?:early infantile epileptic encephalopathy|epileptic encephalopathy early infantile)(?= \d)": (
         "developmental epileptic encephalopathy"
     ),
@@ -111,7 +111,7 @@ SYMBOLS = str.maketrans(
     | dict.fromkeys("’‘ʼ`´", "'")
     | dict.fromkeys("‐‑‒–—−", "-")
 )
-# Up to 39, what OMIM's series need.
+# Up to 39: OMIM's series have no higher numbers.
 ARABIC = {
     tens + units: str(10 * len(tens) + number)
     for tens in ("", "X", "XX", "XXX")
@@ -119,13 +119,13 @@ ARABIC = {
     if tens + units
 }
 
-# Words that stand before a number or letter and say nothing more than that it is one.
+# Words that only announce a number or letter.
 TYPE = {"type", "subtype", "group", "complementation"}
-# A number or letter after one of these is part of it: complex II deficiency, type 4, is not complex IV deficiency, type
-# 2.
+# A number or letter after one of these belongs to it: complex II deficiency, type 4, is not complex IV deficiency,
+# type 2.
 BINDERS = {"chromosome", "complex", "factor", "grade", "interleukin", "monosomy", "stage", "trisomy", "vitamin"}
 DROPPED = TYPE | {"the", "of", "and", "nos", "unspecified"}
-# Words may not change places across these.
+# Words are never moved across these.
 RELATIONS = {
     r"\b(?:due to|secondary to|caused by|resulting from|following|after)\b": " < ",
     r"\bwith(?: or |/)without\b": " ± ",
@@ -165,20 +165,20 @@ _SPELLING = [(re.compile(old), new) for old, new in SPELLING.items()]
 
 
 def normal_form(text: str) -> str:
-    """The words of a diagnosis in one spelling and in alphabetical order, its number or letter last, after ``#``.
+    """The words of a diagnosis in one spelling and in alphabetical order, then ``#`` and its number or letter.
 
-    In this order: Unicode to ASCII, Greek letters spelt out; an abbreviation in brackets behind its own words dropped;
-    abbreviations written out; possessives; hyphenated prefixes joined; roman numbers to arabic; British to American
-    spelling; plurals to singular; words that say nothing (``type``, ``of``, ``the``) dropped; the rest sorted. Sorting
-    undoes inverted titles (``Epileptic encephalopathy, early infantile, 13``), but moves no word across "with",
-    "without" or "due to". Empty for a text without a word.
+    The steps are, in this order: convert Unicode to ASCII and spell out Greek letters; drop an abbreviation in brackets
+    after its own words; write out abbreviations; drop possessives; join hyphenated prefixes; convert Roman numerals to
+    Arabic; convert British to American spelling and plurals to singulars; drop words without meaning (``type``, ``of``,
+    ``the``); sort the rest. Sorting undoes inverted titles (``Epileptic encephalopathy, early infantile, 13``) but
+    moves no word across "with", "without" or "due to". A text without words gives an empty string.
     """
     return _arrange(_words(text))
 
 
 @lru_cache(maxsize=1 << 18)
 def canonical(text: str) -> str:
-    """The normal form after :data:`RENAMED`: equal for different words that mean the same."""
+    """The normal form after applying :data:`RENAMED`, so that different words for one disease are equal, too."""
     words = " ".join(_words(text))
     for old, new in _RENAMED:
         words = old.sub(new, words)
@@ -186,24 +186,24 @@ def canonical(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """The words in their order, each in its one spelling; ``SIGNS`` stand for relations."""
-    if not text.isascii():  # most are, and this is slow
+    """The words in order, each in one spelling; ``SIGNS`` stand for relations."""
+    if not text.isascii():  # most texts are, and this is slow
         text = unicodedata.normalize("NFKD", text.translate(SYMBOLS))
         text = "".join(character for character in text if not unicodedata.combining(character))
     text = re.sub(rf"[{SIGNS}_]", " ", text)
-    text = re.sub(r"\(([^()]*)\)", lambda found: " " if _abbreviates(found) else f" {found.group(1)} ", text)
-    # In capitals throughout, AND is no abbreviation; a lone word in small letters may be one.
-    shouted = text.isupper() and " " in text and re.search(r"[A-Z]{6}", text)
-    text = text.lower() if shouted else _expand(text.upper() if text.strip().upper() in ABBREVIATIONS else text)
+    text = re.sub(r"\(([^()]*)\)", lambda match: " " if _abbreviates(match) else f" {match[1]} ", text)
+    # In a title in capitals, ALL is no abbreviation; a single word in lower case may be one.
+    all_capitals = text.isupper() and " " in text and re.search(r"[A-Z]{6}", text)
+    text = text.lower() if all_capitals else _expand(text.upper() if text.strip().upper() in ABBREVIATIONS else text)
     for old, new in _STEPS:
         text = old.sub(new, text)
     tokens = _TOKEN.findall(text)
-    return [_spelled(_number(token, before)) for before, token in pairwise(["", *tokens])]
+    return [_unify_spelling(_to_arabic(token, before)) for before, token in pairwise(["", *tokens])]
 
 
-def _abbreviates(found: re.Match[str]) -> bool:
-    """Whether the brackets hold an abbreviation of the words before them, (CLL), and not something new, (type 2)."""
-    inside, before = found.group(1), found.string[: found.start()].lower()
+def _abbreviates(brackets: re.Match[str]) -> bool:
+    """Whether the brackets hold an abbreviation of the words before them (CLL) and not something new (type 2)."""
+    inside, before = brackets[1], brackets.string[: brackets.start()].lower()
     if not re.fullmatch(r"[A-Za-z0-9-]{2,10}", inside) or sum(character.isupper() for character in inside) < 2:
         return False
     letters = iter(re.sub(r"\W", "", before))
@@ -212,43 +212,47 @@ def _abbreviates(found: re.Match[str]) -> bool:
 
 def _expand(text: str) -> str:
     words = SERIES | ABBREVIATIONS
-    return _EXPANDED.sub(lambda found: words[found[1]] + " " if found[1] else words[found[2]], text)
+    return _EXPANDED.sub(lambda match: words[match[1]] + " " if match[1] else words[match[2]], text)
 
 
-def _number(token: str, before: str) -> str:
-    """Roman numbers as arabic ones: ``IIh`` → ``2h``, and ``Ii`` → ``1i`` where ``II`` → ``2``."""
+def _to_arabic(token: str, before: str) -> str:
+    """A Roman numeral as an Arabic one: ``II`` → ``2``, ``IIh`` → ``2h``, ``Ii`` → ``1i``; other tokens unchanged."""
     if token[0] not in "IVXivx":
         return token
     typed = before.lower() in TYPE | BINDERS
     if token in ARABIC and (token != "X" or typed):
         return ARABIC[token]
-    found = re.fullmatch(r"([IVX]+)([A-Za-z])", token)
-    if found and found[1] in ARABIC and (typed or found[2] in "abcABC"):
-        return ARABIC[found[1]] + found[2]
-    found = re.fullmatch(r"([ivx]+)([a-h]?)", token)
-    if found and found[1].upper() in ARABIC and (typed or len(found[1]) > 1):
-        return ARABIC[found[1].upper()] + found[2]
+    match = re.fullmatch(r"([IVX]+)([A-Za-z])", token)
+    if match and match[1] in ARABIC and (typed or match[2] in "abcABC"):
+        return ARABIC[match[1]] + match[2]
+    match = re.fullmatch(r"([ivx]+)([a-h]?)", token)
+    if match and match[1].upper() in ARABIC and (typed or len(match[1]) > 1):
+        return ARABIC[match[1].upper()] + match[2]
     return token
 
 
 @cache
-def _spelled(token: str) -> str:
+def _unify_spelling(token: str) -> str:
+    """``token`` in lower case, in one spelling and in the singular."""
     word = token.lower()
     for old, new in _SPELLING:
         word = old.sub(new, word)
     return word
 
 
-_RENAMED = [(re.compile(rf"\b(?:{old})\b"), " ".join(map(_spelled, new.split()))) for old, new in RENAMED.items()]
+_RENAMED = [
+    (re.compile(rf"\b(?:{old})\b"), " ".join(map(_unify_spelling, new.split()))) for old, new in RENAMED.items()
+]
 
 
 def _arrange(words: list[str]) -> str:
+    """Sort the words between two relations, and put the numbers after them."""
     parts: list[str] = []
     plain: list[str] = []
     numbers: list[str] = []
 
     def close() -> None:
-        # Two numbers keep their order, and are told from one of two digits: 3 of 9 is not 39.
+        # Two numbers keep their order and stay apart: 3 of 9 is not 39.
         number = re.sub(r"(?<=\d) (?=\d)", ".", " ".join(numbers)).replace(" ", "")
         parts.extend([*sorted(set(plain)), *([f"#{number}"] if number else [])])
         plain.clear()

@@ -15,7 +15,7 @@ from deid_gold import PARTS, notes
 
 from osler.errors import InputError
 from osler.preparation.deidentification.protected_terms import ProtectedTerms
-from osler.preparation.deidentification.surrogates import Surrogates, day_first, shifted
+from osler.preparation.deidentification.surrogates import Surrogates, day_first, shift_date
 
 pytest.importorskip("presidio_analyzer", reason="the extra `deid` is not installed")
 
@@ -31,8 +31,13 @@ PROSE = ("the patient has a normal scan of the head and no pain, with a long his
 
 
 @pytest.fixture(scope="module")
-def deidentifier() -> Deidentifier:
-    return Deidentifier(KEY, ProtectedTerms(PHRASES, PROSE))
+def protected() -> ProtectedTerms:
+    return ProtectedTerms(PHRASES, PROSE)
+
+
+@pytest.fixture(scope="module")
+def deidentifier(protected: ProtectedTerms) -> Deidentifier:
+    return Deidentifier(KEY, protected)
 
 
 def types(deidentifier: Deidentifier, text: str) -> dict[str, str]:
@@ -149,7 +154,7 @@ def test_the_key_decides_the_shift() -> None:
     ],
 )
 def test_a_date_moves_and_keeps_its_form(text: str, first: bool, moved: str) -> None:
-    assert shifted(text, timedelta(weeks=1), first, date(2025, 1, 1)) == moved
+    assert shift_date(text, timedelta(weeks=1), first, date(2025, 1, 1)) == moved
 
 
 def test_other_dates_of_a_text_tell_days_from_months() -> None:
@@ -159,8 +164,8 @@ def test_other_dates_of_a_text_tell_days_from_months() -> None:
 
 
 def test_a_date_that_tells_an_age_over_89_is_taken_out() -> None:
-    assert shifted("3 March 1921", timedelta(weeks=1), True, date(2025, 1, 1)) is None
-    assert shifted("3 March 1937", timedelta(weeks=1), True, date(2025, 1, 1)) == "10 March 1937"
+    assert shift_date("3 March 1921", timedelta(weeks=1), True, date(2025, 1, 1)) is None
+    assert shift_date("3 March 1937", timedelta(weeks=1), True, date(2025, 1, 1)) == "10 March 1937"
 
 
 def test_the_audit_says_where_and_why_but_never_what(deidentifier: Deidentifier) -> None:
@@ -175,11 +180,10 @@ def test_the_audit_says_where_and_why_but_never_what(deidentifier: Deidentifier)
         assert row["type"] == "DATE" or f" {original} " not in text
 
 
-def test_many_processes_give_what_one_gives(deidentifier: Deidentifier) -> None:
+def test_many_processes_give_what_one_gives(protected: ProtectedTerms) -> None:
     rows = [(note.case_id, note.text, note.patient) for note in notes("development", 70)]
-    assert list(Deidentifier(KEY, deidentifier._protected).replace_all(rows, processes=2)) == list(
-        Deidentifier(KEY, deidentifier._protected).replace_all(iter(rows))
-    )
+    by_two = list(Deidentifier(KEY, protected).replace_all(rows, processes=2))
+    assert by_two == list(Deidentifier(KEY, protected).replace_all(iter(rows)))
 
 
 def test_texts_are_read_as_they_are_needed(deidentifier: Deidentifier) -> None:
@@ -239,5 +243,5 @@ def test_protected_terms_know_spellings_and_ordinary_words() -> None:
     terms = ProtectedTerms(PHRASES, PROSE)
     text = "She has CROHNS disease, and Charcot Marie Tooth disease."
     assert {text[start:end] for start, end in terms.spans(text)} >= {"CROHNS disease", "Charcot Marie Tooth disease"}
-    assert (terms.eponym("Crohn"), terms.eponym("Smith")) == (True, False)
-    assert (terms.ordinary("Scan"), terms.ordinary("Crohn")) == (True, False)
+    assert (terms.is_eponym("Crohn"), terms.is_eponym("Smith")) == (True, False)
+    assert (terms.is_ordinary("Scan"), terms.is_ordinary("Crohn")) == (True, False)

@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from osler.errors import InputError
 from osler.preparation.readers.reading import read
-from osler.preparation.readers.record import EXCERPT, MAX_FIELD, Columns, Record, Rejected
+from osler.preparation.readers.record import MAX_EXCERPT, MAX_FIELD_BYTES, Columns, Record, RejectedRow
 
 SHARED = Path(os.environ.get("OSLER_DATA_DIR") or ROOT.parent / "shared" / "data")
 NOTE = Columns(text="note", label="diagnosis")
@@ -34,13 +34,13 @@ ROWS = [
 
 def records(source: Path | str, columns: Columns | None, revision: str | None = None) -> list[Record]:
     rows = list(read(str(source), columns, revision))
-    assert not [row for row in rows if isinstance(row, Rejected)]
-    return [row for row in rows if not isinstance(row, Rejected)]
+    assert not [row for row in rows if isinstance(row, RejectedRow)]
+    return [row for row in rows if not isinstance(row, RejectedRow)]
 
 
-def both(source: Path | str, columns: Columns | None) -> tuple[list[Record], list[Rejected]]:
+def both(source: Path | str, columns: Columns | None) -> tuple[list[Record], list[RejectedRow]]:
     rows = list(read(str(source), columns))
-    return [r for r in rows if not isinstance(r, Rejected)], [r for r in rows if isinstance(r, Rejected)]
+    return [r for r in rows if not isinstance(r, RejectedRow)], [r for r in rows if isinstance(r, RejectedRow)]
 
 
 def refused(source: Path | str, columns: Columns | None, revision: str | None = None) -> str:
@@ -137,7 +137,7 @@ def test_a_folder_of_tables_is_one_source_and_its_files_are_named(tmp_path: Path
     write(tmp_path / "export" / "README.md", "About")
     found = records(tmp_path / "export", NOTE)
     assert [(r["case_id"], r["text"]) for r in found] == [("a/one.csv:2", "a/one.csv"), ("b/two.csv:2", "b/two.csv")]
-    assert "1 files of other kinds are not read, such as README.md" in caplog.text
+    assert "skipped 1 files of other kinds, such as README.md" in caplog.text
 
 
 def test_a_utf8_bom_is_not_part_of_the_first_column(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def peak(source: Path, columns: Columns) -> int:
     tracemalloc.start()
     try:
         for row in read(str(source), columns):
-            assert not isinstance(row, Rejected)
+            assert not isinstance(row, RejectedRow)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -190,7 +190,7 @@ def test_a_column_that_is_not_there_ends_in_the_list_of_those_there_are(tmp_path
     make = {"a.csv": table, "a.jsonl": jsonl, "a.parquet": as_parquet}[name]
     make(path, [{"notes": "Cough", "diagnosis": "flu"}])
     assert "no column 'note'; it has notes, diagnosis; did you mean notes?" in refused(path, NOTE)
-    assert "name its columns of text and label (it has notes, diagnosis)" in refused(path, None)
+    assert "name its text and label columns (it has notes, diagnosis)" in refused(path, None)
 
 
 def test_a_column_that_only_some_json_rows_have_is_there(tmp_path: Path) -> None:
@@ -235,12 +235,12 @@ def test_broken_json_in_the_middle_is_set_aside_and_the_rest_is_read(tmp_path: P
     assert rejected[0].reason.startswith("not JSON: Unterminated string")
     assert "column 15" in rejected[1].reason
     assert "holds a list" in rejected[2].reason
-    assert all(len(r.excerpt) <= EXCERPT for r in rejected)
+    assert all(len(r.excerpt) <= MAX_EXCERPT for r in rejected)
     assert rejected[1].excerpt == repr('{"note": "x", diagnosis}')
 
 
 def test_a_file_of_which_nothing_can_be_read_is_refused_with_its_first_reason(tmp_path: Path) -> None:
-    assert "none of its first rows can be read; a.jsonl:1: not JSON" in refused(
+    assert "none of the first rows can be read; a.jsonl:1: not JSON" in refused(
         jsonl(tmp_path / "a.jsonl", ["x"] * 3), NOTE
     )
 
@@ -281,19 +281,19 @@ def test_half_a_surrogate_pair_is_set_aside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
 def test_a_field_of_ten_megabytes_is_set_aside(tmp_path: Path, name: str) -> None:
-    texts = ["Cough", "x" * 10_000_000, "y" * MAX_FIELD, "é" * (MAX_FIELD // 2 + 1), "Toe"]
+    texts = ["Cough", "x" * 10_000_000, "y" * MAX_FIELD_BYTES, "é" * (MAX_FIELD_BYTES // 2 + 1), "Toe"]
     make = {"a.csv": table, "a.jsonl": jsonl, "a.parquet": as_parquet}[name]
     make(tmp_path / name, [{"note": text, "diagnosis": "flu"} for text in texts])
     limit = csv.field_size_limit()
     found, rejected = both(tmp_path / name, NOTE)
     assert [r["text"][:1] for r in found if r["text"]] == ["C", "y", "T"], "exactly a megabyte is read"
     assert len(rejected) == 2
-    assert all(str(MAX_FIELD) in r.reason.replace(",", "") and len(r.excerpt) <= EXCERPT for r in rejected)
+    assert all(str(MAX_FIELD_BYTES) in r.reason.replace(",", "") and len(r.excerpt) <= MAX_EXCERPT for r in rejected)
     assert csv.field_size_limit() == limit, "the limit of everybody else in this process is as it was"
 
 
 def test_a_line_without_end_is_passed_over_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("osler.preparation.readers.files.MAX_LINE", 100)
+    monkeypatch.setattr("osler.preparation.readers.text_lines.MAX_LINE_BYTES", 100)
     for name in ("a.csv", "a.jsonl"):
         make = {"a.csv": table, "a.jsonl": jsonl}[name]
         make(tmp_path / name, [{"note": text, "diagnosis": "flu"} for text in ("Cough", "x" * 333, "Toe")])
@@ -306,8 +306,8 @@ def test_a_row_with_too_few_or_too_many_fields_is_set_aside(tmp_path: Path) -> N
     found, rejected = both(write(tmp_path / "a.csv", "note,diagnosis\nCough\nCough, fever,flu\nToe,gout\n"), NOTE)
     assert [r["text"] for r in found] == ["Toe"]
     assert [(r.source, r.reason) for r in rejected] == [
-        ("a.csv:2", "1 fields where the header has 2"),
-        ("a.csv:3", "3 fields where the header has 2"),
+        ("a.csv:2", "1 fields; the header has 2"),
+        ("a.csv:3", "3 fields; the header has 2"),
     ]
 
 
@@ -325,8 +325,8 @@ def test_a_repeated_id_names_the_first_row_that_had_it(tmp_path: Path) -> None:
     rows = [{"id": i, "note": "x", "diagnosis": "flu"} for i in ("a", "b", "a", 1, "1", 1.5)]
     found, rejected = both(jsonl(tmp_path / "a.jsonl", rows), ids)
     assert [r["case_id"] for r in found] == ["a", "b", "1"]
-    assert rejected[0].reason.startswith("the id 'a' stands in a.jsonl:1 already")
-    assert rejected[1].reason.startswith("the id '1' stands in a.jsonl:4 already"), "1 and '1' are the same id"
+    assert rejected[0].reason.startswith("the id 'a' is already used in a.jsonl:1")
+    assert rejected[1].reason.startswith("the id '1' is already used in a.jsonl:4"), "1 and '1' are the same id"
     assert "the column 'id' holds a float; expected text or an integer" in rejected[2].reason
 
 
@@ -337,7 +337,7 @@ def test_a_repeated_id_names_the_first_row_that_had_it(tmp_path: Path) -> None:
 def test_a_text_that_is_none_is_set_aside_with_its_type(tmp_path: Path, make: Any, value: Any, type_name: str) -> None:
     path = make(tmp_path / ("a.jsonl" if make is jsonl else "a.parquet"), [{"note": value, "diagnosis": "flu"}])
     (row,) = read(str(path), NOTE)
-    assert isinstance(row, Rejected)
+    assert isinstance(row, RejectedRow)
     assert row.reason == f"the column 'note' holds a {type_name}; expected text"
 
 
@@ -359,14 +359,14 @@ def test_a_date_that_is_ambiguous_is_set_aside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_utf16_is_refused_with_the_way_to_utf8(tmp_path: Path, name: str, encoding: str) -> None:
     path = write(tmp_path / name, "note,diagnosis\nCough,flu\n".encode(encoding))
-    assert "not UTF-8; write it with: iconv" in refused(path, NOTE)
+    assert "convert it to UTF-8: iconv" in refused(path, NOTE)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.csv.gz"])
 def test_an_empty_file_is_refused(tmp_path: Path, name: str) -> None:
     for content in ("", "\n\n", "note,diagnosis\n" if "csv" in name else " "):
         message = refused(write(tmp_path / name, content), NOTE)
-        assert "is empty" in message or "holds no rows" in message
+        assert "is empty" in message or "has no rows" in message
 
 
 def test_an_empty_parquet_file_is_refused(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_an_empty_parquet_file_is_refused(tmp_path: Path) -> None:
     parquet.write_table(
         pyarrow.table({"note": pyarrow.array([], "string"), "diagnosis": pyarrow.array([], "string")}), path
     )
-    assert "holds no rows" in refused(path, NOTE)
+    assert "has no rows" in refused(path, NOTE)
     assert "cannot be read as Parquet" in refused(write(path, b"PAR1"), NOTE)
 
 
@@ -512,7 +512,7 @@ def test_the_user_may_choose_among_the_columns_of_a_phenopacket(tmp_path: Path) 
     assert "did you mean diagnosis?" in refused(path, Columns("text", "diagnosi"))
 
 
-def packet(tmp_path: Path, **changes: Any) -> Record | Rejected:
+def packet(tmp_path: Path, **changes: Any) -> Record | RejectedRow:
     """What becomes of Ada with these changes, beside one without."""
     path = jsonl(tmp_path / "p.jsonl", [{**ADA, **changes}, {**ADA, "id": "other"}])
     return next(read(str(path), None))
@@ -543,7 +543,7 @@ def packet(tmp_path: Path, **changes: Any) -> Record | Rejected:
 )
 def test_what_a_phenopacket_does_not_say_is_none(tmp_path: Path, changes: Any, expected: dict[str, Any]) -> None:
     record = packet(tmp_path, **changes)
-    assert not isinstance(record, Rejected)
+    assert not isinstance(record, RejectedRow)
     assert record == {**record, **expected}
 
 
@@ -554,7 +554,7 @@ def test_what_a_phenopacket_does_not_say_is_none(tmp_path: Path, changes: Any, e
 def test_an_onset_given_as_an_age_is_told(tmp_path: Path, onset: str, words: str) -> None:
     disease = {"term": {"id": "OMIM:1", "label": "Glow"}, "onset": {"age": {"iso8601duration": onset}}}
     record = packet(tmp_path, diseases=[disease])
-    assert not isinstance(record, Rejected)
+    assert not isinstance(record, RejectedRow)
     assert f" {words}." in (record["text"] or "")
 
 
@@ -575,9 +575,9 @@ def test_a_phenopacket_that_cannot_be_read_is_set_aside(tmp_path: Path, changes:
     row = packet(tmp_path, **changes)
     if reason is None:
         _, rejected = both(tmp_path / "p.jsonl", None)
-        assert rejected[0].reason.startswith("the id 'other' stands in p.jsonl:1 already")
+        assert rejected[0].reason.startswith("the id 'other' is already used in p.jsonl:1")
     else:
-        assert isinstance(row, Rejected)
+        assert isinstance(row, RejectedRow)
         assert row.reason.startswith(reason)
         assert row.excerpt == "'PMID_901_Ada'"
 
@@ -722,7 +722,7 @@ def test_a_bulk_export_is_joined_over_its_files_whatever_their_order(tmp_path: P
     assert "fatigue" in (found[0]["text"] or "")
     assert "pica" in (found[1]["text"] or "")
     assert [(r.source, r.reason) for r in rejected] == [
-        ("Condition.ndjson:3", "the Condition's patient 'Patient/3' is not there")
+        ("Condition.ndjson:3", "the Condition's patient 'Patient/3' is missing")
     ]
 
 
@@ -739,8 +739,8 @@ def test_two_bundles_do_not_share_patients_that_are_called_the_same(tmp_path: Pa
     ("changes", "reason"),
     [
         ({"code": {}}, "a Condition without a code: no diagnosis"),
-        ({"subject": {"reference": "Patient/p8"}}, "the Condition's patient 'Patient/p8' is not there"),
-        ({"subject": {}}, "a Condition of nobody"),
+        ({"subject": {"reference": "Patient/p8"}}, "the Condition's patient 'Patient/p8' is missing"),
+        ({"subject": {}}, "a Condition without a patient"),
         ({"verificationStatus": coded("Refuted", "refuted")}, "the Condition is refuted: no diagnosis"),
         ({"code": "D50"}, "not a Condition of FHIR R4"),
         ({"code": coded(["x"], "D50")}, "not a Condition of FHIR R4"),  # type: ignore[arg-type]

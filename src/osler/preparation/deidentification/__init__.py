@@ -1,1 +1,1 @@
-"""Identifiers of persons found in clinical texts, and replaced."""
+"""Find identifiers of persons in clinical texts, and replace them."""

@@ -1,7 +1,7 @@
-"""What identifies a person in a clinical note, as rules: a type, a pattern, and how sure it is.
+"""The rules that find identifiers of persons in clinical notes: a type, a pattern, and a score.
 
-The types follow the Safe Harbor list of HIPAA (45 CFR 164.514(b)(2)); a year alone, a state, a country and an age up to
-89 are no identifiers there, and none here. In a pattern the group ``x`` is the identifier, the rest is what tells it.
+The types follow the Safe Harbor list of HIPAA (45 CFR 164.514(b)(2)). A year alone, a state, a country and an age up to
+89 are not identifiers. In a pattern, the group ``x`` is the identifier and the rest is its context.
 """
 
 # ruff: noqa: E501, SIM905  (a pattern is read in one piece)
@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 
 TYPES = ("NAME", "AGE", "DATE", "ADDRESS", "POSTCODE", "PLACE", "ORGANIZATION", "PHONE", "EMAIL", "URL", "IP", "NATIONAL_ID",
          "RECORD", "ACCOUNT", "LICENCE", "DEVICE", "VEHICLE")  # fmt: skip
-# How sure a rule is. What is CERTAIN stands even against a protected term (Mr Wilson's disease); what is LIKELY gives
-# way to one; what is POSSIBLE needs a word in it that is not of the language.
+# The score of a rule. CERTAIN overrides a protected term (Mr Wilson's disease), LIKELY does not. POSSIBLE also needs a
+# word that is not an ordinary one.
 CERTAIN, LIKELY, POSSIBLE = 0.95, 0.8, 0.5
 
 
 @dataclass(frozen=True)
 class Rule:
-    """``name`` is what the audit says found an identifier."""
+    """A pattern for identifiers of one type. The audit gives ``name`` as the rule that found an identifier."""
 
     name: str
     type: str
@@ -28,26 +28,26 @@ class Rule:
     pattern: re.Pattern[str]
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where identifiers stand in ``text``."""
+        """The (start, end) of the identifiers in ``text``."""
         for match in self.pattern.finditer(text):
             yield match.span("x")
 
 
 @dataclass(frozen=True)
 class Identifier:
-    """A stretch of a text that identifies somebody: ``text[start:end]``, its type, and the rule that found it."""
+    """``text[start:end]`` identifies somebody: its type, and the name of the rule that found it."""
 
     start: int
     end: int
     type: str
-    by: str
+    rule: str
     score: float = field(default=LIKELY, compare=False, repr=False)
 
 
 # ── names ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 _U = "[A-ZÀ-ÖØ-Þ]"
 _L = r"(?:[^\W\d_]|['’](?!s\b)(?=[^\W\d_]))"
-# Capitalised words that end a name, or are none: roles, headings, credentials, the words of letters.
+# Capitalised words that end a name or are none: roles, headings, credentials, the phrases of letters.
 STOP = (
     "WR|CRN|Case|Whom|It|Account|Acct|Address|Admit\\w*|Admission|Age|Aged|All|Also|Ambulatory|And|Appointment|Attending|Author|Best|Birth\\w*|Bed|Blood"
     "|Board|Born|Care|Cardiology|CC|Cc|Chart|Chief|Clinic\\w*|Colleague|Consultant|Contact|Copy|Cons|CT|D\\.?O\\.?B|DO|DOS|Date|Daughter"
@@ -80,7 +80,7 @@ _CREDENTIAL = (
     r"(?:M\.?D\b|D\.?O\b|R\.?N\b|N\.?P\b|PA-?C\b|A?PRN\b|LPN\b|Ph\.?D\b|MB[ ,]?B[SC]|MBChB|BM ?BS|FRC|MRC|FAC[CPS]|FFA|LCSW|RD\b|PharmD"
     r"|DPM|DDS|BSc|MSc|RGN|CNS\b)"
 )
-# Labels that stand before a name and nothing else, and words that may.
+# Labels before which a name is certain, and words before which it is possible.
 _NAME_LABEL = (
     r"(?i:(?:patient|full|pt|client|first|last|middle|maiden|preferred|mother's|father's)(?:['’]s)?[ ]name|surname|forenames?"
     r"|family name|given names?|name|signed(?: off)?(?: by)?|electronically signed by|dictated by|transcribed by|typed by"
@@ -132,7 +132,7 @@ INSTITUTION = (
 )
 _MINOR_INSTITUTION = r"Clinic|Cent(?:er|re)|Practice|House|Lodge|Manor|Associates|Partners|Imaging"
 
-# An institution is nobody's in particular when its name has only such words.
+# An institution with only such words in its name could be anyone's.
 GENERIC = frozenset(
     "a an the and of for at in on to our your local day night general community regional district teaching university children childrens"
     " women womens men mens mother maternity acute private public cottage psychiatric mental health hospital hospitals medical centre center"

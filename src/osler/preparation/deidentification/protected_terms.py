@@ -1,10 +1,10 @@
-"""Words that look like names and are medicine: eponyms, tests, drugs, and everything a terminology calls a disease.
+"""Protect words that look like names but are medicine: eponyms, tests, drugs, and the names of diseases.
 
-De-identification must not make ``[NAME-1] disease`` of Wilson disease. Three things are protected: every name and
-synonym in HPO's ``hp.obo``, every disease name in ``phenotype.hpoa`` and every title and inclusion term of ICD-10-CM;
-capitalised words before a clinical noun (``Glasgow Coma Scale``, ``Hickman line``); and capitalised words that are
-drugs by their stem or by the dose behind them. No list of drugs ships with a PyPI package under a free licence; stems
-are those of WHO's International Nonproprietary Names.
+De-identification must not turn Wilson disease into ``[NAME-1] disease``. Protected are the names and synonyms in HPO's
+``hp.obo``, the disease names in ``phenotype.hpoa``, and the titles and inclusion terms of ICD-10-CM; capitalised words
+before a clinical noun (``Glasgow Coma Scale``, ``Hickman line``); and capitalised words that are drugs by their stem
+or because a dose follows. No PyPI package has a list of drugs under a free licence, so the stems are those of WHO's
+International Nonproprietary Names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Span = tuple[int, int]
 _WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _CAPITALISED = r"[A-ZÀ-ÖØ-Þ][^\W\d_]+"
-# Behind one of these, or several, a capitalised word is somebody's discovery and nobody in the room.
+# Capitalised words before one of these name a discoverer, not a patient or a clinician.
 CLINICAL_NOUNS = (
     "adenitis|anaemia|anemia|anomaly|aphasia|area|arteritis|assessment|ataxia|atrophy|bacillus|barb|bodies|body|cardiomyopathy"
     "|catheter|cells?|chart|chorea|classification|complex|contracture|corpuscles?|criteria|cuff|cyst|deformity|dementia|dise?ases?"
@@ -51,15 +51,17 @@ _DRUG = re.compile(
 
 
 class ProtectedTerms:
-    """``phrases`` are names of diseases and findings; ``prose`` is text in which ordinary words stand in small letters.
+    """Names of diseases and findings.
 
-    A word of the phrases that no phrase and no prose has in small letters is an eponym.
+    Args:
+        phrases: the names. A word that is never in lower case, neither in them nor in ``prose``, is an eponym.
+        prose: texts in which ordinary words are in lower case.
     """
 
     def __init__(self, phrases: Iterable[str], prose: Iterable[str] = ()) -> None:
         self._ordinary: set[str] = set()
         self._words: set[str] = set()
-        # First word → the other words, longest first. One word is no phrase: Long is a synonym, and a surname.
+        # First word → the other words, longest first. Single words are not protected: Long is also a surname.
         phrases_by_word: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
         for phrase in phrases:
             self._read(phrase)
@@ -76,40 +78,43 @@ class ProtectedTerms:
             if word.islower():
                 self._ordinary.add(word)
 
-    def ordinary(self, word: str) -> bool:
-        """Whether it is a word of the language, whatever its case here."""
+    def is_ordinary(self, word: str) -> bool:
+        """Whether ``word``, in any case, is a word of the language."""
         return word.lower() in self._ordinary
 
-    def eponym(self, word: str) -> bool:
-        """Whether diseases or findings are called after it, and it is no ordinary word."""
+    def is_eponym(self, word: str) -> bool:
+        """Whether diseases or findings are named after ``word``, and it is not an ordinary word."""
         return word.lower() in self._words and word.lower() not in self._ordinary
 
     def spans(self, text: str) -> list[Span]:
-        """Where a protected name stands: (start, end), which may overlap. Case, possessives and punctuation play no
-        part, so that ``Wilsons Disease`` is ``Wilson's disease``."""
-        found = [match.span() for match in _EPONYM.finditer(text)]
-        found += [match.span() for match in _DRUG.finditer(text)]
-        found += self._phrase_spans(text)
-        return found
+        """The (start, end) of protected terms, which can overlap.
+
+        Case, possessives and punctuation are ignored: ``Wilsons Disease`` is ``Wilson's disease``.
+        """
+        spans = [match.span() for match in _EPONYM.finditer(text)]
+        spans += [match.span() for match in _DRUG.finditer(text)]
+        spans += self._phrase_spans(text)
+        return spans
 
     def _phrase_spans(self, text: str) -> Iterator[Span]:
-        words = _placed(text)
+        words = _words_with_spans(text)
         forms = [form for form, _, _ in words]
-        for place, (form, start, _) in enumerate(words):
+        for position, (form, start, _) in enumerate(words):
             for others in self._phrases.get(form, ()):
-                end = place + 1 + len(others)
-                if tuple(forms[place + 1 : end]) == others:
+                end = position + 1 + len(others)
+                if tuple(forms[position + 1 : end]) == others:
                     yield start, words[end - 1][2]
                     break
 
 
-def load(ontology: Path, annotations: Path) -> ProtectedTerms:
-    """From ``hp.obo``, ``phenotype.hpoa`` and the installed ICD-10-CM; about ten seconds.
+def load(ontology_path: Path, annotations_path: Path) -> ProtectedTerms:
+    """Read the terms of ``hp.obo``, ``phenotype.hpoa`` and the installed ICD-10-CM; takes about ten seconds.
 
-    Raises :class:`~osler.errors.InputError` where a file is not HPO's.
+    Raises:
+        InputError: one of the files is not HPO's.
     """
-    findings = read_ontology(ontology).terms.values()
-    names = read_names(annotations).values()
+    findings = read_ontology(ontology_path).terms.values()
+    names = read_names(annotations_path).values()
 
     def phrases() -> Iterator[str]:
         for term in findings:
@@ -122,7 +127,7 @@ def load(ontology: Path, annotations: Path) -> ProtectedTerms:
 
 
 def _icd10cm() -> Iterator[str]:
-    """Titles and inclusion terms of diseases, their brackets read as text and left out."""
+    """Titles and inclusion terms of diseases, with and without their brackets."""
     import simple_icd_10_cm as icd  # two seconds
 
     for code in dict.fromkeys(icd.get_all_codes()):
@@ -133,22 +138,22 @@ def _icd10cm() -> Iterator[str]:
                 yield from text.split(", unspecified")[:1]
 
 
-def _placed(text: str) -> list[tuple[str, int, int]]:
-    """The words in their normal form, each with its place; a possessive s belongs to the word before it."""
-    placed: list[tuple[str, int, int]] = []
+def _words_with_spans(text: str) -> list[tuple[str, int, int]]:
+    """The words in their normal form, with start and end; a possessive s belongs to the word before it."""
+    words: list[tuple[str, int, int]] = []
     for match in _WORD.finditer(text):
-        if match[0] in ("s", "S") and placed and text[placed[-1][2] : match.start()] in ("'", "’"):
-            placed[-1] = (*placed[-1][:2], match.end())
+        if match[0] in ("s", "S") and words and text[words[-1][2] : match.start()] in ("'", "’"):
+            words[-1] = (*words[-1][:2], match.end())
         else:
-            placed.append((_normal(match[0]), *match.span()))
-    return placed
+            words.append((_normal(match[0]), *match.span()))
+    return words
 
 
 def _words(text: str) -> list[str]:
-    return [form for form, _, _ in _placed(text)]
+    return [form for form, _, _ in _words_with_spans(text)]
 
 
 def _normal(word: str) -> str:
-    """In small letters, without a plural or possessive s: both sides are mangled alike."""
+    """In lower case, without a plural or possessive s; both sides of a comparison are treated alike."""
     word = word.lower()
     return word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word

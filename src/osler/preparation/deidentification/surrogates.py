@@ -1,8 +1,8 @@
-"""What stands in place of an identifier: ``[NAME-1]``, the same for the same name of a patient; another date; ``90+``.
+"""Make surrogates for identifiers: ``[NAME-1]``, the same for every mention of a name; a shifted date; ``90+``.
 
-Brackets say that something was taken out; an invented name would hide both that and what was missed. Dates move by a
-number of whole weeks that the key and the patient decide, so weekdays and the time between two dates of a patient stay
-true. No surrogate can be computed from what it replaces: numbers are given in the order of appearance.
+Brackets show that something was replaced; an invented name would hide that, and would hide what was missed. The dates
+of a patient are shifted by a number of whole weeks that depends on the key and the patient, so that weekdays and the
+time between two dates are preserved. Numbers follow the order of appearance, so they reveal nothing of the identifier.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-WEEKS = 52  # a date moves by 1 to this many weeks, forwards or backwards
-OLDEST_AGE = 89  # Safe Harbor groups all ages over 89, and what tells them: 45 CFR 164.514(b)(2)(i)(C)
+WEEKS = 52  # dates are shifted by 1 to this many weeks, forwards or backwards
+MAX_AGE = 89  # Safe Harbor groups ages over 89, and dates that reveal them: 45 CFR 164.514(b)(2)(i)(C)
 MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
           "december")  # fmt: skip
 _PART = re.compile(r"\d+|[^\W\d_]+")
 
 
 class Surrogates:
-    """The surrogates of patients; what was given to one is kept, and grows with the identifiers found."""
+    """The surrogates of each patient. They are kept in memory, which grows with the number of identifiers."""
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
-        self._given: dict[str, dict[tuple[str, str], int]] = {}
+        self._numbers: dict[str, dict[tuple[str, str], int]] = {}  # patient → type and normal form → number
 
-    def of(self, patient: str, kind: str, identifier: str) -> str:
-        """``[NAME-1]`` for the first name of ``patient``. A part of a name means the first name that it was part of."""
-        given = self._given.setdefault(patient, {})
+    def placeholder(self, patient: str, kind: str, identifier: str) -> str:
+        """``[NAME-1]`` for the first name of ``patient``. A part of a name gets the number of the first whole name."""
+        numbers = self._numbers.setdefault(patient, {})
         form = _normal(identifier)
         words = [word for word in form.split() if len(word) > 1] if kind == "NAME" else []
         form = " ".join(sorted(words)) or form  # Smith, John is John A. Smith
-        if (kind, form) not in given:
-            number = 1 + max((n for (other, _), n in given.items() if other == kind), default=0)
-            given[kind, form] = number
+        if (kind, form) not in numbers:
+            number = 1 + max((n for (other, _), n in numbers.items() if other == kind), default=0)
+            numbers[kind, form] = number
             for word in words:
-                given.setdefault((kind, word), number)
-        return f"[{kind}-{given[kind, form]}]"
+                numbers.setdefault((kind, word), number)
+        return f"[{kind}-{numbers[kind, form]}]"
 
     def shift(self, patient: str) -> timedelta:
-        """By how much the dates of ``patient`` move: one of 104 shifts, HMAC-SHA256 of the patient under the key."""
+        """The shift of the dates of ``patient``: one of 104, chosen by the HMAC-SHA256 of the patient."""
         digest = hmac.new(self._key, patient.encode(), hashlib.sha256).digest()
         weeks = int.from_bytes(digest[:8], "big") % (2 * WEEKS) - WEEKS
         return timedelta(weeks=weeks if weeks < 0 else weeks + 1)
 
 
 def _normal(identifier: str) -> str:
-    """The same for SMITH and Smith, García and Garcia, 020 7946 and 0207946."""
+    """Equal for SMITH and Smith, García and Garcia, 020 7946 and 0207946."""
     text = unicodedata.normalize("NFKD", identifier).casefold()
     text = "".join(character for character in text if not unicodedata.combining(character))
     if any(character.isdigit() for character in text):
@@ -58,7 +58,7 @@ def _normal(identifier: str) -> str:
 
 
 def day_first(dates: Sequence[str], british: bool) -> bool:
-    """Whether 3/4/2021 is in April, by the other dates of the text; ``british`` decides where they do not."""
+    """Whether 3/4/2021 is in April, judged by the other dates of the text; ``british`` decides a tie."""
     votes = 0
     for text in dates:
         numbers = [int(part) for part in _PART.findall(text)[:2] if part.isdigit() and len(part) < 3]
@@ -68,22 +68,23 @@ def day_first(dates: Sequence[str], british: bool) -> bool:
 
 
 def is_date(text: str) -> bool:
-    """Whether its numbers and words make a date, in either order of day and month."""
+    """Whether the numbers and words make a date, in either order of day and month."""
     parts = _PART.findall(text)
     return _value(dict(zip(_fields(parts, True), parts, strict=True)), date.max) is not None
 
 
-def shifted(text: str, by: timedelta, day_first: bool, today: date) -> str | None:
-    """The date ``text``, moved by ``by`` and written as it was; None where it is no date, or one that tells an age
-    over 89 today. A month without a day moves as its fifteenth, a day without a year as in a year that is no leap year.
+def shift_date(text: str, by: timedelta, day_first: bool, today: date) -> str | None:
+    """The date ``text`` shifted by ``by``, in the same notation; None if it is no date or reveals an age over 89.
+
+    A month without a day is shifted as its 15th, and a day without a year as in a year that is no leap year.
     """
     parts = _PART.findall(text)
     fields = _fields(parts, day_first)
     value = _value(dict(zip(fields, parts, strict=True)), today)
-    if value is None or ("year" in fields and today.year - value.year > OLDEST_AGE):
+    if value is None or ("year" in fields and today.year - value.year > MAX_AGE):
         return None
     moved = value + by
-    # 12/10/2021 may be of either style; a lone digit is of one only.
+    # 12/10/2021 fits both notations, with and without leading zeros; a single digit fits only one.
     numbers = [part for part, field in zip(parts, fields, strict=True) if field in ("day", "month")]
     padded = any(part[0] == "0" for part in numbers) or (
         "monthname" not in fields and min(map(len, numbers), default=2) > 1
@@ -93,11 +94,11 @@ def shifted(text: str, by: timedelta, day_first: bool, today: date) -> str | Non
 
 
 def _fields(parts: Sequence[str], day_first: bool) -> list[str]:
-    """What each part of a date is: day, month, monthname, year, yyyymmdd, ordinal or other."""
+    """The kind of each part of a date: day, month, monthname, year, yyyymmdd, ordinal or other."""
     fields = [_field(part) for part in parts]
     numbers = [place for place, field in enumerate(fields) if field == "number"]
     if "monthname" in fields:
-        for place in numbers:  # 12 Mar 21: the first number is the day; 2021 March 12: four digits are a year
+        for place in numbers:  # 12 Mar 21: the first number is the day. 2021 March 12: four digits are a year.
             fields[place] = "year" if len(parts[place]) == 4 or "day" in fields else "day"
         return fields
     names = ["day", "month"] if day_first else ["month", "day"]
@@ -123,26 +124,27 @@ def _field(part: str) -> str:
 
 
 def _month(word: str) -> int:
-    """The number of the month that ``word`` names or abbreviates; 0 where it is none."""
+    """The number of the month that ``word`` names or abbreviates; 0 if it is none."""
     word = "sep" if word.lower() == "sept" else word.lower()
     return next((n for n, name in enumerate(MONTHS, 1) if len(word) >= 3 and name.startswith(word)), 0)
 
 
-def _value(found: dict[str, str], today: date) -> date | None:
-    if whole := found.get("yyyymmdd"):
-        found = {"year": whole[:4], "month": whole[4:6], "day": whole[6:]}
-    month = int(found["month"]) if "month" in found else _month(found.get("monthname", ""))
-    year = int(found.get("year", "2001"))
-    if len(found.get("year", "2001")) < 4:
+def _value(parts: dict[str, str], today: date) -> date | None:
+    """The date with these parts, by kind; None if there is none."""
+    if whole := parts.get("yyyymmdd"):
+        parts = {"year": whole[:4], "month": whole[4:6], "day": whole[6:]}
+    month = int(parts["month"]) if "month" in parts else _month(parts.get("monthname", ""))
+    year = int(parts.get("year", "2001"))
+    if len(parts.get("year", "2001")) < 4:
         year += 2000 if year <= today.year % 100 else 1900
     try:
-        return date(year, month, int(found.get("day", "15")))
+        return date(year, month, int(parts.get("day", "15")))
     except ValueError:
         return None
 
 
 def _written(part: str, field: str, moved: date, padded: bool) -> str:
-    """The part of the moved date, as long and in the case of the old one."""
+    """A part of the shifted date, in the length and case of the old one."""
     if field in ("day", "month"):
         return f"{getattr(moved, field):0{2 if padded else 1}}"
     if field == "monthname":

@@ -1,33 +1,37 @@
-"""What clinical formats have in common as rows: a patient in words, a diagnosis, and who and when it was."""
+"""Rows of clinical formats: a patient described in sentences, the diagnosis, the group and the date."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping
 
-from osler.patients import Patient, age_band, sentences
-from osler.preparation.readers.record import Columns, Raw
+from osler.patients import Patient, age_band, write_sentences
+from osler.preparation.readers.record import Columns, RawRow
 
-# `label` is made of `diagnosis` and `diagnosis_id`; who wants one of them alone names it as the label.
+# `label` joins `diagnosis` and `diagnosis_id`. To use only one of them, name it as the label column.
 COLUMNS: tuple[str, ...] = ("case_id", "text", "label", "diagnosis", "diagnosis_id", "group", "date", "sex", "age_band")
-CHOSEN = Columns("text", "label", case_id="case_id", group="group", date="date", subgroups=("sex", "age_band"))
+DEFAULT_COLUMNS = Columns("text", "label", case_id="case_id", group="group", date="date", subgroups=("sex", "age_band"))
 
 
-def row(
+def make_row(
     source: str,
     patient: Patient,
-    words: Mapping[str, str],
+    wordings: Mapping[str, str],
     diagnosis: tuple[str | None, str | None],
     group: str | None,
     day: str | None,
-) -> Raw:
+) -> RawRow:
     """A row of ``COLUMNS``.
 
-    ``words`` has the wording of every finding of the patient; the same case id always makes the same sentences of them.
-    Without a present finding there is no text. ``diagnosis`` is its name and its code: the label is ``name (code)``.
+    Args:
+        wordings: HPO id → wording, for every finding of the patient. The same case id always gives the same sentences.
+            Without a present finding the text is None.
+        diagnosis: name and code, either of which may be None; the label is ``name (code)``.
+        group: what a split must not divide.
+        day: ISO 8601 date.
     """
     name, code = diagnosis
-    text = sentences(patient, words, random.Random(patient.case_id)) if patient.present else None
+    text = write_sentences(patient, wordings, random.Random(patient.case_id)) if patient.present else None
     columns = {
         "case_id": patient.case_id,
         "text": text,
@@ -40,4 +44,4 @@ def row(
         "age_band": None if patient.age is None else age_band(patient.age),
     }
     assert tuple(columns) == COLUMNS
-    return Raw(source, columns)
+    return RawRow(source, columns)

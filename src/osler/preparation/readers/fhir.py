@@ -1,7 +1,7 @@
-"""FHIR R4 as rows: one for each Condition with a code, told from the Observations of its patient.
+"""Read FHIR R4 as rows: one for each Condition with a code, described by the Observations of its patient.
 
-A Bundle is read by itself; resources one a line (a bulk export, in one file or in one for each type) are joined over
-all files of the source, whatever their order, in a temporary database on disk.
+A Bundle is read by itself. Resources that stand one a line (a bulk export, in one file or one for each type) are joined
+over all files of the source, in any order, in a temporary database on disk.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 from osler.errors import InputError
 from osler.patients import Patient, years_between
 from osler.preparation.readers import clinical
-from osler.preparation.readers.record import Raw, Rejected, excerpt, iso_date
-from osler.terminology import inside_sentence
+from osler.preparation.readers.record import RawRow, RejectedRow, excerpt, iso_date
+from osler.terminology import mid_sentence_case
 
-WRONG_TYPE = (sqlite3.InterfaceError, sqlite3.ProgrammingError)  # of a value: until Python 3.10, and since
+WRONG_TYPE_ERRORS = (sqlite3.InterfaceError, sqlite3.ProgrammingError)  # of a value: Python 3.10, and 3.11 or later
 NOT_A_DIAGNOSIS = {"refuted", "entered-in-error"}  # verificationStatus of a Condition
 NOT_A_FINDING = {"cancelled", "entered-in-error"}  # status of an Observation
-# Answers to "was it found?", as words, and as codes of SNOMED CT and of HL7's ObservationInterpretation.
-NO = {
+# Answers to "was it found?": words, and codes of SNOMED CT and of HL7's ObservationInterpretation.
+NEGATIVE = {
     "no",
     "absent",
     "negative",
@@ -35,51 +35,57 @@ NO = {
     "NEG",
     "ND",
 }
-YES = {"yes", "present", "positive", "detected", "10828004", "52101004", "373066001", "POS", "DET"}
-# HL7's interpretations that come as codes without words.
-WORDS = {"H": "high", "HH": "critically high", "L": "low", "LL": "critically low", "N": "normal", "A": "abnormal"}
-WORDS |= {"AA": "critically abnormal", "HU": "significantly high", "LU": "significantly low"}
+POSITIVE = {"yes", "present", "positive", "detected", "10828004", "52101004", "373066001", "POS", "DET"}
+# HL7's codes of interpretations, which often come without words.
+INTERPRETATIONS = {
+    "H": "high",
+    "HH": "critically high",
+    "L": "low",
+    "LL": "critically low",
+    "N": "normal",
+    "A": "abnormal",
+}
+INTERPRETATIONS |= {"AA": "critically abnormal", "HU": "significantly high", "LU": "significantly low"}
 
 
 def is_resource(content: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is meant as a resource of FHIR."""
+    """Whether a JSON object is meant as a FHIR resource."""
     return "resourceType" in content
 
 
-def rows(place: str, resources: Iterable[Raw | Rejected]) -> Iterator[Raw | Rejected]:
-    """Each Condition as a row of :data:`COLUMNS`, or why there is none; ``group`` is the patient.
+def read_conditions(place: str, resources: Iterable[RawRow | RejectedRow]) -> Iterator[RawRow | RejectedRow]:
+    """Each Condition as a row of :data:`osler.preparation.readers.clinical.COLUMNS`; ``group`` is the patient.
 
-    The date is the Condition's ``recordedDate``, else its onset, and the patient's age is that of this day. Of each
-    code the latest Observation is told, of those made until the Condition was recorded. Set aside are Conditions
-    without a code, refuted, or of a patient who is not there, Bundles without a Condition, and what is no FHIR.
-    Resources of other types, and Observations that were cancelled, are passed over. The place of a Bundle's
-    resource ends in its number there.
+    The date is the Condition's ``recordedDate``, or else its onset; the patient's age is that of this day. The text
+    gives the latest Observation of each code up to the day on which the Condition was recorded. Rejected are Conditions
+    that have no code, were refuted or lack their patient, Bundles without a Condition, and what is not FHIR. Resources
+    of other types and cancelled Observations are skipped. The place of a resource in a Bundle ends in its number.
 
     Raises:
         InputError: there is no Condition at all.
     """
     conditions = 0
-    with closing(_Join()) as loose:
+    with closing(_ResourceStore()) as unbundled:
         for item in resources:
-            if isinstance(item, Rejected):
+            if isinstance(item, RejectedRow):
                 yield item
             elif item.columns.get("resourceType") == "Bundle":
-                with closing(_Join()) as bundle:
+                with closing(_ResourceStore()) as bundle:
                     yield from bundle.add_entries(item)
                     yield from bundle.rows()
                 if not bundle.conditions:
-                    yield Rejected(item.source, "a Bundle without a Condition: no diagnosis", _id(item.columns))
+                    yield RejectedRow(item.source, "a Bundle without a Condition: no diagnosis", _id(item.columns))
                 conditions += bundle.conditions
             else:
-                yield from loose.add(item.source, item.columns)
-        yield from loose.rows()
-        conditions += loose.conditions
+                yield from unbundled.add(item.source, item.columns)
+        yield from unbundled.rows()
+        conditions += unbundled.conditions
     if not conditions:
-        raise InputError(f"{place}: FHIR without a Condition, so without a diagnosis; export Condition as well")
+        raise InputError(f"{place}: FHIR without a Condition has no diagnosis; export the Conditions, too")
 
 
-class _Join:
-    """Patients, Observations and Conditions, and who belongs to whom. ``conditions`` counts all that were seen."""
+class _ResourceStore:
+    """Patients with their Observations and Conditions. ``conditions`` counts all Conditions, readable or not."""
 
     def __init__(self) -> None:
         self.conditions = 0
@@ -97,18 +103,18 @@ class _Join:
     def close(self) -> None:
         self._db.close()
 
-    def add_entries(self, bundle: Raw) -> Iterator[Rejected]:
-        """Take in the resources of a Bundle."""
+    def add_entries(self, bundle: RawRow) -> Iterator[RejectedRow]:
+        """Add the resources of a Bundle; yields those that cannot be read."""
         entries = bundle.columns.get("entry", [])
         for number, entry in enumerate(entries if isinstance(entries, list) else [], 1):
             source = f"{bundle.source}:{number}"
             if isinstance(entry, dict) and isinstance(entry.get("resource"), dict):
                 yield from self.add(source, entry["resource"], entry.get("fullUrl"))
             else:
-                yield Rejected(source, "an entry without a resource", excerpt(entry))
+                yield RejectedRow(source, "an entry without a resource", excerpt(entry))
 
-    def add(self, source: str, resource: Mapping[str, Any], full_url: str | None = None) -> Iterator[Rejected]:
-        """Take in a resource; gives the reason where it cannot be read."""
+    def add(self, source: str, resource: Mapping[str, Any], full_url: str | None = None) -> Iterator[RejectedRow]:
+        """Add a resource; yields it with the reason if it cannot be read."""
         kind = resource.get("resourceType")
         self.conditions += kind == "Condition"
         try:
@@ -120,10 +126,10 @@ class _Join:
                 self._add_observation(resource)
             elif kind == "Condition":
                 self._add_condition(source, resource)
-        except (AttributeError, KeyError, TypeError, *WRONG_TYPE) as error:
-            yield Rejected(source, f"not a {kind} of FHIR R4 ({type(error).__name__}: {error})", _id(resource))
+        except (AttributeError, KeyError, TypeError, *WRONG_TYPE_ERRORS) as error:
+            yield RejectedRow(source, f"not a {kind} of FHIR R4 ({type(error).__name__}: {error})", _id(resource))
         except ValueError as error:
-            yield Rejected(source, str(error), _id(resource))
+            yield RejectedRow(source, str(error), _id(resource))
 
     def _add_patient(self, patient: Mapping[str, Any], full_url: str | None) -> None:
         names = [name for name in (full_url, f"Patient/{patient['id']}" if "id" in patient else None) if name]
@@ -137,8 +143,8 @@ class _Join:
         day = day or observation.get("effectivePeriod", {}).get("start") or observation.get("issued")
         reference = _reference(observation.get("subject", {}).get("reference"))
         for part in [observation, *observation.get("component", [])]:
-            if found := _finding(part):
-                values = (reference, iso_date(day) if day else None, *found)
+            if finding := _finding(part):
+                values = (reference, iso_date(day) if day else None, *finding)
                 self._db.execute("INSERT INTO observation VALUES (?, ?, ?, ?, ?)", values)
 
     def _add_condition(self, source: str, condition: Mapping[str, Any]) -> None:
@@ -162,8 +168,8 @@ class _Join:
         )
         self._db.execute("INSERT INTO condition VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
-    def rows(self) -> Iterator[Raw | Rejected]:
-        """The Conditions in the order in which they came."""
+    def rows(self) -> Iterator[RawRow | RejectedRow]:
+        """The Conditions in the order in which they were added."""
         self._db.execute("CREATE INDEX observations_of ON observation (reference)")
         self._db.execute("CREATE INDEX references_of ON patient (id)")
         conditions = self._db.execute("SELECT * FROM condition ORDER BY rowid")
@@ -171,8 +177,12 @@ class _Join:
             query = "SELECT id, sex, birth FROM patient WHERE reference = ?"
             found = self._db.execute(query, (reference,)).fetchone()
             if found is None:
-                reason = f"the Condition's patient {reference!r} is not there" if reference else "a Condition of nobody"
-                yield Rejected(source, reason, excerpt(case_id))
+                reason = (
+                    f"the Condition's patient {reference!r} is missing"
+                    if reference
+                    else "a Condition without a patient"
+                )
+                yield RejectedRow(source, reason, excerpt(case_id))
                 continue
             patient_id, sex, birth = found
             findings = self._findings(patient_id, recorded)
@@ -184,14 +194,16 @@ class _Join:
                 sex=sex if sex in ("female", "male") else None,
                 age=years_between(birth, day) if birth and day else None,
             )
-            yield clinical.row(source, patient, {f: f for f in findings}, (name, code), patient_id, day)
+            yield clinical.make_row(source, patient, {f: f for f in findings}, (name, code), patient_id, day)
 
     def _findings(self, patient_id: str, until: str | None) -> dict[str, bool]:
-        """What was found in a patient, and whether it is there: of each code the latest."""
+        """Finding in words → whether it is present, from the latest Observation of each code."""
         query = """SELECT code, finding, present FROM observation
             WHERE reference IN (SELECT reference FROM patient WHERE id = ?) AND coalesce(date <= ?, 1)
             ORDER BY date, rowid"""
-        latest = {code: (finding, bool(here)) for code, finding, here in self._db.execute(query, (patient_id, until))}
+        latest = {
+            code: (finding, bool(present)) for code, finding, present in self._db.execute(query, (patient_id, until))
+        }
         return dict(latest.values())
 
 
@@ -203,42 +215,42 @@ def _id(resource: Mapping[str, Any]) -> str:
 
 
 def _reference(text: str | None) -> str | None:
-    """``Patient/1`` of any URL that ends so, without a version; else as it stands (urn:uuid:…)."""
+    """``Patient/1`` from a URL that ends in it, without its version; anything else as it is (urn:uuid:…)."""
     match = re.search(r"(?:^|/)(Patient/[A-Za-z0-9.-]{1,64})(?:/_history/.*)?$", text or "")
     return match[1] if match else text
 
 
 def _concept(concept: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Name and code of a CodeableConcept: those of its first coding that has a name."""
+    """Name and code of a CodeableConcept, from its first coding that has a name."""
     codings = concept.get("coding", [])
     coding = next((c for c in codings if c.get("display")), codings[0] if codings else {})
     return coding.get("display") or concept.get("text"), coding.get("code")
 
 
 def _finding(observation: Mapping[str, Any]) -> tuple[str, str, bool] | None:
-    """Code, words, and whether it is there; None where nothing was found out, or other Observations say what was."""
+    """Code, wording and whether it is present; None if there is no result, or other Observations hold it."""
     name, code = _concept(observation.get("code", {}))
     value = _value(observation)
     grouping = "component" in observation or "hasMember" in observation
     if not (name or code) or "dataAbsentReason" in observation or (value is None and grouping):
         return None
-    words = inside_sentence(name or code or "")
-    marks = [_concept(concept) for concept in observation.get("interpretation", [])]
-    if any(_says(answer, NO) for answer in (*marks, value) if answer):
-        return code or words, words, False
-    if value and not _says(value, YES):
-        words += f" {value[0] or value[1]}"
-    meant = [WORDS.get(mark or "") or (text or mark or "").lower() for text, mark in marks]
-    return code or words, words + (f" ({', '.join(meant)})" if any(meant) else ""), True
+    wording = mid_sentence_case(name or code or "")
+    interpretations = [_concept(concept) for concept in observation.get("interpretation", [])]
+    if any(_is_one_of(answer, NEGATIVE) for answer in (*interpretations, value) if answer):
+        return code or wording, wording, False
+    if value and not _is_one_of(value, POSITIVE):
+        wording += f" {value[0] or value[1]}"
+    remarks = [INTERPRETATIONS.get(mark or "") or (text or mark or "").lower() for text, mark in interpretations]
+    return code or wording, wording + (f" ({', '.join(remarks)})" if any(remarks) else ""), True
 
 
-def _says(answer: tuple[str | None, str | None], words: set[str]) -> bool:
+def _is_one_of(answer: tuple[str | None, str | None], answers: set[str]) -> bool:
     text, code = answer
-    return (text or "").strip().lower() in words or code in words
+    return (text or "").strip().lower() in answers or code in answers
 
 
 def _value(observation: Mapping[str, Any]) -> tuple[str | None, str | None] | None:
-    """The value in words, and its code where it has one; periods and sampled data are not told."""
+    """The value in words, and its code if it has one; None for periods and sampled data."""
     for kind in ("valueString", "valueInteger", "valueDateTime", "valueTime"):
         if kind in observation:
             return str(observation[kind]), None

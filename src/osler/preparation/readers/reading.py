@@ -1,8 +1,8 @@
-"""A user's raw export as a stream of rows in one schema, whatever it is written in; what cannot be read is set aside.
+"""Read an export, of whatever format, as a stream of records; reject the rows that cannot be read.
 
-Two steps. :mod:`files` gives the rows of files as they stand, each with its place; here the columns that the user
-names become a :class:`Record`. :mod:`phenopacket` and :mod:`fhir` first make such rows of theirs.
-Nothing is kept of a row that has been read but 16 bytes of its id and its place: memory does not grow with the texts.
+:mod:`files` gives the rows as they are, each with its place; :mod:`phenopacket` and :mod:`fhir` make tables of theirs.
+Here the columns that the user names become a :class:`Record`. Only 16 bytes of the id and the place of each row are
+kept, so memory does not grow with the texts.
 """
 
 from __future__ import annotations
@@ -16,64 +16,70 @@ from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError
-from osler.preparation.readers.record import MAX_FIELD, Columns, Raw, Record, Rejected, check_columns, excerpt, iso_date
+from osler.preparation.readers import clinical, fhir, files, phenopacket
+from osler.preparation.readers.record import (
+    MAX_FIELD_BYTES,
+    Columns,
+    RawRow,
+    Record,
+    RejectedRow,
+    check_columns,
+    excerpt,
+    iso_date,
+)
 
-HEAD = 100  # rows that are looked at before the first is given, to know the columns
+HEAD = 100  # rows that are read ahead to find the columns
 
 
-def read(source: str, columns: Columns | None, revision: str | None = None) -> Iterator[Record | Rejected]:
-    """The rows of ``source``, one after the other, and those that cannot be read, in their place.
+def read(source: str, columns: Columns | None, revision: str | None = None) -> Iterator[Record | RejectedRow]:
+    """The rows of ``source`` in order; in place of a row that cannot be read, the reason.
 
     Args:
-        source: a file (.jsonl, .ndjson, .csv, .tsv, .parquet, .json; all but Parquet also with .gz), a folder of files
-            of one kind, or a dataset on the Hub (owner/name), of which all splits are read. JSON is taken for FHIR or
-            for phenopackets by its content. A .json file is held in memory, everything else is streamed.
-        columns: None stands for :data:`osler.preparation.readers.clinical.CHOSEN`; a table needs them.
+        source: a file (.jsonl, .ndjson, .csv, .tsv, .parquet or .json; all but Parquet also as .gz), a folder of files
+            of one kind, or a dataset on the Hub (owner/name), of which all splits are read. Whether JSON is FHIR or
+            phenopackets is decided by its content. A .json file is held in memory; everything else is streamed.
+        columns: None means :data:`osler.preparation.readers.clinical.DEFAULT_COLUMNS`; a table needs them named.
         revision: the commit of a dataset on the Hub.
 
-    Ids are compared as text: 1 and "1" are the same id, and the second is rejected as repeated. Integers and booleans
-    are read as JSON writes them. A date of a month or a year is its first day. A blank group, date, subgroup or id is
-    none. NUL and other control characters in a text are left to cleaning.
+    Ids are compared as text: 1 and "1" are the same id, and the second row is rejected. Integers and booleans are
+    written as in JSON. A date that is a month or a year stands for its first day. A blank group, date, subgroup or id
+    counts as missing. Control characters in a text are left to cleaning.
 
     Raises:
-        InputError: at once, when the source is not there or the revision is not a commit. With the first row: when a
-            named column is not there (a JSONL row may lack it, the first ``HEAD`` rows may not), the file is of another
-            delimiter or encoding, or is empty. At the end: when the file was changed while it was read, or when no
-            row has a label.
+        InputError: at once if the source does not exist or the revision is not a commit. With the first row if a named
+            column is missing (in JSONL: from the first ``HEAD`` rows), or if the file has another delimiter or
+            encoding, or is empty. At the end if the file changed while it was read, or if no row has a label.
     """
-    from osler.preparation.readers import files
-
     place = f"{source}@{revision}" if revision else source
     path = Path(source)
     hub = re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None
     if revision is not None and path.exists():
-        raise InputError(f"{source}: a file or folder here, which has no revision; leave {revision} out")
+        raise InputError(f"{source}: is a local file or folder, which has no revision; leave {revision} out")
     if revision is None and not path.exists():
         way_out = "; a dataset on the Hub needs a revision, the 40 hex digits of a commit" if hub else ""
         raise InputError(f"{source}: no such file or folder{way_out}")
     if revision is not None and not (hub and re.fullmatch("[0-9a-f]{40}", revision, re.ASCII)):
         raise InputError(f"{place}: not a pinned dataset; expected owner/name and the 40 hex digits of a commit")
-    rows = files.files(path, columns) if revision is None else files.hub(source, revision)
+    rows = files.read_files(path, columns) if revision is None else files.read_hub_dataset(source, revision)
     return _records(place, rows, columns)
 
 
-# ── rows into records ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _records(place: str, rows: Iterator[Raw | Rejected], columns: Columns | None) -> Iterator[Record | Rejected]:
-    rows, columns = _understood(place, rows, columns)
-    first: dict[bytes, str] = {}  # hash of an id → where it stood first
+def _records(
+    place: str, rows: Iterator[RawRow | RejectedRow], columns: Columns | None
+) -> Iterator[Record | RejectedRow]:
+    rows, columns = _as_table(place, rows, columns)
+    first_places: dict[bytes, str] = {}  # hash of an id → the place of its first row
     read = labelled = 0
     for row in rows:
-        if isinstance(row, Rejected):
+        if isinstance(row, RejectedRow):
             yield row
             continue
         try:
             record = _record(row, columns)
             if columns.case_id:
-                _check_first(record, first)
+                _check_unique(record, first_places)
         except ValueError as error:
-            yield Rejected(row.source, str(error), excerpt(row.columns.get(columns.text)))
+            yield RejectedRow(row.source, str(error), excerpt(row.columns.get(columns.text)))
             continue
         yield record
         read += 1
@@ -82,49 +88,47 @@ def _records(place: str, rows: Iterator[Raw | Rejected], columns: Columns | None
         raise InputError(f"{place}: the label column {columns.label!r} is empty in all {read:,} rows; name another one")
 
 
-def _understood(
-    place: str, rows: Iterator[Raw | Rejected], columns: Columns | None
-) -> tuple[Iterator[Raw | Rejected], Columns]:
-    """The rows as a table that has the ``columns``, after a look at its head."""
-    from osler.preparation.readers import clinical, fhir, phenopacket
-
-    head: list[Raw | Rejected] = []
+def _as_table(
+    place: str, rows: Iterator[RawRow | RejectedRow], columns: Columns | None
+) -> tuple[Iterator[RawRow | RejectedRow], Columns]:
+    """Detect the format from the first rows. Returns the rows of a table and its columns, which are checked."""
+    head: list[RawRow | RejectedRow] = []
     first: Mapping[str, Any] | None = None
     for row in rows:
         head.append(row)
-        if first is None and isinstance(row, Raw):
+        if first is None and isinstance(row, RawRow):
             first = row.columns
-        # Of a clinical format the first object says it all, and a hundred bundles could be gigabytes.
+        # The first object is enough to recognise a clinical format; a hundred bundles could be gigabytes.
         if len(head) >= HEAD or (first and (fhir.is_resource(first) or phenopacket.is_phenopacket(first))):
             break
     if first is None:
         rejected = head[0]
-        assert isinstance(rejected, Rejected)  # a source without any row is an error already
-        raise InputError(f"{place}: none of its first rows can be read; {rejected.source}: {rejected.reason}")
+        assert isinstance(rejected, RejectedRow)  # a source without rows has already raised an error
+        raise InputError(f"{place}: none of the first rows can be read; {rejected.source}: {rejected.reason}")
     rows = chain(head, rows)
     if fhir.is_resource(first):
-        rows, there = fhir.rows(place, rows), clinical.COLUMNS
+        rows, available = fhir.read_conditions(place, rows), clinical.COLUMNS
     elif phenopacket.is_phenopacket(first):
-        rows, there = phenopacket.rows(rows), clinical.COLUMNS
+        rows, available = phenopacket.read_phenopackets(rows), clinical.COLUMNS
     else:
-        there = tuple(dict.fromkeys(name for row in head if isinstance(row, Raw) for name in row.columns))
-        check_columns(place, there, columns)
+        available = tuple(dict.fromkeys(name for row in head if isinstance(row, RawRow) for name in row.columns))
+        check_columns(place, available, columns)
         assert columns is not None
         return rows, columns
-    chosen = columns or clinical.CHOSEN
-    check_columns(place, there, chosen)
-    return rows, chosen
+    columns = columns or clinical.DEFAULT_COLUMNS
+    check_columns(place, available, columns)
+    return rows, columns
 
 
-def _record(row: Raw, columns: Columns) -> Record:
-    """The record of a row; ``ValueError`` with the reason why there is none."""
+def _record(row: RawRow, columns: Columns) -> Record:
+    """The record of a row. Raises ``ValueError`` with the reason if it has none."""
 
     def value(name: str | None, *types: type) -> str | None:
         return None if name is None else _text(name, row.columns.get(name), types)
 
     def filled(name: str | None, *types: type) -> str | None:
-        found = value(name, *types)
-        return None if found is None or not found.strip() else found
+        text = value(name, *types)
+        return None if text is None or not text.strip() else text
 
     day = filled(columns.date, int, date)
     subgroups = {name: filled(name, int, float, date) for name in columns.subgroups}
@@ -134,14 +138,14 @@ def _record(row: Raw, columns: Columns) -> Record:
         label=value(columns.label, int),
         group=filled(columns.group, int),
         date=None if day is None else iso_date(day),
-        subgroups={name: found for name, found in subgroups.items() if found is not None},
+        subgroups={name: text for name, text in subgroups.items() if text is not None},
         source=row.source,
     )
 
 
 def _text(name: str, value: Any, types: tuple[type, ...]) -> str | None:
-    """A value as text, if it is text, null or of one of ``types`` (a bool is an int)."""
-    if value is None or value != value:  # NaN is how pandas writes that there is nothing
+    """A value as text, if it is text, null or of one of ``types`` (a bool is an int); else ``ValueError``."""
+    if value is None or value != value:  # pandas writes NaN for a missing value
         return None
     if not isinstance(value, (str, *types)):
         expected = "text or an integer" if int in types else "text"
@@ -151,19 +155,20 @@ def _text(name: str, value: Any, types: tuple[type, ...]) -> str | None:
     if isinstance(value, date | datetime):
         return value.isoformat()
     text = str(value)
-    if len(text) > MAX_FIELD // 4:  # a character has four bytes at most
+    if len(text) > MAX_FIELD_BYTES // 4:  # a character has at most four bytes
         size = len(text.encode("utf-8", "surrogatepass"))
-        if size > MAX_FIELD:
-            raise ValueError(f"the column {name!r} holds {size:,} bytes; at most {MAX_FIELD:,} are read")
+        if size > MAX_FIELD_BYTES:
+            raise ValueError(f"the column {name!r} holds {size:,} bytes; at most {MAX_FIELD_BYTES:,} are read")
     if not text.isascii() and re.search("[\ud800-\udfff]", text):
-        raise ValueError(f"the column {name!r} holds half a surrogate pair, which no text has")
+        raise ValueError(f"the column {name!r} holds half a surrogate pair, which is not text")
     return text
 
 
-def _check_first(record: Record, first: dict[bytes, str]) -> None:
+def _check_unique(record: Record, first_places: dict[bytes, str]) -> None:
+    """Raise ``ValueError`` if another row has the id of ``record``."""
     key = blake2b(record["case_id"].encode(), digest_size=16).digest()
-    before = first.setdefault(key, record["source"])
-    if before != record["source"]:
+    first = first_places.setdefault(key, record["source"])
+    if first != record["source"]:
         raise ValueError(
-            f'the id {excerpt(record["case_id"])} stands in {before} already (compared as text: 1 and "1" are the same)'
+            f'the id {excerpt(record["case_id"])} is already used in {first} (compared as text: 1 and "1" are the same)'
         )

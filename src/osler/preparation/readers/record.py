@@ -1,4 +1,4 @@
-"""One record of an export: what every reader makes of a row, and why a row was set aside."""
+"""A row of an export: as it is in the source, as a record with known fields, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple, TypedDict
 
 from osler.errors import InputError, nearest
 
-MAX_FIELD = 2**20  # bytes in UTF-8 of a field that is read: some 150,000 words, more than any case report has
-EXCERPT = 80  # characters
-LISTED = 30  # columns named in an error
+MAX_FIELD_BYTES = 2**20  # in UTF-8: about 150,000 words, more than any case report has
+MAX_EXCERPT = 80  # characters
+MAX_COLUMNS_LISTED = 30  # in an error message
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that the user names; None: there is none."""
+    """The columns that the user names; None if there is no such column."""
 
     text: str
     label: str
@@ -27,18 +27,18 @@ class Columns:
     subgroups: tuple[str, ...] = ()
 
     @property
-    def named(self) -> tuple[str, ...]:
-        """Every column that is read."""
+    def names(self) -> tuple[str, ...]:
+        """All columns that are read, each once."""
         names = (self.text, self.label, self.case_id, self.group, self.date, *self.subgroups)
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 class Record(TypedDict):
-    """One raw row.
+    """A row before cleaning.
 
-    ``case_id`` is the id column's value as text, else ``source``. ``text`` and ``label`` are as they stand in the
-    source: None or blank is for cleaning to count. ``group`` is what a split may not tear apart (patient, family,
-    publication), ``date`` an ISO 8601 date (YYYY-MM-DD), ``source`` is ``<file>:<row>``, a 1-based line or row.
+    ``case_id`` is the value of the id column as text, or else ``source``. ``text`` and ``label`` are as in the source,
+    even if None or blank. ``group`` is what a split must not divide (patient, family, publication). ``date`` is an ISO
+    8601 date (YYYY-MM-DD). ``source`` is ``<file>:<row>``, where lines or rows are counted from 1.
     """
 
     case_id: str
@@ -51,38 +51,44 @@ class Record(TypedDict):
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A row that cannot be read at all. ``excerpt``: a repr cut to ``EXCERPT`` characters, never the whole row."""
+class RejectedRow:
+    """A row that cannot be read. ``excerpt`` is a repr of at most ``MAX_EXCERPT`` characters, never the whole row."""
 
     source: str
     reason: str
     excerpt: str
 
 
-class Raw(NamedTuple):
-    """A row as it stands in its source: its place and what it holds, column → value."""
+class RawRow(NamedTuple):
+    """A row as it is in the source: its place and column → value."""
 
     source: str
     columns: Mapping[str, Any]
 
 
 def excerpt(value: object) -> str:
-    """How a row looks, in at most ``EXCERPT`` characters, for somebody who searches for it."""
-    return repr(value[:EXCERPT] if isinstance(value, str | bytes) else value)[:EXCERPT]
+    """The repr of a value in at most ``MAX_EXCERPT`` characters, by which a reader can find the row."""
+    return repr(value[:MAX_EXCERPT] if isinstance(value, str | bytes) else value)[:MAX_EXCERPT]
 
 
-def check_columns(place: str, there: Collection[str], columns: Columns | None) -> None:
-    """Raises :class:`InputError` where a column the user named is not ``there``, or none was named."""
-    listed = ", ".join(list(there)[:LISTED]) + (f" and {len(there) - LISTED} more" if len(there) > LISTED else "")
+def check_columns(place: str, available: Collection[str], columns: Columns | None) -> None:
+    """Raise :class:`InputError` if the user named a column that is not ``available``, or named none."""
+    listed = ", ".join(list(available)[:MAX_COLUMNS_LISTED])
+    if len(available) > MAX_COLUMNS_LISTED:
+        listed += f" and {len(available) - MAX_COLUMNS_LISTED} more"
     if columns is None:
-        raise InputError(f"{place}: a table; name its columns of text and label (it has {listed})")
-    for name in columns.named:
-        if name not in there:
-            raise InputError(f"{place}: no column {name!r}; it has {listed}{nearest(name, there)}")
+        raise InputError(f"{place}: is a table; name its text and label columns (it has {listed})")
+    for name in columns.names:
+        if name not in available:
+            raise InputError(f"{place}: no column {name!r}; it has {listed}{nearest(name, available)}")
 
 
 def iso_date(text: str) -> str:
-    """The date (YYYY-MM-DD) of an ISO 8601 date or time; of a month or a year its first day. Else ``ValueError``."""
+    """The date (YYYY-MM-DD) of an ISO 8601 date or time; the first day of a month or a year.
+
+    Raises:
+        ValueError: ``text`` is something else.
+    """
     match = re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ].*)?)?)?", text.strip(), re.ASCII | re.DOTALL)
     try:
         if match is None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from osler.patients import panel, training_annotations
+from osler.patients import disease_panel, training_annotations
 from osler.recipe import CorpusSource, DataSection
 from osler.storage import stable_unit, wheels
 from osler.tasks.case import Case, Cases
@@ -104,12 +104,12 @@ class Corpus(TextSource):
         ontology = read_ontology(ontology_file)
         annotations = read_annotations(annotations_file, ontology)
         # Of the largest panel, as rare_disease holds them out.
-        held_out = {publication for patients in panel(annotations, 1).values() for publication in patients}
+        held_out = {publication for patients in disease_panel(annotations, 1).values() for publication in patients}
         self._documents = documents(
             ontology,
             training_annotations(annotations, held_out),
             Vocabulary(ontology),
-            None if min_patients is None else panel(annotations, min_patients),
+            None if min_patients is None else disease_panel(annotations, min_patients),
         )
         self._provenance = {
             "releases": {"hp.obo": ontology.release, "phenotype.hpoa": annotations.release},

@@ -13,19 +13,19 @@ from typing import Any
 
 from osler.errors import InputError
 from osler.patients import (
-    OTHER_SEX,
+    EXCLUDED_BY_SEX,
     TEMPLATES,
     Patient,
     Simulator,
-    clean,
+    choose_wordings,
     describe,
-    mentioned,
-    panel,
-    phenopackets,
-    sentences,
+    disease_panel,
+    phenopacket_store,
+    publication_disjoint,
+    select_findings,
     small_publications,
     training_annotations,
-    worded,
+    write_sentences,
 )
 from osler.recipe import DataSection, SimulatedSource
 from osler.storage import wheels
@@ -66,10 +66,10 @@ class SimulatedPatients:
         self._ontology = read_ontology(ontology_file)
         self._annotations = read_annotations(annotations_file, self._ontology)
         self._vocabulary = Vocabulary(self._ontology)
-        self._test = panel(self._annotations, min_patients)
+        self._test = disease_panel(self._annotations, min_patients)
         # Those of the largest panel, whichever panel is learnt: a disease's simulated patients are the same in all.
         self._held_out = frozenset(
-            publication for patients in panel(self._annotations, 1).values() for publication in patients
+            publication for patients in disease_panel(self._annotations, 1).values() for publication in patients
         )
         self.labels = {d: _title(self._annotations.names[d]) for d in self._test}
         self._simulator = Simulator(self._ontology, self._annotations, self._test, self._held_out)
@@ -81,9 +81,9 @@ class SimulatedPatients:
             for disease, profile in self._simulator.profiles.items()
         }
         store = data_folder / section.phenopackets if data_folder else None
-        stored = phenopackets(store, self._ontology) if store and store.is_file() else []
+        stored = phenopacket_store.read_patients(store, self._ontology) if store and store.is_file() else []
         self._stored = [patient for patient in stored if patient.disease in self.labels]
-        self._clean = clean(self._stored, self._annotations)
+        self._clean = publication_disjoint(self._stored, self._annotations)
 
     def training(self, data: DataSection | None, seed: int) -> Cases:
         """Simulated patients and, with ``real_repeats``, real ones of publications no test patient comes from.
@@ -141,7 +141,7 @@ class SimulatedPatients:
     def patients(self, split: str) -> dict[str, Patient]:
         """Case id → the patient of a row of ``split``, with the findings that its text names and no others."""
         # The same generator as in _told: a description leaves findings out where there are too many.
-        return {p.case_id: mentioned(p, random.Random(p.case_id)) for p in self._patients(split)[0]}
+        return {p.case_id: select_findings(p, random.Random(p.case_id)) for p in self._patients(split)[0]}
 
     def knowledge(self) -> tuple[Ontology, Annotations]:
         """The ontology and, of every disease, the annotation rows that simulated patients are drawn from."""
@@ -155,15 +155,15 @@ class SimulatedPatients:
 
     def _perturbed(self, patient: Patient, wording: str, perturbation: Perturbation) -> str:
         rng = random.Random(patient.case_id)  # as in _told: order, wording and sentences are those of the original
-        said = mentioned(patient, rng)
-        words = worded(said, self._vocabulary, rng, wording == "unseen_wording", wording == "varied")
+        said = select_findings(patient, rng)
+        words = choose_wordings(said, self._vocabulary, rng, wording == "unseen_wording", wording == "varied")
         others = {i: [w for w in self._vocabulary.wordings(i) if w != words[i]] for i in words}
         words = perturbation.words(patient.case_id, words, others)
         if perturbation.name != "sex_swap" or not any(map(self._of_one_sex, (*said.present, *said.absent))):
             known = self._annotations.rows[patient.disease]
             said = perturbation.patient(said, self._irrelevant(patient, known, perturbation.seed))
         words = {i: words.get(i, self._vocabulary.name[i]) for i in (*said.present, *said.absent)}
-        text = sentences(said, words, rng)
+        text = write_sentences(said, words, rng)
         if perturbation.name == "typos":
             return perturbation.text(patient.case_id, text, self.labels[patient.disease])
         return text
@@ -180,8 +180,8 @@ class SimulatedPatients:
     def _augmented(self, patient: Patient, case_id: str, augmentation: Augmentation, copy_id: str) -> str:
         name, strength, dice = augmentation.name, augmentation.strength, augmentation.dice(copy_id)
         rng = random.Random(case_id)  # as in _told: order, wording and sentences are those of the row
-        said = mentioned(patient, rng)
-        words = worded(said, self._vocabulary, rng, varied=True)
+        said = select_findings(patient, rng)
+        words = choose_wordings(said, self._vocabulary, rng, varied=True)
         if name == "synonyms":
             others = {i: [w for w in self._vocabulary.trainable[i] if w != words[i]] for i in words}
             words = augmentation.perturbation.words(copy_id, words, others)
@@ -193,8 +193,8 @@ class SimulatedPatients:
             # Only what training knows of the disease: what its test patients have must not be told apart here.
             known = self._simulator.rows[patient.disease]
             said = denying(said, self._irrelevant(replace(said, case_id=copy_id), known, augmentation.seed), strength)
-        words = {**worded(said, self._vocabulary, dice, varied=True), **words}
-        text = sentences(said, words, rng, templates(strength, dice) if name == "templates" else TEMPLATES)
+        words = {**choose_wordings(said, self._vocabulary, dice, varied=True), **words}
+        text = write_sentences(said, words, rng, templates(strength, dice) if name == "templates" else TEMPLATES)
         if name == "typos":
             return augmentation.perturbation.text(copy_id, text, self.labels[patient.disease])
         return text
@@ -211,14 +211,14 @@ class SimulatedPatients:
         implied = {above for i in related for above in self._ontology.ancestors(i)}
         rng = random.Random(f"irrelevant/{seed}/{patient.case_id}")
         for _ in range(IRRELEVANT_DRAWS):
-            finding = self._simulator.unrelated(rng)
+            finding = self._simulator.background_finding(rng)
             above = self._ontology.ancestors(finding)
             if finding not in implied and related.isdisjoint(above) and not self._of_one_sex(finding):
                 related.add(finding)
                 yield finding
 
     def _of_one_sex(self, hpo_id: str) -> bool:
-        return not self._ontology.ancestors(hpo_id).isdisjoint(OTHER_SEX.values())
+        return not self._ontology.ancestors(hpo_id).isdisjoint(EXCLUDED_BY_SEX.values())
 
     def _told(self, patient: Patient, case_id: str, source: str, wording: str = "varied") -> Case:
         text = describe(
@@ -277,7 +277,9 @@ def _all(groups: Mapping[str, Mapping[str, Patient]]) -> list[Patient]:
 def _unseen_share(patients: Iterable[Patient], vocabulary: Vocabulary) -> float:
     """Of the real patients' present findings, the share that has a wording training never sees."""
     findings = [finding for patient in patients for finding in patient.present]
-    return round(sum(vocabulary.unseen(finding) is not None for finding in findings) / max(1, len(findings)), 4)
+    return round(
+        sum(vocabulary.held_out_wording(finding) is not None for finding in findings) / max(1, len(findings)), 4
+    )
 
 
 def _title(name: str) -> str:

@@ -1,0 +1,303 @@
+"""The cleaning steps: each changes the text of a row or drops the row, and has a name and a reason.
+
+A task lists its steps in ``task.yaml`` in their order, and says why it takes each::
+
+    preparation:
+      cleaning:
+        - {step: encoding, reason: the export was read as Latin-1 once}
+        - {step: length, min_words: 3, reason: shorter notes say nothing}
+
+A step sees one row at a time. Duplicates and conflicting labels are found in :mod:`osler.preparation.row_selection`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from osler.errors import join, nearest
+from osler.recipe import Problem, check
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+
+class Step(Protocol):
+    """A cleaning step. ``reason`` says why the task takes it."""
+
+    @property
+    def reason(self) -> str: ...
+
+    def __call__(self, text: str, label: str) -> str | None:
+        """The text, changed or not; None drops the row. ``label`` is one of the task's labels, or empty."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Repair text that was decoded wrongly ("sÃ­ndrome"), and bring it into Unicode's composed form (NFC)."""
+
+    reason: str
+
+    def __call__(self, text: str, label: str) -> str | None:
+        import ftfy
+
+        return ftfy.fix_text(
+            text,
+            unescape_html=False,  # a step of its own
+            uncurl_quotes=False,
+            fix_latin_ligatures=True,
+            fix_character_width=True,
+            remove_terminal_escapes=True,
+            remove_control_chars=False,  # a step of its own
+            normalization="NFC",
+        )
+
+
+# Clinicians write "<2 cm" and "CRP<br", so only the names of HTML elements count as tags.
+_TAGS = re.compile(
+    r"<(script|style)\b[^>]*>.*?</\1\s*>|<!--.*?-->|</?(?:a|abbr|article|b|big|blockquote|body|br|center|code|col|dd|div"
+    r"|dl|dt|em|font|footer|form|h[1-6]|head|header|hr|html|i|img|input|label|li|link|main|meta|nav|ol|option|p|pre|s"
+    r"|section|select|small|span|strong|sub|sup|table|tbody|td|tfoot|th|thead|title|tr|u|ul)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE | re.DOTALL,
+)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Html:
+    """Remove tags, comments and scripts, and replace entities by the characters that they stand for."""
+
+    reason: str
+
+    def __call__(self, text: str, label: str) -> str | None:
+        bare = _TAGS.sub(lambda tag: "" if re.match(r"</?(?:b|em|i|s|strong|u)\b", tag[0], re.I) else " ", text)
+        return _ENTITY.sub(lambda entity: html.unescape(entity[0]), bare)
+
+
+@dataclass(frozen=True)
+class ControlCharacters:
+    """Remove characters that are not text: NUL and other controls, zero-width spaces, direction marks, a BOM."""
+
+    reason: str
+
+    def __call__(self, text: str, label: str) -> str | None:
+        if text.isascii() and text.isprintable():
+            return text
+        # Cc: control, Cf: format, Cs: lone surrogates, Co: private use. Line ends and tabs are left to `whitespace`.
+        return "".join(c for c in text if c in "\n\r\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
+
+
+@dataclass(frozen=True)
+class Whitespace:
+    """Leave one space between words and one line end between lines, and none at the ends."""
+
+    reason: str
+
+    def __call__(self, text: str, label: str) -> str | None:
+        lines = (" ".join(line.split()) for line in text.splitlines())
+        return "\n".join(line for line in lines if line)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Drop a row without a text."""
+
+    reason: str
+
+    def __call__(self, text: str, label: str) -> str | None:
+        return text if text.strip() else None
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Drop a row without a label, or with one that matches none of the task's."""
+
+    reason: str
+
+    def __call__(self, text: str, label: str) -> str | None:
+        return text if label else None
+
+
+@dataclass(frozen=True)
+class Length:
+    """Drop a row with fewer than ``min_words`` or more than ``max_words`` words."""
+
+    reason: str
+    min_words: int = 1
+    max_words: int | None = None
+
+    def __call__(self, text: str, label: str) -> str | None:
+        n = len(text.split())
+        return text if self.min_words <= n and (self.max_words is None or n <= self.max_words) else None
+
+
+@dataclass(frozen=True)
+class Language:
+    """Drop a row whose text is, with at least this probability, not in the language ``keep`` (ISO 639-1).
+
+    A text of fewer than ``min_words`` words stays: no detector can tell its language, and Latin terms would decide.
+    """
+
+    reason: str
+    keep: str = "en"
+    probability: float = 0.95
+    min_words: int = 6
+
+    def __call__(self, text: str, label: str) -> str | None:
+        if len(text.split()) < self.min_words:
+            return text
+        # The likeliest language alone does not decide: related ones, such as kinds of Arabic, share the probability.
+        return text if dict(_languages().rank(text))[self.keep] > 1 - self.probability else None
+
+
+# Single words that are no diagnosis: those of ICD-10-CM's symptoms and signs (R00 to R69) that notes use, in American
+# spelling, and answers to questions. Texts of any label contain them: "back pain", "no fever".
+SYMPTOMS = (
+    "amnesia anorexia anosmia aphasia apnea ascites asthenia ataxia bloating bradycardia bruit cachexia chills"
+    " colic coma confusion convulsion cough cyanosis diarrhea disorientation dizziness drowsiness dyspepsia"
+    " dysphagia dysphasia dysphonia dyspnea dysuria edema enuresis epistaxis fainting fall fatigue fever fit"
+    " flatulence flushing frailty hallucination headache heartburn hematuria hemoptysis hemorrhage hepatomegaly"
+    " hiccough hoarseness hyperventilation hypoxemia illness jaundice lethargy lymphadenopathy malaise nausea"
+    " nervousness nocturia nosebleed orthopnea pain pallor palpitation paresthesia petechiae polydipsia polyphagia"
+    " polyuria pyrexia rales rash seizure shock sneezing snoring somnolence splenomegaly stridor stupor sweating"
+    " swelling syncope tachycardia tachypnea tiredness tremor twitching underweight unconsciousness vertigo"
+    " vomiting weakness wheezing"
+)
+ANSWERS = (
+    "abnormal absent healthy high ill low mild moderate negative no none normal not other positive present severe"
+    " sick unknown unspecified well yes"
+)
+_COMMON = frozenset(f"{SYMPTOMS} {ANSWERS}".split())
+
+
+@dataclass(frozen=True)
+class LabelInText:
+    """Where the text contains its own label, replace it by ``[diagnosis]`` or drop the row.
+
+    A label that is one common word (of ``SYMPTOMS`` or ``ANSWERS``) is kept unless ``keep_common`` is false. Rows of
+    every label contain it; masked only in rows of its own, ``[diagnosis]`` would give the answer away.
+    """
+
+    reason: str
+    action: Literal["mask", "drop"] = "mask"
+    keep_common: bool = True
+
+    def __call__(self, text: str, label: str) -> str | None:
+        if not label or self.keeps_label(label):
+            return text
+        masked = _pattern(label).sub("[diagnosis]", text)
+        return masked if self.action == "mask" or masked == text else None
+
+    def keeps_label(self, label: str) -> bool:
+        """Whether ``label`` is left in texts."""
+        return self.keep_common and _is_common(label)
+
+    def count_kept(self, label: str, texts: Iterable[str]) -> int:
+        """The number of ``texts`` of this ``label`` in which it is left."""
+        return sum(_pattern(label).search(text) is not None for text in texts) if self.keeps_label(label) else 0
+
+
+STEPS: Mapping[str, type[Any]] = {
+    "encoding": Encoding,
+    "html": Html,
+    "control_characters": ControlCharacters,
+    "whitespace": Whitespace,
+    "missing": Missing,
+    "unlabelled": Unlabelled,
+    "length": Length,
+    "language": Language,
+    "label_in_text": LabelInText,
+}
+
+# For an export that has no task yet. They are written into the new task's file, to be read and changed there.
+DEFAULT_STEPS: tuple[dict[str, Any], ...] = (
+    {"step": "encoding", "reason": "text decoded wrongly once is another text to a tokenizer"},
+    {"step": "html", "reason": "tags are how a page looked, not what was said"},
+    {"step": "control_characters", "reason": "they cannot be seen, and split words"},
+    {"step": "whitespace", "reason": "how a text was laid out would tell its source"},
+    {"step": "missing", "reason": "nothing can be learnt from no text"},
+    {"step": "unlabelled", "reason": "nothing can be learnt without the answer"},
+    {
+        "step": "length",
+        "min_words": 3,
+        "max_words": 1000,
+        "reason": "fewer words describe no patient, more are no note",
+    },
+    {"step": "language", "reason": "the base model and the baselines read English"},
+    {
+        "step": "label_in_text",
+        "action": "mask",
+        "keep_common": True,
+        "reason": "a model would learn to copy the answer; a label that is one common word is in any text",
+    },
+)
+
+
+def parse_steps(content: Any, key: str) -> dict[str, Step]:
+    """Name → step, for the steps that a task file lists under ``key``, in its order.
+
+    Raises:
+        Problem: a step is unknown, is listed twice or lacks its reason, or a setting has the wrong name, type or range.
+    """
+    check(content, list, key)
+    steps: dict[str, Step] = {}
+    for number, entry in enumerate(content):
+        where = f"{key}.{number}"
+        check(entry, dict, where)
+        name = entry.get("step")
+        if name not in STEPS:
+            raise Problem(
+                join(where, "step"), f"no step {name!r}; expected one of {', '.join(STEPS)}{nearest(name, STEPS)}"
+            )
+        if name in steps:
+            raise Problem(join(where, "step"), f"{name} is listed twice; remove one")
+        settings = {setting: value for setting, value in entry.items() if setting != "step"}
+        check(settings, STEPS[name], where)
+        steps[name] = STEPS[name](**settings)
+        _check_ranges(settings, where)
+    return steps
+
+
+def _check_ranges(settings: Mapping[str, Any], where: str) -> None:
+    for name in ("min_words", "max_words"):
+        if settings.get(name) is not None and settings[name] < 1:
+            raise Problem(join(where, name), f"{settings[name]} is too low; use at least 1")
+    if not 0 < settings.get("probability", 1) <= 1:
+        raise Problem(join(where, "probability"), f"{settings['probability']} is out of range: above 0, at most 1")
+    if not settings["reason"].strip():
+        raise Problem(join(where, "reason"), "is empty; say why the task takes this step")
+
+
+@cache
+def _is_common(label: str) -> bool:
+    """Whether ``label``, apart from a code in brackets, is one common word: British or American, singular or plural."""
+    word = label.partition(" (")[0].strip().lower()
+    american = word.replace("ae", "e").replace("oe", "e")
+    return bool({word, american, american.removesuffix("s")} & _COMMON)
+
+
+@cache
+def _pattern(label: str) -> re.Pattern[str]:
+    """Matches the words of a label in any case, with spaces or hyphens between them, and in the plural.
+
+    Brackets, which hold a code, are left out: texts seldom contain them.
+    """
+    words = re.findall(r"\w+", label.partition(" (")[0])
+    if not words:  # 😀: a pattern without words would match the edges of every word
+        return re.compile(re.escape(label))
+    return re.compile(r"\b" + r"[\W_]{1,3}".join(map(re.escape, words)) + r"(?:e?s)?\b", re.IGNORECASE)
+
+
+@cache
+def _languages() -> LanguageIdentifier:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # No note is written in Latin, but lists of clinical terms look like it.
+    identifier.set_languages([language for language in identifier.labels if language != "la"])
+    return identifier

@@ -15,7 +15,7 @@ import yaml
 from project import ROOT
 
 from osler.errors import InputError
-from osler.patients.published import phenopackets
+from osler.patients.phenopacket_store import read_patients
 from osler.recipe.sections import DataSection
 from osler.recipe.strict_yaml import read_yaml
 from osler.storage import wheels
@@ -271,7 +271,7 @@ def large() -> Task:
 def publications(large: Task) -> dict[str, set[str]]:
     """The publications of every stored individual, by case id."""
     ontology = read_ontology(wheels.fetch(read_yaml(RARE / "task.yaml")["source"]["ontology"]))
-    return {patient.case_id: set(patient.publications) for patient in phenopackets(STORE, ontology)}
+    return {patient.case_id: set(patient.publications) for patient in read_patients(STORE, ontology)}
 
 
 def apart(references: Iterable[str]) -> set[str]:

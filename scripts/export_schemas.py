@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Write docs/schemas/*.json and the tables of docs/formats.md from the types of the files.
+
+scripts/export_schemas.py
+
+Run it after a change to one of these types; a test fails until you do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from osler.errors import exit_status
+from osler.storage import write_atomically
+
+ROOT = Path(__file__).resolve().parents[1]
+ROLE = r":\w+:`~?|``"  # of a docstring; in Markdown, a backtick
+
+
+def formats() -> dict[str, Any]:
+    """The name of a file → its type."""
+    from osler.recipe import TaskFile
+    from osler.reproduction import Expected, ReproductionFile
+    from osler.runs import DataReport, Manifest, Prediction, Results, Robustness
+
+    return {
+        "task": TaskFile,
+        "manifest": Manifest,
+        "data_report": DataReport,
+        "prediction": Prediction,
+        "results": Results,
+        "robustness": Robustness,
+        "expected": Expected,
+        "reproduction": ReproductionFile,
+    }
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file, and its text as it should be now."""
+    schemas = {name: TypeAdapter(kind).json_schema(by_alias=True) for name, kind in formats().items()}
+    texts = {}
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    for name, schema in schemas.items():
+        texts[ROOT / "docs" / "schemas" / f"{name}.json"] = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+        begin, end = f"<!-- {name}: begin -->", "<!-- end -->"
+        pattern = re.escape(begin) + r"\n.*?" + re.escape(end)
+        block = f"{begin}\n{table(schema)}\n{end}"
+        page, n = re.subn(pattern, lambda _, block=block: block, page, flags=re.DOTALL)
+        assert n == 1, f"docs/formats.md: {begin} is in it {n} times, not once"
+    return {**texts, ROOT / "docs" / "formats.md": page}
+
+
+def table(schema: dict[str, Any]) -> str:
+    """Markdown: the keys of a file and what they hold; then the types that stand inside it."""
+    rows = []
+    for key, value in schema["properties"].items():
+        optional = "" if key in schema.get("required", ()) else "; may be left out"
+        rows.append(f"| `{key}` | {shown(value)}{optional} |")
+    inside = []
+    for name, kind in schema.get("$defs", {}).items():
+        if "properties" in kind:
+            words = " ".join(re.sub(ROLE, "`", kind["description"]).split())
+            inside.append(f"* `{name}`: {words} Keys: {', '.join(f'`{key}`' for key in kind['properties'])}.")
+    return "\n".join(["| key | value |", "|---|---|", *rows, *(["", *inside] if inside else [])])
+
+
+def shown(value: dict[str, Any]) -> str:
+    """A type of JSON Schema in a few words."""
+    if "$ref" in value:
+        return str(value["$ref"]).rpartition("/")[2]
+    if "const" in value:
+        return f"`{json.dumps(value['const'])}`"
+    if "enum" in value:
+        return ", ".join(f"`{json.dumps(choice)}`" for choice in value["enum"])
+    if options := value.get("anyOf") or value.get("oneOf"):
+        return " or ".join(shown(option) for option in options)
+    if value.get("type") == "array":
+        return f"list of {shown(value['items'])}" if "items" in value else "list"
+    if value.get("type") == "object":
+        values = value.get("additionalProperties")
+        return f"mapping of names to {shown(values)}" if isinstance(values, dict) else "mapping"
+    return str(value.get("type", "anything"))
+
+
+def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    for path, text in pages().items():
+        write_atomically(path, text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_status(main))

@@ -64,6 +64,14 @@ def evaluated_systems(recipe: Recipe, task: Task, merged: bool = False) -> list[
     return [tuned_name(recipe), *([merged_name(recipe)] if merged else []), *compared]
 
 
+class SplitCases(NamedTuple):
+    """Cases of a split, as they are or with a perturbation, named by its folder."""
+
+    split: str
+    cases: Sequence[Case]
+    perturbation: str | None = None
+
+
 @dataclass(frozen=True)
 class Predictor:
     """Has systems answer the cases of ``task``, which may be another than the recipe's.
@@ -86,34 +94,33 @@ class Predictor:
         copies are answered too, and one that changes no case has no file. Returns the files of the cases as they are,
         system by system. Raises :class:`InputError` where a baseline cannot be fitted or a prompt is too long.
         """
-        cases = self._cases(splits)
-        questions: dict[tuple[str, str | None], list[Case]] = {(split, None): cases[split] for split in cases}
-        for split, originals in cases.items():
-            ids = {case.case_id for case in originals}
-            for perturbation in perturbations:
-                copies = self.task.source.perturbed(split, perturbation).rows
-                questions[split, perturbation.folder] = [copy for copy in copies if copy.case_id in ids]
+        asked = self._asked(splits)
+        copies = [self._perturbed(unchanged, p) for unchanged in asked for p in perturbations]
         for name in systems:
-            paths = {
-                key: self.run.answers(self.task.name, key[0], name, self.limit, key[1])
-                for key, asked in questions.items()
-                if asked
-            }
-            missing = [key for key, path in paths.items() if not path.is_file()]
+            missing = [cases for cases in (*asked, *copies) if cases.cases and not self._path(name, cases).is_file()]
             PartialState().wait_for_everyone()  # before the first of us writes one of them
             if missing:
                 system = self._system(name)
-                for key in missing:
-                    system.answer(questions[key], key[0], paths[key])
-        return [self.run.answers(self.task.name, split, name, self.limit) for name in systems for split in cases]
+                for cases in missing:
+                    system.answer(cases.cases, cases.split, self._path(name, cases))
+        return [self._path(name, cases) for name in systems for cases in asked]
 
-    def _cases(self, splits: Sequence[str]) -> dict[str, list[Case]]:
-        """Split → its cases, of those whose data is here."""
-        cases = {split: self.task.source.split(split)[: self.limit] for split in splits}
-        for split in [split for split in splits if not cases[split]]:
-            print(f"{split}: skipped, its data is not on this machine (see tasks/{self.task.name}/README.md)")
-            del cases[split]
-        return cases
+    def _asked(self, splits: Sequence[str]) -> list[SplitCases]:
+        """The cases of each split whose data is here."""
+        asked = [SplitCases(split, self.task.source.split(split)[: self.limit]) for split in splits]
+        for split, cases, _ in asked:
+            if not cases:
+                print(f"{split}: skipped, its data is not on this machine (see tasks/{self.task.name}/README.md)")
+        return [cases for cases in asked if cases.cases]
+
+    def _perturbed(self, unchanged: SplitCases, perturbation: Perturbation) -> SplitCases:
+        """Perturbed copies of the cases, of those that the perturbation changes."""
+        ids = {case.case_id for case in unchanged.cases}
+        copies = self.task.source.perturbed(unchanged.split, perturbation).rows
+        return SplitCases(unchanged.split, [case for case in copies if case.case_id in ids], perturbation.folder)
+
+    def _path(self, system: str, cases: SplitCases) -> Path:
+        return self.run.answers(self.task.name, cases.split, system, self.limit, cases.perturbation)
 
     def _system(self, name: str) -> System:
         """The system of that name, its model loaded or its classifier fitted."""

@@ -287,6 +287,13 @@ def test_the_loss_of_a_batch_is_that_of_its_decisions_one_by_one(tasks: list[str
             assert torch.allclose(gradient, expected, atol=1e-5)
 
 
+def test_the_loss_never_waits_for_the_device() -> None:
+    loss = LabelTrieLoss([LabelTrie(panel) for panel in PANELS.values()]).to("meta")  # where no value can be read
+    integers = torch.zeros(8, dtype=torch.long, device="meta")
+    states, weight = torch.empty(8, 12, 16, device="meta"), torch.empty(80, 16, device="meta")
+    assert [result.shape for result in loss(states, weight, integers, integers)] == [torch.Size()] * 3
+
+
 def test_four_small_batches_accumulated_train_like_a_large_one(
     tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,13 @@
-"""The one exception that means "your input is wrong", and how a script turns it into exit status 2."""
+"""The one exception that means "your input is wrong", the words of its one line, and its exit status, 2."""
 
 from __future__ import annotations
 
+import difflib
+import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class InputError(Exception):
@@ -26,3 +30,29 @@ def exit_status(main: Callable[[], int]) -> int:
             raise
         print(f"error: {error.filename}: {error.strerror}; name another place, or mend that one", file=sys.stderr)
         return 2
+
+
+# ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show(value: Any) -> str:
+    """A value on one line and not too long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def join(where: str, key: str) -> str:
+    """The path of a key; one that is no plain word is shown quoted, because it may hold anything."""
+    key = key if re.fullmatch(r"[\w.-]{1,60}", key) else show(key)
+    return f"{where}.{key}" if where else key
+
+
+def nearest(value: Any, known: Iterable[str], where: str = "", cutoff: float = 0.6) -> str:
+    """``; did you mean …?`` or nothing."""
+    close = difflib.get_close_matches(value, list(known), n=1, cutoff=cutoff) if isinstance(value, str) else []
+    return f"; did you mean {join(where, close[0])}?" if close else ""
+
+
+def one_line(text: str) -> str:
+    """A parser's message may run over several lines; an error here never does."""
+    return " ".join(text.split())

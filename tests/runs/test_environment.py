@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from project import ROOT
+
 from osler.errors import InputError
 from osler.runs import environment
 from osler.storage import checkout, files, hashes
@@ -122,7 +122,10 @@ def test_a_record_that_is_none_is_refused(tmp_path: Path, content: str, said: st
 
 
 def test_describing_a_run_without_torch_does_not_import_torch() -> None:
-    code = "import sys; from osler.runs import environment; environment.describe_environment(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from osler.runs import describe_environment; describe_environment();"
+        " sys.exit('torch' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

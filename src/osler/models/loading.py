@@ -22,9 +22,9 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.models.base_weights import base_folder
-from osler.recipe import BaseSection, show
+from osler.recipe import BaseSection
 
 # Tokens that families of models already carry for padding, in their own vocabulary.
 PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from osler.recipe import Problem, check, join, nearest
+from osler.errors import join, nearest
+from osler.recipe import Problem, check
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from osler.errors import InputError
+from osler.errors import InputError, nearest
 from osler.preparation.cleaning_steps import DEFAULT_STEPS, Step, parse_steps
 from osler.preparation.readers.reading import read
 from osler.preparation.readers.record import Columns, Record, RejectedRow
 from osler.preparation.settings import PreparationSettings
-from osler.recipe import Problem, licences, nearest, read_yaml
+from osler.recipe import Problem, licences, read_yaml
 from osler.storage import checkout, data_folder
 from osler.tasks import HubDataset
 from osler.terminology import normal_form

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from osler.errors import InputError
-from osler.recipe import Problem, check_keys, one_line, read_yaml
+from osler.errors import InputError, one_line
+from osler.recipe import Problem, check_keys, read_yaml
 
 
 @dataclass(frozen=True)

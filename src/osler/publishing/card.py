@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from osler.errors import InputError
+from osler.errors import InputError, nearest, one_line, show
 from osler.evaluation import perturbed_as, reliability_tables, subgroup_rows
 from osler.publishing import chai, evidence
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import SYSTEMS, Evidence
-from osler.recipe import Problem, dump_yaml, licences, nearest, one_line, show
+from osler.recipe import Problem, dump_yaml, licences
 from osler.rendering import NOT_STATED, plots, render_template, tables
 from osler.runs import Run
 

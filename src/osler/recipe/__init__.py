@@ -14,7 +14,7 @@ from osler.recipe.sections import (
 )
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.recipe.task_file import find_tasks
-from osler.recipe.type_check import Problem, check, check_keys, join, nearest, one_line, show
+from osler.recipe.type_check import Problem, check, check_keys
 
 __all__ = [
     "COMMIT",
@@ -31,11 +31,7 @@ __all__ = [
     "check_keys",
     "dump_yaml",
     "find_tasks",
-    "join",
     "licences",
     "load_recipe",
-    "nearest",
-    "one_line",
     "read_yaml",
-    "show",
 ]

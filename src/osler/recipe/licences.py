@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from osler.errors import InputError
-from osler.recipe.type_check import nearest
+from osler.errors import InputError, nearest
 
 # https://huggingface.co/docs/hub/repositories-licenses, as of October 2026; huggingface_hub has no list of them.
 _IDENTIFIERS = (

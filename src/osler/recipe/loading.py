@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from osler.errors import InputError
+from osler.errors import InputError, join, one_line, show
 from osler.recipe.installed_types import GONE, RENAMED, owned, settings
 from osler.recipe.recipe import Recipe
 from osler.recipe.rules import check_augment, check_base, check_combinations, check_mixture, check_stage, check_values
@@ -33,11 +33,8 @@ from osler.recipe.type_check import (
     check,
     check_keys,
     field_types,
-    join,
-    one_line,
     record_of_values,
     record_type,
-    show,
 )
 
 

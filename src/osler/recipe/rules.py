@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from osler.errors import InputError
+from osler.errors import InputError, join, nearest, show
 from osler.recipe.sections import (
     OF_FINDINGS,
     AugmentSection,
@@ -20,7 +20,7 @@ from osler.recipe.sections import (
     TranslatorSection,
 )
 from osler.recipe.task_file import kind_of, simulated
-from osler.recipe.type_check import Problem, check, join, nearest, show
+from osler.recipe.type_check import Problem, check
 from osler.storage import wheels
 
 if TYPE_CHECKING:

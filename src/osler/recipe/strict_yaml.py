@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from osler.errors import InputError
-from osler.recipe.type_check import one_line, show
+from osler.errors import InputError, one_line, show
 
 # Of YAML 1.2, for unquoted text: `1e-4` is a number and `no` is text, both unlike in PyYAML, which speaks YAML 1.1.
 _SCALARS: list[tuple[re.Pattern[str], Callable[[str], Any]]] = [

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from osler.errors import InputError
+from osler.errors import InputError, nearest, show
 from osler.recipe.sections import MixedTask, TaskSection
 from osler.recipe.strict_yaml import read_yaml
-from osler.recipe.type_check import Problem, check, nearest, show
+from osler.recipe.type_check import Problem, check
 
 
 def find_tasks(path: Path) -> Path:

@@ -7,14 +7,14 @@ they are parsed, never imported: the installed release is the schema, and there 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 import math
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Union
+
+from osler.errors import join, nearest, show
 
 
 class Problem(Exception):
@@ -141,26 +141,3 @@ def describe(hint: Any) -> str:
     if origin is dict or dataclasses.is_dataclass(origin):
         return "a mapping"
     return _WORDS.get(origin, "nothing: it cannot be written in YAML")
-
-
-def show(value: Any) -> str:
-    """A value on one line and not too long."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def join(where: str, key: str) -> str:
-    """The path of a key; one that is no plain word is shown quoted, because it may hold anything."""
-    key = key if re.fullmatch(r"[\w.-]{1,60}", key) else show(key)
-    return f"{where}.{key}" if where else key
-
-
-def nearest(value: Any, known: Iterable[str], where: str = "", cutoff: float = 0.6) -> str:
-    """``; did you mean …?`` or nothing."""
-    close = difflib.get_close_matches(value, list(known), n=1, cutoff=cutoff) if isinstance(value, str) else []
-    return f"; did you mean {join(where, close[0])}?" if close else ""
-
-
-def one_line(text: str) -> str:
-    """A parser's message may run over several lines; an error here never does."""
-    return " ".join(text.split())

@@ -7,14 +7,12 @@ import platform
 import resource
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-import osler
-from osler.storage import checkout
-from osler.storage import sha256_file
 
+import osler
+from osler.storage import checkout, sha256_file
 
 PACKAGES = (
     "accelerate",

@@ -12,10 +12,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from osler.recipe import load_recipe
 from osler.errors import InputError
+from osler.recipe import Recipe, load_recipe
 from osler.storage import check_folder, fingerprint, read_json, read_record, write_atomically, write_json
-from osler.recipe import Recipe
 
 ADAPTER = "adapter_model.safetensors"
 MERGED = "-merged"  # what the name of a merged model adds to that of the model with its adapter

@@ -1,5 +1,6 @@
-"""Files whole or absent, hashes, files out of PyPI's wheels, datasets and versions from the Hub, the checkout."""
+"""Files: whole or absent, checked against a type, hashed; out of PyPI's wheels, from the Hub, of the checkout."""
 
+from osler.storage.contracts import Contract, FileContract, parsed, read_model, validated
 from osler.storage.datasets import data_folder, hub_file
 from osler.storage.files import (
     check_folder,
@@ -16,6 +17,8 @@ from osler.storage.hub_retries import explained, persistently
 
 __all__ = [
     "ATTRIBUTES",
+    "Contract",
+    "FileContract",
     "check_folder",
     "checkout",
     "data_folder",
@@ -25,13 +28,16 @@ __all__ = [
     "hub",
     "hub_api",
     "hub_file",
+    "parsed",
     "persistently",
     "read_json",
+    "read_model",
     "read_record",
     "safetensors",
     "sha256_file",
     "sha256_text",
     "stable_unit",
+    "validated",
     "wheels",
     "write_atomically",
     "write_json",

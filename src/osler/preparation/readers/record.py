@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple, TypedDict
 
-from osler.errors import InputError
-from osler.recipe import nearest
+from osler.errors import InputError, nearest
 
 MAX_FIELD_BYTES = 2**20  # in UTF-8: about 150,000 words, more than any case report has
 MAX_EXCERPT = 80  # characters

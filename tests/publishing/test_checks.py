@@ -278,14 +278,14 @@ def test_words_about_secrets_are_none(run: Run, folder: Path) -> None:
 def recognizers() -> Iterator[None]:
     """The extra, and HPO's files, read once; tests that need them are skipped where they cannot be had."""
     pytest.importorskip("presidio_analyzer", reason="the extra `deid` is not installed")
-    from osler.preparation import preparation
+    from osler import preparation
 
     try:
-        read = preparation.deidentifier("a key for the tests, no other")
+        read = preparation.load_deidentifier("a key for the tests, no other")
     except InputError as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preparation, "deidentifier", lambda key: read)
+        patch.setattr(preparation, "load_deidentifier", lambda key: read)
         yield
 
 
@@ -424,12 +424,12 @@ def test_record_numbers_of_own_data_do_not_go_out(
 def test_where_nobody_can_look_for_identifiers_nothing_is_published(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import osler.preparation
+    from osler import preparation
 
     def missing(key: str) -> None:
         raise InputError("de-identification needs the extra `deid`: pip install 'osler[deid]'")
 
-    monkeypatch.setattr(osler.preparation, "deidentifier", missing)
+    monkeypatch.setattr(preparation, "load_deidentifier", missing)
     (text,) = file_checks.identifiers(folder, run.recipe())
     assert "nobody looked for identifiers of persons" in text
     assert "pip install 'osler[deid]'" in text

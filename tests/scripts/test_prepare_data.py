@@ -254,7 +254,7 @@ def labelled(n: int, first: int) -> list[tuple[dict[str, str], str]]:
     [
         (["medqa"], "medqa: has no rows to be prepared: it is a benchmark"),
         (["rare_disease"], "rare_disease: has no rows to be prepared: its patients are simulated"),
-        (["hpo"], "hpo: has no rows to be prepared: its texts are made from an ontology"),
+        (["hpo"], "hpo: has no rows to be prepared: its texts are generated from an ontology"),
         (["symptom_to_diagnoses"], "no such file, folder or task; did you mean symptom_to_diagnosis?"),
         (["symptom_to_diagnosis", "--license", "mit"], "--license: symptom_to_diagnosis is a task, whose file says"),
         (["symptom_to_diagnosis", "--group-column", "patient"], "--group-column: symptom_to_diagnosis is a task"),

@@ -46,10 +46,10 @@ class Trained:
     overrides: tuple[str, ...]
     run: Run
 
-    def answers(self, system: str, split: str) -> Path:
+    def prediction_path(self, system: str, split: str) -> Path:
         """The prediction file of a system for a split."""
         name = tuned_name(self.recipe) if system == TUNED else system
-        return self.run.answers(self.recipe.task.name, split, name)
+        return self.run.prediction_path(self.recipe.task.name, split, name)
 
 
 def main() -> int:
@@ -87,7 +87,9 @@ def main() -> int:
 def answer(one: Trained, chosen: Task, recipe: Path, systems: Sequence[str], splits: Sequence[str]) -> None:
     """Write the predictions that are not there yet."""
     one.run.open(one.recipe)  # refuses a folder that holds something else
-    missing = {system: [split for split in splits if not one.answers(system, split).is_file()] for system in systems}
+    missing = {
+        system: [split for split in splits if not one.prediction_path(system, split).is_file()] for system in systems
+    }
     if missing.pop(TUNED, None):
         scripts = ROOT / "scripts"
         run([scripts / "train.py", recipe, *one.overrides, "--output", one.run.folder])
@@ -98,7 +100,9 @@ def answer(one: Trained, chosen: Task, recipe: Path, systems: Sequence[str], spl
             baseline = load_baseline(system, chosen, one.run, one.recipe.seed)
             baseline.fit(lambda: training_cases)
             for split in lacking:
-                write_predictions(one.answers(system, split), baseline.predict(chosen.source.split(split), split))
+                write_predictions(
+                    one.prediction_path(system, split), baseline.predict(chosen.source.split(split), split)
+                )
         print(f"{one.run.folder}: {', '.join(missing)} trained on {len(training_cases):,} cases", flush=True)
 
 
@@ -114,7 +118,9 @@ def table(lines: dict[str, list[Trained]], systems: Sequence[str], splits: Seque
     for split in splits:
         text += ["", f"**{split}**", "", "| system | augmentation | accuracy | difference [95%] |", "|---|---|---|---|"]
         for system in systems:
-            answers = {line: [read_predictions(one.answers(system, split)) for one in lines[line]] for line in lines}
+            answers = {
+                line: [read_predictions(one.prediction_path(system, split)) for one in lines[line]] for line in lines
+            }
             for line, augmented in answers.items():
                 accuracy = np.mean([[row.correct for row in rows] for rows in augmented])
                 found = (

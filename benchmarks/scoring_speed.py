@@ -49,7 +49,7 @@ def main() -> int:
     if arguments.run:
         base = Run(arguments.run).recipe().base
     tokenizer = load_tokenizer(base)
-    model = load_tuned(base, Run(arguments.run).adapter) if arguments.run else load_base(base)
+    model = load_tuned(base, Run(arguments.run).adapter_path) if arguments.run else load_base(base)
     model.eval()
     print(f"{base.model}, {base.dtype}, {base.quantization or 'not quantised'}, {torch.get_num_threads()} threads")
     disagree = sum(compare(model, tokenizer, panel, cases) for panel, cases in PANELS.items())

@@ -29,7 +29,7 @@ def main() -> int:
         if run.finished:
             from osler.data import contamination
 
-            overlap = read_record(run.data_report, "contamination.splits")["contamination"]
+            overlap = read_record(run.data_report_path, "contamination.splits")["contamination"]
             contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
             run.open(recipe)  # what is evaluated, and how it is published, may have changed
             print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")

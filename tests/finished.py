@@ -81,24 +81,24 @@ def make_run(folder: Path) -> Run:
         write_json(adapter / name, {})
     (adapter / "chat_template.jinja").write_text("{{ messages }}")
     (adapter / "README.md").write_text("# TRL's own card")
-    run.merged.mkdir()
-    save_file({"weight": np.ones((3, 3), np.float32)}, run.merged / "model.safetensors")
-    write_json(run.merged / "config.json", {"model_type": "llama"})
-    hashes = {"adapter_sha256": fingerprint(run.adapter), "weights_sha256": fingerprint(run.merged)}
-    write_json(run.merged / MERGED_FROM, hashes)
+    run.merged_path.mkdir()
+    save_file({"weight": np.ones((3, 3), np.float32)}, run.merged_path / "model.safetensors")
+    write_json(run.merged_path / "config.json", {"model_type": "llama"})
+    hashes = {"adapter_sha256": fingerprint(run.adapter_path), "weights_sha256": fingerprint(run.merged_path)}
+    write_json(run.merged_path / MERGED_FROM, hashes)
 
     prompt = sha256_text("''\n{{ text }}\nDiagnosis?")
-    write_json(run.manifest, manifest(recipe, prompt, hashes["adapter_sha256"]))
-    write_json(run.data_report, data_report(prompt, folder))
+    write_json(run.manifest_path, manifest(recipe, prompt, hashes["adapter_sha256"]))
+    write_json(run.data_report_path, data_report(prompt, folder))
     (run.folder / "train_log.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
 
     files = []
     for system, right in ((tuned_name(recipe), 20), (merged_name(recipe), 20), ("majority", 6)):
-        files.append(run.answers("made_up", "test", system))
+        files.append(run.prediction_path("made_up", "test", system))
         write_predictions(files[-1], predictions(folder, system, right, None if system == "majority" else prompt))
     results.score(
         files,
-        run.results,
+        run.results_path(),
         resamples=50,
         compared=tuned_name(recipe),
         task_version=1,
@@ -188,7 +188,7 @@ def data_report(prompt: str, folder: Path) -> dict[str, Any]:
 
 def seal(folder: Path) -> None:
     """Write SHA256SUMS, as publishing does: of all files there are."""
-    sums = Run(folder).sums
+    sums = Run(folder).sums_path
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != sums)
     sums.write_text("".join(f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files))
 

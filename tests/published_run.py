@@ -106,7 +106,7 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
         "truncated_rows": 3,
         "peak_memory_bytes": {"host": 3_300_000_000, "gpu": None},
     }
-    write_json(run.manifest, {**finished.manifest(recipe, prompt, "a" * 64), **own})
+    write_json(run.manifest_path, {**finished.manifest(recipe, prompt, "a" * 64), **own})
     report = {
         "panel": "all",
         "rows_in": 110,
@@ -123,7 +123,7 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
             "local": "/home/me",
         },
     }
-    write_json(run.data_report, {**finished.data_report(prompt, folder), **report})
+    write_json(run.data_report_path, {**finished.data_report(prompt, folder), **report})
     skills = {"test": (0.3, 0.9), "simulated": (0.95, 0.9), "validation": (0.95, 0.9)}
     files = []
     for split, (skill, baseline) in skills.items():
@@ -135,14 +135,14 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
         if parity is not None:
             answers[f"{TUNED}-merged"] = predictions(f"{TUNED}-merged", split, skill)
         for system, rows in answers.items():
-            files.append(run.answers("made_up", split, system))
+            files.append(run.prediction_path("made_up", split, system))
             write_predictions(files[-1], rows)
     test = {**finished.OVERLAP["splits"]["test"], "n": 40, "near": {**NONE_FOUND, "cases": 7}}
     content = {**finished.OVERLAP, "splits": {"test": test}, "allowed": {"test": "known | so"}}
     overlap = validated(Contamination, content, "overlap")
     scored = results.score(
         files,
-        run.results,
+        run.results_path(),
         50,
         compared=TUNED,
         task_version=1,
@@ -156,7 +156,7 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
             record["comparisons"] = [row for row in record["comparisons"] if row["b"] != merged]
             record["parity"] = {"system": merged, **parity}
         content["weights_sha256"] = {TUNED: "e" * 64, merged: "f" * 64}
-        write_json(run.results, content)
+        write_json(run.results_path(), content)
     return run
 
 
@@ -179,7 +179,7 @@ def perturb(run: Run) -> None:
         else row
         for number, row in enumerate(original)
     ]
-    hashes = {"original": sha256_file(run.answers("made_up", "test", TUNED)), "typos-0.1": "0" * 64}
+    hashes = {"original": sha256_file(run.prediction_path("made_up", "test", TUNED)), "typos-0.1": "0" * 64}
     measured = {"schema": 1, "task": "made_up", "split": "test", "predictions_sha256": {TUNED: hashes}}
     records = {TUNED: robustness.robustness(original, {Perturbation("typos", 0.1): changed}, 50)}
-    run.robustness(run.recipe(), "test").write_text(json.dumps({**measured, "records": records}))
+    run.robustness_path(run.recipe(), "test").write_text(json.dumps({**measured, "records": records}))

@@ -91,7 +91,7 @@ def test_every_metric_is_in_the_model_index_with_interval_method_and_revision(wr
     indexed = {(result.dataset_split, result.metric_type): result for result in data.eval_results}
     expected = {
         (record["split"], name): metric
-        for record in read_json(written.results)["records"]
+        for record in read_json(written.results_path())["records"]
         for name, metric in record["systems"][TUNED]["metrics"].items()
     }
     assert indexed.keys() == expected.keys()
@@ -153,7 +153,7 @@ def test_metadata_the_hub_would_refuse_is_refused_before(written: Run, was: str,
 
 def test_a_reader_in_a_hurry_learns_the_number_the_baseline_and_that_it_is_no_medical_device(written: Run) -> None:
     first = opening(rendered(written))
-    accuracy = read_json(written.results)["records"][0]["systems"][TUNED]["metrics"]["accuracy"]
+    accuracy = read_json(written.results_path())["records"][0]["systems"][TUNED]["metrics"]["accuracy"]
     assert "**Not a medical device.**" in first
     assert f"{accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]" in first
     assert "best baseline, `tfidf_svm`" in first
@@ -188,7 +188,7 @@ def test_every_system_of_every_split_is_in_the_results_with_interval_and_p_value
 def test_limitations_are_written_from_the_worst_subgroup_and_the_most_confused_pairs(written: Run) -> None:
     limits, system = (
         section(rendered(written), "Limitations"),
-        read_json(written.results)["records"][0]["systems"][TUNED],
+        read_json(written.results_path())["records"][0]["systems"][TUNED],
     )
     sex = system["subgroups"]["sex"]
     worst = sex["values"][sex["worst"]]
@@ -196,7 +196,7 @@ def test_limitations_are_written_from_the_worst_subgroup_and_the_most_confused_p
     assert f"gap {sex['gap']['value']:+.3f}" in limits
     assert "age band: nothing can be said of 0-4 (n = 4)" in limits
     counts: dict[tuple[str, str], int] = {}
-    for line in written.answers("made_up", "test", TUNED).read_text().splitlines():
+    for line in written.prediction_path("made_up", "test", TUNED).read_text().splitlines():
         row = json.loads(line)
         pair = row["label"], row["ranked"][0]
         counts[pair] = counts.get(pair, 0) + (pair[0] != pair[1])
@@ -218,7 +218,7 @@ def test_overlap_with_the_training_data_is_told_for_every_split(written: Run) ->
 
 
 def test_without_the_predictions_nothing_is_made_up_about_confusions(run: Run) -> None:
-    run.answers("made_up", "test", TUNED).unlink()
+    run.prediction_path("made_up", "test", TUNED).unlink()
     assert "What it takes for what is not known" in rendered(run)
 
 
@@ -249,10 +249,10 @@ def test_the_merged_model_is_shown_beside_the_adapter_where_it_was_evaluated(wri
 
 def test_a_merged_model_outside_the_bound_is_not_hidden(merged: Run, tmp_path: Path) -> None:
     run = copied(merged, tmp_path)
-    results = read_json(run.results)
+    results = read_json(run.results_path())
     for record in results["records"]:
         record["parity"]["holds"] = False
-    write_json(run.results, results)
+    write_json(run.results_path(), results)
     text = rendered(run)
     assert "**does NOT hold**" in text
     assert "NOT within the bound" in section(text, "Limitations")
@@ -283,19 +283,19 @@ def test_other_runs_of_the_recipe_stand_beside_the_headline(run: Run) -> None:
 
 
 def test_calibration_is_shown_as_far_as_there_is_one(run: Run) -> None:
-    results = read_json(run.results)
+    results = read_json(run.results_path())
     shown = section(rendered(run), "Calibration")
     assert "after temperature" in shown
     assert re.search(r"The temperature was fitted on 40 cases of `validation`\.", shown)
     calibration = results["records"][0]["systems"][TUNED]["calibration"]
     for name in ("after", "temperature", "fitted_on", "abstention"):
         del calibration[name]
-    write_json(run.results, results)
+    write_json(run.results_path(), results)
     shown = section(rendered(run), "Calibration")
     assert "| ece |" in shown
     assert "No temperature was fitted: the recipe evaluates no `validation` split." in shown
     results["records"][0]["systems"][TUNED]["calibration"] = {}
-    write_json(run.results, results)
+    write_json(run.results_path(), results)
     assert "It gives no probabilities." in section(rendered(run), "Calibration")
 
 
@@ -354,7 +354,7 @@ def test_a_missing_file_is_named(run: Run, name: str) -> None:
 
 
 def test_predictions_and_prompts_other_than_those_scored_are_refused(run: Run) -> None:
-    path = run.answers("made_up", "test", TUNED)
+    path = run.prediction_path("made_up", "test", TUNED)
     text = path.read_text()
     path.write_text(text.replace("case-000", "case-999"))
     with pytest.raises(InputError, match="not the predictions that results"):
@@ -442,8 +442,8 @@ def test_the_code_gives_the_probabilities_that_were_published(
 
     run = copied(merged, tmp_path)
     rebase(run, model=tiny_base.model, revision=None, weights=None, quantization=quantization, scorer=scorer)
-    shutil.copy(run.data_report, published)
-    labels = read_json(run.data_report)["labels"]
+    shutil.copy(run.data_report_path, published)
+    labels = read_json(run.data_report_path)["labels"]
     prompt = Prompt(template, system)
     text = rendered_with_prompt(run, system, template)
     texts = card.snippets(text)
@@ -479,7 +479,7 @@ def rendered_with_prompt(run: Run, system: str | None, template: str) -> str:
     written = (folder / "task.yaml").read_text()
     assert "system: ''" in written
     (folder / "task.yaml").write_text(written.replace("system: ''", f"system: {json.dumps(system)}"))
-    write_json(run.manifest, {**read_json(run.manifest), "prompt_sha256": Prompt(template, system).sha256})
+    write_json(run.manifest_path, {**read_json(run.manifest_path), "prompt_sha256": Prompt(template, system).sha256})
     return rendered(run)
 
 
@@ -500,6 +500,6 @@ def test_a_run_made_by_the_scripts_has_a_card_the_hub_takes(tmp_path: Path, tiny
     shutil.copytree(tmp_path / "tasks", published / "tasks")
     assert rendered(Run(published)) == text
     (code,) = card.snippets(text)
-    shutil.copy(run.data_report, published / "adapter")
+    shutil.copy(run.data_report_path, published / "adapter")
     found = executed(code, published / "adapter")
     assert found["probabilities"].sum().item() == pytest.approx(1)

@@ -112,7 +112,7 @@ def test_it_is_never_a_medical_device(document: dict[str, Any]) -> None:
 
 
 def test_the_metrics_are_those_of_the_results(run: Run, document: dict[str, Any]) -> None:
-    system = read_json(run.results)["records"][0]["systems"][TUNED]
+    system = read_json(run.results_path())["records"][0]["systems"][TUNED]
     (accuracy,) = (
         row
         for row in document["key_metrics"]["usefulness_usability_efficacy"]["results"]

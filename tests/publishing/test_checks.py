@@ -49,27 +49,27 @@ def test_nothing_is_wrong_with_a_run_that_is_as_it_should_be(run: Run) -> None:
 
 
 def test_a_near_duplicate_is_for_the_reader_of_the_card_to_judge(run: Run) -> None:
-    (record,) = json.loads(run.results.read_text())["records"]
+    (record,) = json.loads(run.results_path().read_text())["records"]
     assert record["contamination"]["near"]["cases"] == 1
     assert run_checks.contamination(run, run.recipe()) == []
 
 
 def _record(**values: Any) -> Callable[[Run], None]:
     def spoil(run: Run) -> None:
-        results = json.loads(run.results.read_text())
+        results = json.loads(run.results_path().read_text())
         for key, value in values.items():
             inside = results["records"][0]
             *sections, last = key.split("__")
             for section in sections:
                 inside = inside[section]
             inside[last] = value
-        run.results.write_text(json.dumps(results))
+        run.results_path().write_text(json.dumps(results))
 
     return spoil
 
 
 def _manifest(**values: Any) -> Callable[[Run], None]:
-    return lambda run: edit_json(run.manifest, **values)
+    return lambda run: edit_json(run.manifest_path, **values)
 
 
 def _recipe(**values: Any) -> Callable[[Run], None]:
@@ -101,27 +101,31 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ("git", _manifest(environment__git_dirty=True), "environment.git_dirty is true: trained from 333333333333 and"),
         ("git", _manifest(environment__git_dirty=None), "environment.git_dirty is none"),
         ("git", _manifest(environment__git_commit=None), "environment.git_commit is null"),
-        ("manifest", lambda run: run.manifest.unlink(), "manifest.json: is missing: training is not finished"),
-        ("manifest", lambda run: run.manifest.write_text("{"), "manifest.json: not JSON"),
-        ("manifest", lambda run: run.manifest.write_text("{}"), "manifest.json: schema: missing; make the file"),
+        ("manifest", lambda run: run.manifest_path.unlink(), "manifest.json: is missing: training is not finished"),
+        ("manifest", lambda run: run.manifest_path.write_text("{"), "manifest.json: not JSON"),
+        ("manifest", lambda run: run.manifest_path.write_text("{}"), "manifest.json: schema: missing; make the file"),
         ("manifest", _manifest(adapter_sha256=None), "adapter_sha256: null is not allowed; expected text; make the"),
         ("manifest", _other_weights("adapter", "adapter_model.safetensors"), "not the weights that training wrote"),
         ("manifest", lambda run: shutil.rmtree(run.folder / "adapter"), "no .safetensors file in it"),
         (
             "evaluation",
-            lambda run: run.results.unlink(),
+            lambda run: run.results_path().unlink(),
             "results.json: cannot be read: No such file or directory; run",
         ),
-        ("evaluation", lambda run: edit_json(run.results, weights_sha256=None), "nobody can tell which were scored"),
-        ("evaluation", lambda run: edit_json(run.results, records=[]), "no split in it"),
         (
             "evaluation",
-            lambda run: edit_json(run.results, **{"weights_sha256__tiny-made-up@1.0.0": "4" * 64}),
+            lambda run: edit_json(run.results_path(), weights_sha256=None),
+            "nobody can tell which were scored",
+        ),
+        ("evaluation", lambda run: edit_json(run.results_path(), records=[]), "no split in it"),
+        (
+            "evaluation",
+            lambda run: edit_json(run.results_path(), **{"weights_sha256__tiny-made-up@1.0.0": "4" * 64}),
             "in results.json 444444444444); run scripts/evaluate.py",
         ),
         (
             "evaluation",
-            lambda run: edit_json(run.results, **{"weights_sha256__tiny-made-up@1.0.0": "4" * 64}),
+            lambda run: edit_json(run.results_path(), **{"weights_sha256__tiny-made-up@1.0.0": "4" * 64}),
             "adapter/adapter_model.safetensors: not the weights that were scored (sha256 ",
         ),
         ("evaluation", _other_weights("merged", "model.safetensors"), "it is not what was merged of this adapter"),
@@ -132,7 +136,7 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ),
         (
             "evaluation",
-            lambda run: (run.predictions / "made_up-test-majority.jsonl").unlink(),
+            lambda run: (run.predictions_path / "made_up-test-majority.jsonl").unlink(),
             "majority.jsonl: is missing",
         ),
         ("recipe", _recipe(train__learning_rate=0.02), "recipe.yaml: not what was trained with"),
@@ -145,7 +149,7 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ("pins", _local_base, "is a folder of this machine"),
         (
             "parity",
-            lambda run: shutil.rmtree(run.merged),
+            lambda run: shutil.rmtree(run.merged_path),
             "merged: no merged model: run scripts/evaluate.py ",
         ),
         ("parity", _record(parity=None), "test: the merged model was not compared with the adapter"),
@@ -346,23 +350,23 @@ def test_diseases_publications_hashes_and_models_are_no_persons(run: Run, folder
 def test_numbers_edited_by_hand_are_found_by_computing_them_again(run: Run, values: dict[str, Any]) -> None:
     assert not run_checks.evaluation(run, run.recipe())
     ((where, value),) = values.items()
-    content = json.loads(run.results.read_text())
+    content = json.loads(run.results_path().read_text())
     inside: Any = content
     *sections, last = where.split("__")
     for key in sections:
         inside = inside[int(key) if key.isdigit() else key]
     assert inside[last] != value
     inside[last] = value
-    run.results.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    run.results_path().write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     (text,) = run_checks.evaluation(run, run.recipe())
     assert "results.json: not what its prediction files give" in text
 
 
 @pytest.mark.parametrize(("key", "value"), [("task_version", 7), ("prompt_sha256", "0" * 64)])
 def test_numbers_of_another_task_or_prompt_are_named(run: Run, key: str, value: object) -> None:
-    content = json.loads(run.results.read_text())
+    content = json.loads(run.results_path().read_text())
     content["records"][0][key] = value
-    run.results.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    run.results_path().write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     assert any(f"{key} of test is" in text for text in run_checks.evaluation(run, run.recipe()))
 
 
@@ -375,9 +379,9 @@ def test_a_split_that_was_left_out_is_named(run: Run) -> None:
 
 
 def test_data_or_commit_that_were_not_trained_with_are_named(run: Run) -> None:
-    edit_json(run.manifest, environment__git_commit="no such commit")
+    edit_json(run.manifest_path, environment__git_commit="no such commit")
     assert "is no commit" in run_checks.git(run, run.recipe())[0]
-    edit_json(run.data_report, provenance__revision="1" * 40)
+    edit_json(run.data_report_path, provenance__revision="1" * 40)
     assert f"source.revision: {'0' * 40} is not what was trained on, 1111" in run_checks.pins(run, run.recipe())[0]
 
 

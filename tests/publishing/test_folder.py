@@ -79,8 +79,8 @@ def test_what_came_of_reproductions_is_published_beside_the_model(run: Run) -> N
 
 def test_what_a_link_points_to_is_not_published(run: Run, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.json").write_text("{}")
-    (run.adapter / "tokenizer.json").unlink()
-    (run.adapter / "tokenizer.json").symlink_to(tmp_path / "elsewhere.json")
+    (run.adapter_path / "tokenizer.json").unlink()
+    (run.adapter_path / "tokenizer.json").symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(InputError, match=r"tokenizer\.json: is a link"):
         build(run)
 
@@ -132,15 +132,15 @@ def test_the_expected_file_of_the_very_recipe_goes_with_it(run: Run, tmp_path: P
 
 
 def test_predictions_that_no_number_was_made_from_are_not_published(run: Run) -> None:
-    stray = run.predictions / "made_up-test-stray.jsonl"
-    shutil.copyfile(run.predictions / "made_up-test-majority.jsonl", stray)
+    stray = run.predictions_path / "made_up-test-stray.jsonl"
+    shutil.copyfile(run.predictions_path / "made_up-test-majority.jsonl", stray)
     _, files = build(run)
     assert "predictions/made_up-test-stray.jsonl" not in {file.path for file in files}
 
 
 def test_a_prediction_file_that_was_changed_ends_it_and_leaves_the_last_publication_alone(run: Run) -> None:
     folder, before = build(run)
-    file = run.predictions / "made_up-test-majority.jsonl"
+    file = run.predictions_path / "made_up-test-majority.jsonl"
     file.write_text(file.read_text().replace("test/00001", "test/99999"))
     with pytest.raises(InputError, match=r"majority.jsonl: not what results.json was made from"):
         build(run)
@@ -150,13 +150,13 @@ def test_a_prediction_file_that_was_changed_ends_it_and_leaves_the_last_publicat
 
 
 def test_without_a_merged_model_the_adapter_is_there_alone(run: Run) -> None:
-    shutil.rmtree(run.merged)
+    shutil.rmtree(run.merged_path)
     _, files = build(run)
     assert not [file.path for file in files if file.path.startswith("merged/")]
 
 
 def test_weights_are_not_moved_out_of_the_run(run: Run) -> None:
-    weights = run.adapter / "adapter_model.safetensors"
+    weights = run.adapter_path / "adapter_model.safetensors"
     before = sha256_file(weights)
     folder, _ = build(run)
     shutil.rmtree(folder)
@@ -164,7 +164,7 @@ def test_weights_are_not_moved_out_of_the_run(run: Run) -> None:
 
 
 def test_the_reason_for_what_was_allowed_lands_in_the_card(run: Run) -> None:
-    edit_json(run.manifest, environment__git_dirty=True)
+    edit_json(run.manifest_path, environment__git_dirty=True)
     folder = run.folder / "publication"
     publication.build(run, folder, "jane/tiny", {}, {"git": "a typo in a comment was not committed"})
     assert "a typo in a comment was not committed" in (folder / "README.md").read_text()

@@ -40,7 +40,7 @@ def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: 
         "train_seconds": 90.0,
         "peak_memory_bytes": {"host": 2_340_000_000, "gpu": None},
     }
-    write_json(run.manifest, {**manifest(recipe, "ab", "cd"), **own})
+    write_json(run.manifest_path, {**manifest(recipe, "ab", "cd"), **own})
     values = {"base_model": 0.1, "majority": 0.2, "tfidf_svm": 0.3, TUNED: accuracy}
     systems = {
         name: {
@@ -71,7 +71,7 @@ def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: 
         "parity": None,
         "contamination": None,
     }
-    write_json(run.results, {**SCORED, "records": [record]})
+    write_json(run.results_path(), {**SCORED, "records": [record]})
     return run
 
 
@@ -169,7 +169,7 @@ def test_the_same_seed_on_other_machines_is_a_spread_too(tmp_path: Path, tiny_ba
     assert written.mean_over_runs("test", "accuracy") == pytest.approx(0.48)
     assert written.over_seeds("test", "accuracy") == [0.40, 0.60]
     assert "| 0.500 (0.400–0.600, 2) |" in readme_tables.overview(tmp_path), "that column is over seeds"
-    assert written.manifest_sha256 == sha256_file(runs[0].manifest)
+    assert written.manifest_sha256 == sha256_file(runs[0].manifest_path)
     assert written.content == runs[0].read_manifest().content
 
 
@@ -207,9 +207,9 @@ def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_bas
 def test_benchmarks_that_were_answered_are_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make(tmp_path, tiny_base)
     run = evaluated(tmp_path, path, 0, 0.4)
-    (record,) = read_json(run.results)["records"]
-    write_json(run.scored("medqa"), {**SCORED, "records": [{**record, "task": "medqa", "n": 7}]})
-    write_json(run.scored("medqa", limit=3), {**SCORED, "records": [{**record, "task": "medqa", "n": 3}]})
+    (record,) = read_json(run.results_path())["records"]
+    write_json(run.results_path("medqa"), {**SCORED, "records": [{**record, "task": "medqa", "n": 7}]})
+    write_json(run.results_path("medqa", limit=3), {**SCORED, "records": [{**record, "task": "medqa", "n": 3}]})
     recording.record([run], path)
     assert readme_tables.overview(tmp_path).splitlines()[-1] == "| tiny | medqa | test | 7 | 0.400 [0.400, 0.400] | – |"
 

@@ -49,10 +49,10 @@ def again(run: Run, folder: Path, accuracies: tuple[float, ...]) -> list[Run]:
     for threads, accuracy in enumerate(accuracies, start=2):
         other = Run(folder / f"threads-{threads}")
         shutil.copytree(run.folder, other.folder)
-        edit_json(other.manifest, threads=threads)
-        content = read_json(other.results)
+        edit_json(other.manifest_path, threads=threads)
+        content = read_json(other.results_path())
         content["records"][0]["systems"][TUNED]["metrics"]["accuracy"]["value"] = accuracy
-        other.results.write_text(json.dumps(content))
+        other.results_path().write_text(json.dumps(content))
         made.append(other)
     return made
 
@@ -67,7 +67,7 @@ def project(original: Path, tmp_path: Path) -> Path:
 def published(project: Path) -> Run:
     """The run as it is on the Hub: the adapter at the root, the task's files and the expected file inside."""
     run = Run(project / "runs" / "tiny-made-up" / "1.0.0")
-    for path in run.adapter.iterdir():
+    for path in run.adapter_path.iterdir():
         path.rename(run.folder / path.name)
     (run.folder / "adapter").rmdir()
     shutil.copytree(project / "tasks", run.folder / "tasks")
@@ -226,7 +226,7 @@ def test_what_a_download_adds_to_a_version_is_no_difference(published: Run) -> N
 
 
 def test_results_that_say_the_same_in_another_spacing_are_not_bit_identical(published: Run) -> None:
-    published.results.write_text(json.dumps(read_json(published.results)))
+    published.results_path().write_text(json.dumps(read_json(published.results_path())))
     seal(published.folder)
     made = scores(published)
     assert made.decisive is not None
@@ -527,7 +527,7 @@ def found_with(published: Run, base: BaseSection) -> Target:
     template = (Path(base.model) / "chat_template.jinja").read_bytes()
     (published.folder / "chat_template.jinja").write_bytes(template)
     edit_json(
-        published.manifest,
+        published.manifest_path,
         base__fingerprint=fingerprint(Path(base.model)),
         chat_template_sha256=sha256_text(template.decode()),
     )

@@ -20,7 +20,7 @@ from osler.storage.files import fingerprint, write_json
 
 
 def checkpoint(run: Run, step: int, whole: bool) -> Path:
-    folder = run.checkpoints / f"checkpoint-{step}"
+    folder = run.checkpoints_path / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").write_bytes(b"weights")
     if whole:
@@ -33,7 +33,7 @@ def test_training_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path: Pat
     checkpoint(run, 90, whole=True)
     newest = checkpoint(run, 100, whole=True)
     cut_off = checkpoint(run, 200, whole=False)
-    assert run.last_checkpoint() == newest
+    assert run.last_checkpoint_path() == newest
     assert not cut_off.exists()
 
 
@@ -41,11 +41,11 @@ def test_a_checkpoint_whose_files_shrank_is_not_whole(tmp_path: Path) -> None:
     run = Run(tmp_path)
     kept = checkpoint(run, 1, whole=True)
     (checkpoint(run, 2, whole=True) / "adapter_model.safetensors").write_bytes(b"w")
-    assert run.last_checkpoint() == kept
+    assert run.last_checkpoint_path() == kept
 
 
 def test_without_a_whole_checkpoint_training_starts_anew(tmp_path: Path) -> None:
-    assert Run(tmp_path).last_checkpoint() is None
+    assert Run(tmp_path).last_checkpoint_path() is None
 
 
 def test_a_run_can_be_opened_twice_by_its_own_recipe_only(tmp_path: Path, tiny_base: BaseSection) -> None:
@@ -87,9 +87,9 @@ def trained(folder: Path, tiny: BaseSection) -> tuple[Run, Path]:
     path = make(folder, tiny)
     recipe, run = load_recipe(path), Run(folder / "run")
     run.open(recipe)
-    run.adapter.mkdir()
-    (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    write_json(run.manifest, manifest(recipe, "ab", fingerprint(run.adapter)))
+    run.adapter_path.mkdir()
+    (run.adapter_path / "adapter_model.safetensors").write_bytes(b"weights")
+    write_json(run.manifest_path, manifest(recipe, "ab", fingerprint(run.adapter_path)))
     return run, path
 
 
@@ -106,11 +106,11 @@ def test_a_trained_run_is_that_of_its_recipe_whatever_is_evaluated_now(tmp_path:
 
 def test_another_adapter_than_training_wrote_is_not_evaluated(tmp_path: Path, tiny_base: BaseSection) -> None:
     run, _ = trained(tmp_path, tiny_base)
-    (run.adapter / "adapter_model.safetensors").write_bytes(b"others")
+    (run.adapter_path / "adapter_model.safetensors").write_bytes(b"others")
     said = r"adapter/adapter_model\.safetensors: not the weights that training wrote .*bring those back"
     with pytest.raises(InputError, match=said):
         check_trained(run, run.recipe())
-    run.adapter.rename(tmp_path / "elsewhere")
+    run.adapter_path.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="adapter: is gone: bring it back"):
         check_trained(run, run.recipe())
 
@@ -128,14 +128,14 @@ def test_a_manifest_that_is_none_is_named(
     tmp_path: Path, tiny_base: BaseSection, key: str, value: object, said: str
 ) -> None:
     run, _ = trained(tmp_path, tiny_base)
-    edit_json(run.manifest, **{key: value})
+    edit_json(run.manifest_path, **{key: value})
     with pytest.raises(InputError, match=rf"run/manifest\.json: {said}.*; make the file anew, or bring back"):
         check_trained(run, run.recipe())
     for text, complaint in (("{}", "schema: missing"), ("[]", "expected a mapping"), ("{", "not JSON: EOF")):
-        run.manifest.write_text(text)
+        run.manifest_path.write_text(text)
         with pytest.raises(InputError, match=rf"run/manifest\.json: .*{complaint}"):
             check_trained(run, run.recipe())
-    run.manifest.unlink()
+    run.manifest_path.unlink()
     with pytest.raises(InputError, match=r"no manifest\.json: training is not finished"):
         check_trained(run, run.recipe())
 
@@ -145,15 +145,15 @@ def test_weights_are_named_by_their_fingerprints_and_a_merged_model_must_be_of_t
 ) -> None:
     run, _ = trained(tmp_path, tiny_base)
     recipe = run.recipe()
-    tuned = {"tiny-made-up@1.0.0": fingerprint(run.adapter)}
+    tuned = {"tiny-made-up@1.0.0": fingerprint(run.adapter_path)}
     assert run.weights(recipe) == tuned
-    run.merged.mkdir()
-    (run.merged / "model.safetensors").write_bytes(b"merged")
-    both = {"adapter_sha256": fingerprint(run.adapter), "weights_sha256": fingerprint(run.merged)}
-    write_json(run.merged / "merged_from.json", both)
+    run.merged_path.mkdir()
+    (run.merged_path / "model.safetensors").write_bytes(b"merged")
+    both = {"adapter_sha256": fingerprint(run.adapter_path), "weights_sha256": fingerprint(run.merged_path)}
+    write_json(run.merged_path / "merged_from.json", both)
     assert run.weights(recipe) == {**tuned, "tiny-made-up@1.0.0-merged": both["weights_sha256"]}
     for key in both:
-        write_json(run.merged / "merged_from.json", {**both, key: "ab" * 32})
+        write_json(run.merged_path / "merged_from.json", {**both, key: "ab" * 32})
         said = rf"merged_from\.json: {key} is abababababab, of what is there .* move .*run/merged away"
         with pytest.raises(InputError, match=said):
             run.weights(recipe)
@@ -162,10 +162,10 @@ def test_weights_are_named_by_their_fingerprints_and_a_merged_model_must_be_of_t
 def test_the_adapter_of_a_published_version_stands_at_the_root(tmp_path: Path, tiny_base: BaseSection) -> None:
     run, _ = trained(tmp_path, tiny_base)
     weights = run.weights(run.recipe())
-    for path in run.adapter.iterdir():
+    for path in run.adapter_path.iterdir():
         path.rename(run.folder / path.name)
     (run.folder / "adapter").rmdir()
-    assert run.adapter == run.folder
+    assert run.adapter_path == run.folder
     check_trained(run, run.recipe())
     assert run.weights(run.recipe()) == weights
 
@@ -173,20 +173,28 @@ def test_the_adapter_of_a_published_version_stands_at_the_root(tmp_path: Path, t
 def test_what_a_system_answered_is_deleted_whole_or_in_part(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for system in ("a@1", "a@1-merged"):
-        for path in (run.answers("t", "test", system), run.answers("t", "test", system, 3)):
+        for path in (run.prediction_path("t", "test", system), run.prediction_path("t", "test", system, 3)):
             path.parent.mkdir(exist_ok=True)
             path.write_text("")
             path.with_name(f".{path.name}.part-0").write_text("")
-    run.delete_answers("a@1-merged")
-    assert sorted(path.name for path in run.predictions.iterdir()) == [".t-test-a@1.jsonl.part-0", "t-test-a@1.jsonl"]
+    run.delete_predictions("a@1-merged")
+    assert sorted(path.name for path in run.predictions_path.iterdir()) == [
+        ".t-test-a@1.jsonl.part-0",
+        "t-test-a@1.jsonl",
+    ]
 
 
 def test_what_was_made_of_an_earlier_training_is_moved_away_whole(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert run.set_aside() is None
     for number in (1, 2):
-        run.merged.mkdir()
-        for path in (run.answers("t", "test", "s"), run.answers("t", "test", "s", 3), run.results, run.train_log):
+        run.merged_path.mkdir()
+        for path in (
+            run.prediction_path("t", "test", "s"),
+            run.prediction_path("t", "test", "s", 3),
+            run.results_path(),
+            run.train_log_path,
+        ):
             path.parent.mkdir(exist_ok=True)
             path.write_text(str(number))
         earlier = tmp_path / f"earlier-{number}"
@@ -214,7 +222,9 @@ def test_a_run_is_evaluated_by_one_process_at_a_time_and_a_killed_one_is_none(tm
 
 def test_results_of_a_part_say_which() -> None:
     run = Run(Path())
-    names = [run.scored(*part).name for part in (("medqa",), (None, ["a", "b"]), (None, None, 3), (None, ["a"], 3))]
+    names = [
+        run.results_path(*part).name for part in (("medqa",), (None, ["a", "b"]), (None, None, 3), (None, ["a"], 3))
+    ]
     assert names == [
         "results-medqa.json",
         "results-partial-a-b.json",

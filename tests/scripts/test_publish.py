@@ -192,7 +192,7 @@ def test_a_downloaded_version_answers_as_was_published(
     assert "tiny-made-up@1.0.0-merged: answers 8 cases from the Hub as published" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == before, "nothing is written into it"
 
-    file = Run(copy).answers("made_up", "test", "tiny-made-up@1.0.0")
+    file = Run(copy).prediction_path("made_up", "test", "tiny-made-up@1.0.0")
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     for row in rows:
         row["ranked"].reverse()

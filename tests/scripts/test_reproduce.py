@@ -47,11 +47,11 @@ def runs(folder: Path, spread: float, moved: float = 0.0) -> list[Run]:
         other = Run(folder / f"threads-{threads}")
         shutil.rmtree(other.folder, ignore_errors=True)
         shutil.copytree(folder / RUN, other.folder, ignore=shutil.ignore_patterns("checkpoints"))
-        edit_json(other.manifest, threads=threads)
-        results = read_json(other.results)
+        edit_json(other.manifest_path, threads=threads)
+        results = read_json(other.results_path())
         for metric in results["records"][0]["systems"][TUNED]["metrics"].values():
             metric["value"] += moved + spread * (threads - 3)
-        other.results.write_text(json.dumps(results))
+        other.results_path().write_text(json.dumps(results))
         made.append(other)
     return made
 

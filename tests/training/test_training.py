@@ -192,7 +192,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed / "manifest.json").exists(), "the run ended before it could be killed"
-    whole = Run(killed).last_checkpoint()
+    whole = Run(killed).last_checkpoint_path()
     assert whole is not None
     (whole / "complete.json").unlink()
     (whole / "elapsed.json").write_text('{"train_seconds": 1000}')

@@ -51,11 +51,11 @@ class Encoder(Baseline):
     """A fine-tuned encoder with a classification head, trained once a run; probabilities of its training labels."""
 
     def fit(self, training: Callable[[], Sequence[Case]]) -> None:
-        """Train into :attr:`Run.encoder`, unless it is there. Raises :class:`InputError` as :func:`train`."""
+        """Train into :attr:`Run.encoder_path`, unless it is there. Raises :class:`InputError` as :func:`train`."""
         device = PartialState().device
-        if not self.run.encoder.is_dir():
-            train(training(), self.run.encoder, self.seed, device)
-        self._classifier = Classifier(self.run.encoder, device)
+        if not self.run.encoder_path.is_dir():
+            train(training(), self.run.encoder_path, self.seed, device)
+        self._classifier = Classifier(self.run.encoder_path, device)
 
     def rank(self, cases: Sequence[Case], split: str) -> list[Ranking]:
         """All labels of the training cases, with probabilities."""

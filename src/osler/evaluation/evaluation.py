@@ -40,9 +40,13 @@ def evaluate(
     recipe = run.recipe()
     manifest = check_trained(run, recipe)
     if recipe.stage == "pretrain":
-        raise InputError(f"{run.folder}: pre-trained, it answers nothing; fine-tune {run.adapter}, evaluate that run")
+        raise InputError(
+            f"{run.folder}: pre-trained, it answers nothing; fine-tune {run.adapter_path}, evaluate that run"
+        )
     if merge and recipe.lora is None:
-        raise InputError(f"{run.folder}: without lora:, {run.adapter} is a whole model already: leave out --merged")
+        raise InputError(
+            f"{run.folder}: without lora:, {run.adapter_path} is a whole model already: leave out --merged"
+        )
     weights = run.weights(recipe)
     tasks = find_tasks(run.folder)
     known = _benchmark_splits(tasks / benchmark) if benchmark else recipe.evaluation.splits
@@ -80,7 +84,7 @@ def evaluate(
         return _robustness(run, recipe, task, asked[0], limit)
     if benchmark:
         overlap = _benchmark_overlap(recipe, load_task(tasks / recipe.task.name, recipe.task.panel), task, asked)
-    output = run.scored(benchmark, splits, limit)
+    output = run.results_path(benchmark, splits, limit)
     scored = results.score(
         files,
         output,
@@ -99,11 +103,11 @@ def evaluate(
 def _robustness(run: Run, recipe: Recipe, task: Task, split: str, limit: int | None) -> str:
     """Score the answers to perturbed cases; the report of the run, if there is one, shows them, too."""
     measured = robustness.score(run, recipe, task.source.perturbations, split, limit)
-    if limit is None and run.results.is_file():
+    if limit is None and run.results_path().is_file():
         scored = run.read_results()
-        files = list(run.scored_answers(scored))
+        files = list(run.scored_predictions(scored))
         texts = report.case_texts(task.source, recipe.evaluation.splits)
-        report.write(run.results, scored, files, texts, task.labels)
+        report.write(run.results_path(), scored, files, texts, task.labels)
     return summary.render_robustness(measured)
 
 

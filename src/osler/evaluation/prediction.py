@@ -48,8 +48,8 @@ def run_models(run: Run, recipe: Recipe) -> Models:
     return Models(
         load_tokenizer(recipe.base),
         {
-            tuned_name(recipe): lambda: load_tuned(recipe.base, run.adapter, device_map),
-            merged_name(recipe): lambda: load_merged(recipe.base, run.merged, device_map),
+            tuned_name(recipe): lambda: load_tuned(recipe.base, run.adapter_path, device_map),
+            merged_name(recipe): lambda: load_merged(recipe.base, run.merged_path, device_map),
             "base_model": lambda: load_base(recipe.base, device_map),
         },
     )
@@ -88,7 +88,7 @@ class Predictor:
     def predict(
         self, splits: Sequence[str], systems: Sequence[str], perturbations: Sequence[Perturbation] = ()
     ) -> list[Path]:
-        """Write :meth:`Run.answers` of every split and system; what is there already is kept.
+        """Write :meth:`Run.prediction_path` of every split and system; what is there already is kept.
 
         Splits without data on this machine are skipped. ``perturbations`` are done to the cases of each split; these
         copies are answered too, and one that changes no case has no file. Returns the files of the cases as they are,
@@ -120,7 +120,7 @@ class Predictor:
         return SplitCases(unchanged.split, [case for case in copies if case.case_id in ids], perturbation.folder)
 
     def _path(self, system: str, cases: SplitCases) -> Path:
-        return self.run.answers(self.task.name, cases.split, system, self.limit, cases.perturbation)
+        return self.run.prediction_path(self.task.name, cases.split, system, self.limit, cases.perturbation)
 
     def _system(self, name: str) -> System:
         """The system of that name, its model loaded or its classifier fitted."""

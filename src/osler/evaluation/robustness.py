@@ -59,8 +59,8 @@ def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int
     records, hashes = {}, {}
     perturbations = planned_perturbations(names)
     for system in systems(recipe):
-        original = run.answers(recipe.task.name, split, system, limit)
-        copies = {p: run.answers(recipe.task.name, split, system, limit, p.folder) for p in perturbations}
+        original = run.prediction_path(recipe.task.name, split, system, limit)
+        copies = {p: run.prediction_path(recipe.task.name, split, system, limit, p.folder) for p in perturbations}
         # A perturbation that changes no case has no file.
         perturbed = {p: read_predictions(path) if path.is_file() else [] for p, path in copies.items()}
         records[system] = robustness(read_predictions(original), perturbed, recipe.evaluation.resamples)
@@ -73,7 +73,7 @@ def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int
         "records": records,
         "predictions_sha256": hashes,
     }
-    output = run.robustness(recipe, split, limit)
+    output = run.robustness_path(recipe, split, limit)
     measured = validated(Robustness, content, str(output))
     write_model(output, measured)
     return measured

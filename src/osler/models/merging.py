@@ -72,15 +72,15 @@ def _round(model: PreTrainedModel, quantised: PreTrainedModel) -> None:
 
 
 def merge_run(run: Run, recipe: Recipe) -> None:
-    """Make ``run.merged`` with :func:`merge`, in the main process; the others wait.
+    """Make ``run.merged_path`` with :func:`merge`, in the main process; the others wait.
 
     Deletes the answers of an earlier merged model, which must not pass for this one's. Raises :class:`InputError` as
     :func:`merge` does.
     """
     state = PartialState()
     if state.is_main_process:
-        run.delete_answers(merged_name(recipe))
-        merge(recipe.base, run.adapter, run.merged)
+        run.delete_predictions(merged_name(recipe))
+        merge(recipe.base, run.adapter_path, run.merged_path)
     state.wait_for_everyone()
 
 

@@ -184,12 +184,14 @@ def read(run: Run) -> Evidence:
     manifest, data_report, results = run.read_manifest(), run.read_data_report(), run.read_results()
     for record in results.records:
         if tuned not in record.systems:
-            raise InputError(f"{run.results}: no results of {tuned} on {record.split}: run scripts/evaluate.py again")
+            raise InputError(
+                f"{run.results_path()}: no results of {tuned} on {record.split}: run scripts/evaluate.py again"
+            )
     folder = find_tasks(recipe.path) / recipe.task.name
     task, prompt = read_task(folder), load_prompt(folder)
     if prompt.sha256 != manifest.prompt_sha256:
         raise InputError(f"{folder / task.prompt}: not the prompt that was trained with; bring that one back")
-    measured = {record.split: run.robustness(recipe, record.split) for record in results.records}
+    measured = {record.split: run.robustness_path(recipe, record.split) for record in results.records}
     return Evidence(
         recipe=recipe,
         task=task,
@@ -218,9 +220,11 @@ def headline_of(results: Results) -> Record:
 
 
 def _confused(run: Run, recipe: Recipe, record: Record) -> Confusions | None:
-    path = run.answers(record.task, record.split, tuned_name(recipe))
+    path = run.prediction_path(record.task, record.split, tuned_name(recipe))
     if not path.is_file():
         return None
     if sha256_file(path) != record.predictions_sha256[tuned_name(recipe)]:
-        raise InputError(f"{path}: not the predictions that {run.results.name} scores; run scripts/evaluate.py again")
+        raise InputError(
+            f"{path}: not the predictions that {run.results_path().name} scores; run scripts/evaluate.py again"
+        )
     return count_confusions(read_predictions(path))

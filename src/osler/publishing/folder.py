@@ -50,7 +50,7 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
         InputError: a file of the run is missing or is not the one that ``results.json`` was made from; or the run is a
             published version itself.
     """
-    if run.adapter == run.folder:
+    if run.adapter_path == run.folder:
         raise InputError(f"{run.folder}: is a published version, not a run directory; publish the run it was made from")
     recipe, results = run.recipe(), run.read_results()
     if recipe.lora is None:
@@ -66,14 +66,14 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
         _records(run, recipe, part)
         _tasks(recipe, find_tasks(recipe.path), part)
         predictions = _predictions(run, results, part)
-        report.write(part / run.results.name, results, predictions)  # anew, without the texts of the cases
+        report.write(part / run.results_path().name, results, predictions)  # anew, without the texts of the cases
         _card(Run(part), repo_id, recipe.version, about, allowed)
         files = _hashed(part)
-        write_atomically(Run(part).sums, "".join(f"{file.sha256}  {file.path}\n" for file in files))
+        write_atomically(Run(part).sums_path, "".join(f"{file.sha256}  {file.path}\n" for file in files))
         if folder.is_dir():
             shutil.rmtree(folder)
         os.replace(part, folder)
-    return sorted([*files, _file(folder, Run(folder).sums)], key=lambda file: file.path)
+    return sorted([*files, _file(folder, Run(folder).sums_path)], key=lambda file: file.path)
 
 
 def _hashed(folder: Path) -> list[File]:
@@ -91,15 +91,15 @@ def task_names(recipe: Recipe) -> list[str]:
 
 def _weights(run: Run, recipe: Recipe, part: Path) -> None:
     """The adapter at the root, naming its base as others can get it; the merged model, where there is one."""
-    for path in _files(run.adapter):
+    for path in _files(run.adapter_path):
         if path.name == ADAPTER_CONFIG:  # PEFT wrote where the base lay on the machine it was trained on
             pinned = {"base_model_name_or_path": recipe.base.model, "revision": recipe.base.revision}
             write_json(part / path.name, {**read_json(path), **pinned})
         else:
             _copy(path, part / path.name)
-    if run.merged.is_dir():
-        for path in _files(run.merged):
-            _copy(path, part / run.merged.name / path.name)
+    if run.merged_path.is_dir():
+        for path in _files(run.merged_path):
+            _copy(path, part / run.merged_path.name / path.name)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -109,9 +109,9 @@ def _files(folder: Path) -> list[Path]:
 
 def _records(run: Run, recipe: Recipe, part: Path) -> None:
     """What says how the weights came about and how good they are."""
-    robustness = [run.robustness(recipe, split) for split in recipe.evaluation.splits]
+    robustness = [run.robustness_path(recipe, split) for split in recipe.evaluation.splits]
     reproductions = sorted(run.folder.glob("reproduction*.json"))
-    for path in (run.folder / "recipe.yaml", run.manifest, run.results):
+    for path in (run.folder / "recipe.yaml", run.manifest_path, run.results_path()):
         _copy(path, part / path.name)
     for path in (*robustness, *reproductions):
         if path.is_file():
@@ -119,7 +119,7 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
     for path in reproductions:
         if read_model(path, ReproductionFile).recipe.sha256 != recipe.sha256:
             raise InputError(f"{path}: of another recipe than {recipe.path}; take it out of the run")
-    write_json(part / run.data_report.name, _without_folders(read_json(run.data_report)))
+    write_json(part / run.data_report_path.name, _without_folders(read_json(run.data_report_path)))
     for path in sorted((find_tasks(recipe.path).parent / "recipes").rglob("*.expected.json")):
         if read_expected(path).recipe_sha256 == recipe.sha256:
             _copy(path, part / "expected.json")
@@ -145,7 +145,7 @@ def _tasks(recipe: Recipe, tasks: Path, part: Path) -> None:
 
 def _predictions(run: Run, results: Results, part: Path) -> Sequence[Path]:
     copies = []
-    for path, sha256 in run.scored_answers(results).items():
+    for path, sha256 in run.scored_predictions(results).items():
         if not path.is_file() or sha256_file(path) != sha256:
             raise InputError(f"{path}: not what results.json was made from; run scripts/evaluate.py again")
         copies.append(part / path.relative_to(run.folder))

@@ -29,7 +29,7 @@ C = TypeVar("C")
 def manifest(run: Run, recipe: Recipe) -> list[str]:
     """There is one, of a finished training, and of these weights."""
     if not run.finished:
-        return [f"{run.manifest}: is missing: training is not finished; run scripts/train.py again"]
+        return [f"{run.manifest_path}: is missing: training is not finished; run scripts/train.py again"]
     try:
         changed = list(changed_weights(run, run.read_manifest()))
     except InputError as error:
@@ -41,16 +41,16 @@ def git(run: Run, recipe: Recipe) -> list[str]:
     """It was trained from a commit, and from nothing but that commit."""
     trained = _read(run.read_manifest)
     if trained is None:
-        return [f"{run.manifest}: does not say which commit was trained from; see check manifest"]
+        return [f"{run.manifest_path}: does not say which commit was trained from; see check manifest"]
     commit, dirty = trained.environment.git_commit, trained.environment.git_dirty
     if commit is None:
-        return [f"{run.manifest}: environment.git_commit is null: trained outside a clone of Osler; train in one"]
+        return [f"{run.manifest_path}: environment.git_commit is null: trained outside a clone of Osler; train in one"]
     if not _commit(commit):
-        return [f"{run.manifest}: environment.git_commit: {commit!r} is no commit; train in a clone of Osler"]
+        return [f"{run.manifest_path}: environment.git_commit: {commit!r} is no commit; train in a clone of Osler"]
     if dirty is not False:
         return [
-            f"{run.manifest}: environment.git_dirty is {str(dirty).lower()}: trained from {commit[:12]} and changes"
-            " that nobody else has; commit them, and train again"
+            f"{run.manifest_path}: environment.git_dirty is {str(dirty).lower()}: trained from {commit[:12]} and"
+            " changes that nobody else has; commit them, and train again"
         ]
     return []
 
@@ -62,13 +62,13 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
     except InputError as error:
         return [f"{error}; {_evaluate(run)}"]
     if not results.records:
-        return [f"{run.results}: no split in it; {_evaluate(run)}"]
+        return [f"{run.results_path()}: no split in it; {_evaluate(run)}"]
     try:
         weights = run.weights(recipe)
     except InputError as error:
         return [str(error)]
     problems = [
-        f"{run.results}: weights_sha256 has no {system}: nobody can tell which were scored"
+        f"{run.results_path()}: weights_sha256 has no {system}: nobody can tell which were scored"
         for system in weights
         if system not in (results.weights_sha256 or {})
     ]
@@ -76,10 +76,12 @@ def evaluation(run: Run, recipe: Recipe) -> list[str]:
     asked = {"task_version": recipe.task.version, "prompt_sha256": trained and trained.prompt_sha256}
     for record in results.records:
         if tuned_name(recipe) not in record.systems:
-            problems.append(f"{run.results}: {record.split} was not answered by {tuned_name(recipe)}")
+            problems.append(f"{run.results_path()}: {record.split} was not answered by {tuned_name(recipe)}")
         for key, value in asked.items():
             if (scored := getattr(record, key)) != value:
-                problems.append(f"{run.results}: {key} of {record.split} is {scored}, and was {value} in training")
+                problems.append(
+                    f"{run.results_path()}: {key} of {record.split} is {scored}, and was {value} in training"
+                )
     changed = [*changed_scored_weights(run, recipe, results), *changed_predictions(run, results)]
     problems += [f"{run.folder}/{mismatch}" for mismatch in changed]
     return [f"{problem}; {_evaluate(run)}" for problem in problems] or _computed_again(run, recipe)
@@ -96,7 +98,7 @@ def _computed_again(run: Run, recipe: Recipe) -> list[str]:
     if made.verdict == "reproduced":
         return []
     missed = [f"{figure.system}, {figure.split}, {figure.metric}" for figure in made.figures if not figure.inside]
-    return [f"{run.results}: not what its prediction files give: {made.decisive or missed[0]}; {_evaluate(run)}"]
+    return [f"{run.results_path()}: not what its prediction files give: {made.decisive or missed[0]}; {_evaluate(run)}"]
 
 
 def splits(run: Run, recipe: Recipe) -> list[str]:
@@ -104,8 +106,8 @@ def splits(run: Run, recipe: Recipe) -> list[str]:
     results = _read(run.read_results)
     there = {record.split for record in results.records} if results else set()
     return [
-        f"{run.results}: {split}, which the recipe evaluates, is not in it: get its data (see tasks/{recipe.task.name}/"
-        f"README.md) and {_evaluate(run)}"
+        f"{run.results_path()}: {split}, which the recipe evaluates, is not in it: get its data (see"
+        f" tasks/{recipe.task.name}/README.md) and {_evaluate(run)}"
         for split in recipe.evaluation.splits
         if split not in there
     ]
@@ -115,7 +117,7 @@ def same_recipe(run: Run, recipe: Recipe) -> list[str]:
     """Recipe and prompt are those that were trained with."""
     trained = _read(run.read_manifest)
     if trained is None:
-        return [f"{run.manifest}: does not say which recipe was trained; see check manifest"]
+        return [f"{run.manifest_path}: does not say which recipe was trained; see check manifest"]
     found = [
         f"{run.folder}/{mismatch}: bring that one back, or train this one"
         for mismatch in changed_recipe(run, recipe, trained)
@@ -162,11 +164,11 @@ def parity(run: Run, recipe: Recipe) -> list[str]:
     if recipe.lora is None:
         return []
     results = _read(run.read_results)
-    if results is None or not run.merged.is_dir():
-        return [f"{run.merged}: no merged model: {_evaluate(run)}"]
+    if results is None or not run.merged_path.is_dir():
+        return [f"{run.merged_path}: no merged model: {_evaluate(run)}"]
     problems = []
     for record in results.records:
-        where, measured = f"{run.results}: {record.split}", record.parity
+        where, measured = f"{run.results_path()}: {record.split}", record.parity
         if measured is None:
             problems.append(f"{where}: the merged model was not compared with the adapter; {_evaluate(run)}")
         elif not measured.holds:
@@ -174,7 +176,7 @@ def parity(run: Run, recipe: Recipe) -> list[str]:
             problems.append(
                 f"{where}: the merged model is another: {measured.same_ranking} of {measured.n} rankings are the"
                 f" same{'' if moved is None else f', probabilities differ by up to {moved:.2g}'}; allowed are"
-                f" {measured.bound:g}; move {run.merged} away, and {_evaluate(run)}"
+                f" {measured.bound:g}; move {run.merged_path} away, and {_evaluate(run)}"
             )
     return problems
 
@@ -186,10 +188,10 @@ def contamination(run: Run, recipe: Recipe) -> list[str]:
     """
     results = _read(run.read_results)
     if results is None:
-        return [f"{run.results}: does not say how the held-out cases overlap with training; {_evaluate(run)}"]
+        return [f"{run.results_path()}: does not say how the held-out cases overlap with training; {_evaluate(run)}"]
     problems = []
     for record in results.records:
-        where, measured = f"{run.results}: {record.split}", record.contamination
+        where, measured = f"{run.results_path()}: {record.split}", record.contamination
         if measured is None:
             problems.append(f"{where}: overlap with the training data was not measured; {_evaluate(run)}")
             continue

@@ -109,7 +109,7 @@ class SimulatedSource(OntologySource):
     """Patients simulated from the annotations, tested on published ones; ``phenopackets`` is below OSLER_DATA_DIR."""
 
     trains_on = "findings"
-    no_rows_reason = "its patients are simulated when a recipe is trained, and described in the run's data_report.json"
+    no_rows_reason = "its patients are simulated when a recipe is trained; the run's data_report.json describes them"
 
     kind: Literal["simulated"]
     phenopackets: str
@@ -126,7 +126,7 @@ class CorpusSource(OntologySource):
     """What the ontology knows, as documents for pre-training."""
 
     trains_on = "documents"
-    no_rows_reason = "its texts are made from an ontology when a recipe is trained"
+    no_rows_reason = "its texts are generated from an ontology when a recipe is trained"
 
     kind: Literal["corpus"]
 
@@ -179,7 +179,7 @@ class PreparedSource(SourceSection):
 
     trains_on = "texts"
     own_data = True
-    no_rows_reason = "it was made by prepare_data.py; name the export that it was made from"
+    no_rows_reason = "prepare_data.py made it; name the export it was made from"
 
     kind: Literal["prepared"]
     prepared_from: str
@@ -220,7 +220,7 @@ class BenchmarkSource(SourceSection):
     """The published cases of a benchmark. ``subjects`` are those the task keeps of a file that has more."""
 
     trains_on = None
-    no_rows_reason = "it is a benchmark, scored as it was published: scripts/evaluate.py RUN --benchmark NAME"
+    no_rows_reason = "it is a benchmark, scored as published: scripts/evaluate.py RUN --benchmark NAME"
 
     kind: Literal["benchmark"]
     format: Literal["agentclinic", "medqa", "mmlu", "pubmedqa"]

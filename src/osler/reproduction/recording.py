@@ -88,7 +88,7 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
         train_minutes=round(first.train_seconds / 60, 1),
         peak_memory_gb=round(first.peak_memory_bytes.host / 1e9, 1),
         content=first.content,
-        manifest_sha256=sha256_file(runs[0].manifest),
+        manifest_sha256=sha256_file(runs[0].manifest_path),
         runs=recorded,
         tolerance=tolerance([run.values for run in recorded], cases),
         splits={record.split: _split(record, tuned) for record in results[0].records},
@@ -180,12 +180,12 @@ def _robustness(run: Run, recipe: Recipe, results: Results) -> dict[str, tuple[E
     """
     system, splits = tuned_name(recipe), {}
     for record in results.records:
-        path = run.robustness(recipe, record.split)
+        path = run.robustness_path(recipe, record.split)
         if not path.is_file():
             continue
         measured = read_model(path, Robustness)
         if measured.predictions_sha256[system]["original"] != record.predictions_sha256[system]:
-            raise InputError(f"{path}: of other predictions than {run.results.name}; measure it again")
+            raise InputError(f"{path}: of other predictions than {run.results_path().name}; measure it again")
         splits[record.split] = tuple(
             ExpectedPerturbation(**{name: getattr(row, name) for name in ExpectedPerturbation.model_fields})
             for row in measured.records[system]
@@ -198,7 +198,7 @@ def _benchmarks(run: Run, recipe: Recipe) -> dict[str, dict[str, ExpectedBenchma
     answered: dict[str, dict[str, ExpectedBenchmark]] = {}
     for path in sorted(run.folder.glob("results-*.json")):
         for record in read_model(path, Results).records:
-            if path == run.scored(record.task):  # not a part of the cases
+            if path == run.results_path(record.task):  # not a part of the cases
                 metrics = record.systems[tuned_name(recipe)].metrics
                 kept = {name: metrics[name] for name in ("accuracy", "parse_rate") if name in metrics}
                 answered.setdefault(record.task, {})[record.split] = ExpectedBenchmark(n=record.n, **kept)

@@ -64,12 +64,14 @@ def scores(target: Target) -> Reproduction:
     if not found:
         with tempfile.TemporaryDirectory() as folder:
             again = Path(folder) / "results.json"
-            got = _score(run, target.recipe, published, list(run.scored_answers(published)), again)
+            got = _score(run, target.recipe, published, list(run.scored_predictions(published)), again)
             figures = _figures(published, got)
-            if again.read_bytes() != run.results.read_bytes():
-                where = run.results.name
-                first = differences.first_in_json(read_json(run.results), read_json(again), where)
-                layout = Difference(f"{where}, spacing, order or nulls", sha256_file(run.results), sha256_file(again))
+            if again.read_bytes() != run.results_path().read_bytes():
+                where = run.results_path().name
+                first = differences.first_in_json(read_json(run.results_path()), read_json(again), where)
+                layout = Difference(
+                    f"{where}, spacing, order or nulls", sha256_file(run.results_path()), sha256_file(again)
+                )
                 found.append(first or layout)
     environment = describe_environment()  # taken last: by now it is known whether there is a GPU
     other = differences.other_circumstances(target.trained()[0], environment)
@@ -146,7 +148,7 @@ def predictions(target: Target) -> Reproduction:
         return Reproduction(target, "predictions", found)
     records = [record for record in published.records if chosen.source.split(record.split)]
     for record in records:
-        found += _other_cases(chosen, record.split, run.answers(chosen.name, record.split, tuned_name(recipe)))
+        found += _other_cases(chosen, record.split, run.prediction_path(chosen.name, record.split, tuned_name(recipe)))
     if any(difference.content for difference in found):
         return Reproduction(target, "predictions", found)
     systems = [name for name in (tuned_name(recipe), merged_name(recipe)) if name in published.records[0].systems]
@@ -156,14 +158,16 @@ def predictions(target: Target) -> Reproduction:
         splits = [record.split for record in records]
         prediction.Predictor(again, recipe, chosen, models).predict(splits, systems)
         now = {
-            run.answers(chosen.name, record.split, system): again.answers(chosen.name, record.split, system)
+            run.prediction_path(chosen.name, record.split, system): again.prediction_path(
+                chosen.name, record.split, system
+            )
             for record in records
             for system in systems
         }
         answers = [rescoring.compare(*map(_by_case, pair)) for pair in now.items()]
         here = published.model_copy(update={"records": tuple(records)})
-        files = [now.get(path, path) for path in run.scored_answers(here)]
-        got = _score(run, recipe, published, files, again.results) if files else here
+        files = [now.get(path, path) for path in run.scored_predictions(here)]
+        got = _score(run, recipe, published, files, again.results_path()) if files else here
     return Reproduction(target, "predictions", found, _figures(published, got, systems), answers)
 
 
@@ -210,12 +214,12 @@ def training(target: Target, folder: Path, config_file: Path | None = None) -> R
     recipe, run = target.recipe, Run(folder)
     if target.run is not None and folder.resolve() == target.run.folder.resolve():
         raise InputError(f"{folder}: is the run that is to be reproduced; name another folder with --output")
-    if run.finished and sha256_file(run.manifest) in _known_manifests(target, expected):  # or a copy of it
+    if run.finished and sha256_file(run.manifest_path) in _known_manifests(target, expected):  # or a copy of it
         raise InputError(
             f"{folder}: is the run that was recorded, which says nothing new; name another folder with --output"
         )
     run.check(recipe)
-    results = target.run.read_results() if target.run is not None and target.run.results.is_file() else None
+    results = target.run.read_results() if target.run is not None and target.run.results_path().is_file() else None
     found = [] if target.run is None else differences.changed_files(target.run, recipe)
     found += differences.contradictions(target.expected_file, recipe, results)
     if not found and not run.finished:
@@ -243,7 +247,7 @@ def training(target: Target, folder: Path, config_file: Path | None = None) -> R
 
 def _known_manifests(target: Target, expected: Expected) -> set[str | None]:
     """The sha256 of the manifests of the published run and of the recorded one."""
-    return {expected.manifest_sha256, *([sha256_file(target.run.manifest)] if target.run else [])}
+    return {expected.manifest_sha256, *([sha256_file(target.run.manifest_path)] if target.run else [])}
 
 
 def _before_training(recipe: Recipe) -> dict[str, Any]:

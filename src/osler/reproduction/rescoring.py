@@ -88,7 +88,7 @@ def _asked(
         here = {row.case_id: row for row in task.source.split(split)}
         if not here:
             continue
-        path = run.answers(task.name, split, system)
+        path = run.prediction_path(task.name, split, system)
         rows = read_predictions(path)
         chosen = {row.case_id for row in sorted(rows, key=lambda row: stable_unit(f"rescore/{row.case_id}"))[:limit]}
         published[split] = [row for row in rows if row.case_id in chosen]
@@ -171,9 +171,11 @@ def verify(downloaded: Path, task_folder: Path) -> None:
     run = Run(downloaded)
     recipe = run.recipe()
     task = load_task(task_folder, recipe.task.panel)
-    systems = [tuned_name(recipe), *([merged_name(recipe)] if run.merged.is_dir() else [])]
-    splits = [split for split in recipe.evaluation.splits if run.answers(task.name, split, systems[0]).is_file()]
-    for folder in (run.adapter, run.merged):
+    systems = [tuned_name(recipe), *([merged_name(recipe)] if run.merged_path.is_dir() else [])]
+    splits = [
+        split for split in recipe.evaluation.splits if run.prediction_path(task.name, split, systems[0]).is_file()
+    ]
+    for folder in (run.adapter_path, run.merged_path):
         if folder.is_dir() and (other := other_tokenizer(folder, recipe.base)):
             raise Differs(f"{folder.name}: the tokenizer is not the one that was trained with: its {other} differs")
     for system in systems:

@@ -38,11 +38,13 @@ class Target:
     def results(self) -> tuple[Run, Results]:
         """The run and its ``results.json``. Raises :class:`InputError` where there is none."""
         assert self.run is not None, "find() gives every depth but training a run"
-        if not self.run.results.is_file():
-            raise InputError(f"{self.run.results}: is not there, so no number is to be had: run scripts/evaluate.py")
+        if not self.run.results_path().is_file():
+            raise InputError(
+                f"{self.run.results_path()}: is not there, so no number is to be had: run scripts/evaluate.py"
+            )
         results = self.run.read_results()
         if not results.records:
-            raise InputError(f"{self.run.results}: has no records in it: run scripts/evaluate.py again")
+            raise InputError(f"{self.run.results_path()}: has no records in it: run scripts/evaluate.py again")
         return self.run, results
 
     def expected(self) -> Expected:

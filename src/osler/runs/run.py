@@ -46,7 +46,7 @@ class Run:
     folder: Path
 
     @property
-    def adapter(self) -> Path:
+    def adapter_path(self) -> Path:
         """What training produced: the adapter, or the whole model where the recipe has no ``lora:``.
 
         In a published version the adapter stands at the root, where PEFT looks for it.
@@ -54,66 +54,62 @@ class Run:
         return self.folder if (self.folder / ADAPTER).is_file() else self.folder / "adapter"
 
     @property
-    def merged(self) -> Path:
+    def merged_path(self) -> Path:
         """The model that the adapter merged into its base makes, once somebody asked for it."""
         return self.folder / "merged"
 
     @property
-    def sums(self) -> Path:
+    def sums_path(self) -> Path:
         """The sha256 of every file of a published version, as ``sha256sum -c`` reads it; a run directory has none."""
         return self.folder / "SHA256SUMS"
 
     @property
-    def checkpoints(self) -> Path:
+    def checkpoints_path(self) -> Path:
         return self.folder / "checkpoints"
 
     @property
-    def manifest(self) -> Path:
+    def manifest_path(self) -> Path:
         return self.folder / "manifest.json"
 
     @property
-    def data_report(self) -> Path:
+    def data_report_path(self) -> Path:
         return self.folder / "data_report.json"
 
     @property
-    def train_log(self) -> Path:
+    def train_log_path(self) -> Path:
         return self.folder / "train_log.jsonl"
 
     @property
-    def predictions(self) -> Path:
+    def predictions_path(self) -> Path:
         return self.folder / "predictions"
 
-    def answers(
+    def prediction_path(
         self, task: str, split: str, system: str, limit: int | None = None, perturbation: str | None = None
     ) -> Path:
         """The prediction file of a system for a split, or for its first ``limit`` cases.
 
         ``perturbation`` names the folder of the answers to perturbed copies (:attr:`Perturbation.folder`).
         """
-        folder = self.predictions if perturbation is None else self.folder / "predictions-perturbed"
+        folder = self.predictions_path if perturbation is None else self.folder / "predictions-perturbed"
         folder = folder.with_name(f"{folder.name}{_first(limit)}")
         if perturbation is not None:
             folder /= perturbation
         return folder / f"{task}-{split}-{system}.jsonl"
 
-    def scored_answers(self, results: Results) -> dict[Path, str]:
+    def scored_predictions(self, results: Results) -> dict[Path, str]:
         """The prediction files that the content of a ``results.json`` was made from, and their sha256 in it."""
         return {
-            self.answers(record.task, record.split, system): sha256
+            self.prediction_path(record.task, record.split, system): sha256
             for record in results.records
             for system, sha256 in record.predictions_sha256.items()
         }
 
     @property
-    def encoder(self) -> Path:
+    def encoder_path(self) -> Path:
         """The baseline that is trained: a fine-tuned encoder, if the recipe compares with one."""
         return self.folder / "encoder"
 
-    @property
-    def results(self) -> Path:
-        return self.scored()
-
-    def scored(
+    def results_path(
         self, benchmark: str | None = None, splits: Sequence[str] | None = None, limit: int | None = None
     ) -> Path:
         """``results.json``, or its like for a benchmark; where it is of some ``splits`` only, or of their first
@@ -121,7 +117,7 @@ class Run:
         part = f"{''.join(f'-{split}' for split in splits or ())}{_first(limit)}"
         return self.folder / f"results{f'-{benchmark}' if benchmark else ''}{'-partial' if part else ''}{part}.json"
 
-    def robustness(self, recipe: Recipe, split: str, limit: int | None = None) -> Path:
+    def robustness_path(self, recipe: Recipe, split: str, limit: int | None = None) -> Path:
         """``robustness.json`` for the first split that ``recipe`` evaluates; the others' files name theirs, and those
         of its first ``limit`` cases the limit."""
         named = "" if split == recipe.evaluation.splits[0] else f"-{split}"
@@ -137,19 +133,19 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether training came to its end: the manifest is written last."""
-        return self.manifest.is_file()
+        return self.manifest_path.is_file()
 
     def read_manifest(self) -> Manifest:
         """``manifest.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
-        return _read(self.manifest, Manifest)
+        return _read(self.manifest_path, Manifest)
 
     def read_data_report(self) -> DataReport:
         """``data_report.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
-        return _read(self.data_report, DataReport)
+        return _read(self.data_report_path, DataReport)
 
     def read_results(self) -> Results:
         """``results.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
-        return _read(self.results, Results)
+        return _read(self.results_path(), Results)
 
     def weights(self, recipe: Recipe) -> dict[str, str]:
         """System → fingerprint of its weights, of the tuned model and, where it is there, of the merged one.
@@ -157,21 +153,21 @@ class Run:
         Raises :class:`InputError` where the merged model is not of the adapter there is, or its weights are not those
         that merging wrote.
         """
-        found = {tuned_name(recipe): fingerprint(self.adapter)}
-        if not self.merged.is_dir():
+        found = {tuned_name(recipe): fingerprint(self.adapter_path)}
+        if not self.merged_path.is_dir():
             return found
-        found[merged_name(recipe)] = fingerprint(self.merged)
-        path = self.merged / MERGED_FROM
+        found[merged_name(recipe)] = fingerprint(self.merged_path)
+        path = self.merged_path / MERGED_FROM
         was = read_record(path, "adapter_sha256", "weights_sha256")
         for key, now in zip(("adapter_sha256", "weights_sha256"), found.values(), strict=True):
             if was[key] != now:
                 raise InputError(
                     f"{path}: {key} is {was[key][:12]}, of what is there {now[:12]}: it is not what was merged of"
-                    f" this adapter; move {self.merged} away, and scripts/evaluate.py RUN --merged makes it anew"
+                    f" this adapter; move {self.merged_path} away, and scripts/evaluate.py RUN --merged makes it anew"
                 )
         return found
 
-    def delete_answers(self, system: str) -> None:
+    def delete_predictions(self, system: str) -> None:
         """Delete what ``system`` answered, in whole files and in parts of one: it is about to be another model."""
         for path in self.folder.glob(f"predictions*/*-{system}.jsonl*"):
             path.unlink()
@@ -230,10 +226,10 @@ class Run:
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise InputError(f"{self.folder}: is not empty and holds no recipe.yaml; name another folder with --output")
 
-    def last_checkpoint(self) -> Path | None:
+    def last_checkpoint_path(self) -> Path | None:
         """The newest checkpoint that was saved to its end; what a kill or a full disk left half-saved is deleted."""
         whole = []
-        for path in self.checkpoints.glob("checkpoint-*"):
+        for path in self.checkpoints_path.glob("checkpoint-*"):
             if _is_whole(path):
                 whole.append(path)
             else:

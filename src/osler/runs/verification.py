@@ -69,9 +69,9 @@ def check_trained(run: Run, recipe: Recipe) -> Manifest:
     """
     if not run.finished:
         raise InputError(f"{run.folder}: no manifest.json: training is not finished; run scripts/train.py again")
-    if not run.adapter.is_dir():
+    if not run.adapter_path.is_dir():
         raise InputError(
-            f"{run.adapter}: is gone: bring it back, or delete manifest.json and run scripts/train.py again"
+            f"{run.adapter_path}: is gone: bring it back, or delete manifest.json and run scripts/train.py again"
         )
     manifest = run.read_manifest()
     for mismatch in changed_recipe(run, recipe, manifest):
@@ -94,10 +94,10 @@ def mismatches(run: Run, recipe: Recipe) -> list[Mismatch]:
         *changed_files(run),
         *changed_recipe(run, recipe, manifest),
         *changed_counts(manifest, report),
-        *(changed_weights(run, manifest) if _weights(run.adapter) else ()),
+        *(changed_weights(run, manifest) if _weights(run.adapter_path) else ()),
         *changed_template(run, manifest),
     ]
-    if run.results.is_file():
+    if run.results_path().is_file():
         results = run.read_results()
         found += [
             *changed_scored_weights(run, recipe, results),
@@ -109,31 +109,33 @@ def mismatches(run: Run, recipe: Recipe) -> list[Mismatch]:
 
 def changed_files(run: Run) -> Iterator[Mismatch]:
     """The files of a published version against its list of hashes, both ways."""
-    if not run.sums.is_file():
-        if run.adapter == run.folder:
-            yield Mismatch("version", run.sums.name, "a published version", "the sha256 of every file", None)
+    if not run.sums_path.is_file():
+        if run.adapter_path == run.folder:
+            yield Mismatch("version", run.sums_path.name, "a published version", "the sha256 of every file", None)
         return
     # Only what was found in the folder is opened, so that no name in the list leads out of it. A link to a folder
     # counts as a file: nobody listed what is in there.
     found = (path for path in run.folder.rglob("*") if path.is_symlink() or not path.is_dir())
     there = {path.relative_to(run.folder).as_posix(): path for path in found}
-    listed = {run.sums.name, ATTRIBUTES}
-    for line in run.sums.read_text(encoding="utf-8", errors="replace").splitlines():
+    listed = {run.sums_path.name, ATTRIBUTES}
+    for line in run.sums_path.read_text(encoding="utf-8", errors="replace").splitlines():
         sha256, _, name = line.partition("  ")
         listed.add(name)
         now = _sha256(there[name]) if name in there else None
         if now != sha256:
-            yield Mismatch("version", name or line, run.sums.name, sha256, now)
+            yield Mismatch("version", name or line, run.sums_path.name, sha256, now)
     for name in sorted(there.keys() - listed):
         if not name.startswith(OF_DOWNLOAD):
             shown = name.encode(errors="backslashreplace").decode()  # not every file name is UTF-8
-            yield Mismatch("version", shown, run.sums.name, None, _sha256(there[name]) or "a link")
+            yield Mismatch("version", shown, run.sums_path.name, None, _sha256(there[name]) or "a link")
 
 
 def changed_recipe(run: Run, recipe: Recipe, manifest: Manifest) -> Iterator[Mismatch]:
     """The recipe, in what a run is bound to."""
     if manifest.recipe.run_sha256 != recipe.run_sha256:
-        yield Mismatch("recipe", recipe.path.name, run.manifest.name, manifest.recipe.run_sha256, recipe.run_sha256)
+        yield Mismatch(
+            "recipe", recipe.path.name, run.manifest_path.name, manifest.recipe.run_sha256, recipe.run_sha256
+        )
 
 
 def changed_counts(manifest: Manifest, report: DataReport) -> Iterator[Mismatch]:
@@ -157,31 +159,31 @@ def repeated_counts(report: DataReport) -> dict[str, Any]:
 
 def changed_weights(run: Run, manifest: Manifest) -> Iterator[Mismatch]:
     """The adapter, against what training wrote."""
-    if (now := fingerprint(run.adapter)) != manifest.adapter_sha256:
-        yield Mismatch("weights", _named(run, run.adapter), run.manifest.name, manifest.adapter_sha256, now)
+    if (now := fingerprint(run.adapter_path)) != manifest.adapter_sha256:
+        yield Mismatch("weights", _named(run, run.adapter_path), run.manifest_path.name, manifest.adapter_sha256, now)
 
 
 def changed_template(run: Run, manifest: Manifest) -> Iterator[Mismatch]:
     """The chat template beside the adapter."""
-    template = run.adapter / "chat_template.jinja"
+    template = run.adapter_path / "chat_template.jinja"
     if template.is_file() and (now := sha256_file(template)) != manifest.chat_template_sha256:
         name = template.relative_to(run.folder).as_posix()
-        yield Mismatch("template", name, run.manifest.name, manifest.chat_template_sha256, now)
+        yield Mismatch("template", name, run.manifest_path.name, manifest.chat_template_sha256, now)
 
 
 def changed_scored_weights(run: Run, recipe: Recipe, results: Results) -> Iterator[Mismatch]:
     """Adapter and merged model, against what was scored."""
     scored = results.weights_sha256 or {}
-    for folder, system in ((run.adapter, tuned_name(recipe)), (run.merged, merged_name(recipe))):
+    for folder, system in ((run.adapter_path, tuned_name(recipe)), (run.merged_path, merged_name(recipe))):
         if _weights(folder) and system in scored and (now := fingerprint(folder)) != scored[system]:
-            yield Mismatch("scored weights", _named(run, folder), run.results.name, scored[system], now)
+            yield Mismatch("scored weights", _named(run, folder), run.results_path().name, scored[system], now)
 
 
 def changed_predictions(run: Run, results: Results) -> Iterator[Mismatch]:
     """The prediction files that were scored."""
-    for path, sha256 in run.scored_answers(results).items():
+    for path, sha256 in run.scored_predictions(results).items():
         if (now := _sha256(path)) != sha256:
-            yield Mismatch("predictions", path.relative_to(run.folder).as_posix(), run.results.name, sha256, now)
+            yield Mismatch("predictions", path.relative_to(run.folder).as_posix(), run.results_path().name, sha256, now)
 
 
 def changed_overlaps(report: DataReport, results: Results) -> Iterator[Mismatch]:

@@ -25,13 +25,13 @@ class Progress(TrainerCallback):
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         """Append one line a log event. A resumed run's lines follow those of the first: the step orders them."""
         if state.is_world_process_zero:
-            with self._run.train_log.open("a", encoding="utf-8") as file:
+            with self._run.train_log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Called after everything of a checkpoint is on disk."""
         if state.is_world_process_zero:
-            checkpoint = self._run.checkpoints / f"checkpoint-{state.global_step}"
+            checkpoint = self._run.checkpoints_path / f"checkpoint-{state.global_step}"
             write_json(checkpoint / ELAPSED, {"train_seconds": time.monotonic() - self._started})
             mark_complete(checkpoint)
 

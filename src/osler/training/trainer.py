@@ -206,7 +206,7 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
         "logging_steps": 10,
         **recipe.train,
     }
-    return SFTConfig(output_dir=str(run.checkpoints), dataset_kwargs={"skip_prepare_dataset": True}, **settings)
+    return SFTConfig(output_dir=str(run.checkpoints_path), dataset_kwargs={"skip_prepare_dataset": True}, **settings)
 
 
 def build_trainer(

@@ -45,7 +45,7 @@ def train(recipe: Recipe, run: Run) -> None:
     main_process = trainer.is_world_process_zero()
     if main_process:
         print(plan.describe(trainer, data), flush=True)
-        write_model(run.data_report, data.report)
+        write_model(run.data_report_path, data.report)
     try:
         figures = _fit(trainer, run)
     except Exception as error:
@@ -53,19 +53,19 @@ def train(recipe: Recipe, run: Run) -> None:
             raise
         raise InputError(
             f"{run.folder}: the disk has no room for what had to be saved ({error}); the last whole checkpoint is"
-            f" {run.last_checkpoint() or 'none'}: free some space and start the same command again"
+            f" {run.last_checkpoint_path() or 'none'}: free some space and start the same command again"
         ) from error
     if main_process:
         if earlier := run.set_aside():
             print(f"predictions and results of an earlier training are in {earlier} now")
         hashes = {
-            "adapter_sha256": fingerprint(run.adapter),
+            "adapter_sha256": fingerprint(run.adapter_path),
             "chat_template_sha256": chat_template_sha256(tokenizer),
         }
-        write_model(run.manifest, _manifest(recipe, run, data, environment, {**figures, **hashes}))
+        write_model(run.manifest_path, _manifest(recipe, run, data, environment, {**figures, **hashes}))
         print(
             f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
-            f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter}"
+            f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter_path}"
         )
 
 
@@ -88,7 +88,7 @@ def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData]:
 
 def _fit(trainer: SFTTrainer, run: Run) -> dict[str, Any]:
     """Train from the last whole checkpoint, if there is one, to the end; save the adapter and its tokenizer."""
-    checkpoint = run.last_checkpoint()
+    checkpoint = run.last_checkpoint_path()
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (
         read_record(checkpoint / ELAPSED, "train_seconds")["train_seconds"] if checkpoint else 0
@@ -103,8 +103,8 @@ def _fit(trainer: SFTTrainer, run: Run) -> dict[str, Any]:
     if trainer.is_world_process_zero():
         for leftover in ("training_args.bin", "README.md"):  # a pickle; and a card that says little, some of it wrong
             (staging / leftover).unlink(missing_ok=True)
-        shutil.rmtree(run.adapter, ignore_errors=True)
-        staging.rename(run.adapter)
+        shutil.rmtree(run.adapter_path, ignore_errors=True)
+        staging.rename(run.adapter_path)
     return {
         "train_seconds": round(seconds, 1),
         "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
@@ -148,4 +148,4 @@ def _manifest(
         },
         **figures,
     }
-    return validated(Manifest, content, str(run.manifest))
+    return validated(Manifest, content, str(run.manifest_path))

@@ -19,7 +19,7 @@ from osler.evaluation import prediction, results
 from osler.models import loading
 from osler.patients.patient import Patient
 from osler.recipe.loading import load_recipe
-from osler.recipe.sections import OF_FINDINGS, BaseSection
+from osler.recipe.sections import FINDINGS_BASELINES, BaseSection
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.runs.predictions import Prediction, read_predictions
 from osler.runs.run import Run, tuned_name
@@ -67,12 +67,12 @@ def systems(*names: str) -> dict[str, Sequence[str]]:
 
 
 def test_baselines_of_findings_answer_every_case(tmp_path: Path, tiny_base: BaseSection) -> None:
-    path = make_cohort(tmp_path, tiny_base, evaluation=systems("majority", *OF_FINDINGS))
+    path = make_cohort(tmp_path, tiny_base, evaluation=systems("majority", *FINDINGS_BASELINES))
     answers = evaluate(path)
     for split, n in (("test", 4), ("simulated", 20)):
         cases = [(row.case_id, row.label, row.subgroups) for row in answers[split, "majority"]]
         assert len(cases) == n
-        for name in OF_FINDINGS:
+        for name in FINDINGS_BASELINES:
             rows = answers[split, name]
             assert [(row.case_id, row.label, row.subgroups) for row in rows] == cases
             assert np.mean([row.label == row.ranked[0] for row in rows]) > 0.7
@@ -83,10 +83,10 @@ def test_baselines_of_findings_answer_every_case(tmp_path: Path, tiny_base: Base
     assert {frozenset(row.ranked) for row in answers["test", "semantic_similarity_omim"]} == {
         frozenset((LAMP, HUM, QUILLBY))
     }
-    assert {row.probabilities for name in OF_FINDINGS[1:] for row in answers["test", name]} == {None}
+    assert {row.probabilities for name in FINDINGS_BASELINES[1:] for row in answers["test", name]} == {None}
     files = sorted((tmp_path / "run" / "predictions").glob("*.jsonl"))
     for record in plain(results.score(files, tmp_path / "results.json", 20))["records"]:
-        metrics = {name: set(record["systems"][name]["metrics"]) for name in OF_FINDINGS}
+        metrics = {name: set(record["systems"][name]["metrics"]) for name in FINDINGS_BASELINES}
         assert {"accuracy", "mrr", "brier", "ece"} <= metrics["ontology_naive_bayes"]
         assert {"accuracy", "mrr"} <= metrics["semantic_similarity_omim"]
         assert "brier" not in metrics["semantic_similarity_omim"], "a similarity is no probability"

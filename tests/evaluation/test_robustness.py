@@ -19,7 +19,7 @@ from osler.runs.predictions import Prediction
 from osler.runs.results import Robustness
 from osler.statistics import intervals
 from osler.storage.contracts import validated
-from osler.tasks.perturbation import OF_PATIENTS, OF_TEXTS, Perturbation
+from osler.tasks.perturbation import PATIENT_PERTURBATIONS, TEXT_PERTURBATIONS, Perturbation
 
 TYPOS = Perturbation("typos", 0.1)
 
@@ -127,9 +127,9 @@ def test_predictions_that_do_not_belong_together_are_refused(perturbed: list[Pre
 
 
 def test_every_perturbation_has_its_strengths_and_a_swap_is_whole() -> None:
-    names = {perturbation.name for perturbation in planned_perturbations(OF_PATIENTS)}
-    assert names == set(OF_PATIENTS) == set(STRENGTHS)
-    assert {perturbation.name for perturbation in planned_perturbations(OF_TEXTS)} == set(OF_TEXTS)
+    names = {perturbation.name for perturbation in planned_perturbations(PATIENT_PERTURBATIONS)}
+    assert names == set(PATIENT_PERTURBATIONS) == set(STRENGTHS)
+    assert {perturbation.name for perturbation in planned_perturbations(TEXT_PERTURBATIONS)} == set(TEXT_PERTURBATIONS)
 
 
 def test_the_table_shows_both_accuracies_and_what_has_none() -> None:

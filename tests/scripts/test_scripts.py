@@ -11,7 +11,7 @@ from project import ROOT
 
 HEAVY = {"torch", "transformers", "datasets", "scipy", "sklearn", "matplotlib", "spacy"}
 # scripts/evaluate.py follows with the branch that rewrites it.
-SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if path.stem != "evaluate")
+SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
 
 
 def imported(code: str) -> set[str]:

@@ -18,8 +18,8 @@ from osler.patients.patient import Patient
 from osler.tasks.case import Case
 from osler.tasks.perturbation import (
     IRRELEVANT,
-    OF_PATIENTS,
-    OF_TEXTS,
+    PATIENT_PERTURBATIONS,
+    TEXT_PERTURBATIONS,
     Perturbation,
     flip,
     split_sentences,
@@ -335,13 +335,13 @@ def test_a_patient_is_told_as_before_but_for_what_is_perturbed(
 def test_a_task_without_synonyms_or_with_a_typo_in_the_name_is_told_what_there_is(
     tmp_path: Path, rare_disease: Task, tiny_base: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert rare_disease.source.perturbations == OF_PATIENTS
+    assert rare_disease.source.perturbations == PATIENT_PERTURBATIONS
     with pytest.raises(InputError, match="no perturbation 'tpyos' of this task's cases; there are typos, dropped, "):
         rare_disease.source.perturbed("test", Perturbation("tpyos", 0.1))
     project.make(tmp_path, tiny_base)  # type: ignore[arg-type]
     monkeypatch.setenv("OSLER_DATA_DIR", str(tmp_path / "data"))
     complaints = load_task(tmp_path / "tasks" / "made_up")
-    assert complaints.source.perturbations == OF_TEXTS
+    assert complaints.source.perturbations == TEXT_PERTURBATIONS
     with pytest.raises(InputError, match="no perturbation 'paraphrased' of this task's cases"):
         complaints.source.perturbed("test", Perturbation("paraphrased", 0.1))
     assert len(pairs(complaints, "test", "typos", 0.5)) == 24

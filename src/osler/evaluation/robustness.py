@@ -10,7 +10,7 @@ import numpy as np
 from osler.errors import InputError
 from osler.evaluation.answers import number_groups
 from osler.evaluation.measurement import Measurement, prediction_columns
-from osler.recipe import OF_TEXT, Recipe
+from osler.recipe import TEXT_BASELINES, Recipe
 from osler.runs import Prediction, Robustness, Run, read_predictions, tuned_name
 from osler.statistics import Resamples, intervals
 from osler.storage import sha256_file, validated, write_model
@@ -37,7 +37,7 @@ def planned_perturbations(names: Sequence[str]) -> list[Perturbation]:
 
 def systems(recipe: Recipe) -> list[str]:
     """Who answers perturbed cases: the tuned model, and the recipe's baselines that see nothing but the text."""
-    return [tuned_name(recipe), *(name for name in recipe.evaluation.baselines if name in OF_TEXT)]
+    return [tuned_name(recipe), *(name for name in recipe.evaluation.baselines if name in TEXT_BASELINES)]
 
 
 def score(run: Run, recipe: Recipe, names: Sequence[str], split: str, limit: int | None = None) -> Robustness:

@@ -3,8 +3,8 @@
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
 from osler.recipe.sections import (
-    OF_FINDINGS,
-    OF_TEXT,
+    FINDINGS_BASELINES,
+    TEXT_BASELINES,
     AugmentSection,
     BackTranslationSection,
     BaseSection,
@@ -30,8 +30,8 @@ from osler.recipe.type_check import Problem, check, check_keys
 
 __all__ = [
     "COMMIT",
-    "OF_FINDINGS",
-    "OF_TEXT",
+    "FINDINGS_BASELINES",
+    "TEXT_BASELINES",
     "AugmentSection",
     "BackTranslationSection",
     "BaseSection",

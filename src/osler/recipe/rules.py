@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from osler.errors import InputError, join, nearest, show
 from osler.recipe.sections import (
-    OF_FINDINGS,
+    FINDINGS_BASELINES,
     AugmentSection,
     BaseSection,
     EvaluationSection,
@@ -161,7 +161,7 @@ def check_evaluation(evaluation: EvaluationSection, task: TaskFile) -> None:
         raise Problem("evaluation.splits", f"{show(evaluation.splits)} is not allowed; expected one or more, each once")
     for split in evaluation.splits:
         check(split, Literal[tuple(task.splits)], "evaluation.splits")
-    for baseline in OF_FINDINGS:
+    for baseline in FINDINGS_BASELINES:
         if baseline in evaluation.baselines and task.source.trains_on != "findings":
             text = f"{baseline} takes patients as findings of an ontology; the cases of {task.name} are texts"
             raise Problem("evaluation.baselines", text)

@@ -65,9 +65,9 @@ Baseline = Literal[
     "semantic_similarity_omim",
 ]
 # Those that see the words of a case and cost next to nothing.
-OF_TEXT = ("tfidf_svm", "tfidf_char_svm")
+TEXT_BASELINES = ("tfidf_svm", "tfidf_char_svm")
 # Those that take patients as findings, not as texts.
-OF_FINDINGS = ("ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim")
+FINDINGS_BASELINES = ("ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim")
 
 
 @dataclass(frozen=True)

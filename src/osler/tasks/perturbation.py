@@ -33,8 +33,8 @@ from osler.patients import ONSET_PHRASES, Patient, indefinite_article
 
 T = TypeVar("T")
 
-OF_TEXTS: tuple[str, ...] = ("typos", "dropped", "reordered", "irrelevant", "negated", "sex_swap", "age_swap")
-OF_PATIENTS: tuple[str, ...] = (*OF_TEXTS, "paraphrased")
+TEXT_PERTURBATIONS: tuple[str, ...] = ("typos", "dropped", "reordered", "irrelevant", "negated", "sex_swap", "age_swap")
+PATIENT_PERTURBATIONS: tuple[str, ...] = (*TEXT_PERTURBATIONS, "paraphrased")
 ADULT_AGE = 18
 CHILD_YEARS, ADULT_YEARS = (3, 12), (30, 70)  # from and to: the new age of somebody who was in the other group
 

@@ -13,7 +13,7 @@ from osler.storage import wheels
 from osler.tasks import augmentation
 from osler.tasks.augmentation import Augmentation
 from osler.tasks.case import Case, Cases, changed
-from osler.tasks.perturbation import OF_TEXTS, Perturbation
+from osler.tasks.perturbation import TEXT_PERTURBATIONS, Perturbation
 from osler.terminology import Annotations, Lexicon, Ontology, read_ontology
 
 
@@ -65,7 +65,7 @@ class Source(Protocol):
 class TextSource(ABC):
     """A source whose cases are texts and nothing more: neither their findings nor where they are from is known."""
 
-    perturbations = OF_TEXTS
+    perturbations = TEXT_PERTURBATIONS
     labels: Mapping[str, str]
     ontology: str | None = (
         None  # the file of HPO, as :mod:`osler.storage.wheels` reads it, that findings are found in texts with

@@ -31,7 +31,7 @@ from osler.recipe import DataSection, SimulatedSource
 from osler.storage import wheels
 from osler.tasks.augmentation import Augmentation, denying, generalised, templates
 from osler.tasks.case import Case, Cases, changed
-from osler.tasks.perturbation import OF_PATIENTS, Perturbation
+from osler.tasks.perturbation import PATIENT_PERTURBATIONS, Perturbation
 from osler.terminology import (
     PHENOTYPIC_ABNORMALITY,
     Annotation,
@@ -59,7 +59,7 @@ class SimulatedPatients:
     the simulator sees them; :meth:`provenance` proves it.
     """
 
-    perturbations = OF_PATIENTS
+    perturbations = PATIENT_PERTURBATIONS
 
     def __init__(self, section: SimulatedSource, min_patients: int, data_folder: Path | None) -> None:
         ontology_file, annotations_file = wheels.fetch_many([section.ontology, section.annotations])
@@ -91,7 +91,7 @@ class SimulatedPatients:
         Raises :class:`InputError` where real patients are asked for and Phenopacket Store is not there.
         """
         learners, dropped = self._learners(data or DataSection(), seed)
-        rows = [self._told(patient, case_id, source) for case_id, (patient, source) in learners.items()]
+        rows = [self._case(patient, case_id, source) for case_id, (patient, source) in learners.items()]
         # Two patients with one or two findings each can read the same, by chance and even with different diseases.
         # A stored patient may have one, too. Cases of `test` have four and more.
         held_out = {row.text for split in (*SIMULATED_SPLITS, *STORED_SPLITS) for row in self.split(split)}
@@ -127,7 +127,7 @@ class SimulatedPatients:
     def split(self, name: str) -> list[Case]:
         """The rows of a split; see ``task.yaml``."""
         patients, source, wording = self._patients(name)
-        return [self._told(patient, patient.case_id, source, wording) for patient in patients]
+        return [self._case(patient, patient.case_id, source, wording) for patient in patients]
 
     def _patients(self, split: str) -> tuple[list[Patient], str, str]:
         """The patients of a split, their source and their wording."""
@@ -140,7 +140,7 @@ class SimulatedPatients:
 
     def patients(self, split: str) -> dict[str, Patient]:
         """Case id → the patient of a row of ``split``, with the findings that its text names and no others."""
-        # The same generator as in _told: a description leaves findings out where there are too many.
+        # The same generator as in _case: a description leaves findings out where there are too many.
         return {p.case_id: select_findings(p, random.Random(p.case_id)) for p in self._patients(split)[0]}
 
     def knowledge(self) -> tuple[Ontology, Annotations]:
@@ -154,16 +154,16 @@ class SimulatedPatients:
         return changed(self.split(split), [self._perturbed(patient, wording, perturbation) for patient in patients])
 
     def _perturbed(self, patient: Patient, wording: str, perturbation: Perturbation) -> str:
-        rng = random.Random(patient.case_id)  # as in _told: order, wording and sentences are those of the original
-        said = select_findings(patient, rng)
-        words = choose_wordings(said, self._vocabulary, rng, wording == "unseen_wording", wording == "varied")
+        rng = random.Random(patient.case_id)  # as in _case: order, wording and sentences are those of the original
+        described = select_findings(patient, rng)
+        words = choose_wordings(described, self._vocabulary, rng, wording == "unseen_wording", wording == "varied")
         others = {i: [w for w in self._vocabulary.wordings(i) if w != words[i]] for i in words}
         words = perturbation.words(patient.case_id, words, others)
-        if perturbation.name != "sex_swap" or not any(map(self._of_one_sex, (*said.present, *said.absent))):
+        if perturbation.name != "sex_swap" or not any(map(self._of_one_sex, (*described.present, *described.absent))):
             known = self._annotations.rows[patient.disease]
-            said = perturbation.patient(said, self._irrelevant(patient, known, perturbation.seed))
-        words = {i: words.get(i, self._vocabulary.name[i]) for i in (*said.present, *said.absent)}
-        text = write_sentences(said, words, rng)
+            described = perturbation.patient(described, self._irrelevant(patient, known, perturbation.seed))
+        words = {i: words.get(i, self._vocabulary.name[i]) for i in (*described.present, *described.absent)}
+        text = write_sentences(described, words, rng)
         if perturbation.name == "typos":
             return perturbation.text(patient.case_id, text, self.labels[patient.disease])
         return text
@@ -172,29 +172,31 @@ class SimulatedPatients:
         """What tells a training row again with other findings or in other words; all of its words are trainable."""
         learners, _ = self._learners(data or DataSection(), seed)
 
-        def told(row: Case, augmentation: Augmentation, copy_id: str) -> str:
+        def augmented_text(row: Case, augmentation: Augmentation, copy_id: str) -> str:
             return self._augmented(learners[row.case_id][0], row.case_id, augmentation, copy_id)
 
-        return told
+        return augmented_text
 
     def _augmented(self, patient: Patient, case_id: str, augmentation: Augmentation, copy_id: str) -> str:
         name, strength, dice = augmentation.name, augmentation.strength, augmentation.dice(copy_id)
-        rng = random.Random(case_id)  # as in _told: order, wording and sentences are those of the row
-        said = select_findings(patient, rng)
-        words = choose_wordings(said, self._vocabulary, rng, varied=True)
+        rng = random.Random(case_id)  # as in _case: order, wording and sentences are those of the row
+        described = select_findings(patient, rng)
+        words = choose_wordings(described, self._vocabulary, rng, varied=True)
         if name == "synonyms":
             others = {i: [w for w in self._vocabulary.trainable[i] if w != words[i]] for i in words}
             words = augmentation.perturbation.words(copy_id, words, others)
         elif name == "dropout":
-            said = augmentation.perturbation.patient(replace(said, case_id=copy_id), ())
+            described = augmentation.perturbation.patient(replace(described, case_id=copy_id), ())
         elif name == "ancestors":
-            said = generalised(said, self._ontology, strength, dice)
+            described = generalised(described, self._ontology, strength, dice)
         elif name == "negations":
             # Only what training knows of the disease: what its test patients have must not be told apart here.
             known = self._simulator.rows[patient.disease]
-            said = denying(said, self._irrelevant(replace(said, case_id=copy_id), known, augmentation.seed), strength)
-        words = {**choose_wordings(said, self._vocabulary, dice, varied=True), **words}
-        text = write_sentences(said, words, rng, templates(strength, dice) if name == "templates" else TEMPLATES)
+            described = denying(
+                described, self._irrelevant(replace(described, case_id=copy_id), known, augmentation.seed), strength
+            )
+        words = {**choose_wordings(described, self._vocabulary, dice, varied=True), **words}
+        text = write_sentences(described, words, rng, templates(strength, dice) if name == "templates" else TEMPLATES)
         if name == "typos":
             return augmentation.perturbation.text(copy_id, text, self.labels[patient.disease])
         return text
@@ -220,7 +222,7 @@ class SimulatedPatients:
     def _of_one_sex(self, hpo_id: str) -> bool:
         return not self._ontology.ancestors(hpo_id).isdisjoint(EXCLUDED_BY_SEX.values())
 
-    def _told(self, patient: Patient, case_id: str, source: str, wording: str = "varied") -> Case:
+    def _case(self, patient: Patient, case_id: str, source: str, wording: str = "varied") -> Case:
         text = describe(
             patient,
             self._vocabulary,

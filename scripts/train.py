@@ -9,7 +9,6 @@ from pathlib import Path
 from osler.errors import InputError, exit_status
 from osler.recipe import load_recipe
 from osler.runs import Run
-from osler.storage import read_record
 
 
 def main() -> int:
@@ -29,7 +28,7 @@ def main() -> int:
         if run.finished:
             from osler.data import contamination
 
-            overlap = read_record(run.data_report_path, "contamination.splits")["contamination"]
+            overlap = run.read_data_report().contamination
             contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
             run.open(recipe)  # what is evaluated, and how it is published, may have changed
             print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")

@@ -45,15 +45,6 @@ def test_the_prompt_has_no_system_text_of_the_models_own_and_the_answer_ends(bas
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
 
 
-def test_the_plan_in_the_readme_is_what_the_demo_prints(base: BaseSection) -> None:
-    planned = script(ROOT, "train", RECIPE, "--plan")
-    assert planned.returncode == 0, planned.stderr[-2000:]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for line in planned.stdout.splitlines():
-        if line.startswith(("rows", "tokens", "steps", "parameters", "memory")):
-            assert line in readme, f"README.md does not show: {line}"
-
-
 @pytest.mark.parametrize("quantization", [None, "nf4"])
 def test_one_pass_over_the_trie_equals_a_pass_for_each_label(base: BaseSection, quantization: str | None) -> None:
     loaded = loading.load_base(BaseSection(**{**base.__dict__, "quantization": quantization}))

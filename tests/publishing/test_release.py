@@ -550,7 +550,7 @@ def test_a_process_killed_at_any_request_leaves_main_and_tags_whole_and_the_next
     # Forked from a process that has imported everything, and has no threads that a fork would lose.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_hub", "huggingface_hub.hf_api", "huggingface_hub.utils._http"])
+    context.set_forkserver_preload([__name__, "huggingface_hub.hf_api", "huggingface_hub.utils._http"])
     for number in sweep.numbers():
         arguments = (hub.folder, hub.endpoint, jane, sweep.folder)
         process = context.Process(target=publish_as_a_process, args=arguments)

@@ -15,8 +15,8 @@ from finished import edit_json
 from local_hub import LocalHub
 from project import ROOT, environment, make, script
 
+from osler import preparation
 from osler.errors import InputError
-from osler.preparation import preparation
 from osler.publishing import checks
 from osler.publishing import folder as publication
 from osler.recipe.sections import BaseSection
@@ -36,7 +36,7 @@ def folder(finished_project: Path, tmp_path: Path) -> Path:
 
 
 class Nobody:
-    """Finds no identifier of anybody: which ones there are is for tests/test_clearance.py."""
+    """Finds no identifier of anybody: which ones there are is for tests/publishing/test_checks.py."""
 
     def find_all(self, texts: Iterable[str]) -> Iterator[list[object]]:
         return ([] for _ in texts)
@@ -48,7 +48,7 @@ Publish = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def publish(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Publish:
     """scripts/publish.py in this process: folder to be in, arguments → exit status, stdout, stderr."""
-    monkeypatch.setattr(preparation, "deidentifier", lambda key: Nobody())
+    monkeypatch.setattr(preparation, "load_deidentifier", lambda key: Nobody())
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
     def run(folder: Path, *arguments: str | Path) -> tuple[int, str, str]:

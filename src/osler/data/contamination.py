@@ -84,8 +84,8 @@ def measure(
     return validated(Contamination, content, "contamination")
 
 
-def check(report: Contamination, splits: Iterable[str], where: str) -> None:
-    """Refuse training data that holds cases of one of ``splits``, unless the report has a reason for that split.
+def check(report: Contamination, splits: Iterable[str], allowed: Mapping[str, str], where: str) -> None:
+    """Refuse training data that holds cases of one of ``splits``, unless ``allowed`` gives a reason for that split.
 
     Only the measures that leave no doubt (``REFUSED``) count. Near-duplicates and shared n-grams are left to the
     report's reader: short texts about one disease are alike without being copies.
@@ -97,7 +97,7 @@ def check(report: Contamination, splits: Iterable[str], where: str) -> None:
         measures = report.splits[split]
         for name in REFUSED:
             measure = getattr(measures, name)
-            if measure and measure.cases and split not in report.allowed:
+            if measure and measure.cases and split not in allowed:
                 held_out_id, training_id, *_ = measure.worst[0]
                 raise InputError(
                     f"{where}: {measure.cases:,} of {measures.n:,} cases of {split} are in the training data"

@@ -32,6 +32,7 @@ quality: install  ## lint, formatting, types, recipes
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy src
+	MYPYPATH=src .venv/bin/mypy --explicit-package-bases scripts benchmarks
 	.venv/bin/python scripts/check_recipes.py
 
 # The pages are copied to where they stand in the repository, so that links are checked as readers follow them.

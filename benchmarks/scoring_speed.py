@@ -16,6 +16,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,7 @@ def compare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, panel: s
     print(f"  {'lm-evaluation-harness':24s} {len(rows) / peer_seconds:7.2f}  {'1.0':>17s}  {memory()}")
     found = {}
     for scorer, normalised in SCORERS.items():
-        found[scorer], seconds = timed(
-            lambda normalised=normalised: own_scores(model, tokenizer, task, rows, normalised)
-        )  # type: ignore[misc]
+        found[scorer], seconds = timed(partial(own_scores, model, tokenizer, task, rows, normalised))
         print(f"  {'osler ' + scorer:24s} {len(rows) / seconds:7.2f}  {peer_seconds / seconds:17.1f}  {memory()}")
     own = found["label_likelihood"]
     disagree = int((own.argmax(1) != peer.argmax(1)).sum())
@@ -79,7 +78,7 @@ def compare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, panel: s
 
 
 def memory() -> str:
-    return f"{peak_memory_bytes()['host'] / 1e9:.1f} GB"
+    return f"{peak_memory_bytes().host / 1e9:.1f} GB"
 
 
 def curve(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

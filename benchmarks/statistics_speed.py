@@ -35,7 +35,7 @@ def main() -> int:
         started, cpu = time.perf_counter(), time.process_time()
         scored = results.score(files, Path(folder) / "results.json", RESAMPLES)
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    metrics = len(scored["records"][0]["systems"]["system-0"]["metrics"])
+    metrics = len(scored.records[0].systems["system-0"].metrics)
     print(f"{CASES} cases, {SYSTEMS} systems, {labels} labels, {RESAMPLES} resamples, {metrics} metrics with intervals")
     print(f"{seconds:.1f} s ({cpu:.1f} s of the processor's); to be under {TARGET} s")
     return int(seconds > TARGET)

@@ -51,7 +51,7 @@ def pages() -> dict[Path, str]:
         begin, end = f"<!-- {name}: begin -->", "<!-- end -->"
         pattern = re.escape(begin) + r"\n.*?" + re.escape(end)
         block = f"{begin}\n{table(schema)}\n{end}"
-        page, n = re.subn(pattern, lambda _, block=block: block, page, flags=re.DOTALL)
+        page, n = re.subn(pattern, block.replace("\\", r"\\"), page, flags=re.DOTALL)
         assert n == 1, f"docs/formats.md: {begin} is in it {n} times, not once"
     return {**texts, ROOT / "docs" / "formats.md": page}
 

@@ -51,7 +51,7 @@ def find_task_path(source: str) -> Path | None:
 
 def read_task_rows(
     folder: Path, key: str | None, max_rejected: int
-) -> tuple[Iterator[tuple[str, Record | RejectedRow]], PreparationSettings]:
+) -> tuple[Iterator[tuple[str | None, Record | RejectedRow]], PreparationSettings]:
     """The rows of the dataset of the task in ``folder`` with their splits, and how to prepare them.
 
     Raises:
@@ -71,7 +71,7 @@ def read_task_rows(
     return _dataset_rows(dataset, task.source), settings
 
 
-def _dataset_rows(dataset: HubDataset, section: DatasetSource) -> Iterator[tuple[str, Record | RejectedRow]]:
+def _dataset_rows(dataset: HubDataset, section: DatasetSource) -> Iterator[tuple[str | None, Record | RejectedRow]]:
     """The rows of the dataset as published, with their splits."""
     columns = Columns(section.columns.text, section.columns.label)
     for split, name in section.files.items():

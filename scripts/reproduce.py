@@ -37,18 +37,18 @@ def main() -> int:
     from osler.reproduction import outcome, reproduction, target
     from osler.storage import check_folder
 
-    found = target.find(arguments.target, arguments.depth)
-    recipe = found.recipe
+    published = target.find(arguments.target, arguments.depth)
+    recipe = published.recipe
     folder = arguments.output or Path("reproductions") / recipe.name / recipe.version / arguments.depth
     check_folder(folder)
     if arguments.depth == "training":
         try:
-            made = reproduction.training(found, folder, arguments.config_file)
+            made = reproduction.training(published, folder, arguments.config_file)
         except subprocess.CalledProcessError as error:
             print("ended early; the same command goes on from there", file=sys.stderr)
             return 2 if error.returncode == 2 else 1
     else:
-        made = (reproduction.scores if arguments.depth == "scores" else reproduction.predictions)(found)
+        made = (reproduction.scores if arguments.depth == "scores" else reproduction.predictions)(published)
     print(outcome.render(made))
     print(f"wrote {outcome.write(made, folder)}")
     return 0 if made.verdict == "reproduced" else 1

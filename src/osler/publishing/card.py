@@ -14,9 +14,9 @@ import jinja2
 
 from osler.errors import InputError, nearest, one_line, show
 from osler.evaluation import perturbation_label, reliability_tables, subgroup_rows, summary
-from osler.publishing import chai, evidence
+from osler.publishing import chai
 from osler.publishing.about import read_about as read_about
-from osler.publishing.evidence import SYSTEMS, Evidence
+from osler.publishing.evidence import SYSTEMS, Evidence, read_evidence
 from osler.recipe import Problem, dump_yaml, licences
 from osler.rendering import NOT_STATED, cell, difference, markdown, plots, render_template
 from osler.runs import Calibration, PerturbedRecord, Run
@@ -57,50 +57,50 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         allowed: check → reason, of the checks that failed and were let pass.
 
     Raises:
-        InputError: as :func:`osler.publishing.evidence.read`.
+        InputError: as :func:`osler.publishing.evidence.read_evidence`.
     """
-    found = evidence.read(run)
-    document = chai.document(found, repo_id, version, about, allowed)
+    evidence = read_evidence(run)
+    document = chai.document(evidence, repo_id, version, about, allowed)
     body = render_template(
         "publishing/card.md.jinja",
-        {"said": _said, "literal": _literal, "cell": cell, "listed": _listed, "capitalize_first": _capitalized},
-        found=found,
-        recipe=found.recipe,
-        record=found.headline,
-        report=found.data_report,
-        environment=found.manifest.environment,
+        {"stated": _stated, "literal": _literal, "cell": cell, "listed": _listed, "capitalize_first": _capitalized},
+        evidence=evidence,
+        recipe=evidence.recipe,
+        record=evidence.headline,
+        report=evidence.data_report,
+        environment=evidence.manifest.environment,
         chai=document,
         not_a_device=chai.NOT_A_DEVICE,
-        what=chai.what(found),
-        verdict=chai.verdict(found),
+        what=chai.what(evidence),
+        verdict=chai.verdict(evidence),
         repo_id=repo_id,
         version=version,
         about=about,
         allowed=allowed,
-        user_turn=_user_turn(found.template),
+        user_turn=_user_turn(evidence.template),
         example=about.get("example", EXAMPLE),
         max_new_tokens=MAX_NEW_TOKENS,
-        pictures={path: title for path, (title, _) in _pictures(found).items()},
-        settings=dump_yaml(_settings(found)),
-        systems={name: said for name, said in SYSTEMS.items() if name in found.headline.systems},
-        energy=found.energy(about)[1],
+        pictures={path: title for path, (title, _) in _pictures(evidence).items()},
+        settings=dump_yaml(_settings(evidence)),
+        systems={name: description for name, description in SYSTEMS.items() if name in evidence.headline.systems},
+        energy=evidence.energy(about)[1],
         table=markdown,
         results_table=lambda record: summary.markdown_table([record]),
-        perturbed=lambda measured: _perturbed(measured.records[found.tuned]),
-        measures=_measures(found.system.calibration),
-        overlaps=_overlaps(found),
-        mixed=_mixed(found),
-        machine=_machine(found),
-        fingerprints=_fingerprints(found),
+        perturbed=lambda measured: _perturbed(measured.records[evidence.tuned]),
+        measures=_measures(evidence.system.calibration),
+        overlaps=_overlaps(evidence),
+        mixed=_mixed(evidence),
+        machine=_machine(evidence),
+        fingerprints=_fingerprints(evidence),
         nobody=NOT_STATED,
     )
     body = re.sub(r"\n{3,}", "\n\n", body).strip()
-    return f"---\n{_metadata(found, repo_id, version, about).to_yaml()}\n---\n\n{body}\n"
+    return f"---\n{_metadata(evidence, repo_id, version, about).to_yaml()}\n---\n\n{body}\n"
 
 
 def figures(run: Run) -> dict[str, bytes]:
     """Path in the published folder → PNG, of the figures the card shows. Raises as :func:`render`."""
-    return {path: draw() for path, (_, draw) in _pictures(evidence.read(run)).items()}
+    return {path: draw() for path, (_, draw) in _pictures(read_evidence(run)).items()}
 
 
 def snippets(text: str) -> list[str]:
@@ -108,10 +108,10 @@ def snippets(text: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def _pictures(found: Evidence) -> dict[str, tuple[str, Callable[[], bytes]]]:
+def _pictures(evidence: Evidence) -> dict[str, tuple[str, Callable[[], bytes]]]:
     """Path → title of a figure, and what draws it."""
-    split, system = found.headline.split, found.system
-    accuracies = [(name, of.metrics["accuracy"]) for name, of in found.headline.systems.items()]
+    split, system = evidence.headline.split, evidence.system
+    accuracies = [(name, of.metrics["accuracy"]) for name, of in evidence.headline.systems.items()]
     pictures: dict[str, tuple[str, Callable[[], bytes]]] = {
         f"figures/{split}-accuracy.png": (
             f"Accuracy of every system on {split}, with 95% intervals",
@@ -137,17 +137,17 @@ def _user_turn(template: str) -> str:
     return " + ".join(piece for piece in pieces if piece != _literal(""))
 
 
-def _settings(found: Evidence) -> dict[str, Any]:
+def _settings(evidence: Evidence) -> dict[str, Any]:
     """What the recipe says of training, as it says it."""
-    content = found.recipe.to_dict()
+    content = evidence.recipe.to_dict()
     names = ("stage", "lora", "loss", "train", "data", "augment", "mixture")
     return {name: content[name] for name in names if name in content}
 
 
-def _metadata(found: Evidence, repo_id: str, version: str, about: Mapping[str, Any]) -> ModelCardData:
+def _metadata(evidence: Evidence, repo_id: str, version: str, about: Mapping[str, Any]) -> ModelCardData:
     from huggingface_hub import ModelCardData  # slow
 
-    recipe, base = found.recipe, found.base_id
+    recipe, base = evidence.recipe, evidence.base_id
     relation = "finetune" if recipe.lora is None else "adapter"
     return ModelCardData(
         language=about.get("language", ["en"]),
@@ -157,19 +157,19 @@ def _metadata(found: Evidence, repo_id: str, version: str, about: Mapping[str, A
         library_name="transformers" if recipe.lora is None else "peft",
         base_model=base,
         base_model_relation=relation if base else None,
-        datasets=found.datasets or None,
+        datasets=evidence.datasets or None,
         pipeline_tag="text-generation",
-        tags=[*chai.keywords(found), *([f"base_model:{relation}:{base}"] if base else [])],
-        model_name=found.tuned,
-        eval_results=_eval_results(found, f"https://huggingface.co/{repo_id}/blob/v{version}/results.json"),
+        tags=[*chai.keywords(evidence), *([f"base_model:{relation}:{base}"] if base else [])],
+        model_name=evidence.tuned,
+        eval_results=_eval_results(evidence, f"https://huggingface.co/{repo_id}/blob/v{version}/results.json"),
     )
 
 
-def _eval_results(found: Evidence, source_url: str) -> list[Any]:
+def _eval_results(evidence: Evidence, source_url: str) -> list[Any]:
     """Every metric of the tuned model. The intervals are in ``metric_args``: the model index has no field of theirs."""
     from huggingface_hub import EvalResult
 
-    task, hub = found.recipe.task, found.task.source.hub
+    task, hub = evidence.recipe.task, evidence.task.source.hub
     return [
         EvalResult(
             task_type="text-generation",
@@ -178,9 +178,9 @@ def _eval_results(found: Evidence, source_url: str) -> list[Any]:
             dataset_name=f"{task.name} {task.version}, {record.split}",
             dataset_config=task.panel,
             dataset_split=record.split,
-            dataset_revision=found.revision(record.split),
+            dataset_revision=evidence.revision(record.split),
             dataset_args=_known(
-                n=record.n, groups=record.groups, predictions_sha256=record.predictions_sha256[found.tuned]
+                n=record.n, groups=record.groups, predictions_sha256=record.predictions_sha256[evidence.tuned]
             ),
             metric_type=name,
             metric_name=name.replace("_", " "),
@@ -189,8 +189,8 @@ def _eval_results(found: Evidence, source_url: str) -> list[Any]:
             source_name="results.json",
             source_url=source_url,
         )
-        for record in found.records
-        for name, metric in record.systems[found.tuned].metrics.items()
+        for record in evidence.records
+        for name, metric in record.systems[evidence.tuned].metrics.items()
     ]
 
 
@@ -203,7 +203,7 @@ def _known(**values: Any) -> dict[str, Any]:
 # ── rows of its tables ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _said(text: str | None) -> str:
+def _stated(text: str | None) -> str:
     return text or NOT_STATED
 
 
@@ -240,10 +240,10 @@ def _perturbed(records: Sequence[PerturbedRecord]) -> list[list[str]]:
     ]
 
 
-def _overlaps(found: Evidence) -> list[list[object]]:
+def _overlaps(evidence: Evidence) -> list[list[object]]:
     """How many cases of each split stand in the training data."""
     rows: list[list[object]] = []
-    for record in found.records:
+    for record in evidence.records:
         overlap = record.contamination
         if overlap is None:
             rows.append([record.split, record.n, *["not measured"] * 4, ""])
@@ -253,16 +253,16 @@ def _overlaps(found: Evidence) -> list[list[object]]:
     return rows
 
 
-def _mixed(found: Evidence) -> list[list[str]]:
-    mixture = found.data_report.mixture
+def _mixed(evidence: Evidence) -> list[list[str]]:
+    mixture = evidence.data_report.mixture
     return [
         [name, f"{task.rows:,}", f"{task.tokens.total:,}"] for name, task in (mixture.tasks if mixture else {}).items()
     ]
 
 
-def _machine(found: Evidence) -> list[list[object]]:
+def _machine(evidence: Evidence) -> list[list[object]]:
     """What it was trained on, how long, with how much memory, and with which versions."""
-    manifest, environment = found.manifest, found.manifest.environment
+    manifest, environment = evidence.manifest, evidence.manifest.environment
     peak = manifest.peak_memory_bytes
     memory = f"{peak.host / 1e9:.1f} GB" + (f", {peak.gpu / 1e9:.1f} GB on GPUs" if peak.gpu else "")
     return [
@@ -280,13 +280,13 @@ def _machine(found: Evidence) -> list[list[object]]:
     ]
 
 
-def _fingerprints(found: Evidence) -> list[list[str]]:
+def _fingerprints(evidence: Evidence) -> list[list[str]]:
     """What must be the same in a reproduction; what older runs did not write down is left out."""
-    weights = found.results.weights_sha256 or {}
-    rows = [("recipe", found.recipe.sha256), ("prompt", found.manifest.prompt_sha256)]
-    rows += [("base weights", found.manifest.base.fingerprint)]
+    weights = evidence.results.weights_sha256 or {}
+    rows = [("recipe", evidence.recipe.sha256), ("prompt", evidence.manifest.prompt_sha256)]
+    rows += [("base weights", evidence.manifest.base.fingerprint)]
     rows += [(f"weights of `{name}`", sha256) for name, sha256 in weights.items()]
-    rows += [(f"predictions on `{r.split}`", r.predictions_sha256[found.tuned]) for r in found.records]
+    rows += [(f"predictions on `{r.split}`", r.predictions_sha256[evidence.tuned]) for r in evidence.records]
     return [[what, f"`{sha256}`"] for what, sha256 in rows]
 
 

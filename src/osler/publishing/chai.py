@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError
-from osler.publishing import evidence as facts
 from osler.publishing import limitations
-from osler.publishing.evidence import Evidence
+from osler.publishing.evidence import Evidence, read_evidence
 from osler.rendering import cell
 from osler.runs import Estimate, Run
 from osler.storage import plain, read_json
@@ -39,9 +38,9 @@ def export(
 ) -> dict[str, Any]:
     """The document of a run. ``about`` is what :func:`read_about` gives, ``allowed`` check → reason.
 
-    Raises :class:`InputError` as :func:`osler.publishing.evidence.read` does.
+    Raises :class:`InputError` as :func:`osler.publishing.evidence.read_evidence` does.
     """
-    return document(facts.read(run), repo_id, version, about, allowed)
+    return document(read_evidence(run), repo_id, version, about, allowed)
 
 
 def document(
@@ -144,10 +143,12 @@ def verdict(evidence: Evidence) -> str:
     if best is None:
         return "It was compared with nothing."
     words = {"behind": "worse than", "open": "not shown to be better than", "beats": "better than"}
-    said = "; ".join(f"{words[kind]} {', '.join(names)}" for kind, names in evidence.compared(record).items() if names)
+    sentence = "; ".join(
+        f"{words[kind]} {', '.join(names)}" for kind, names in evidence.compared(record).items() if names
+    )
     behind = {r.split: evidence.compared(r)["behind"] for r in evidence.published if r.split != record.split}
     elsewhere = [f" On {split} it is worse than {', '.join(names)}." for split, names in behind.items() if names]
-    return f"{said[0].upper()}{said[1:]}.{''.join(elsewhere)}"
+    return f"{sentence[0].upper()}{sentence[1:]}.{''.join(elsewhere)}"
 
 
 def method_of(evidence: Evidence) -> str:
@@ -216,11 +217,11 @@ PROVENANCE = {
 
 def provenance_of(evidence: Evidence) -> list[str]:
     """What the data report says of the origin of the rows, in few words; no paths of the machine it was made on."""
-    said = {key: value for key, value in evidence.data_report.provenance.items() if key != "local"}
-    said = {key: said[key] for key in dict.fromkeys([*PROVENANCE, *said]) if key in said}
+    provenance = {key: value for key, value in evidence.data_report.provenance.items() if key != "local"}
+    provenance = {key: provenance[key] for key in dict.fromkeys([*PROVENANCE, *provenance]) if key in provenance}
     return [
         f"{PROVENANCE.get(key, key.replace('_', ' '))} {len(value) if isinstance(value, list) else value}"
-        for key, value in said.items()
+        for key, value in provenance.items()
         if value is not None and not isinstance(value, dict)
     ]
 
@@ -259,12 +260,12 @@ def _usefulness(evidence: Evidence) -> dict[str, Any]:
 
 def _fairness(evidence: Evidence) -> dict[str, Any]:
     record, results = evidence.headline, []
-    for attribute, of in evidence.system.subgroups.items():
-        for value, group in of.values.items():
+    for attribute, subgroup in evidence.system.subgroups.items():
+        for value, group in subgroup.values.items():
             if group.accuracy:
                 results.append(_result(f"accuracy, {attribute}: {value}", record.split, group.n, group.accuracy))
-        if of.gap:
-            results.append(_result(f"gap, {attribute}", record.split, record.n, of.gap))
+        if subgroup.gap:
+            results.append(_result(f"gap, {attribute}", record.split, record.n, subgroup.gap))
     return _metrics(evidence, "The same accuracy for every subgroup.", results, limitations.biases(evidence))
 
 

@@ -50,7 +50,7 @@ class Finding:
 
 def secrets(folder: Path) -> list[Finding]:
     """Tokens, keys and passwords in any text file below ``folder``."""
-    found = []
+    findings = []
     for path in files(folder):
         if path.suffix in BINARY or path.is_symlink():
             continue
@@ -59,8 +59,8 @@ def secrets(folder: Path) -> list[Finding]:
             for match in pattern.finditer(text):
                 line = text.count("\n", 0, match.start()) + 1
                 value = match.groupdict().get("x") or match[0]
-                found.append(Finding(str(path.relative_to(folder)), f"line {line}", name, _masked(value)))
-    return found
+                findings.append(Finding(str(path.relative_to(folder)), f"line {line}", name, _masked(value)))
+    return findings
 
 
 def identifiers(folder: Path) -> list[Finding]:
@@ -82,10 +82,12 @@ def identifiers(folder: Path) -> list[Finding]:
             if not _THING.fullmatch(text.text) and (text.of_case or not _KEY.fullmatch(text.text))
         )
     )
-    found = dict(zip(looked_at, load_deidentifier("only looked for, not replaced").find_all(looked_at), strict=True))
+    identifiers_by_text = dict(
+        zip(looked_at, load_deidentifier("only looked for, not replaced").find_all(looked_at), strict=True)
+    )
     findings = []
     for text in texts:
-        for identifier in found.get(text.text, ()):
+        for identifier in identifiers_by_text.get(text.text, ()):
             if text.of_case or (
                 identifier.type not in _OF_AUTHORS and (identifier.type != "NAME" or identifier.rule in _OF_PATIENTS)
             ):

@@ -148,11 +148,11 @@ class Evidence:
 
         A difference counts from an adjusted p value below :data:`osler.evaluation.report.LEVEL`.
         """
-        found: dict[str, list[str]] = {"behind": [], "open": [], "beats": []}
+        baselines: dict[str, list[str]] = {"behind": [], "open": [], "beats": []}
         for row in record.comparisons:
             shown = row.p_adjusted < LEVEL
-            found["open" if not shown else "beats" if row.difference > 0 else "behind"].append(row.b)
-        return found
+            baselines["open" if not shown else "beats" if row.difference > 0 else "behind"].append(row.b)
+        return baselines
 
     @property
     def best_other(self) -> str | None:
@@ -173,7 +173,7 @@ class Evidence:
         return None, f"**not measured**, and nobody has stated the machine's power; training took {minutes}"
 
 
-def read(run: Run) -> Evidence:
+def read_evidence(run: Run) -> Evidence:
     """Read a run directory or a published version.
 
     Raises :class:`InputError` where a file is missing or lacks what is needed, the model was not evaluated, its

@@ -33,17 +33,17 @@ PSEUDONYM = re.compile(r"[0-9a-f]{16}|[\w .-]+:\d+")
 def weights(folder: Path, recipe: Recipe) -> list[str]:
     """Nothing but what a publication is made of, and no weights but safetensors that can be read."""
     allowed = [re.compile(re.escape(name).replace(r"\*", "[^/]*")) for name in FILES]
-    found = []
+    problems = []
     for path in disclosure.files(folder):
         name = path.relative_to(folder).as_posix()
         tokenizer = path.name in TOKENIZER and path.parent in (folder, folder / "merged")
         if path.is_symlink() or not (tokenizer or any(pattern.fullmatch(name) for pattern in allowed)):
-            found.append(f"{path}: no file of a publication; only safetensors hold weights; take it out of the run")
+            problems.append(f"{path}: no file of a publication; only safetensors hold weights; take it out of the run")
         elif path.suffix == ".safetensors" and (error := _unreadable(path)):
-            found.append(f"{path}: cannot be read as safetensors ({error}); bring the file back, or make it anew")
+            problems.append(f"{path}: cannot be read as safetensors ({error}); bring the file back, or make it anew")
     if recipe.lora is not None and not (folder / ADAPTER).is_file():
-        found.append(f"{folder / ADAPTER}: is missing; only safetensors are published, no .bin; train again")
-    return found
+        problems.append(f"{folder / ADAPTER}: is missing; only safetensors are published, no .bin; train again")
+    return problems
 
 
 def _unreadable(path: Path) -> str | None:
@@ -51,8 +51,8 @@ def _unreadable(path: Path) -> str | None:
 
     try:
         with safe_open(path, framework="numpy") as tensors:
-            if said := set(tensors.metadata() or ()) - {"format"}:
-                return f"its header holds {', '.join(sorted(said))}, which nobody reads"
+            if extra := set(tensors.metadata() or ()) - {"format"}:
+                return f"its header holds {', '.join(sorted(extra))}, which nobody reads"
             return None if tensors.keys() else "no tensor in it"
     except (SafetensorError, OSError) as error:
         return str(error)
@@ -61,19 +61,20 @@ def _unreadable(path: Path) -> str | None:
 def secrets(folder: Path, recipe: Recipe) -> list[str]:
     """No token, key or password in any text."""
     return [
-        f"{folder / found.file}: {found.place}: {found.what} ({found.shown}): revoke it, then take it out of the run"
-        for found in disclosure.secrets(folder)
+        f"{folder / finding.file}: {finding.place}: {finding.what} ({finding.shown}): revoke it, then take it out of the"
+        " run"
+        for finding in disclosure.secrets(folder)
     ]
 
 
 def identifiers(folder: Path, recipe: Recipe) -> list[str]:
     """No identifier of a person in any text; one line a file and kind."""
     try:
-        found = disclosure.identifiers(folder)
+        findings = disclosure.identifiers(folder)
     except InputError as error:
         return [f"{folder}: nobody looked for identifiers of persons: {error}"]
     grouped: Mapping[tuple[str, str], list[disclosure.Finding]] = defaultdict(list)
-    for finding in found:
+    for finding in findings:
         grouped[finding.file, finding.what].append(finding)
     listed = [
         f"{folder / file}: {first.place}: may be of a person: {what} ({first.shown})"

@@ -53,10 +53,10 @@ def _baselines(evidence: Evidence) -> Iterator[str]:
     for record in evidence.published:
         rows = {row.b: row for row in record.comparisons}
         compared = evidence.compared(record)
-        for kind, said in (("behind", "is worse than"), ("open", "is not shown to be better than")):
-            found = [f"{b} ({difference(rows[b])}, Holm {p_value(rows[b].p_adjusted)})" for b in compared[kind]]
-            if found:
-                yield f"On {record.split} it {said} {', '.join(found)}."
+        for kind, relation in (("behind", "is worse than"), ("open", "is not shown to be better than")):
+            named = [f"{b} ({difference(rows[b])}, Holm {p_value(rows[b].p_adjusted)})" for b in compared[kind]]
+            if named:
+                yield f"On {record.split} it {relation} {', '.join(named)}."
 
 
 def _simulated(evidence: Evidence) -> Iterator[str]:

@@ -118,37 +118,37 @@ def same_recipe(run: Run, recipe: Recipe) -> list[str]:
     trained = _read(run.read_manifest)
     if trained is None:
         return [f"{run.manifest_path}: does not say which recipe was trained; see check manifest"]
-    found = [
+    problems = [
         f"{run.folder}/{mismatch}: bring that one back, or train this one"
         for mismatch in changed_recipe(run, recipe, trained)
     ]
     task = find_tasks(recipe.path) / recipe.task.name
     asked = load_prompt(task).sha256
     if asked != trained.prompt_sha256:
-        found.append(
+        problems.append(
             f"{task / read_task(task).prompt}: not the prompt that was trained with (sha256 {asked[:12]}, in"
             f" manifest.json {trained.prompt_sha256[:12]}): bring that one back, or train again"
         )
-    return found
+    return problems
 
 
 def pins(run: Run, recipe: Recipe) -> list[str]:
     """Others can get the same base model and the same data."""
-    found = []
+    problems = []
     if Path(recipe.base.model).expanduser().is_dir():
-        found.append(
+        problems.append(
             f"{recipe.path}: base.model: {recipe.base.model} is a folder of this machine; name the Hub id and revision"
             " it was copied from, and train again"
         )
     elif not _commit(recipe.base.revision):
-        found.append(f"{recipe.path}: base.revision: {recipe.base.revision} pins nothing; expected {COMMIT[1]}")
+        problems.append(f"{recipe.path}: base.revision: {recipe.base.revision} pins nothing; expected {COMMIT[1]}")
     task, report = find_tasks(recipe.path) / recipe.task.name, _read(run.read_data_report)
     learnt = report.provenance.get("revision") if report else None
     hub = read_task(task).source.hub  # that its revision is a commit, and everything else a hash, its type says
     revision = hub.revision if hub else None
     if learnt not in (None, revision):
-        found.append(f"{task / 'task.yaml'}: source.revision: {revision} is not what was trained on, {learnt}")
-    return found
+        problems.append(f"{task / 'task.yaml'}: source.revision: {revision} is not what was trained on, {learnt}")
+    return problems
 
 
 def _evaluate(run: Run) -> str:
@@ -222,15 +222,15 @@ def licences(run: Run, recipe: Recipe) -> list[str]:
     for name in folder.task_names(recipe):
         task = find_tasks(recipe.path) / name
         sources[str(task / "task.yaml")] = (read_task(task).license, "write it into that file as `license:`")
-    found = []
+    problems = []
     for source, (of_source, way_out) in sources.items():
         if of_source is None:
-            found.append(f"{source}: its licence is not known; {way_out}")
+            problems.append(f"{source}: its licence is not known; {way_out}")
         elif of_source not in licence.KNOWN:
-            found.append(f"{source}: what its licence {of_source} asks of a model is not known here; {_terms()}")
+            problems.append(f"{source}: what its licence {of_source} asks of a model is not known here; {_terms()}")
         elif not licence.permits(of_source, ours):
-            found.append(f"{where} is not what {source} permits, which is {of_source}; {_terms()}")
-    return found
+            problems.append(f"{where} is not what {source} permits, which is {of_source}; {_terms()}")
+    return problems
 
 
 def _terms() -> str:

@@ -57,11 +57,11 @@ def scores(target: Target) -> Reproduction:
     :class:`InputError` where there are no results.
     """
     run, published = target.results()
-    found = differences.changed_files(run, target.recipe)
+    differing = differences.changed_files(run, target.recipe)
     if target.expected_file.is_file():
-        found += differences.contradictions(target.expected_file, target.recipe, published)
+        differing += differences.contradictions(target.expected_file, target.recipe, published)
     figures: list[Figure] = []
-    if not found:
+    if not differing:
         with tempfile.TemporaryDirectory() as folder:
             again = Path(folder) / "results.json"
             got = _score(run, target.recipe, published, list(run.scored_predictions(published)), again)
@@ -72,10 +72,10 @@ def scores(target: Target) -> Reproduction:
                 layout = Difference(
                     f"{where}, spacing, order or nulls", sha256_file(run.results_path()), sha256_file(again)
                 )
-                found.append(first or layout)
+                differing.append(first or layout)
     environment = describe_environment()  # taken last: by now it is known whether there is a GPU
     other = differences.other_circumstances(target.trained()[0], environment)
-    return Reproduction(target, "scores", other + found, figures, environment=environment)
+    return Reproduction(target, "scores", other + differing, figures, environment=environment)
 
 
 def _score(run: Run, recipe: Recipe, published: Results, files: Sequence[Path], output: Path) -> Results:
@@ -140,17 +140,19 @@ def predictions(target: Target) -> Reproduction:
     models = prediction.run_models(run, recipe)
     chosen = load_task(find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
     environment, (circumstances, content) = describe_environment(), target.trained()
-    found = [
+    differing = [
         *differences.other_circumstances(circumstances, environment, torch.get_num_threads()),
         *differences.other_content(content, _pinned(recipe, chosen)),
     ]
-    if any(difference.content for difference in found):
-        return Reproduction(target, "predictions", found)
+    if any(difference.content for difference in differing):
+        return Reproduction(target, "predictions", differing)
     records = [record for record in published.records if chosen.source.split(record.split)]
     for record in records:
-        found += _other_cases(chosen, record.split, run.prediction_path(chosen.name, record.split, tuned_name(recipe)))
-    if any(difference.content for difference in found):
-        return Reproduction(target, "predictions", found)
+        differing += _other_cases(
+            chosen, record.split, run.prediction_path(chosen.name, record.split, tuned_name(recipe))
+        )
+    if any(difference.content for difference in differing):
+        return Reproduction(target, "predictions", differing)
     systems = [name for name in (tuned_name(recipe), merged_name(recipe)) if name in published.records[0].systems]
 
     with tempfile.TemporaryDirectory() as folder:
@@ -168,7 +170,7 @@ def predictions(target: Target) -> Reproduction:
         here = published.model_copy(update={"records": tuple(records)})
         files = [now.get(path, path) for path in run.scored_predictions(here)]
         got = _score(run, recipe, published, files, again.results_path()) if files else here
-    return Reproduction(target, "predictions", found, _figures(published, got, systems), answers)
+    return Reproduction(target, "predictions", differing, _figures(published, got, systems), answers)
 
 
 def _pinned(recipe: Recipe, task: Task) -> dict[str, Any]:
@@ -220,15 +222,15 @@ def training(target: Target, folder: Path, config_file: Path | None = None) -> R
         )
     run.check(recipe)
     results = target.run.read_results() if target.run is not None and target.run.results_path().is_file() else None
-    found = [] if target.run is None else differences.changed_files(target.run, recipe)
-    found += differences.contradictions(target.expected_file, recipe, results)
-    if not found and not run.finished:
-        found = [
+    differing = [] if target.run is None else differences.changed_files(target.run, recipe)
+    differing += differences.contradictions(target.expected_file, recipe, results)
+    if not differing and not run.finished:
+        differing = [
             *differences.other_circumstances(circumstances, describe_environment()),
             *differences.other_content(content, _before_training(recipe)),
         ]
-    if any(difference.content for difference in found):
-        return Reproduction(target, "training", found)
+    if any(difference.content for difference in differing):
+        return Reproduction(target, "training", differing)
     for command in _commands(target, run, expected, config_file):
         print(f"$ {shlex.join(['python', *command[1:]])}", flush=True)
         _call(command)
@@ -236,13 +238,13 @@ def training(target: Target, folder: Path, config_file: Path | None = None) -> R
     figures, others = _trained_figures(
         recipe, expected, {record.split: record for record in run.read_results().records}
     )
-    found = [
+    differing = [
         *differences.other_circumstances(circumstances, made.environment, made.threads),
         *differences.other_content(content, vars(made.content)),
         *(differences.other_weights(target.run.read_manifest(), made) if target.run else ()),
         *others,
     ]
-    return Reproduction(target, "training", found, figures, environment=made.environment)
+    return Reproduction(target, "training", differing, figures, environment=made.environment)
 
 
 def _known_manifests(target: Target, expected: Expected) -> set[str | None]:

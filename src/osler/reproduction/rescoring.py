@@ -70,13 +70,13 @@ def rescore(
 
     assert system in (tuned_name(recipe), merged_name(recipe)), f"{system} has no weights in {run.folder}"
     model = prediction.language_model(system, recipe, task, prediction.run_models(run, recipe))
-    found = []
+    agreements = []
     with tempfile.TemporaryDirectory() as folder:
         for split, rows in cases.items():
             path = Path(folder) / "asked again" / f"{split}.jsonl"
             model.answer(rows, split, path)
-            found.append(compare(published[split], read_predictions(path)))
-    return found
+            agreements.append(compare(published[split], read_predictions(path)))
+    return agreements
 
 
 def _asked(
@@ -124,13 +124,13 @@ def compare(published: Sequence[Prediction], again: Sequence[Prediction]) -> Agr
 
 def _difference(was: Prediction, now: Prediction) -> str | None:
     """What is not the same of one case, beyond :data:`BOUND`."""
-    found = parity.compare([was], [now], BOUND)
-    where, moved = f"{was.split}, {was.case_id}", found["max_probability_difference"]
+    agreement = parity.compare([was], [now], BOUND)
+    where, moved = f"{was.split}, {was.case_id}", agreement["max_probability_difference"]
     if was.text != now.text:
         return f"{where}: another text is written than was published"
-    if not found["holds"] and moved is not None:
+    if not agreement["holds"] and moved is not None:
         return f"{where}: a probability differs by {moved:.2g} from the published one, more than {BOUND:g}"
-    if not found["holds"]:
+    if not agreement["holds"]:
         return f"{where}: ranked first is {now.answer!r}, published {was.answer!r}, or another label further down"
     return None
 
@@ -179,10 +179,10 @@ def verify(downloaded: Path, task_folder: Path) -> None:
         if folder.is_dir() and (other := other_tokenizer(folder, recipe.base)):
             raise Differs(f"{folder.name}: the tokenizer is not the one that was trained with: its {other} differs")
     for system in systems:
-        found = rescore(run, recipe, task, system, splits, SAMPLE)
-        if not found:
+        agreements = rescore(run, recipe, task, system, splits, SAMPLE)
+        if not agreements:
             raise Differs(f"none of the data of {task.name} is on this machine: no answer of {system} could be tried")
-        for agreement in found:
+        for agreement in agreements:
             if agreement.first:
                 raise Differs(f"what was uploaded does not answer as was published: {system}, {agreement.first}")
-        print(f"{system}: answers {sum(agreement.n for agreement in found)} cases from the Hub as published")
+        print(f"{system}: answers {sum(agreement.n for agreement in agreements)} cases from the Hub as published")

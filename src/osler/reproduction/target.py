@@ -97,14 +97,14 @@ def find(name: str, depth: Depth) -> Target:
         if run.recipe().run_sha256 != recipe.run_sha256:
             raise InputError(f"{run.folder}: a run of another recipe than {name} is now; name the run directory itself")
         return Target(name, recipe, run, expected_path(path))
-    found = REPOSITORY.fullmatch(name)
-    if found is None:
+    repository = REPOSITORY.fullmatch(name)
+    if repository is None:
         raise InputError(f"{name}: neither a recipe, nor a run directory, nor USER/NAME[@REVISION] on the Hub")
     from osler.storage import hub
 
-    revision = found["revision"] or "main"
+    revision = repository["revision"] or "main"
     try:
-        folder, commit = hub.download(found["repo_id"], revision)
+        folder, commit = hub.download(repository["repo_id"], revision)
     except InputError as error:
         raise InputError(f"{name}: no recipe or run directory of this name is here, and: {error}") from None
     run = Run(folder)

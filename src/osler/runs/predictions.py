@@ -170,7 +170,7 @@ def read_parts(path: Path) -> dict[str, Prediction]:
 
     Raises :class:`~osler.errors.InputError` for a line that is whole and no prediction.
     """
-    found = {}
+    predictions = {}
     for part in sorted(path.parent.glob(f".{path.name}.part-*")):
         for number, line in enumerate(part.read_bytes().split(b"\n")[:-1], start=1):  # what ends in no \n was cut off
             try:
@@ -179,14 +179,14 @@ def read_parts(path: Path) -> dict[str, Prediction]:
                 raise InputError(
                     f"{part}:{number}: {error}; delete this file, and its cases are answered anew"
                 ) from None
-            found[row.case_id] = row
-    return found
+            predictions[row.case_id] = row
+    return predictions
 
 
 def join_parts(path: Path, case_ids: Iterable[str]) -> None:
     """Write ``path`` from its parts, in the order of ``case_ids``, and remove them."""
-    found = read_parts(path)
-    write_predictions(path, [found[case_id] for case_id in case_ids])
+    predictions = read_parts(path)
+    write_predictions(path, [predictions[case_id] for case_id in case_ids])
     for part in path.parent.glob(f".{path.name}.part-*"):
         part.unlink()
 
@@ -218,12 +218,12 @@ def _parse(line: str) -> Prediction:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object as a dict, which would keep the last of two values and say nothing."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for position, name in enumerate(names) if name in names[:position])
         raise ValueError(f"the field {twice!r} is there twice")
-    return found
+    return content
 
 
 def _check_unique(predictions: list[Prediction]) -> None:

@@ -153,19 +153,19 @@ class Run:
         Raises :class:`InputError` where the merged model is not of the adapter there is, or its weights are not those
         that merging wrote.
         """
-        found = {tuned_name(recipe): fingerprint(self.adapter_path)}
+        fingerprints = {tuned_name(recipe): fingerprint(self.adapter_path)}
         if not self.merged_path.is_dir():
-            return found
-        found[merged_name(recipe)] = fingerprint(self.merged_path)
+            return fingerprints
+        fingerprints[merged_name(recipe)] = fingerprint(self.merged_path)
         path = self.merged_path / MERGED_FROM
         was = read_record(path, "adapter_sha256", "weights_sha256")
-        for key, now in zip(("adapter_sha256", "weights_sha256"), found.values(), strict=True):
+        for key, now in zip(("adapter_sha256", "weights_sha256"), fingerprints.values(), strict=True):
             if was[key] != now:
                 raise InputError(
                     f"{path}: {key} is {was[key][:12]}, of what is there {now[:12]}: it is not what was merged of"
                     f" this adapter; move {self.merged_path} away, and scripts/evaluate.py RUN --merged makes it anew"
                 )
-        return found
+        return fingerprints
 
     def delete_predictions(self, system: str) -> None:
         """Delete what ``system`` answered, in whole files and in parts of one: it is about to be another model."""
@@ -218,9 +218,9 @@ class Run:
         check_folder(self.folder)
         path = self.folder / "recipe.yaml"
         if path.is_file():
-            if (found := load_recipe(path).run_sha256) != recipe.run_sha256:
+            if (there := load_recipe(path).run_sha256) != recipe.run_sha256:
                 raise InputError(
-                    f"{self.folder}: holds a run of another recipe (sha256 {found[:12]}, this one is"
+                    f"{self.folder}: holds a run of another recipe (sha256 {there[:12]}, this one is"
                     f" {recipe.run_sha256[:12]}); name another folder with --output, or move that one away"
                 )
         elif self.folder.is_dir() and any(self.folder.iterdir()):

@@ -90,7 +90,7 @@ def mismatches(run: Run, recipe: Recipe) -> list[Mismatch]:
     Raises :class:`InputError` where the manifest or the data report is not there.
     """
     manifest, report = run.read_manifest(), run.read_data_report()
-    found = [
+    differing = [
         *changed_files(run),
         *changed_recipe(run, recipe, manifest),
         *changed_counts(manifest, report),
@@ -99,12 +99,12 @@ def mismatches(run: Run, recipe: Recipe) -> list[Mismatch]:
     ]
     if run.results_path().is_file():
         results = run.read_results()
-        found += [
+        differing += [
             *changed_scored_weights(run, recipe, results),
             *changed_predictions(run, results),
             *changed_overlaps(report, results),
         ]
-    return found
+    return differing
 
 
 def changed_files(run: Run) -> Iterator[Mismatch]:
@@ -115,8 +115,8 @@ def changed_files(run: Run) -> Iterator[Mismatch]:
         return
     # Only what was found in the folder is opened, so that no name in the list leads out of it. A link to a folder
     # counts as a file: nobody listed what is in there.
-    found = (path for path in run.folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    there = {path.relative_to(run.folder).as_posix(): path for path in found}
+    files = (path for path in run.folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    there = {path.relative_to(run.folder).as_posix(): path for path in files}
     listed = {run.sums_path.name, ATTRIBUTES}
     for line in run.sums_path.read_text(encoding="utf-8", errors="replace").splitlines():
         sha256, _, name = line.partition("  ")

@@ -155,10 +155,10 @@ class _Ranking:
         Tied scores are one threshold of the precision.
         """
         positives, at, up_to = self._sums(weights)
-        found = positives[::-1].cumsum(axis=0)[::-1]
-        given = np.maximum(1, found + up_to[-1] - up_to[:-1:2])  # where that is 0, so is what is found
-        precision = (positives * (found / given)).sum(axis=0, dtype=np.float64)
-        return self._roc(positives, at, up_to), _ratio(precision, found[0], np.nan)
+        true_positives = positives[::-1].cumsum(axis=0)[::-1]
+        given = np.maximum(1, true_positives + up_to[-1] - up_to[:-1:2])  # 0 only where there are no positives, too
+        precision = (positives * (true_positives / given)).sum(axis=0, dtype=np.float64)
+        return self._roc(positives, at, up_to), _ratio(precision, true_positives[0], np.nan)
 
     def _sums(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
         """Weights of the positives at each threshold, of the negatives at it, and of those up to each place."""

@@ -55,8 +55,8 @@ def minimum_detectable_difference(n: int, discordance: float, power: float = 0.8
 
     def surplus(difference: float) -> float:
         share = (1 + difference / discordance) / 2
-        found = binom.cdf(most, discordant, share) + binom.sf(discordant - most - 1, discordant, share)
-        return float(chances @ found) - power
+        rejected = binom.cdf(most, discordant, share) + binom.sf(discordant - most - 1, discordant, share)
+        return float(chances @ rejected) - power
 
     if discordance == 0 or surplus(discordance) < 0:
         return None

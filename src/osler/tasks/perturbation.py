@@ -310,8 +310,8 @@ def swap_age(text: str, rng: random.Random) -> str:
             return match[0]
         if match["years"]:
             return match[0].replace(match["years"], str(years))
-        told = f"{years}-year-old" if match["gap"] == "-" else f"{years} years old"
-        return f"{_cased(indefinite_article(years).lower(), match['article'])} {told}" if match["article"] else told
+        worded = f"{years}-year-old" if match["gap"] == "-" else f"{years} years old"
+        return f"{_cased(indefinite_article(years).lower(), match['article'])} {worded}" if match["article"] else worded
 
     def noun(match: re.Match[str]) -> str:
         other = (_YOUNG_AGAIN if adult else _GROWN_UP).get(match[2].lower())

@@ -175,8 +175,8 @@ class _ResourceStore:
         conditions = self._db.execute("SELECT * FROM condition ORDER BY rowid")
         for source, case_id, reference, name, code, day, recorded in conditions:
             query = "SELECT id, sex, birth FROM patient WHERE reference = ?"
-            found = self._db.execute(query, (reference,)).fetchone()
-            if found is None:
+            patient = self._db.execute(query, (reference,)).fetchone()
+            if patient is None:
                 reason = (
                     f"the Condition's patient {reference!r} is missing"
                     if reference
@@ -184,7 +184,7 @@ class _ResourceStore:
                 )
                 yield RejectedRow(source, reason, excerpt(case_id))
                 continue
-            patient_id, sex, birth = found
+            patient_id, sex, birth = patient
             findings = self._findings(patient_id, recorded)
             patient = Patient(
                 case_id=case_id,

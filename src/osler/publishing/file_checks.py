@@ -61,8 +61,8 @@ def _unreadable(path: Path) -> str | None:
 def secrets(folder: Path, recipe: Recipe) -> list[str]:
     """No token, key or password in any text."""
     return [
-        f"{folder / finding.file}: {finding.place}: {finding.what} ({finding.shown}): revoke it, then take it out of the"
-        " run"
+        f"{folder / finding.file}: {finding.place}: {finding.what} ({finding.shown}): revoke it, then take it out of"
+        " the run"
         for finding in disclosure.secrets(folder)
     ]
 

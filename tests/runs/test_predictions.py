@@ -98,7 +98,7 @@ def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
     assert f"svm.jsonl:1: the field '{name}' is missing" in refusal(tmp_path, json.dumps(line))
 
 
-def test_files_from_before_there_were_groups_and_prompt_hashes_are_read(tmp_path: Path) -> None:
+def test_a_file_of_other_software_may_leave_out_groups_and_prompt_hashes(tmp_path: Path) -> None:
     old = {name: value for name, value in LINE.items() if name not in ("group", "prompt_sha256")}
     (tmp_path / "old.jsonl").write_text(json.dumps(old) + "\n")
     assert read_predictions(tmp_path / "old.jsonl") == [replace(ROW, group=None)]

@@ -281,7 +281,7 @@ def _machine(evidence: Evidence) -> list[list[object]]:
 
 
 def _fingerprints(evidence: Evidence) -> list[list[str]]:
-    """What must be the same in a reproduction; what older runs did not write down is left out."""
+    """What must be the same in a reproduction."""
     weights = evidence.results.weights_sha256 or {}
     rows = [("recipe", evidence.recipe.sha256), ("prompt", evidence.manifest.prompt_sha256)]
     rows += [("base weights", evidence.manifest.base.fingerprint)]

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from osler.errors import InputError
 from osler.storage import write_atomically
 
-LATER = ("group", "prompt_sha256")  # fields that files written before they existed lack
+OPTIONAL = ("group", "prompt_sha256")  # predictions of other software need not have them
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _parse(line: str) -> Prediction:
     if not isinstance(row, dict):
         raise ValueError(f"holds a {type(row).__name__}; a JSON object is needed")
     for name in FIELDS:
-        if name not in row and name not in LATER:
+        if name not in row and name not in OPTIONAL:
             raise ValueError(f"the field {name!r} is missing; needed are {', '.join(FIELDS)}")
     for name in row:
         if name not in FIELDS:

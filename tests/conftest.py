@@ -43,6 +43,11 @@ SENTENCES = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow tests first, so that at the end no worker waits for one of them."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def rare_disease() -> Task:
     """The shipped task with its panel ``small``, of HPO's files alone; skipped where they cannot be had."""

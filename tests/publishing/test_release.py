@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from local_hub import LocalHub
+from project import fork
 
 from osler.errors import InputError
 from osler.publishing import release
@@ -547,23 +548,20 @@ def test_a_process_killed_at_any_request_leaves_main_and_tags_whole_and_the_next
     hub: LocalHub, jane: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     sweep = Sweep(hub, tmp_path, first=False)
-    # Forked from a process that has imported everything, and has no threads that a fork would lose.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "huggingface_hub.hf_api", "huggingface_hub.utils._http"])
     for number in sweep.numbers():
-        arguments = (hub.folder, hub.endpoint, jane, sweep.folder)
-        process = context.Process(target=publish_as_a_process, args=arguments)
-        hub.client, hub.faults = lambda: pid_of(process), {number: fault}  # noqa: B023
-        process.start()
+        # Which process asks is known once it is started; until then nobody else does.
+        hub.client, hub.faults = lambda: pid_of(started), {number: fault}  # noqa: B023
+        started: list[BaseProcess] = []
+        started.append(fork(publish_as_a_process, hub.folder, hub.endpoint, jane, sweep.folder))
+        (process,) = started
         process.join(timeout=60)
         assert process.exitcode == -signal.SIGKILL, number
 
 
-def pid_of(process: multiprocessing.process.BaseProcess) -> int:
-    while process.pid is None:
+def pid_of(started: list[BaseProcess]) -> int:
+    while not started:
         time.sleep(0.001)
-    return process.pid
+    return started[0].pid or 0
 
 
 # Fetching

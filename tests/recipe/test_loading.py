@@ -500,7 +500,7 @@ def test_a_missing_file_is_refused_and_the_nearest_recipe_named(
 
 
 def test_a_folder_is_refused(path: Path, script: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "directory" in refusal(path.parent)
+    assert "is a folder; name a YAML file in it" in refusal(path.parent)
     assert script(str(path.parent)) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 

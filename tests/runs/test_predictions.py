@@ -83,7 +83,7 @@ def test_what_could_not_be_parsed_is_wrong() -> None:
         ({"subgroups": {"age": 3}}, "subgroups is {'age': 3}"),
         ({"group": ""}, "group is ''"),
         ({"prompt_sha256": 3}, "prompt_sha256 is 3"),
-        ({"probabilites": None}, "the field 'probabilites' is unknown"),
+        ({"probabilites": None}, "the field 'probabilites' is unknown; did you mean probabilities?"),
     ],
 )
 def test_a_bad_value_is_named_with_its_line(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
@@ -92,16 +92,16 @@ def test_a_bad_value_is_named_with_its_line(tmp_path: Path, change: dict[str, An
     assert complaint in message
 
 
-@pytest.mark.parametrize("name", sorted(LINE.keys() - {"group", "prompt_sha256"}))
+@pytest.mark.parametrize("name", ["case_id", "task", "split", "system", "label", "ranked"])
 def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
     line = {key: value for key, value in LINE.items() if key != name}
     assert f"svm.jsonl:1: the field '{name}' is missing" in refusal(tmp_path, json.dumps(line))
 
 
-def test_a_file_of_other_software_may_leave_out_groups_and_prompt_hashes(tmp_path: Path) -> None:
-    old = {name: value for name, value in LINE.items() if name not in ("group", "prompt_sha256")}
-    (tmp_path / "old.jsonl").write_text(json.dumps(old) + "\n")
-    assert read_predictions(tmp_path / "old.jsonl") == [replace(ROW, group=None)]
+def test_a_file_of_other_software_may_leave_out_what_has_a_default(tmp_path: Path) -> None:
+    needed = {name: LINE[name] for name in ("case_id", "task", "split", "system", "label", "ranked")}
+    (tmp_path / "other.jsonl").write_text(json.dumps(needed) + "\n")
+    assert read_predictions(tmp_path / "other.jsonl") == [Prediction(**{**needed, "ranked": tuple(needed["ranked"])})]
 
 
 @pytest.mark.parametrize(

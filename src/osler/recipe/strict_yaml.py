@@ -101,6 +101,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}); expected a YAML file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; name a YAML file in it") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     document = parse_yaml(text, str(path))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from osler.errors import InputError
+from osler.errors import InputError, nearest
 from osler.storage import write_atomically
-
-OPTIONAL = ("group", "prompt_sha256")  # predictions of other software need not have them
 
 
 @dataclass(frozen=True)
@@ -106,6 +104,8 @@ class Prediction:
 
 
 FIELDS = tuple(column.name for column in fields(Prediction))
+# Predictions of other software may leave out the fields that have a default.
+REQUIRED = tuple(c.name for c in fields(Prediction) if c.default is MISSING and c.default_factory is MISSING)
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -118,7 +118,9 @@ def read_predictions(path: Path) -> list[Prediction]:
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as a prediction file: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read as a prediction file: {error}") from None
     cut_off = lines[-1] != ""  # every line we write ends with a newline, and a file is written whole
     if not cut_off:
@@ -204,14 +206,15 @@ def _parse(line: str) -> Prediction:
         raise ValueError("nested too deep for a prediction") from None
     if not isinstance(row, dict):
         raise ValueError(f"holds a {type(row).__name__}; a JSON object is needed")
-    for name in FIELDS:
-        if name not in row and name not in OPTIONAL:
-            raise ValueError(f"the field {name!r} is missing; needed are {', '.join(FIELDS)}")
     for name in row:
         if name not in FIELDS:
-            raise ValueError(f"the field {name!r} is unknown; allowed are {', '.join(FIELDS)}")
+            hint = nearest(name, FIELDS) or f"; allowed are {', '.join(FIELDS)}"
+            raise ValueError(f"the field {name!r} is unknown{hint}")
+    for name in REQUIRED:
+        if name not in row:
+            raise ValueError(f"the field {name!r} is missing; needed are {', '.join(REQUIRED)}")
     for name in ("ranked", "probabilities"):
-        if isinstance(row[name], list):
+        if isinstance(row.get(name), list):
             row[name] = tuple(row[name])
     return Prediction(**row)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from osler.errors import InputError, exit_status
 from osler.recipe import load_recipe
-from osler.runs import Run
+from osler.runs import Run, check_trained
 
 
 def main() -> int:
@@ -28,6 +28,7 @@ def main() -> int:
         if run.finished:
             from osler.data import contamination
 
+            check_trained(run, recipe)
             overlap = run.read_data_report().contamination
             contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
             run.open(recipe)  # what is evaluated, and how it is published, may have changed

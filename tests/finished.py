@@ -139,7 +139,12 @@ def manifest(recipe: Recipe, prompt: str, adapter: str) -> dict[str, Any]:
         "augmentation": None,
         "chat_template_sha256": sha256_text("{{ messages }}"),
         "mixture": None,
-        "base": {"fingerprint": "1" * 64, "model": BASE, "revision": COMMIT, "weights": None},
+        "base": {
+            "fingerprint": "1" * 64,
+            "model": recipe.base.model,
+            "revision": recipe.base.revision,
+            "weights": None,
+        },
         "dropped": {},
         "environment": ENVIRONMENT,
         "peak_memory_bytes": {"gpu": None, "host": 1867988992},

@@ -84,6 +84,7 @@ def test_what_could_not_be_parsed_is_wrong() -> None:
         ({"group": ""}, "group is ''"),
         ({"prompt_sha256": 3}, "prompt_sha256 is 3"),
         ({"probabilites": None}, "the field 'probabilites' is unknown; did you mean probabilities?"),
+        ({"text": "\ud800"}, "holds half a surrogate pair"),
     ],
 )
 def test_a_bad_value_is_named_with_its_line(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:

@@ -116,6 +116,31 @@ def test_another_adapter_than_training_wrote_is_not_evaluated(tmp_path: Path, ti
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("seed", 99, r"recipe\.yaml, seed: not what was trained with \(0, in manifest\.json 99\)"),
+        (
+            "base__model",
+            "evil/x",
+            r"recipe\.yaml, base\.model: not what was trained with \(.*, in manifest\.json evil/x\)",
+        ),
+        (
+            "task__name",
+            "hpo",
+            r"recipe\.yaml, task\.name: not what was trained with \(made_up, in manifest\.json hpo\)",
+        ),
+    ],
+)
+def test_a_manifest_that_says_otherwise_than_the_recipe_is_named(
+    tmp_path: Path, tiny_base: BaseSection, key: str, value: object, line: str
+) -> None:
+    run, _ = trained(tmp_path, tiny_base)
+    edit_json(run.manifest_path, **{key: value})
+    with pytest.raises(InputError, match=line):
+        check_trained(run, run.recipe())
+
+
+@pytest.mark.parametrize(
     ("key", "value", "said"),
     [
         ("recipe", {"sha256": "ab"}, "recipe.name: missing"),

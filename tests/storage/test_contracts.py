@@ -58,6 +58,7 @@ def test_what_fits_is_read_as_it_is_and_cannot_be_changed(tmp_path: Path) -> Non
         ({"zzz": 1}, "zzz: unknown key; valid keys: schema, source, labels, length, many, inner"),
         ({"schema": 2, "zzz": 1}, "schema: 2 is not allowed; expected 1"),
         ({"schema": None}, "schema: null is not allowed; expected 1"),
+        ({"schema": True}, "schema: true is not allowed; expected 1"),
         ({"source": {**SIMULATED, "ontologie": 1}}, "source.ontologie: unknown key; did you mean source.ontology?"),
         ({"source": {**DATASET, "ontology": "x"}}, "source.ontology: unknown key; valid keys: kind, dataset, share"),
         ({"source": {**DATASET, "dataset": 3}}, "source.dataset: 3 is not allowed; expected text"),
@@ -98,3 +99,18 @@ def test_a_file_that_is_no_such_thing_at_all(text: str | None, line: str, tmp_pa
     with pytest.raises(InputError) as error:
         read_model(path, Whole)
     assert str(error.value).startswith(f"{path}: {line}")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"schema": 2, "schema": 1}', "the key 'schema' is there twice"),
+        ('{"schema": 1, "many": {"x": {"name": "a", "name": "b"}}}', "the key 'name' is there twice"),
+        ('{"schema": 1, "length": NaN}', "not JSON: NaN is no number of JSON"),
+    ],
+)
+def test_what_readers_understand_in_different_ways_is_refused(tmp_path: Path, text: str, line: str) -> None:
+    (tmp_path / "whole.json").write_text(text)
+    with pytest.raises(InputError) as error:
+        read_model(tmp_path / "whole.json", Whole)
+    assert str(error.value) == f"{tmp_path / 'whole.json'}: {line}"

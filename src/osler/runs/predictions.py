@@ -204,6 +204,8 @@ def _parse(line: str) -> Prediction:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:
         raise ValueError("nested too deep for a prediction") from None
+    if "\\ud" in line.lower() and any(0xD800 <= ord(c) < 0xE000 for c in json.dumps(row, ensure_ascii=False)):
+        raise ValueError("holds half a surrogate pair, which is no character; write UTF-8")
     if not isinstance(row, dict):
         raise ValueError(f"holds a {type(row).__name__}; a JSON object is needed")
     for name in row:

@@ -183,7 +183,7 @@ class Run:
         try:
             lock = FileLock(path, blocking=False).acquire()
         except Timeout:
-            holder = path.read_text(encoding="utf-8") or "unknown"
+            holder = path.read_text(encoding="utf-8", errors="replace") or "unknown"
             raise InputError(
                 f"{self.folder}: process {holder} is evaluating it; wait until it is done, or end it, and start again:"
                 " nothing is answered twice"

@@ -56,8 +56,9 @@ class Mismatch:
         """``adapter: not the weights that training wrote (sha256 0123…, in manifest.json 4567…)``"""
         if self.now is None:
             return f"{self.what}: is missing, and {self.record} says that it is there"
-        was, now = (f"{value[:12]}" if isinstance(value, str) else value for value in (self.was, self.now))
-        kind = "" if self.part in ("data", "overlap") else "sha256 "
+        hashes = all(isinstance(value, str) and len(value) == 64 for value in (self.was, self.now))
+        was, now = (value[:12] if hashes else value for value in (self.was, self.now))
+        kind = "sha256 " if hashes else ""
         return f"{self.what}: not {MEANING[self.part]} ({kind}{now}, in {self.record} {was})"
 
 
@@ -136,6 +137,17 @@ def changed_recipe(run: Run, recipe: Recipe, manifest: Manifest) -> Iterator[Mis
         yield Mismatch(
             "recipe", recipe.path.name, run.manifest_path.name, manifest.recipe.run_sha256, recipe.run_sha256
         )
+    repeated = {
+        "name": (manifest.recipe.name, recipe.name),
+        "version": (manifest.recipe.version, recipe.version),
+        "seed": (manifest.seed, recipe.seed),
+        "task.name": (manifest.task.name, recipe.task.name),
+        "base.model": (manifest.base.model, recipe.base.model),
+        "base.revision": (manifest.base.revision, recipe.base.revision),
+    }
+    for key, (was, now) in repeated.items():
+        if was != now:
+            yield Mismatch("recipe", f"{recipe.path.name}, {key}", run.manifest_path.name, was, now)
 
 
 def changed_counts(manifest: Manifest, report: DataReport) -> Iterator[Mismatch]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from osler.errors import InputError, join, nearest, show
 from osler.storage.files import write_atomically
@@ -34,6 +35,13 @@ class FileContract(Contract):
 
     schema_number: Literal[1] = Field(alias="schema")
 
+    @field_validator("schema_number", mode="before")
+    @classmethod
+    def _is_a_whole_number(cls, value: object) -> object:
+        if type(value) is not int:  # to Python, true and 1.0 equal 1
+            raise PydanticCustomError("whole_number", "1")
+        return value
+
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -49,7 +57,27 @@ def read_model(path: Path, kind: type[C]) -> C:
         text = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    with suppress(json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # pydantic says where
+        try:
+            json.loads(text, object_pairs_hook=_each_key_once, parse_constant=_no_number)
+        except _Ambiguous as error:
+            raise InputError(f"{path}: {error}") from None
     return parsed(kind, text, str(path))
+
+
+class _Ambiguous(Exception):
+    """What pydantic's reader would let pass."""
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for position, name in enumerate(names) if name in names[:position])
+        raise _Ambiguous(f"the key {twice!r} is there twice")
+
+
+def _no_number(name: str) -> None:
+    raise _Ambiguous(f"not JSON: {name} is no number of JSON")
 
 
 def validated(kind: type[C], content: object, where: str) -> C:

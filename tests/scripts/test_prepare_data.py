@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,9 +75,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def left_running(folder: Path) -> list[Path]:
+def left_running(folder: Path) -> list[str]:
     """The processes that work in ``folder``, where the system says so."""
-    return [link for link in Path("/proc").glob("[0-9]*/cwd") if os.path.realpath(link) == str(folder.resolve())]
+    found = []
+    for process in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
+        with suppress(OSError):  # it has ended meanwhile
+            if os.readlink(f"/proc/{process}/cwd") == str(folder.resolve()):
+                found.append(process)
+    return found
 
 
 def prepared(folder: Path) -> dict[str, tuple[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from osler.errors import InputError, nearest
-from osler.storage import write_atomically
+from osler.storage import repeated, write_atomically
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ class Prediction:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a string that is not empty")
         if not isinstance(self.ranked, tuple) or not set(map(type, self.ranked)) <= {str} or "" in self.ranked:
             raise ValueError(f"ranked is {self.ranked!r}; it must list labels (strings that are not empty)")
-        if len(set(self.ranked)) < len(self.ranked):
-            twice = next(label for position, label in enumerate(self.ranked) if label in self.ranked[:position])
+        if (twice := repeated(self.ranked)) is not None:
             raise ValueError(f"ranked names {twice!r} twice; every label has one rank")
         if not isinstance(self.parsed, bool):
             raise ValueError(f"parsed is {self.parsed!r}; it must be true or false")
@@ -223,12 +222,9 @@ def _parse(line: str) -> Prediction:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object as a dict, which would keep the last of two values and say nothing."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for position, name in enumerate(names) if name in names[:position])
+    if (twice := repeated([name for name, _ in pairs])) is not None:
         raise ValueError(f"the field {twice!r} is there twice")
-    return content
+    return dict(pairs)
 
 
 def _check_unique(predictions: list[Prediction]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from osler.errors import InputError, join, nearest, show
-from osler.storage.files import write_atomically
+from osler.storage.files import no_number, repeated, write_atomically
 
 
 class Contract(BaseModel):
@@ -57,27 +56,24 @@ def read_model(path: Path, kind: type[C]) -> C:
         text = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    with suppress(json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # pydantic says where
-        try:
-            json.loads(text, object_pairs_hook=_each_key_once, parse_constant=_no_number)
-        except _Ambiguous as error:
-            raise InputError(f"{path}: {error}") from None
+    try:  # what pydantic's reader would let pass
+        json.loads(text, object_pairs_hook=_each_key_once, parse_constant=no_number)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        pass  # pydantic says where
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    except _RepeatedKey as error:
+        raise InputError(f"{path}: the key {str(error)!r} is there twice") from None
     return parsed(kind, text, str(path))
 
 
-class _Ambiguous(Exception):
-    """What pydantic's reader would let pass."""
+class _RepeatedKey(Exception):
+    """Of an object: readers of JSON do not agree which of two values holds."""
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for position, name in enumerate(names) if name in names[:position])
-        raise _Ambiguous(f"the key {twice!r} is there twice")
-
-
-def _no_number(name: str) -> None:
-    raise _Ambiguous(f"not JSON: {name} is no number of JSON")
+    if (twice := repeated([name for name, _ in pairs])) is not None:
+        raise _RepeatedKey(twice)
 
 
 def validated(kind: type[C], content: object, where: str) -> C:

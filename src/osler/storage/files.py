@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,23 @@ def read_json(path: Path) -> Any:
         InputError: it is missing, or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=no_number)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
 
 
-def _no_number(name: str) -> None:
+def no_number(name: str) -> None:
+    """``parse_constant`` of :func:`json.loads`: Python reads NaN and infinities, which JSON does not have."""
     raise ValueError(f"{name} is no number of JSON")
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """The first of ``names`` that is there a second time."""
+    if len(set(names)) == len(names):
+        return None
+    return next(name for position, name in enumerate(names) if name in names[:position])
 
 
 def read_record(path: Path, *keys: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ _TRAITS: dict[str, Any] = (
         4,
         "num_attention_heads n_head n_heads num_heads attention_heads encoder_attention_heads decoder_attention_heads"
         " num_encoder_attention_heads num_decoder_attention_heads swa_num_attention_heads linear_num_heads"
-        " linear_num_value_heads mamba_n_heads mamba_num_heads index_n_heads",
+        " linear_num_value_heads mamba_n_heads mamba_num_heads",
     )
     | _same(
         2,
@@ -85,6 +85,10 @@ _TRAITS: dict[str, Any] = (
         " query_pre_attn_scalar mamba_head_dim state_size ssm_state_size mamba_d_state mamba_dt_rank time_step_rank",
     )
     | _same(16, "q_lora_rank kv_lora_rank o_lora_rank qk_head_dim laurel_rank adapter_rank hc_lowrank mamba_d_head")
+    # Fewer index heads leave many keys with a score of exactly zero, and which of those are attended to is chance.
+    | _same(16, "index_n_heads")
+    | _same(4, "index_block_size")
+    | _same(2, "index_topk_blocks")
     | _same(4, "rotary_dim hidden_size_per_layer_input")
     | _same(4, "num_experts num_local_experts n_routed_experts moe_num_experts zero_expert_num")
     | _same(2, "num_experts_per_tok num_experts_per_token moe_topk moe_k layer_group_size")
@@ -158,8 +162,9 @@ _EXCEPTIONS: dict[str, dict[str, Any]] = {
     "llama4_text": {"interleave_moe_layer_step": 2},
     "mamba2": {"head_dim": 16},
     "mellum": {"layer_types": ["sliding_attention", "full_attention"]},
+    "ministral": {"layer_types": ["sliding_attention", "full_attention"]},
     "qwen4_exp_text": {
-        "indexer_n_heads": 4,
+        "indexer_n_heads": 16,
         "indexer_kv_heads": 1,
         "indexer_head_dim": 8,
         "indexer_budget": WINDOW,
@@ -201,7 +206,9 @@ def _tiny_config(config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
     """The smallest configuration that keeps one layer of every kind."""
     exceptions = _EXCEPTIONS.get(config_class.model_type, {})
     fields = {field.name for field in dataclasses.fields(config_class)}
-    patterns = {name: _TRAITS[name] for name in ("use_sliding_window", "max_window_layers") if name in fields}
+    patterns = {
+        name: _TRAITS[name] for name in ("use_sliding_window", "max_window_layers", "sliding_window") if name in fields
+    }
     usual = vars(config_class(**patterns))
     values = {name: _TRAITS[name] for name in fields & _TRAITS.keys()}
     if "kv_lora_rank" in fields:  # multi-head latent attention has no groups

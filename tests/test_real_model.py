@@ -14,7 +14,7 @@ from osler.models import loading
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
 from osler.scoring.label_trie import LabelTrie, Layout
-from osler.scoring.trie_pass import score
+from osler.scoring.passes import score
 from osler.storage import wheels
 from osler.tasks.prompt import Prompt, completion
 
@@ -51,7 +51,7 @@ def test_one_pass_over_the_trie_equals_a_pass_for_each_label(base: BaseSection, 
     tokenizer = loading.load_tokenizer(base)
     trie = LabelTrie({label: completion(tokenizer, label) for label in LABELS})
     prompt = Prompt("{{ text }}\nDiagnosis?", "").encode(tokenizer, "A girl with arched eyebrows and short stature.")
-    scores = score(loaded, [prompt], [Layout(trie, False)])[0]
+    scores = score(loaded, [prompt], [Layout(trie, False)], "shared")[0]
     for label, found in zip(LABELS, scores, strict=True):
         tokens = list(trie.sequences[label])
         with torch.inference_mode():

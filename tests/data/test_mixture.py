@@ -23,7 +23,7 @@ from osler.recipe.sections import BaseSection, MixedTask, MixtureSection
 from osler.runs.data_report import DataReport
 from osler.runs.run import Run
 from osler.scoring.label_trie import LabelTrie, Layout
-from osler.scoring.trie_pass import score
+from osler.scoring.passes import score
 from osler.tasks.task import load_task
 from osler.training.trainer import LabelTrieTrainer, build_trainer
 
@@ -229,7 +229,7 @@ def test_a_label_of_two_tasks_is_decided_among_the_labels_of_its_own(project: Ma
         trie, prompt = tries[task], ids[: int(answered[0])].tolist()
         assert list(trie.sequences[label]) == labels[answered].tolist()
         shared |= {task} if label == "Noonan syndrome" else set()
-        (logp,) = score(made_up.model, [prompt], [Layout(trie, True)])
+        (logp,) = score(made_up.model, [prompt], [Layout(trie, True)], "shared")
         expected -= float(logp[trie.labels.index(label)])
     assert shared == {0, 1}, "the batch holds the shared label of both tasks, or it would show nothing"
     assert loss.item() == pytest.approx(expected / len(batch["labels"]), abs=1e-4)

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from osler.data.training_data import IGNORED, TrainingData, build_training_data
 from osler.errors import InputError
-from osler.models.loading import load_tokenizer
+from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
 from osler.recipe.sections import BaseSection
@@ -65,7 +65,7 @@ def test_the_loss_is_on_the_answer_and_its_end_only(load: Callable[..., Loaded])
 def test_a_model_is_evaluated_with_the_tokens_it_was_trained_with(load: Callable[..., Loaded]) -> None:
     chosen, complaints, tokenizer = load()
     data = build_training_data(chosen, complaints, tokenizer)
-    scorer = LabelScorer(None, tokenizer, complaints.prompt, complaints.labels, normalised=True)  # type: ignore[arg-type]
+    scorer = LabelScorer(load_base(chosen.base), tokenizer, complaints.prompt, complaints.labels, normalised=True)
     assert [scorer.encode(row) for row in data.rows] == [prompt_of(example) for example in data.examples]
 
 

@@ -11,7 +11,8 @@ from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.sections import BaseSection
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import ChoiceScorer, batches
-from osler.scoring.trie_pass import score
+from osler.scoring.passes import Way, score
+from osler.scoring.proof import WAYS
 from osler.tasks.case import Case
 from osler.tasks.prompt import Prompt, completion
 
@@ -42,11 +43,14 @@ def one_by_one(model: PreTrainedModel, prompt: list[int], trie: LabelTrie, norma
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("normalised", [True, False])
-def test_scores_equal_those_of_a_pass_for_each_label(model: PreTrainedModel, normalised: bool, attention: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_scores_equal_those_of_a_pass_for_each_label(
+    model: PreTrainedModel, way: Way, normalised: bool, attention: str
+) -> None:
     model.set_attn_implementation(attention)
     trie = LabelTrie(SEQUENCES)
     # Prompts of different lengths in one batch.
-    scores = torch.stack(score(model, PROMPTS, [Layout(trie, normalised)] * 3))
+    scores = torch.stack(score(model, PROMPTS, [Layout(trie, normalised)] * 3, way))
     expected = torch.tensor([one_by_one(model, prompt, trie, normalised) for prompt in PROMPTS])
     assert (scores - expected).abs().max() < 1e-4
 
@@ -56,32 +60,34 @@ def test_a_trie_run_in_pieces_gives_what_it_gives_as_a_whole(
     model: PreTrainedModel, normalised: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = [LabelTrie(SEQUENCES), LabelTrie({"only": [10, EOS]}), LabelTrie({"x": [10, EOS], "y": [11, 12, EOS]})]
-    whole = score(model, PROMPTS, [Layout(trie, normalised) for trie in tries])
+    whole = score(model, PROMPTS, [Layout(trie, normalised) for trie in tries], "shared")
     monkeypatch.setattr("osler.scoring.label_trie.PIECE", 2)
-    monkeypatch.setattr("osler.scoring.trie_pass.ATTENDED", 200)  # a few sequences at once
+    monkeypatch.setattr("osler.scoring.passes.ATTENDED", 200)  # a few sequences at once
     layouts = [Layout(trie, normalised) for trie in tries]
     assert normalised or len(layouts[0].pieces) > 1
-    for expected, found in zip(whole, score(model, PROMPTS, layouts), strict=True):
+    for expected, found in zip(whole, score(model, PROMPTS, layouts, "shared"), strict=True):
         assert (found - expected).abs().max() < 1e-5
 
 
 def test_normalised_probabilities_sum_to_one(model: PreTrainedModel) -> None:
-    scores = torch.stack(score(model, PROMPTS, [Layout(LabelTrie(SEQUENCES), True)] * 3))
+    scores = torch.stack(score(model, PROMPTS, [Layout(LabelTrie(SEQUENCES), True)] * 3, "shared"))
     assert torch.allclose(scores.exp().sum(-1), torch.ones(len(PROMPTS)), atol=1e-5)
 
 
 def test_the_batch_a_case_is_scored_in_does_not_matter(model: PreTrainedModel) -> None:
     layout = Layout(LabelTrie(SEQUENCES), True)
-    together = score(model, PROMPTS, [layout] * 3)
+    together = score(model, PROMPTS, [layout] * 3, "shared")
     for indices in batches(PROMPTS, size=2):
-        for i, alone in zip(indices, score(model, [PROMPTS[i] for i in indices], [layout] * len(indices)), strict=True):
+        for i, alone in zip(
+            indices, score(model, [PROMPTS[i] for i in indices], [layout] * len(indices), "shared"), strict=True
+        ):
             assert (together[i] - alone).abs().max() < 1e-5
 
 
 def test_cases_of_one_batch_may_have_answers_of_their_own(model: PreTrainedModel) -> None:
     tries = [LabelTrie(SEQUENCES), LabelTrie({"x": [10, EOS], "y": [11, 12, EOS]}), LabelTrie({"only": [10, EOS]})]
     for normalised in (True, False):
-        scores = score(model, PROMPTS, [Layout(trie, normalised) for trie in tries])
+        scores = score(model, PROMPTS, [Layout(trie, normalised) for trie in tries], "shared")
         for prompt, trie, found in zip(PROMPTS, tries, scores, strict=True):
             assert found.tolist() == pytest.approx(one_by_one(model, prompt, trie, normalised), abs=1e-4)
 

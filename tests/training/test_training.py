@@ -24,10 +24,11 @@ from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
 from osler.runs.run import Run, mark_complete
 from osler.scoring.label_trie import LabelTrie, Layout
-from osler.scoring.trie_pass import score
+from osler.scoring.passes import score
 from osler.storage.files import fingerprint
 from osler.tasks.task import load_task
-from osler.training.trainer import LabelTrieLoss, LabelTrieTrainer, ShuffledBatches, build_trainer
+from osler.training.label_trie_loss import LabelTrieLoss
+from osler.training.trainer import LabelTrieTrainer, ShuffledBatches, build_trainer
 
 QUANTIZED = {"base": {"quantization": "nf4"}}
 GOLDEN = GOLDEN / "losses.json"
@@ -248,7 +249,7 @@ def test_the_loss_is_minus_the_log_probability_the_scorer_gives_the_label(
         ids[: int((row != -100).nonzero()[0])].tolist()
         for ids, row in zip(batch["input_ids"], batch["labels"], strict=True)
     ]
-    logp = torch.stack(score(made_up.model, prompts, [Layout(trie, True)] * len(prompts)))
+    logp = torch.stack(score(made_up.model, prompts, [Layout(trie, True)] * len(prompts), "shared"))
     expected = -sum(float(logp[i, trie.labels.index(label)]) for i, label in enumerate(labels)) / len(labels)
     assert loss.item() == pytest.approx(expected, abs=1e-4)
 
@@ -270,7 +271,9 @@ def test_the_loss_of_a_batch_is_that_of_its_decisions_one_by_one(tasks: list[str
     states = torch.randn(len(cases), 12, 16, requires_grad=True)
     weight = torch.randn(80, 16, requires_grad=True)
     ends = torch.randint(0, 6, (len(cases),))
-    batched = LabelTrieLoss([LabelTrie(PANELS[task]) for task in tasks])(states, weight, ends, order)
+    trie_loss = LabelTrieLoss([LabelTrie(PANELS[task]) for task in tasks])
+    rows, columns = trie_loss.positions(ends, order)
+    batched = trie_loss(states[rows, columns] @ weight.T, order)
     loss, right, decided = torch.zeros(()), 0, 0
     for row, n in enumerate(order.tolist()):
         task, label = cases[n]
@@ -290,8 +293,9 @@ def test_the_loss_of_a_batch_is_that_of_its_decisions_one_by_one(tasks: list[str
 def test_the_loss_never_waits_for_the_device() -> None:
     loss = LabelTrieLoss([LabelTrie(panel) for panel in PANELS.values()]).to("meta")  # where no value can be read
     integers = torch.zeros(8, dtype=torch.long, device="meta")
-    states, weight = torch.empty(8, 12, 16, device="meta"), torch.empty(80, 16, device="meta")
-    assert [result.shape for result in loss(states, weight, integers, integers)] == [torch.Size()] * 3
+    rows, _ = loss.positions(integers, integers)
+    logits = torch.empty(len(rows), 80, device="meta")
+    assert [result.shape for result in loss(logits, integers)] == [torch.Size()] * 3
 
 
 def test_four_small_batches_accumulated_train_like_a_large_one(

@@ -28,7 +28,7 @@ from osler.runs import (
     tuned_name,
     write_predictions,
 )
-from osler.scoring import Answer, LabelScorer, Scorer, batches, scorer_named
+from osler.scoring import WAYS, Answer, LabelScorer, Scorer, Way, batches, scorer_named
 from osler.tasks import Case, Perturbation, Task
 
 BATCH = 16  # cases scored at once
@@ -226,10 +226,13 @@ class LanguageModel:
         )
 
 
-def language_model(name: str, recipe: Recipe, task: Task, models: Models) -> LanguageModel:
-    """Load the model of that name, to answer with the scorer that ``task`` needs, or else ``recipe`` names."""
+def language_model(name: str, recipe: Recipe, task: Task, models: Models, ways: Sequence[Way] = WAYS) -> LanguageModel:
+    """Load the model of that name, to answer with the scorer that ``task`` needs, or else ``recipe`` names.
+
+    Labels are scored in the first of ``ways`` that proves right (:func:`osler.scoring.prove`).
+    """
     model = models.loaders[name]().eval()
-    scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, models.tokenizer, task)
+    scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, models.tokenizer, task, ways)
     return LanguageModel(name, task, scorer)
 
 

@@ -2,6 +2,7 @@
 
 from osler.models.base_weights import base_folder
 from osler.models.loading import check_targets, choose_device_map, load_base, load_tokenizer, load_tuned
+from osler.models.logits import logits_at
 from osler.models.merging import load_merged, merge_run
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "load_merged",
     "load_tokenizer",
     "load_tuned",
+    "logits_at",
     "merge_run",
 ]

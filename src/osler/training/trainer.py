@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from torch.distributed.tensor import DTensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from osler.data import IGNORED, TrainingData
+from osler.errors import InputError, one_line
+from osler.models import logits_at
 from osler.recipe import Recipe
 from osler.runs import Run
-from osler.scoring import LabelTrie, Layout
+from osler.scoring import BOUND, HALF_PRECISION_BOUND, LabelTrie
+from osler.training.label_trie_loss import LabelTrieLoss
 
 
 class ShuffledBatches(LengthGroupedSampler):
@@ -47,63 +48,92 @@ class LabelIndexCollator:
         return {**self._collate(examples), "label_index": indices}
 
 
-class LabelTrieLoss(torch.nn.Module):
-    """Minus the log-probability of a label, where a model only chooses among the trie's children at branching nodes.
+ANOTHER = "take another base, or another of loss: label_trie and completion"
 
-    ``tries`` are those of the tasks that are learnt. A label is given by its index among the labels of all of them, the
-    first trie's first: two tasks may share a label, and decide about it between others.
+
+class ProvedTrainer(SFTTrainer):
+    """``SFTTrainer`` that holds its loss, before the first step, against what the model says.
+
+    It does so as late as that because only then the model is as it is trained: in shards, or on several devices.
     """
 
-    tokens: torch.Tensor  # (choices,)
-    groups: torch.Tensor  # (choices,): siblings have the same
-    depths: torch.Tensor  # (choices,)
-    paths: torch.Tensor  # (labels, longest): the choices on the way to each label
+    _proved = False
 
-    def __init__(self, tries: Sequence[LabelTrie]) -> None:
-        super().__init__()
-        # Choice 0 pads the paths: it has no sibling, so it is certain and adds nothing.
-        padding = torch.zeros(1, dtype=torch.long)
-        tokens, groups, depths, paths = [padding], [padding], [padding], []
-        choices = states = 1
-        for layout in (Layout(trie, normalised=True) for trie in tries):
-            n = len(layout.choice_tokens)
-            tokens.append(layout.choice_tokens)
-            groups.append(layout.choice_states + states)
-            depths.append(layout.choice_depths)
-            paths += [path[path < n] + choices for path in layout.paths]
-            choices, states = choices + n, states + 1 + len(layout.node_tokens)
-        self.register_buffer("tokens", torch.cat(tokens), persistent=False)
-        self.register_buffer("groups", torch.cat(groups), persistent=False)
-        self.register_buffer("depths", torch.cat(depths), persistent=False)
-        self.register_buffer("paths", pad_sequence(paths, batch_first=True), persistent=False)
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """As TRL's. Raises :class:`InputError` where the loss is not that of the model's own logits."""
+        if not self._proved:
+            self._proved = True
+            self._prove(model, inputs)
+        return self._loss(model, inputs, return_outputs, num_items_in_batch)
 
-    def forward(
-        self, states: torch.Tensor, weight: torch.Tensor, prompt_ends: torch.Tensor, label_indices: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The loss summed over the batch, in float32; how many decisions are right; how many there are.
+    def _loss(self, model: torch.nn.Module, inputs: dict[str, Any], *arguments: Any) -> Any:
+        return super().compute_loss(model, inputs, *arguments)
 
-        All decisions of a batch are one matrix product: each is taken among the choices of all tries, of which those
-        that are no siblings are masked. Nothing waits for the device.
+    def _loss_of_logits(self, logits: torch.Tensor, row: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The loss of ``row``, a batch of one, from the model's logits at all its positions, (length, vocabulary)."""
+        config: Any = self.args
+        labels = row["labels"][0, 1:]
+        asked = labels != IGNORED
+        logp = logits[:-1][asked].log_softmax(-1).gather(-1, labels[asked, None])
+        return -(logp * logp.exp() if config.loss_type == "dft" else logp).mean()
 
-        Args:
-            states: the last hidden states, (batch, length, hidden size).
-            weight: the head's, (vocabulary, hidden size).
-            prompt_ends: the position of each prompt's last token, (batch,).
-            label_indices: (batch,).
+    @property
+    def _whole(self) -> Any:
+        """The model as it was before anything was wrapped around it."""
+        return self.accelerator.unwrap_model(self.model)
+
+    @torch.no_grad()
+    def _prove(self, model: torch.nn.Module, inputs: dict[str, Any]) -> None:
+        """Compare the loss of the batch's shortest row with that of the model's answer to it alone, unpadded.
+
+        Every process calls the model twice, because a call is collective where the model is sharded.
         """
-        paths = self.paths[label_indices]  # (batch, longest)
-        rows = torch.arange(len(paths), device=paths.device)[:, None]
-        deciding = states[rows, prompt_ends[:, None] + self.depths[paths]]
-        logits = torch.nn.functional.linear(deciding, weight[self.tokens]).float()  # (batch, longest, choices)
-        siblings = self.groups[paths][..., None] == self.groups
-        logits = logits.masked_fill(~siblings, -torch.inf)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), paths.flatten(), reduction="sum")
-        decided = paths > 0
-        return loss, ((logits.argmax(-1) == paths) & decided).sum(), decided.sum()
+        if self.label_smoother is not None:
+            return  # TRL then takes the loss of the model's own logits
+        if "attention_mask" in inputs:
+            lengths = inputs["attention_mask"].sum(1)
+            shortest, length = int(lengths.argmin()), int(lengths.min())
+            rows = {name: value[[shortest, shortest]] for name, value in inputs.items()}  # still a batch
+        else:  # documents packed into one row, of which the first is taken: each begins with position 0
+            starts = (inputs["position_ids"][0, 1:] == 0).nonzero().flatten() + 1
+            length = min([inputs["input_ids"].shape[1], *starts.tolist()])
+            rows = {**inputs, "labels": inputs["labels"].clone()}
+            rows["labels"][:, length:] = IGNORED
+        alone: dict[str, torch.Tensor] = {name: rows[name][:1] for name in ("input_ids", "labels", "label_index") if name in rows}
+        alone["input_ids"], alone["labels"] = alone["input_ids"][:, :length], alone["labels"][:, :length]
+        name = type(self._whole).__name__
+        training, with_auxiliary, self.aux_loss_enabled = model.training, self.aux_loss_enabled, False
+        model.eval()  # dropout differs from one call to the next
+        try:
+            logits = model(input_ids=alone["input_ids"], use_cache=False).logits[0].float()
+            off = abs(float(self._loss(model, rows) - self._loss_of_logits(logits, alone)))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a model makes of a batch, and TRL of a model, that it was not written for
+            raise InputError(
+                f"base.model: no loss can be taken of {name} ({one_line(str(error))}); {ANOTHER}"
+            ) from error
+        finally:
+            model.train(training)
+            self.aux_loss_enabled = with_auxiliary
+            self._metrics["eval"].clear()
+        exact = self._whole.dtype == torch.float32 and not (self.args.bf16 or self.args.fp16)
+        bound = BOUND if exact else HALF_PRECISION_BOUND
+        if not off <= bound:
+            raise InputError(
+                f"base.model: the loss of {name} is off by {off:.2g} (more than {bound:g}) from what it says of a row"
+                f" alone, so training would teach it something else; {ANOTHER}"
+            )
 
 
-class LabelTrieTrainer(SFTTrainer):
-    """``SFTTrainer`` with the loss normalised over the label trie.
+class LabelTrieTrainer(ProvedTrainer):
+    """Trains with the loss normalised over the label trie.
 
     For each example: :class:`LabelTrieLoss` of its label, plus ``completion_weight`` times the ordinary mean token loss
     of the completion. The mean over labels' tokens, most of which decide nothing, would drown the decisions
@@ -125,37 +155,42 @@ class LabelTrieTrainer(SFTTrainer):
         # Ours is a mean over the examples of a micro-batch: Trainer has to divide it by the accumulation steps.
         self.loss_is_scaled_for_ga = False  # type: ignore[assignment]
 
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
+    def _loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, *_: Any) -> Any:
         """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each (batch, length), and
         label indices, (batch,)."""
-        labels = inputs["labels"]
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            use_cache=False,
-            output_hidden_states=True,
-            logits_to_keep=1,  # the vocabulary's logits are wanted at few positions, and computed below
-        )
-        states, weight = outputs.hidden_states[-1], self._head()
-        prompt_ends = (labels != IGNORED).int().argmax(1) - 1
-        summed, right, decisions = self._trie_loss(states, weight, prompt_ends, inputs["label_index"])
-        loss = summed / len(labels)
+        head = self._whole.get_output_embeddings()
+        read = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        loss, counts = self._loss_from(inputs, lambda *places: logits_at(model, head, *places, **read, use_cache=False))
         tokens = self.accelerator.gather_for_metrics(inputs["attention_mask"].sum()).sum()
-        self._counts["train" if model.training else "eval"].append(
-            torch.stack([loss.detach(), right, decisions, tokens])
-        )
+        self._counts["train" if model.training else "eval"].append(torch.stack([*counts, tokens]))
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+    def _loss_of_logits(self, logits: torch.Tensor, row: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self._loss_from(row, lambda rows, columns: logits[columns])[0]
+
+    def _loss_from(
+        self, inputs: Mapping[str, torch.Tensor], logits_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """The loss, and what is logged of it; ``logits_of`` gives the logits at rows and columns of the batch."""
+        labels, label_indices = inputs["labels"], inputs["label_index"]
+        rows, columns = self._trie_loss.positions((labels != IGNORED).int().argmax(1) - 1, label_indices)
+        decisions = len(rows)
         if self._completion_weight:
-            following = labels[:, 1:].flatten()
-            asked = following != IGNORED
-            logits = torch.nn.functional.linear(states[:, :-1].flatten(0, 1)[asked], weight).float()
-            loss = loss + self._completion_weight * torch.nn.functional.cross_entropy(logits, following[asked])
-        return (loss, outputs) if return_outputs else loss
+            completion = (labels[:, 1:] != IGNORED).nonzero()
+            rows, columns = torch.cat([rows, completion[:, 0]]), torch.cat([columns, completion[:, 1]])
+        logits = logits_of(rows, columns)
+        summed, right, decided = self._trie_loss(logits[:decisions], label_indices)
+        loss = summed / len(labels)
+        counts = (loss.detach(), right, decided)
+        if self._completion_weight:
+            following = labels[rows[decisions:], columns[decisions:] + 1]
+            completion_loss = torch.nn.functional.cross_entropy(logits[decisions:].float(), following)
+            loss = loss + self._completion_weight * completion_loss
+        return loss, counts
+
+    def _prove(self, model: torch.nn.Module, inputs: dict[str, Any]) -> None:
+        super()._prove(model, inputs)
+        self._counts["eval"].clear()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As TRL's, with ``trie_loss``, ``decision_accuracy`` and ``num_tokens``: means over the micro-batches since
@@ -183,10 +218,6 @@ class LabelTrieTrainer(SFTTrainer):
         columns: Any = self._signature_columns
         if "label_index" not in columns:  # or it would be taken out of the batches as unused
             self._signature_columns = [*columns, "label_index"]  # type: ignore[assignment]
-
-    def _head(self) -> torch.Tensor:
-        weight = self.accelerator.unwrap_model(self.model).get_output_embeddings().weight
-        return weight.full_tensor() if isinstance(weight, DTensor) else weight
 
 
 def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
@@ -231,7 +262,7 @@ def build_trainer(
         weight = recipe.loss.completion_weight or 0.0
         trainer: SFTTrainer = LabelTrieTrainer(**arguments, completions=data.completions, completion_weight=weight)
     else:
-        trainer = SFTTrainer(**arguments)
+        trainer = ProvedTrainer(**arguments)
     if recipe.lora is not None:
         # TRL trains a quantised base's adapter in bf16, and PEFT loads it back as float32: the resumed run diverges
         # from the straight one, and at these learning rates bf16 loses small updates. float32 is right for both.

@@ -1,0 +1,40 @@
+"""A model's own logits at the positions asked for, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def logits_at(
+    model: torch.nn.Module, head: torch.nn.Module | None, rows: torch.Tensor, columns: torch.Tensor, **inputs: Any
+) -> torch.Tensor:
+    """The logits of a causal language model at some positions of a batch, (positions, vocabulary).
+
+    The model computes them itself, with whatever it does after its head: a scale, a bias, a cap. Its head only gets to
+    see the hidden states of these positions, because the vocabulary's logits everywhere would cost more than the model.
+
+    Args:
+        model: what is called with ``inputs``; it may be wrapped, by PEFT or for several devices.
+        head: the model's ``get_output_embeddings()``. A model that has none, or does not call it, computes all logits.
+        rows: of the batch, (positions,).
+        columns: of the sequences, (positions,).
+        inputs: of the model's ``forward``, without labels.
+    """
+    narrowed = []
+
+    def narrow(_: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        hidden, *rest = arguments
+        if hidden.dim() != 3:  # several predictions a position: ProphetNet's
+            return arguments
+        narrowed.append(True)
+        return hidden[rows.to(hidden.device), columns.to(hidden.device)][None], *rest
+
+    hook = head.register_forward_pre_hook(narrow) if head is not None else None
+    try:
+        logits: torch.Tensor = model(**inputs).logits
+    finally:
+        if hook is not None:
+            hook.remove()
+    return logits[0] if narrowed else logits[rows.to(logits.device), columns.to(logits.device)]

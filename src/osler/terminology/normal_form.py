@@ -175,8 +175,8 @@ def normal_form(text: str) -> str:
     ``the``); sort the rest. Sorting undoes inverted titles (``Epileptic encephalopathy, early infantile, 13``) but
     moves no word across "with", "without" or "due to". A text without words gives an empty string.
 
-    The steps are made for names in the letters of European languages. A name with a sign or letters that they would lose
-    (``ER+``, ``TSH↑``, ``viêm tủy``, ``が``; see :func:`~osler.terminology.spelling.has_sign`) stays as it is
+    The steps are made for names in the letters of European languages. A name with a sign or letters that they would
+    lose (``ER+``, ``TSH↑``, ``viêm tủy``, ``が``; see :func:`~osler.terminology.spelling.has_sign`) stays as it is
     written, in lower case.
     """
     return _as_written(text) if has_sign(text) else _arrange(_words(text))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from osler.preparation.label_checks import warn_of_labels
 
 
@@ -13,6 +15,13 @@ def test_cells_with_several_diagnoses_are_counted() -> None:
 def test_signs_within_a_name_are_none_between_names() -> None:
     labels = ["ER+/PR-", "ER-/PR+", "Fracture, left", "Fracture, right", "Sprain, left", "Fever and rash", "and"]
     assert warn_of_labels(dict.fromkeys(labels, 1)) == []
+
+
+def test_a_label_of_any_length_is_looked_at_in_no_time() -> None:
+    worst = [" " * 50_000 + "x", " and" * 25_000, "; " * 50_000 + "x", "1" * 100_000, "a|" * 50_000]
+    started = time.perf_counter()
+    warn_of_labels(dict.fromkeys(worst, 1))
+    assert time.perf_counter() - started < 2
 
 
 def test_numbers_and_words_for_no_label_are_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import pytest
@@ -42,6 +43,13 @@ OTHER = [
 def test_case_spacing_and_characters_that_look_alike_make_no_other_name(one: str, other: str) -> None:
     assert spelling(one) == spelling(other)
     assert normal_form(one) == normal_form(other)
+
+
+def test_a_name_of_any_length_has_a_form_in_no_time() -> None:
+    started = time.perf_counter()
+    for worst in (" -" * 50_000 + "x", "-" * 100_000 + "x", "か" * 100_000, " " * 100_000 + "x"):
+        normal_form(worst)
+    assert time.perf_counter() - started < 2
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER)

@@ -13,7 +13,7 @@ _NO_LABEL = frozenset(
     ("?", "-", ".", "n/a", "na", "nan", "nil", "none", "null", "missing", "unknown", "unlabeled", "unlabelled", "tbd")
 )
 # Between diagnoses in one cell. The others also stand within names, so there every part has to be a label, too.
-_ALWAYS, _SOMETIMES = re.compile(r"[|\n]"), re.compile(r"\s*[;,/&+]\s*|\s+and\s+")
+_ALWAYS, _SOMETIMES = re.compile(r"[|\n]"), re.compile(r"[;,/&+]| and ")
 
 
 def warn_of_labels(counts: Mapping[str, int]) -> list[str]:
@@ -47,7 +47,7 @@ def _name_several(counts: Iterable[str]) -> list[str]:
     found = []
     for label in counts:
         parts = [part for part in _ALWAYS.split(label.strip()) if part.strip()]
-        listed = [spelling(part) for part in _SOMETIMES.split(label)]
+        listed = [spelling(part) for part in _SOMETIMES.split(" ".join(label.split()))]
         if len(parts) > 1 or (len(listed) > 1 and labels.issuperset(listed)):
             found.append(label)
     return found

@@ -37,7 +37,7 @@ def _usual(character: str) -> str:
 
 
 # A minus behind a word or before a number, which no hyphen is: ER-, COVID-19 (-), -1.
-_SIGN = re.compile(r"[+<>=±≤≥]|(?<=\w)[-‐‑‒–−](?!\w)|(?<!\w)[-‐‑‒–−](?=\d|ve\b|\W*$)")
+_SIGN = re.compile(r"[+<>=±≤≥]|(?<=\w)[-‐‑‒–−](?!\w)|(?<!\w)[-‐‑‒–−](?=\d|ve\b|\W{0,2}$)")
 _VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 
 

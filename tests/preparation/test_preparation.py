@@ -12,7 +12,7 @@ from hospital import ANSWERED, CONFLICTING, HTML, NAMED, SIGNS, UNLABELLED, expo
 from project import ROOT, script
 
 from osler.errors import InputError
-from osler.preparation import preparation, scaffold
+from osler.preparation import preparation, report_page, scaffold
 from osler.preparation.cleaning_steps import DEFAULT_STEPS, parse_steps
 from osler.preparation.pseudonyms import Pseudonyms
 from osler.preparation.readers.reading import read
@@ -79,7 +79,10 @@ def test_texts_and_labels_are_cleaned(clinic: Path) -> None:
     assert kept[ANSWERED]["text"] == "Known [diagnosis], here for a blood count."
     assert {row["label"] for row in kept.values()} == set(SIGNS)
     report = json.loads((clinic / "clinic" / "data_report.json").read_text())
-    assert report["spellings"] == {"Type 1 diabetes mellitus": ["Type 1 Diabetes Mellitus", "type 1 diabetes mellitus"]}
+    (label, spellings), *others = report["spellings"].items()
+    assert (label, others) == ("Type 1 diabetes mellitus", [])
+    given = [" ".join(row["diagnosis"].split()) for row in rows()]
+    assert spellings == {s: given.count(s) for s in ("Type 1 Diabetes Mellitus", "type 1 diabetes mellitus")}
 
 
 def test_a_patient_is_in_one_split_only_and_every_split_has_rows(clinic: Path) -> None:
@@ -304,6 +307,28 @@ def test_one_text_with_two_labels_in_it_is_a_conflict(tmp_path: Path) -> None:
     report = prepare(source, tmp_path / "out", Columns("note", "diagnosis"))
     assert report["dropped"] == {"conflicting_labels": 2}
     assert len(prepared(tmp_path / "out")) == 60
+
+
+def test_what_masks_and_labels_give_away_is_said_in_the_report_and_the_summary(tmp_path: Path) -> None:
+    made = notes("flu", "gout|flu", "gout", "Gouts")
+    made = [(f"{note} It is the flu." if label == "flu" else note, label) for note, label in made]
+    told = [(f"{note} Old notes: flu, gout.", label) for note, label in notes("flu", "gout")]
+    for name, rows_made in (("leaky", made), ("safe", told)):
+        report = prepare(lines(tmp_path / f"{name}.jsonl", rows_made), tmp_path / name, Columns("note", "diagnosis"))
+        assert not [row for row in prepared(tmp_path / name).values() if "flu" in row["text"]]
+        said = report_page.render_summary(report)
+        page = report_page.render_page(name, report)
+        assert f"{60 if name == 'safe' else 15} changed: names of labels masked" in said
+        if name == "safe":
+            assert report["warnings"] == []
+            assert "where masks stand tells 0.5" in said
+            assert "The masks do not give answers away." in page
+        else:
+            assert "WARNING: 15 rows name several diagnoses in one cell (gout|flu)" in said
+            assert "not joined, but maybe one label: 'Gouts', 'gout'; if so, write them alike in the source" in said
+            assert "WARNING: THE MASKS TELL THE LABEL" in said
+            assert "THE MASKS TELL THE LABEL" in page
+            assert "The masks give answers away." in page
 
 
 def test_one_label_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def test_every_shipped_task_is_read_whole(folder: Path) -> None:
         ("symptom_to_diagnosis", {"splits__extra": "more"}, "source.files.extra: missing; expected a file for train"),
         ("symptom_to_diagnosis", {"labels": None}, "labels: missing; expected the texts"),
         ("symptom_to_diagnosis", {"labels": ["gout", 3]}, "labels.1: 3 is not allowed; expected text"),
+        ("symptom_to_diagnosis", {"labels": ["gout", "ER+", "ER-", "Gout"]}, "labels: 'gout' is there twice, but for"),
         ("symptom_to_diagnosis", {"licence": "mit"}, "licence: unknown key; did you mean license?"),
         ("symptom_to_diagnosis", {"terminology": {"onto": "x"}}, "terminology.onto: unknown key; "),
         ("symptom_to_diagnosis", {"preparation": {"clean": []}}, "preparation.clean: unknown key; did you mean"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,15 @@ def test_a_case_may_recur_in_another_split_or_system(tmp_path: Path) -> None:
     rows = [ROW, replace(ROW, split="validation"), replace(ROW, system="llm")]
     write_predictions(tmp_path / "all.jsonl", rows)
     assert read_predictions(tmp_path / "all.jsonl") == rows
+
+
+def test_labels_of_other_software_are_read_in_the_form_of_the_tasks(tmp_path: Path) -> None:
+    label = "Ménière disease"
+    taken_apart = unicodedata.normalize("NFD", label)
+    path = tmp_path / "peer.jsonl"
+    write_predictions(path, [replace(ROW, label=taken_apart, ranked=(taken_apart, "gout"), probabilities=None)])
+    (row,) = read_predictions(path)
+    assert (row.label, row.ranked, row.correct) == (label, (label, "gout"), True)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from osler.terminology.diseases import Concept, Terminology
 from osler.terminology.hpo import read_names
 from osler.terminology.normal_form import normal_form
 
+SIGNED = [("ER+", "ER-"), ("-1", "1"), ("TSH↑ T4↓", "TSH↓ T4↑"), ("♀", "♂"), ("viêm tủy", "viêm tụy"), ("か", "が")]
 RARE = ROOT / "tasks" / "rare_disease"
 GOLDEN = GOLDEN / "normaliser.jsonl"
 
@@ -87,8 +88,19 @@ def test_other_words_for_two_labels_mean_neither() -> None:
 
 
 def test_labels_that_are_the_same_diagnosis_are_refused() -> None:
-    with pytest.raises(ValueError, match="'1' and '2' are the same diagnosis: 'crohn disease'"):
+    with pytest.raises(InputError, match="'1' and '2': are the same diagnosis in free text"):
         Normaliser({"1": "Crohn's disease", "2": "crohn disease"}, SMALL)
+
+
+@pytest.mark.parametrize(("label", "other"), SIGNED)
+def test_an_answer_with_another_sign_is_another_diagnosis(label: str, other: str) -> None:
+    assert Normaliser({"only": label}, SMALL).match(other) == Match(None)
+    both = Normaliser({"1": label, "2": other}, SMALL)
+    assert (both.match(label).label, both.match(other).label) == ("1", "2")
+
+
+def test_a_sign_behind_brackets_is_read() -> None:
+    assert Normaliser({"her2": "HER2"}, SMALL).match("HER2 (HER2)-") == Match(None)
 
 
 def test_a_normaliser_says_what_a_number_depends_on() -> None:

@@ -295,7 +295,7 @@ def test_cleaning_can_be_changed_in_the_new_task_and_stays_changed(tmp_path: Pat
     export(tmp_path / "export.csv", made)
     done = script(tmp_path, "prepare_data", *COMMAND)
     assert done.returncode == 0, done.stderr
-    assert "1 text contains the label jaundice, which is not masked because it is one common word" in done.stdout
+    assert "1 text contains the label jaundice, which is not masked because it is a common word" in done.stdout
     assert "There is jaundice." in "".join((tmp_path / "clinic" / f"{split}.jsonl").read_text() for split in SPLITS)
     assert "Labels that are left in their texts" in (tmp_path / "clinic" / "data_report.html").read_text()
     assert "jaundice (1)" in (tmp_path / "clinic" / "README.md").read_text()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from osler.preparation.cleaning_steps import Step
+from osler.preparation.label_masking import LabelNames
 
 
 class CleanedRow(NamedTuple):
@@ -29,13 +30,14 @@ class Cleaning:
     def __init__(self, steps: Mapping[str, Step], labels: Mapping[str, str | None]) -> None:
         self._steps = steps
         self._labels = labels
+        self._names = LabelNames({label for label in labels.values() if label})
 
     def clean(self, text: str | None, source_label: str | None) -> CleanedRow:
         """Take the steps until one of them drops the row."""
         text, label = text or "", self._labels.get(source_label or "") or ""
         changed = ["labels"] if label and label != source_label else []
         for name, step in self._steps.items():
-            cleaned = step(text, label)
+            cleaned = step(text, label, self._names)
             if cleaned is None:
                 return CleanedRow(text, label, name, tuple(changed))
             if cleaned != text:

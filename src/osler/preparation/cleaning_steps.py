@@ -21,6 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from osler.errors import join, nearest
+from osler.preparation.label_masking import LabelNames, is_common, names_label
 from osler.recipe import Problem, check
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ class Step(Protocol):
     @property
     def reason(self) -> str: ...
 
-    def __call__(self, text: str, label: str) -> str | None:
-        """The text, changed or not; None drops the row. ``label`` is one of the task's labels, or empty."""
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
+        """The text, changed or not; None drops the row.
+
+        ``label`` is one of the task's labels, or empty; ``names`` finds the names of all of them.
+        """
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Encoding:
 
     reason: str
 
-    def __call__(self, text: str, label: str) -> str | None:
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
         import ftfy
 
         return ftfy.fix_text(
@@ -74,7 +78,7 @@ class Html:
 
     reason: str
 
-    def __call__(self, text: str, label: str) -> str | None:
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
         bare = _TAGS.sub(lambda tag: "" if re.match(r"</?(?:b|em|i|s|strong|u)\b", tag[0], re.I) else " ", text)
         return _ENTITY.sub(lambda entity: html.unescape(entity[0]), bare)
 
@@ -85,7 +89,7 @@ class ControlCharacters:
 
     reason: str
 
-    def __call__(self, text: str, label: str) -> str | None:
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
         if text.isascii() and text.isprintable():
             return text
         # Cc: control, Cf: format, Cs: lone surrogates, Co: private use. Line ends and tabs are left to `whitespace`.
@@ -98,7 +102,7 @@ class Whitespace:
 
     reason: str
 
-    def __call__(self, text: str, label: str) -> str | None:
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
         lines = (" ".join(line.split()) for line in text.splitlines())
         return "\n".join(line for line in lines if line)
 
@@ -109,7 +113,7 @@ class Missing:
 
     reason: str
 
-    def __call__(self, text: str, label: str) -> str | None:
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
         return text if text.strip() else None
 
 
@@ -119,7 +123,7 @@ class Unlabelled:
 
     reason: str
 
-    def __call__(self, text: str, label: str) -> str | None:
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
         return text if label else None
 
 
@@ -131,7 +135,7 @@ class Length:
     min_words: int = 1
     max_words: int | None = None
 
-    def __call__(self, text: str, label: str) -> str | None:
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
         n = len(text.split())
         return text if self.min_words <= n and (self.max_words is None or n <= self.max_words) else None
 
@@ -148,58 +152,33 @@ class Language:
     probability: float = 0.95
     min_words: int = 6
 
-    def __call__(self, text: str, label: str) -> str | None:
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
         if len(text.split()) < self.min_words:
             return text
         # The likeliest language alone does not decide: related ones, such as kinds of Arabic, share the probability.
         return text if dict(_languages().rank(text))[self.keep] > 1 - self.probability else None
 
 
-# Single words that are no diagnosis: those of ICD-10-CM's symptoms and signs (R00 to R69) that notes use, in American
-# spelling, and answers to questions. Texts of any label contain them: "back pain", "no fever".
-SYMPTOMS = (
-    "amnesia anorexia anosmia aphasia apnea ascites asthenia ataxia bloating bradycardia bruit cachexia chills"
-    " colic coma confusion convulsion cough cyanosis diarrhea disorientation dizziness drowsiness dyspepsia"
-    " dysphagia dysphasia dysphonia dyspnea dysuria edema enuresis epistaxis fainting fall fatigue fever fit"
-    " flatulence flushing frailty hallucination headache heartburn hematuria hemoptysis hemorrhage hepatomegaly"
-    " hiccough hoarseness hyperventilation hypoxemia illness jaundice lethargy lymphadenopathy malaise nausea"
-    " nervousness nocturia nosebleed orthopnea pain pallor palpitation paresthesia petechiae polydipsia polyphagia"
-    " polyuria pyrexia rales rash seizure shock sneezing snoring somnolence splenomegaly stridor stupor sweating"
-    " swelling syncope tachycardia tachypnea tiredness tremor twitching underweight unconsciousness vertigo"
-    " vomiting weakness wheezing"
-)
-ANSWERS = (
-    "abnormal absent healthy high ill low mild moderate negative no none normal not other positive present severe"
-    " sick unknown unspecified well yes"
-)
-_COMMON = frozenset(f"{SYMPTOMS} {ANSWERS}".split())
-
-
 @dataclass(frozen=True)
 class LabelInText:
-    """Where the text contains its own label, replace it by ``[diagnosis]`` or drop the row.
+    """Replace the names of all labels of the task by ``[diagnosis]``, or drop a row whose text contains one.
 
-    A label that is one common word (of ``SYMPTOMS`` or ``ANSWERS``) is kept unless ``keep_common`` is false. Rows of
-    every label contain it; masked only in rows of its own, ``[diagnosis]`` would give the answer away.
+    Every row is treated alike, whatever its label: masked only in rows of its own label, a mask would be the answer.
+    Whether masks tell the label all the same is measured (:mod:`osler.preparation.mask_leak`). A label of common words
+    alone (see :mod:`osler.preparation.label_masking`) is kept unless ``keep_common`` is false.
     """
 
     reason: str
     action: Literal["mask", "drop"] = "mask"
     keep_common: bool = True
 
-    def __call__(self, text: str, label: str) -> str | None:
-        if not label or self.keeps_label(label):
-            return text
-        masked = _pattern(label).sub("[diagnosis]", text)
+    def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
+        masked = names.mask(text, self.keep_common)
         return masked if self.action == "mask" or masked == text else None
 
-    def keeps_label(self, label: str) -> bool:
-        """Whether ``label`` is left in texts."""
-        return self.keep_common and _is_common(label)
-
     def count_kept(self, label: str, texts: Iterable[str]) -> int:
-        """The number of ``texts`` of this ``label`` in which it is left."""
-        return sum(_pattern(label).search(text) is not None for text in texts) if self.keeps_label(label) else 0
+        """The number of ``texts`` of this ``label`` in which it is left because it consists of common words."""
+        return sum(names_label(label, text) for text in texts) if self.keep_common and is_common(label) else 0
 
 
 STEPS: Mapping[str, type[Any]] = {
@@ -233,7 +212,7 @@ DEFAULT_STEPS: tuple[dict[str, Any], ...] = (
         "step": "label_in_text",
         "action": "mask",
         "keep_common": True,
-        "reason": "a model would learn to copy the answer; a label that is one common word is in any text",
+        "reason": "a model would learn to copy the answer; common words are in any text",
     },
 )
 
@@ -271,26 +250,6 @@ def _check_ranges(settings: Mapping[str, Any], where: str) -> None:
         raise Problem(join(where, "probability"), f"{settings['probability']} is out of range: above 0, at most 1")
     if not settings["reason"].strip():
         raise Problem(join(where, "reason"), "is empty; say why the task takes this step")
-
-
-@cache
-def _is_common(label: str) -> bool:
-    """Whether ``label``, apart from a code in brackets, is one common word: British or American, singular or plural."""
-    word = label.partition(" (")[0].strip().lower()
-    american = word.replace("ae", "e").replace("oe", "e")
-    return bool({word, american, american.removesuffix("s")} & _COMMON)
-
-
-@cache
-def _pattern(label: str) -> re.Pattern[str]:
-    """Matches the words of a label in any case, with spaces or hyphens between them, and in the plural.
-
-    Brackets, which hold a code, are left out: texts seldom contain them.
-    """
-    words = re.findall(r"\w+", label.partition(" (")[0])
-    if not words:  # 😀: a pattern without words would match the edges of every word
-        return re.compile(re.escape(label))
-    return re.compile(r"\b" + r"[\W_]{1,3}".join(map(re.escape, words)) + r"(?:e?s)?\b", re.IGNORECASE)
 
 
 @cache

@@ -11,7 +11,12 @@ from typing import TypedDict
 import numpy as np
 
 from osler.data import duplicates
+from osler.preparation import mask_leak
 from osler.preparation.cleaning_steps import LabelInText, Step
+from osler.preparation.label_checks import warn_of_labels
+from osler.preparation.label_masking import MASK
+from osler.preparation.label_spellings import find_similar
+from osler.preparation.mask_leak import MaskLeak
 from osler.preparation.row_selection import RowSelection
 from osler.preparation.settings import PreparationSettings
 from osler.preparation.splitting import SPLITS
@@ -70,7 +75,8 @@ class DataReport(TypedDict):
 
     ``rows_in`` is the sum of ``rows_out`` and all of ``dropped``. ``labels``, ``lengths``, ``subgroups`` and ``splits``
     count the rows that stayed. ``leakage`` counts training rows that were dropped because they are also in a held-out
-    split of the source. ``files`` maps names to sha256.
+    split of the source. ``spellings`` is label → its other spellings in the source → rows; ``similar_labels`` were not
+    joined, but may be one. ``warnings`` are sentences. ``files`` maps names to sha256.
     """
 
     schema: int
@@ -81,8 +87,11 @@ class DataReport(TypedDict):
     dropped: dict[str, int]
     steps: list[StepCounts]
     labels_left_in_text: dict[str, int]
+    mask_leak: MaskLeak | None
     labels: dict[str, dict[str, int]]
-    spellings: dict[str, list[str]]
+    spellings: dict[str, dict[str, int]]
+    similar_labels: list[list[str]]
+    warnings: list[str]
     lengths: list[LengthBin]
     clusters: ClusterCounts
     leakage: dict[str, int]
@@ -107,6 +116,8 @@ def build_report(
     if selection.rejected:
         dropped["unreadable"] = len(selection.rejected)
     labels = _label_counts(selection)
+    leak = _mask_leak(selection)
+    source_labels = Counter(map(str, selection.column(selection.raw, "label")[selection.kept]))
     return DataReport(
         schema=1,
         source=source,
@@ -116,8 +127,11 @@ def build_report(
         dropped=dict(dropped.most_common()),
         steps=_step_counts(selection, settings.steps, dropped),
         labels_left_in_text=_labels_left_in_text(selection, settings.steps),
+        mask_leak=leak,
         labels=labels,
         spellings=_spellings(selection),
+        similar_labels=find_similar(labels),
+        warnings=[*warn_of_labels(source_labels), *_warn_of_leak(leak)],
         lengths=_lengths(selection),
         clusters=_clusters(selection),
         leakage=selection.leakage,
@@ -153,25 +167,44 @@ def _label_counts(selection: RowSelection) -> dict[str, dict[str, int]]:
 
 
 def _labels_left_in_text(selection: RowSelection, steps: Mapping[str, Step]) -> dict[str, int]:
-    """Label that is one common word → the number of its texts that contain it."""
+    """Label of common words → the number of its texts that contain it."""
     step = steps.get("label_in_text")
     if not isinstance(step, LabelInText):
         return {}
     kept, counts = selection.kept, {}
     for code, label in enumerate(map(str, selection.labels)):
-        if step.keeps_label(label):
-            counts[label] = step.count_kept(label, selection.texts(kept[selection.label_code[kept] == code]))
+        counts[label] = step.count_kept(label, selection.texts(kept[selection.label_code[kept] == code]))
     return {label: n for label, n in counts.items() if n}
 
 
-def _spellings(selection: RowSelection) -> dict[str, list[str]]:
-    """Label → its other spellings in the source, if it has any."""
-    spellings: dict[str, set[str]] = {}
+def _mask_leak(selection: RowSelection) -> MaskLeak | None:
+    kept = selection.kept
+    groups, case_ids = (selection.column(selection.raw, name)[kept] for name in ("group", "case_id"))
+    own = np.where(groups == "", case_ids, groups)
+    labels = selection.labels[selection.label_code[kept]]
+    return mask_leak.measure(selection.texts(kept), labels.tolist(), own.tolist())
+
+
+def _warn_of_leak(leak: MaskLeak | None) -> list[str]:
+    if leak is None or not leak["above_chance"]:
+        return []
+    low, high = leak["interval"]
+    return [
+        f"THE MASKS TELL THE LABEL: where {MASK} stands tells {leak['accuracy']:.2f} [{low:.2f}, {high:.2f}] of the"
+        f" labels, {leak['chance']:.2f} is chance, and a model can learn that instead of the case; take out the part of"
+        " the text that names the diagnosis, or set `action: drop` for label_in_text in task.yaml, and prepare again"
+    ]
+
+
+def _spellings(selection: RowSelection) -> dict[str, dict[str, int]]:
+    """Label → its other spellings in the source, if it has any → rows."""
+    spellings: dict[str, dict[str, int]] = {}
     source_labels, labels = (selection.column(rows, "label") for rows in (selection.raw, selection.cleaned))
-    for source_label, label in set(zip(source_labels, labels, strict=True)):
-        if label and source_label.strip() != label:
-            spellings.setdefault(label, set()).add(source_label.strip())
-    return {label: sorted(others) for label, others in sorted(spellings.items())}
+    for (source_label, label), n in sorted(Counter(zip(source_labels, labels, strict=True)).items()):
+        if label and (other := source_label.strip()) != label:
+            others = spellings.setdefault(label, {})
+            others[other] = others.get(other, 0) + n
+    return dict(sorted(spellings.items()))
 
 
 def _lengths(selection: RowSelection) -> list[LengthBin]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from osler.preparation.data_report import DataReport
+from osler.preparation.mask_leak import MaskLeak
 from osler.rendering import NOT_STATED, markdown
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -66,7 +67,7 @@ publication, or null) · `source` (the place of the row in the source)
 {report["rows_in"]:,} rows in, {report["rows_out"]:,} out.
 
 {markdown(["step", "reason", "rows changed", "rows dropped"], steps)}
-{_unmasked_labels(report["labels_left_in_text"])}
+{_unmasked_labels(report["labels_left_in_text"])}{_mask_leak(report["mask_leak"])}
 
 {markdown(["dropped because", "rows"], dropped) if dropped else "No row was dropped."}
 
@@ -96,7 +97,17 @@ def _unmasked_labels(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
     labels = ", ".join(f"{label} ({count:,})" for label, count in counts.items())
-    return f"\nLabels that are one common word are not masked. Some of their texts contain them: {labels}.\n"
+    return f"\nLabels of common words are not masked. Some of their texts contain them: {labels}.\n"
+
+
+def _mask_leak(leak: MaskLeak | None) -> str:
+    if leak is None:
+        return ""
+    low, high = leak["interval"]
+    return (
+        f"\nWhere masks stand tells {leak['accuracy']:.2f} [{low:.2f}, {high:.2f}] of the labels (balanced accuracy of"
+        f" a classifier that sees nothing else, cross-validated); {leak['chance']:.2f} is chance.\n"
+    )
 
 
 def _personal_information(counts: Mapping[str, int] | None) -> str:

@@ -10,6 +10,7 @@ from osler.preparation.splitting import SPLITS
 from osler.rendering import plots, render_template
 
 MAX_LABELS = 30  # in the figure
+MAX_LISTED = 5  # labels that were joined, and that may be one, in the summary
 
 
 def render_page(name: str, report: DataReport) -> str:
@@ -38,9 +39,31 @@ def render_summary(report: DataReport) -> str:
     splits = ", ".join(f"{split} {counts['rows']:,}" for split, counts in report["splits"].items())
     lines = [f"{report['rows_in']:,} rows in, {report['rows_out']:,} out: {splits}; {len(report['labels'])} labels"]
     lines += [f"  {n:>9,} dropped: {reason.replace('_', ' ')}" for reason, n in report["dropped"].items()]
+    lines += [f"  {step['changed']:>9,} changed: {_what(step['step'])}" for step in report["steps"] if step["changed"]]
+    joined = {label: sum(spellings.values()) for label, spellings in report["spellings"].items()}
+    for label in sorted(joined, key=lambda label: -joined[label])[:MAX_LISTED]:
+        spellings = ", ".join(map(repr, report["spellings"][label]))
+        lines.append(f"  {joined[label]:>9,} joined to the label {label}: written {spellings}")
+    if len(joined) > MAX_LISTED:
+        lines.append(f"  {sum(joined.values()):>9,} joined to {len(joined):,} labels in all: see data_report.html")
     for label, n in report["labels_left_in_text"].items():
         texts = "text contains" if n == 1 else "texts contain"
-        lines.append(f"  {n:>9,} {texts} the label {label}, which is not masked because it is one common word")
+        lines.append(f"  {n:>9,} {texts} the label {label}, which is not masked because it is a common word")
+    leak = report["mask_leak"]
+    if leak is None and any(step["changed"] for step in report["steps"] if step["step"] == "label_in_text"):
+        lines.append("  too few rows a label to measure whether masks tell it")
+    if leak is not None and not leak["above_chance"]:
+        low, high = leak["interval"]
+        lines.append(
+            f"  where masks stand tells {leak['accuracy']:.2f} [{low:.2f}, {high:.2f}] of the labels;"
+            f" {leak['chance']:.2f} is chance"
+        )
+    lines += [
+        f"  not joined, but maybe one label: {', '.join(map(repr, labels))}; if so, write them alike in the source"
+        for labels in report["similar_labels"][:MAX_LISTED]
+    ]
+    if (more := len(report["similar_labels"]) - MAX_LISTED) > 0:
+        lines.append(f"  and {more:,} more groups of labels that may be one: see data_report.html")
     if report["identifiers"] is not None:
         identifiers = ", ".join(f"{name} {n:,}" for name, n in report["identifiers"].items())
         lines.append(f"  identifiers replaced: {identifiers or 'none found'}")
@@ -55,4 +78,9 @@ def render_summary(report: DataReport) -> str:
     lines.append(
         f"  {clusters['rows']:,} rows in {clusters['clusters']:,} clusters of near-duplicates, each in one split"
     )
+    lines += [f"WARNING: {warning}" for warning in report["warnings"]]
     return "\n".join(lines)
+
+
+def _what(step: str) -> str:
+    return "names of labels masked" if step == "label_in_text" else step.replace("_", " ")

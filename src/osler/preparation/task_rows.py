@@ -15,7 +15,7 @@ from osler.preparation.settings import PreparationSettings
 from osler.recipe import DatasetSource, Problem, licences, read_task
 from osler.storage import checkout, data_folder
 from osler.tasks import HubDataset
-from osler.terminology import normal_form
+from osler.terminology import spelling
 
 
 def read_cleaning_steps(task_file: Path) -> tuple[list[Any], dict[str, Step]]:
@@ -63,10 +63,10 @@ def read_task_rows(
     if task.license is not None:
         licences.check(task.license, f"{path}: license")
     _, steps = read_cleaning_steps(path)
-    labels = {normal_form(label): label for label in task.labels or ()}
+    labels = {spelling(label): label for label in task.labels or ()}
     dataset = HubDataset(task.source, task.labels or (), data_folder())
     settings = PreparationSettings(
-        steps, lambda text: labels.get(normal_form(text)), max_rejected, key, license=task.license
+        steps, lambda text: labels.get(spelling(text)), max_rejected, key, license=task.license
     )
     return _dataset_rows(dataset, task.source), settings
 

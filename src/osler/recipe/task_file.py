@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -290,7 +292,8 @@ class TaskFile(FileContract):
     Attributes:
         panels: selections of what is to be learnt, of which a recipe names one; empty where there is nothing to select.
         splits: the held-out splits, and what each is.
-        labels: the texts that a model answers with; None where the panel decides.
+        labels: the texts that a model answers with, in Unicode's composed form (NFC) whatever the file has; None where
+            the panel decides.
         scorer: the one its cases need; None where the recipe chooses.
         prompt, system: the file of the user turn, a jinja template beside ``task.yaml``; and the text of the system
             turn, None for no such turn.
@@ -306,7 +309,7 @@ class TaskFile(FileContract):
     splits: Mapping[str, str]
     scorer: Literal["multiple_choice", "generate"] | None = None
     terminology: TerminologySection | None = None
-    labels: tuple[str, ...] | None = None
+    labels: tuple[Annotated[str, AfterValidator(partial(unicodedata.normalize, "NFC"))], ...] | None = None
     system: str | None = None
     prompt: str
     preparation: PreparationSection | None = None
@@ -315,6 +318,10 @@ class TaskFile(FileContract):
     @model_validator(mode="after")
     def _check(self) -> TaskFile:
         self.source.check(self)
+        spellings = [" ".join(label.lower().split()) for label in self.labels or ()]
+        for label, spelling in zip(self.labels or (), spellings, strict=True):
+            if spellings.count(spelling) > 1:
+                raise ValueError(f"labels: {label!r} is there twice, but for case or spacing; keep one")
         return self
 
 

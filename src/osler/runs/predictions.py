@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import pairwise
@@ -19,7 +20,7 @@ class Prediction:
 
     Attributes:
         case_id, task, split, system: which answer this is; not empty.
-        label: the label the case has.
+        label: the label the case has. This and ``ranked`` are read in Unicode's composed form (NFC).
         ranked: labels, best first, each once; empty only where the answer could not be parsed.
         probabilities: of the ranked labels, parallel to ``ranked``, in [0, 1], falling, summing to one (a label that is
             not ranked has none); None where a system gives none.
@@ -217,7 +218,16 @@ def _parse(line: str) -> Prediction:
     for name in ("ranked", "probabilities"):
         if isinstance(row.get(name), list):
             row[name] = tuple(row[name])
+    if isinstance(row["label"], str):
+        row["label"] = _composed(row["label"])
+    if isinstance(row["ranked"], tuple):
+        row["ranked"] = tuple(_composed(label) if isinstance(label, str) else label for label in row["ranked"])
     return Prediction(**row)
+
+
+def _composed(label: str) -> str:
+    """In Unicode's composed form (NFC), as the labels of a task are; other software may write é as two characters."""
+    return unicodedata.normalize("NFC", label)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -278,7 +278,7 @@ _LABEL = re.compile(
 )
 _REMARK = re.compile(
     r"\s*[(\[](?:[^()\[\]]*(?:%|likel|probab|possib|confiden|ICD|MIM\b|ORPHA)[^()\[\]]*|high|moderate|low|[A-Z]\d\d\.\w+)[)\]]"
-    r"|[\s,:–-]*~?\d+(?:\.\d+)?\s*%.*$|\s+(?:O?MIM|ORPHA|ICD-10(?:-CM)?)[:# ]*[\w.]+$",
+    r"|(?:[\s,:]|(?<!\w)[–-])*~?\d+(?:\.\d+)?\s*%.*$|\s+(?:O?MIM|ORPHA|ICD-10(?:-CM)?)[:# ]*[\w.]+$",
     re.I,
 )
 _EXPLANATION = re.compile(

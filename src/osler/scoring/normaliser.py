@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from osler.errors import InputError
 from osler.terminology import Terminology, canonical, normal_form
 
 # Raise it with every change that could read an answer differently: a rule, an abbreviation, a renamed series. It stands
 # beside every number that was scored with it (`Normaliser.provenance`).
-NORMALISER_VERSION = 1
+NORMALISER_VERSION = 2
 
 Kind = Literal["exact", "synonym", "ancestor"]
 
@@ -48,7 +49,7 @@ class Normaliser:
     """Finds the label of a task that a diagnosis in free text means.
 
     Args:
-        labels: label id → label text. Raises ``ValueError`` where two texts have one normal form.
+        labels: label id → label text. Raises :class:`~osler.errors.InputError` where two texts have one normal form.
         terminology: what means the same and what is more general.
     """
 
@@ -60,7 +61,10 @@ class Normaliser:
         for label, text in labels.items():
             first = self._exact.setdefault(normal_form(text), label)
             if first != label:
-                raise ValueError(f"labels {first!r} and {label!r} are the same diagnosis: {text!r}")
+                raise InputError(
+                    f"labels {first!r} and {label!r}: are the same diagnosis in free text ({text!r}); keep one, or"
+                    " score labels instead of generated text"
+                )
             wordings = {canonical(text)} | terminology.synonyms(canonical(text))
             general = terminology.more_general(canonical(text)).union(_stems(text))
             for wording in wordings:
@@ -79,7 +83,7 @@ class Normaliser:
     def match(self, text: str) -> Match:
         """What ``text``, one diagnosis, means. Brackets count where they say the same as the words before them."""
         match = self._match(text)
-        bracketed = re.fullmatch(r"([^()]+)\(([^()]+)\)\W*", text)
+        bracketed = re.fullmatch(r"([^()]+)\(([^()]+)\)[\s.,;:]*", text)
         if match.kind is None and bracketed:
             outside, inside = self._match(bracketed[1]), self._match(bracketed[2])
             if outside.label is not None and outside.label == inside.label:

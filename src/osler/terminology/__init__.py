@@ -12,6 +12,7 @@ from osler.terminology.hpo import (
 )
 from osler.terminology.mentions import Lexicon
 from osler.terminology.normal_form import canonical, normal_form
+from osler.terminology.spelling import spelling, tidy
 from osler.terminology.vocabulary import Vocabulary, mid_sentence_case
 
 __all__ = [
@@ -29,4 +30,6 @@ __all__ = [
     "read_annotations",
     "read_names",
     "read_ontology",
+    "spelling",
+    "tidy",
 ]

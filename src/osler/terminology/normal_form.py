@@ -11,6 +11,8 @@ import unicodedata
 from functools import cache, lru_cache
 from itertools import pairwise
 
+from osler.terminology.spelling import has_sign, spelling
+
 # Abbreviations that mean one diagnosis wherever they occur. MS, DM, PML, HSP, CP and the like mean several.
 ABBREVIATIONS = {
     "ADHD": "attention deficit hyperactivity disorder",
@@ -172,17 +174,28 @@ def normal_form(text: str) -> str:
     Arabic; convert British to American spelling and plurals to singulars; drop words without meaning (``type``, ``of``,
     ``the``); sort the rest. Sorting undoes inverted titles (``Epileptic encephalopathy, early infantile, 13``) but
     moves no word across "with", "without" or "due to". A text without words gives an empty string.
+
+    The steps are made for names in the letters of European languages. A name with a sign or letters that they would
+    lose (``ER+``, ``TSH↑``, ``viêm tủy``, ``が``; see :func:`~osler.terminology.spelling.has_sign`) stays as it is
+    written, in lower case.
     """
-    return _arrange(_words(text))
+    return _as_written(text) if has_sign(text) else _arrange(_words(text))
 
 
 @lru_cache(maxsize=1 << 18)
 def canonical(text: str) -> str:
     """The normal form after applying :data:`RENAMED`, so that different words for one disease are equal, too."""
+    if has_sign(text):
+        return _as_written(text)
     words = " ".join(_words(text))
     for old, new in _RENAMED:
         words = old.sub(new, words)
     return _arrange(words.split())
+
+
+def _as_written(text: str) -> str:
+    """One sign for a dash, and none that a list puts at its end."""
+    return spelling(re.sub("[‐‑‒–−]", "-", text)).rstrip(".,;: ")
 
 
 def _words(text: str) -> list[str]:

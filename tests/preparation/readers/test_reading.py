@@ -426,6 +426,28 @@ def test_what_is_not_there_or_of_no_known_kind_is_refused_at_once(tmp_path: Path
 COMMIT = "0123456789" * 4
 
 
+def test_the_numbers_of_classes_are_read_as_their_names_and_hidden_ones_as_missing(tmp_path: Path) -> None:
+    kinds = datasets.Features(
+        {"note": datasets.Value("string"), "diagnosis": datasets.ClassLabel(names=["asthma", "gout"])}
+    )
+    made = datasets.Dataset.from_dict({"note": ["a", "b", "c"], "diagnosis": [1, 0, -1]}, features=kinds)
+    made.to_parquet(tmp_path / "a.parquet")
+    assert [row["label"] for row in records(tmp_path / "a.parquet", NOTE)] == ["gout", "asthma", None]
+    table = parquet.read_table(tmp_path / "a.parquet")
+    table = table.set_column(1, "diagnosis", [[7, 1, 0]]).replace_schema_metadata(table.schema.metadata)
+    parquet.write_table(table, tmp_path / "b.parquet")
+    found, (bad,) = both(tmp_path / "b.parquet", NOTE)
+    assert [row["label"] for row in found] == ["gout", "asthma"]
+    assert bad.reason == "the column 'diagnosis' holds 7; it has 2 classes"
+
+
+def test_integers_that_pandas_made_floats_are_read_as_integers(tmp_path: Path) -> None:
+    rows = [{"note": "a", "diagnosis": label} for label in (1.0, None, 2.5)]
+    found, (bad,) = both(as_parquet(tmp_path / "a.parquet", rows), NOTE)
+    assert [row["label"] for row in found] == ["1", None]
+    assert "holds a float; expected text or an integer" in bad.reason
+
+
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "0123abc"])
 def test_a_dataset_on_the_hub_without_a_commit_is_refused_before_anything_is_asked(revision: str | None) -> None:
     with pytest.raises(InputError, match="the 40 hex digits of a commit"):
@@ -437,6 +459,8 @@ def test_all_splits_of_a_dataset_on_the_hub_are_streamed(monkeypatch: pytest.Mon
         assert (name, revision, streaming) == ("made-up/dataset", COMMIT, True)
         rows = {split: [{"note": f"{split} {i}", "diagnosis": i} for i in range(2)] for split in ("train", "test")}
         split = {name: datasets.Dataset.from_list(rows[name]).to_iterable_dataset() for name in rows}
+        kind = datasets.ClassLabel(names=["flu", "gout"])
+        split["test"] = datasets.Dataset.from_list(rows["test"]).cast_column("diagnosis", kind).to_iterable_dataset()
         return datasets.IterableDatasetDict(split)
 
     monkeypatch.setattr(datasets, "load_dataset", load)
@@ -444,8 +468,8 @@ def test_all_splits_of_a_dataset_on_the_hub_are_streamed(monkeypatch: pytest.Mon
     assert [(r["case_id"], r["text"], r["label"]) for r in found] == [
         ("made-up/dataset/train:1", "train 0", "0"),
         ("made-up/dataset/train:2", "train 1", "1"),
-        ("made-up/dataset/test:1", "test 0", "0"),
-        ("made-up/dataset/test:2", "test 1", "1"),
+        ("made-up/dataset/test:1", "test 0", "flu"),
+        ("made-up/dataset/test:2", "test 1", "gout"),
     ]
 
 

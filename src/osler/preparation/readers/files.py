@@ -15,7 +15,7 @@ from pathlib import Path
 from osler.errors import InputError
 from osler.preparation.readers.csv_files import DELIMITERS, read_csv
 from osler.preparation.readers.json_files import read_json, read_json_lines
-from osler.preparation.readers.parquet_files import check_schemas, read_parquet
+from osler.preparation.readers.parquet_files import check_schemas, name_classes, read_parquet
 from osler.preparation.readers.record import Columns, RawRow, RejectedRow
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -63,8 +63,10 @@ def read_hub_dataset(dataset: str, revision: str) -> Iterator[RawRow | RejectedR
     empty = True
     try:
         for split, rows in datasets.load_dataset(dataset, revision=revision, streaming=True).items():
+            features = rows.features or {}
+            class_names = {c: kind.names for c, kind in features.items() if isinstance(kind, datasets.ClassLabel)}
             for number, row in enumerate(rows, 1):
-                yield RawRow(f"{dataset}/{split}:{number}", row)
+                yield name_classes(f"{dataset}/{split}:{number}", row, class_names)
                 empty = False
     except (OSError, ValueError, RuntimeError, HTTPError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())

@@ -1,8 +1,12 @@
-"""Read Parquet with pyarrow, some rows at a time."""
+"""Read Parquet with pyarrow, some rows at a time.
+
+A file that :mod:`datasets` wrote names the classes of a column of integers in its metadata; the names are read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +15,7 @@ from osler.errors import InputError
 from osler.preparation.readers.record import Columns, RawRow, RejectedRow, check_columns
 
 if TYPE_CHECKING:
-    from pyarrow import DataType, RecordBatch
+    from pyarrow import DataType, RecordBatch, Schema
 
 BATCH = 1000  # rows in memory at once
 
@@ -27,10 +31,11 @@ def read_parquet(path: Path, name: str, columns: Columns | None) -> Iterator[Raw
     numbers = count(1)
     try:
         with parquet.ParquetFile(path) as file:
+            class_names = _class_names(file.schema_arrow)
             for batch in file.iter_batches(BATCH, columns=list(columns.names) if columns else None):
                 for row in _rows(batch):
                     place = f"{name}:{next(numbers)}"
-                    yield RejectedRow(place, row, "") if isinstance(row, str) else RawRow(place, row)
+                    yield RejectedRow(place, row, "") if isinstance(row, str) else name_classes(place, row, class_names)
     except ArrowException as error:
         raise _unreadable(path, error) from None
 
@@ -61,6 +66,32 @@ def check_schemas(paths: Iterable[Path], columns: Columns | None) -> None:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())}); copy it again")
+
+
+def _class_names(schema: Schema) -> dict[str, list[str]]:
+    """Column → the names of its classes, for the columns that have some."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        classes = {column: feature for column, feature in features.items() if feature["_type"] == "ClassLabel"}
+        return {column: list(map(str, feature["names"])) for column, feature in classes.items()}
+    except (AttributeError, KeyError, TypeError, ValueError):  # no such metadata: the labels are the numbers
+        return {}
+
+
+def name_classes(place: str, row: dict[str, Any], class_names: Mapping[str, Sequence[str]]) -> RawRow | RejectedRow:
+    """``row`` with the names of its classes. -1 is no class: datasets write it where a label is hidden.
+
+    Args:
+        class_names: column → the names of its classes 0, 1, …
+    """
+    for column, names in class_names.items():
+        number = row.get(column)
+        if not isinstance(number, int):  # a column that is not read, or without a value
+            continue
+        if not -1 <= number < len(names):
+            return RejectedRow(place, f"the column {column!r} holds {number}; it has {len(names)} classes", "")
+        row[column] = None if number == -1 else names[number]
+    return RawRow(place, row)
 
 
 def _rows(batch: RecordBatch) -> list[dict[str, Any] | str]:

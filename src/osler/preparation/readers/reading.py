@@ -147,6 +147,8 @@ def _text(name: str, value: Any, types: tuple[type, ...]) -> str | None:
     """A value as text, if it is text, null or of one of ``types`` (a bool is an int); else ``ValueError``."""
     if value is None or value != value:  # pandas writes NaN for a missing value
         return None
+    if int in types and isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas writes integers as floats where one of them is missing
     if not isinstance(value, (str, *types)):
         expected = "text or an integer" if int in types else "text"
         raise ValueError(f"the column {name!r} holds a {type(value).__name__}; expected {expected}")

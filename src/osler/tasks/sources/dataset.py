@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class HubDataset(TextSource):
         for column in (columns.text, columns.label):
             if not isinstance(record, dict) or not isinstance(record.get(column), str) or not record[column].strip():
                 raise InputError(f"{where}: no text in the column {column!r}, which the task reads")
-        label = record[columns.label].strip()
+        label = unicodedata.normalize("NFC", record[columns.label].strip())
         if label not in self.labels:
             raise InputError(
                 f"{where}: the label {label!r} is not among the {len(self.labels)} of the task: {list(self.labels)}"

@@ -69,6 +69,22 @@ def by_comparing_all(texts: list[str], threshold: float) -> list[int]:
 # ── clusters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Follow-up, done.", "follow up done", True),
+        ("- Fever\n- Cough", "fever; cough", True),
+        ("ER+ PR-", "ER- PR+", False),
+        ("CRP <5", "CRP >5", False),
+        ("viêm tủy", "viêm tụy", False),
+        ("ป่า", "ป้า", False),
+        ("TSH ↑", "TSH ↓", False),
+    ],
+)
+def test_texts_that_differ_in_a_sign_or_a_tone_are_not_the_same(one: str, other: str, same: bool) -> None:
+    assert (normalise(one) == normalise(other)) == same
+
+
 def test_case_spacing_and_punctuation_make_no_other_text() -> None:
     texts = ["A hot toe.", "Half a headache", "a  HOT toe!", "A cold nose.", "A hot-toe"]
     assert clusters(texts).tolist() == [0, 1, 0, 3, 0]

@@ -51,9 +51,22 @@ class Leakage(NamedTuple):
     held_out: dict[int, Match]
 
 
+class _Punctuation(dict[int, str]):
+    """Every character that tells nothing → a space. Accents, tones and signs do tell: ``ER+``, ``<5``, ``♀``."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = chr(code) if unicodedata.category(chr(code))[0] in "LMNS" else " "
+        return self[code]
+
+
+_PUNCTUATION = _Punctuation()
+_MINUS = re.compile(r"(?<=[^\W_])-(?![^\W_])|(?<![^\W_])-(?=\d)")  # of ER- and -1, not of follow-up
+
+
 def normalise(text: str) -> str:
-    """The words of ``text`` in small letters, one space between them, no punctuation."""
-    return " ".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold()))
+    """The words and signs of ``text`` in small letters, one space between them, no punctuation."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(_MINUS.sub("\N{MINUS SIGN}", text).translate(_PUNCTUATION).split())
 
 
 def shingles(text: str) -> set[bytes]:

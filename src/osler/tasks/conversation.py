@@ -39,15 +39,15 @@ class Conversation:
     """A prompt in the words of one chat template.
 
     Attributes:
-        system_in_user_turn: the system turn stands at the head of the user turn, because the template refuses or drops
-            one of its own.
+        own_system_turn: whether there is a system turn. Where the template refuses or drops one, the task's stands at
+            the head of the user turn.
         content_parts: the template reads ``[{"type": "text", "text": …}]``, not the text itself.
         opening: what the template writes between the opening of the assistant's turn and an answer; mostly nothing.
         frame: the rendered prompt: literal pieces, and between them :data:`TEXT` or :data:`OPTIONS`.
         control_tokens: finds what the tokenizer would take for a control token in a case.
     """
 
-    system_in_user_turn: bool
+    own_system_turn: bool
     content_parts: bool
     opening: str
     frame: tuple[str, ...]
@@ -74,12 +74,11 @@ class Conversation:
         return "".join(case.get(piece, piece) for piece in self.frame)
 
 
-def turns(system: str | None, user: str, system_in_user_turn: bool, content_parts: bool) -> list[Message]:
+def turns(system: str | None, user: str, own_system_turn: bool, content_parts: bool) -> list[Message]:
     """The messages up to the answer. An empty system turn is nothing to put into the user turn."""
-    if system_in_user_turn and system and system.strip():
+    if not own_system_turn and system and system.strip():
         user = f"{system}\n\n{user}"
-    own = system is not None and not system_in_user_turn
-    contents = [*([("system", system)] if own else []), ("user", user)]
+    contents = [*([("system", system)] if own_system_turn else []), ("user", user)]
     return [
         {"role": role, "content": [{"type": "text", "text": content}] if content_parts else content}
         for role, content in contents
@@ -103,7 +102,8 @@ def converse(system: str | None, user: str, tokenizer: PreTrainedTokenizerBase) 
     for turn in (system or "", user):
         if found := control.search(turn):
             raise InputError(f"{name}: {show(found[0])} is a control token: take it out of the task's prompt or labels")
-    ways = [(folded, parts) for parts in (False, True) for folded in ((False, True) if system is not None else (True,))]
+    owning = (True, False) if system is not None else (False,)
+    ways = [(own, parts) for parts in (False, True) for own in owning]
     asked = [turns(system, user, *way) for way in ways]
     probed = [turns(system, _probed(user), *way) for way in ways]
     try:
@@ -117,12 +117,12 @@ def converse(system: str | None, user: str, tokenizer: PreTrainedTokenizerBase) 
             f"{name}: its chat template writes the date, or something by chance, so the same case would be asked"
             f" otherwise tomorrow: write a fixed text there; {_WAY_OUT}"
         )
-    faults = []
-    for (folded, parts), messages, rendering in zip(ways, asked, days[0], strict=True):
+    faults: list[str] = []
+    for (own, parts), messages, rendering in zip(ways, asked, days[0], strict=True):
         fault, opening = _fault(messages, rendering)
         if fault is None:
             frame = tuple(re.split(f"({TEXT}|{OPTIONS})", rendering["asked"] + opening))
-            conversation = Conversation(folded and bool((system or "").strip()), parts, opening, frame, control)
+            conversation = Conversation(own, parts, opening, frame, control)
             _check_tokens(conversation, tokenizer, messages)
             return conversation
         faults += [] if parts else [fault]  # those of a text say more to people
@@ -164,7 +164,7 @@ def _rendered_on(
     the conversation with an answer; or the ``error`` that the template ended with."""
     from transformers.utils import chat_template_utils
 
-    chat_template_utils.datetime = SimpleNamespace(now=lambda: day)  # type: ignore[attr-defined]
+    vars(chat_template_utils)["datetime"] = SimpleNamespace(now=lambda: day)  # what its strftime_now asks
     random.seed(day.year)
     return [_rendered(tokenizer, *way) for way in zip(asked, probed, strict=True)]
 
@@ -241,7 +241,7 @@ def _check_tokens(conversation: Conversation, tokenizer: PreTrainedTokenizerBase
 
 def reads_back(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str, within: bool = False) -> bool:
     """Whether ``ids`` say ``text`` (or have it ``within``), but for spacing and Unicode's compatible forms."""
-    said = _squeezed(str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)))
+    said = _squeezed(str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)))
     return _squeezed(text) in said if within else _squeezed(text) == said
 
 

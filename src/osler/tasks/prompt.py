@@ -70,7 +70,7 @@ class Prompt:
         """The conversation up to the answer; ``options`` are option ids and texts, in the order to show them."""
         case = self._case(text, options)
         user = "".join(case.get(piece, piece) for piece in re.split(f"({TEXT}|{OPTIONS})", self.user_turn))
-        return turns(self.system, user, system_in_user_turn=False, content_parts=False)
+        return turns(self.system, user, self.system is not None, content_parts=False)
 
     def conversation(self, tokenizer: PreTrainedTokenizerBase) -> Conversation:
         """How the chat template of ``tokenizer`` asks this.
@@ -148,7 +148,8 @@ def _conversation(prompt: Prompt, tokenizer: PreTrainedTokenizerBase, chat_templ
 def _user_turn(template: str) -> str:
     def refuse(line: int, what: str) -> NoReturn:
         raise InputError(
-            f"line {line}: {what}; a prompt is text with {{{{ text }}}} and, for multiple choice, {{{{ options }}}} in it"
+            f"line {line}: {what}; a prompt is text with {{{{ text }}}} in it and, for multiple choice,"
+            " {{ options }}"
         )
 
     if "\0" in template:

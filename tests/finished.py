@@ -138,6 +138,7 @@ def manifest(recipe: Recipe, prompt: str, adapter: str) -> dict[str, Any]:
         "adapter_sha256": adapter,
         "augmentation": None,
         "chat_template_sha256": sha256_text("{{ messages }}"),
+        "conversation": {"own_system_turn": True, "content_parts": False, "opening": ""},
         "mixture": None,
         "base": {
             "fingerprint": "1" * 64,

@@ -24,6 +24,7 @@ from osler.errors import InputError
 from osler.models import base_weights, loading
 from osler.recipe.sections import BaseSection
 from osler.storage.files import fingerprint
+from osler.tasks.prompt import Prompt
 
 TEXT = "A 72-year-old woman presents with crushing chest pain."
 
@@ -87,6 +88,23 @@ def test_padding_is_never_the_token_that_ends_an_answer(tiny_base: BaseSection, 
     assert network.config.pad_token_id == network.generation_config.pad_token_id == tokenizer.pad_token_id
     assert network.get_input_embeddings().padding_idx == tokenizer.pad_token_id, "EOS's embedding can be trained"
     assert network.config.eos_token_id == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("asking", ['strftime_now("%d %b %Y")', "strftime_now( '%d %b %Y' )"])
+def test_a_base_that_writes_todays_date_is_asked_the_same_tomorrow(
+    tiny_base: BaseSection, tmp_path: Path, asking: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_base.model, folder)
+    template = folder / "chat_template.jinja"
+    template.write_text(
+        f"{{% if strftime_now is defined %}}Today: {{{{ {asking} }}}}\n{{% endif %}}{template.read_text()}"
+    )
+    tokenizer = loading.load_tokenizer(replace(tiny_base, model=str(folder)))
+    asked = Prompt("{{ text }}", None).encode(tokenizer, TEXT)
+    assert tokenizer.decode(asked).startswith(f"Today: 01 Jan 2025\n<|im_start|>user\n{TEXT}")
+    tokenizer.save_pretrained(tmp_path / "saved")
+    assert AutoTokenizer.from_pretrained(tmp_path / "saved").chat_template == tokenizer.chat_template
 
 
 def test_a_tokenizer_with_nothing_to_pad_with_is_refused(tiny_base: BaseSection, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from huggingface_hub import ModelCard
@@ -24,6 +24,11 @@ from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.reproduction import recording
 from osler.runs.run import Run
 from osler.storage.files import read_json, write_json
+
+if TYPE_CHECKING:  # transformers, torch
+    from transformers import PreTrainedTokenizerBase
+
+    from osler.tasks.prompt import Prompt
 
 REPO = "user/tiny-card"
 
@@ -404,12 +409,21 @@ def test_about_yaml_gives_what_it_says(tmp_path: Path) -> None:
 # ── the code in the card, run ────────────────────────────────────────────────────────────────────────────────────────
 
 
+RELUCTANT = (  # no system turn, contents in parts, and a channel to answer in
+    "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}{{ '<|im_start|>final' if m.role == 'assistant' else '' }}\n"
+    "{% for part in m.content %}{{ part.text }}{% endfor %}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant{% endif %}"
+)
+
+
 @pytest.mark.parametrize("quantization", [None, "nf4"])
 @pytest.mark.parametrize(
-    ("system", "template", "scorer"),
+    ("system", "template", "scorer", "chat_template"),
     [
-        ("", "{{ text }}\nDiagnosis?", "label_trie"),
-        (None, "Findings: {{ text }}\n'Diagnosis' of {{ text }}?\n", "label_likelihood"),
+        ("", "{{ text }}\nDiagnosis?", "label_trie", None),
+        (None, "Findings: {{ text }}\n'Diagnosis' of {{ text }}?\n", "label_likelihood", None),
+        ("Name one.", "{{ text }}\nDiagnosis?", "label_trie", RELUCTANT),
     ],
 )
 def test_the_code_gives_the_probabilities_that_were_published(
@@ -420,6 +434,7 @@ def test_the_code_gives_the_probabilities_that_were_published(
     system: str | None,
     template: str,
     scorer: str,
+    chat_template: str | None,
 ) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
@@ -433,6 +448,7 @@ def test_the_code_gives_the_probabilities_that_were_published(
     published = tmp_path / "published"
     adapter.save_pretrained(published)
     tokenizer = loading.load_tokenizer(base)
+    tokenizer.chat_template = chat_template or tokenizer.chat_template
     tokenizer.save_pretrained(published)
     # Any other model will do: what matters is which of the two is loaded.
     other = loading.load_base(tiny_base)
@@ -445,7 +461,7 @@ def test_the_code_gives_the_probabilities_that_were_published(
     shutil.copy(run.data_report_path, published)
     labels = read_json(run.data_report_path)["labels"]
     prompt = Prompt(template, system)
-    text = rendered_with_prompt(run, system, template)
+    text = rendered_with_prompt(run, tokenizer, prompt)
     texts = card.snippets(text)
     assert len(texts) == 2
     for code, loaded in zip(texts, (other, adapter), strict=True):
@@ -470,16 +486,17 @@ def executed(code: str, published: Path) -> dict[str, Any]:
     return found
 
 
-def rendered_with_prompt(run: Run, system: str | None, template: str) -> str:
+def rendered_with_prompt(run: Run, tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     """The card of a run whose task asks in another way."""
-    from osler.tasks.prompt import Prompt
-
     folder = run.folder.parents[2] / "tasks" / "made_up"
-    (folder / "prompt.jinja").write_text(template)
+    (folder / "prompt.jinja").write_text(prompt.template)
     written = (folder / "task.yaml").read_text()
     assert "system: ''" in written
-    (folder / "task.yaml").write_text(written.replace("system: ''", f"system: {json.dumps(system)}"))
-    write_json(run.manifest_path, {**read_json(run.manifest_path), "prompt_sha256": Prompt(template, system).sha256})
+    (folder / "task.yaml").write_text(written.replace("system: ''", f"system: {json.dumps(prompt.system)}"))
+    conversation = prompt.conversation(tokenizer)
+    how = {name: getattr(conversation, name) for name in ("own_system_turn", "content_parts", "opening")}
+    changed = {"prompt_sha256": prompt.sha256, "conversation": how}
+    write_json(run.manifest_path, {**read_json(run.manifest_path), **changed})
     return rendered(run)
 
 

@@ -50,6 +50,47 @@ def test_every_shipped_task_is_read_whole(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", ["../../secret", "/etc/passwd", "a/../../b", "a\0b", "~/a", "", ".", "a\\..\\b", "c:/a"]
+)
+@pytest.mark.parametrize(
+    ("task", "key"),
+    [
+        ("symptom_to_diagnosis", "prompt"),
+        ("symptom_to_diagnosis", "source__local"),
+        ("symptom_to_diagnosis", "source__files__train"),
+        ("medqa", "source__files__test__local"),
+        ("medqa", "source__files__test__hub"),
+        ("pubmedqa", "source__files__test__only"),
+        ("rare_disease", "source__phenopackets"),
+    ],
+)
+def test_a_path_in_a_task_stays_inside_its_folder(tmp_path: Path, task: str, key: str, path: str) -> None:
+    line = refusal(tmp_path, changed(task, **{key: path}))
+    assert line.startswith(f"{key.replace('__', '.')}: ")
+    assert "is not allowed" in line
+
+
+@pytest.mark.parametrize(
+    ("folder", "allowed"),
+    [("../..", True), ("..", True), ("rows", True), ("../../rows", True), ("../../..", False), ("/rows", False)],
+)
+def test_prepared_rows_lie_in_the_project_of_their_task(tmp_path: Path, folder: str, allowed: bool) -> None:
+    files = {split: {"name": f"{split}.jsonl", "sha256": "0" * 64} for split in ("train", "test")}
+    source = {"kind": "prepared", "prepared_from": "an export", "folder": folder, "files": files}
+    content = changed("symptom_to_diagnosis", source=source, splits={"test": "rows"})
+    if allowed:
+        (tmp_path / "task.yaml").write_text(content)
+        assert read_task(tmp_path).prompt == "prompt.jinja"
+    else:
+        assert refusal(tmp_path, content).startswith("source.folder: ")
+
+
+@pytest.mark.parametrize("name", ["../../test", "a/b", ""])
+def test_a_split_is_part_of_a_files_name(tmp_path: Path, name: str) -> None:
+    assert "is not allowed as a name" in refusal(tmp_path, changed("rare_disease", splits={name: "rows"}))
+
+
+@pytest.mark.parametrize(
     ("task", "changes", "line"),
     [
         ("rare_disease", {"panel": {}}, "panel: unknown key; did you mean panels?"),

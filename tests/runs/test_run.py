@@ -272,3 +272,14 @@ def test_a_read_only_folder_is_refused_before_anything_else(tmp_path: Path, tiny
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(InputError, match="locked may not be written into"):
         Run(tmp_path / "locked" / "run").check(load_recipe(make(tmp_path, tiny_base)))
+
+
+@pytest.mark.parametrize("key", ["task", "split", "system"])
+def test_no_name_in_results_leads_out_of_the_folder_of_predictions(finished_project: Path, key: str) -> None:
+    run = Run(finished_project / "runs" / "tiny-made-up" / "1.0.0")
+    results = run.read_results()
+    record = results.records[0]
+    changed = {"predictions_sha256": {"../../secret": "0" * 64}} if key == "system" else {key: "../../secret"}
+    odd = results.model_copy(update={"records": (record.model_copy(update=changed),)})
+    with pytest.raises(InputError, match=r"\.\./\.\./secret"):
+        run.scored_predictions(odd)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from osler.storage import OutOfBounds, in_bounds
+
 CODE = """
 import os, signal, time
 from contextlib import nullcontext
@@ -47,3 +49,11 @@ def test_a_fork_ends_with_its_parent_even_by_kill_9(context: str, ends: bool) ->
     assert runs(child) != ends
     if not ends:
         subprocess.run(["kill", "-9", str(child)], check=True)
+
+
+def test_work_in_bounds_gives_its_answer_and_what_takes_more_ends() -> None:
+    assert in_bounds(lambda: {"answer": [1, "é"]}, 1, 2**28) == {"answer": [1, "é"]}
+    with pytest.raises(OutOfBounds, match="does not end within 1 seconds"):
+        in_bounds(lambda: sum(1 for _ in iter(int, 1)), 1, 2**28)
+    with pytest.raises(OutOfBounds, match="needs more than 256 MB"):
+        in_bounds(lambda: "a" * 3_000_000_000, 1, 2**28)

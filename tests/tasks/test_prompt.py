@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import shutil
+from pathlib import Path
 
-import jinja2
 import pytest
 from project import ROOT
 from transformers import PreTrainedTokenizerBase
@@ -13,7 +14,7 @@ from osler.errors import InputError
 from osler.models.loading import load_tokenizer
 from osler.recipe.sections import BaseSection
 from osler.recipe.strict_yaml import read_yaml
-from osler.tasks.prompt import Prompt, TooLong, completion, completions
+from osler.tasks.prompt import Prompt, TooLong, completion, completions, load_prompt
 
 TASKS = ROOT / "tasks"
 TEXT = "A 4-year-old boy has progressive muscle weakness, calf enlargement and a waddling gait."
@@ -75,19 +76,43 @@ def test_a_model_without_a_chat_template_is_refused(tokenizer: PreTrainedTokeniz
         ASK.encode(base, TEXT)
 
 
-def test_a_misspelt_variable_is_not_an_empty_question(tokenizer: PreTrainedTokenizerBase) -> None:
-    with pytest.raises(jinja2.UndefinedError, match="txt"):
-        Prompt("{{ txt }}\nDiagnosis?", "").encode(tokenizer, TEXT)
+@pytest.mark.parametrize(
+    ("template", "line"),
+    [
+        ("{{ text }}\n{{ nope }}?", "line 2: {{ nope }} is not in a case"),
+        ("{{ text }}\n\n{% include 'other' %}", "line 3: a statement (include)"),
+        (
+            "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}",
+            "line 1: a statement (for)",
+        ),
+        ("{{ text }}{{ 'a' * 3000000000 }}", "line 1: an expression (mul)"),
+        ("{{ text }}\n{{ lipsum(n=1000000) }}", "line 2: an expression (call)"),
+        ("{{ text.__class__.__mro__[1].__subclasses__() }}", "line 1: an expression (call)"),
+        ("{{ text | upper }}", "line 1: an expression (filter)"),
+        ("Text:\n{{ text", "line 2: unexpected end of template"),
+        ("{{ text }}{{ " + "(" * 9_000, "line 1: brackets without end"),
+        ("{{ text }}\n\0", "line 2: a NUL character"),
+    ],
+)
+def test_a_template_places_a_case_and_runs_nothing(template: str, line: str) -> None:
+    with pytest.raises(InputError) as error:
+        Prompt(template, None).messages("fever")
+    assert str(error.value).startswith(line)
+    assert "\n" not in str(error.value)
+
+
+def test_the_template_that_is_wrong_is_named_with_its_line(tmp_path: Path) -> None:
+    shutil.copy(TASKS / "symptom_to_diagnosis" / "task.yaml", tmp_path)
+    for template, reason in [("{{ text }}\n{{ txt }}", "line 2: {{ txt }}"), ("Which?", "{{ text }} is not in it")]:
+        (tmp_path / "prompt.jinja").write_text(template)
+        with pytest.raises(InputError) as error:
+            load_prompt(tmp_path)
+        assert str(error.value).startswith(f"{tmp_path / 'prompt.jinja'}: {reason}")
 
 
 def test_what_a_patient_says_is_no_template(tokenizer: PreTrainedTokenizerBase) -> None:
     said = "{{ 7 * 7 }} {% raise %} {# fever #} & <pain>"
     assert f"user\n{said}\nDiagnosis?" in tokenizer.decode(ASK.encode(tokenizer, said))
-
-
-def test_a_strangers_template_reaches_nothing_but_the_text() -> None:
-    with pytest.raises(jinja2.exceptions.SecurityError):
-        Prompt("{{ text.__class__.__mro__[1].__subclasses__() }}", None).messages("fever")
 
 
 def test_the_last_newline_of_a_template_is_part_of_the_question() -> None:
@@ -100,7 +125,7 @@ def test_options_are_shown_one_a_line_in_their_order() -> None:
     assert choice.messages("A red toe.", options) == [
         {"role": "user", "content": "A red toe.\nA. Gout\nB. {{ Frostbite }} & <pain>\nWhich?"}
     ]
-    with pytest.raises(jinja2.UndefinedError, match="options"):
+    with pytest.raises(InputError, match="options"):
         choice.messages("A red toe.")
 
 
@@ -155,6 +180,13 @@ def test_an_answer_is_the_label_and_its_end(tokenizer: PreTrainedTokenizerBase) 
     assert end not in label
     both = completions(tokenizer, {"Noonan syndrome": "Noonan syndrome", "gout": "gout"})
     assert both == {"Noonan syndrome": [*label, end], "gout": completion(tokenizer, "gout")}
+
+
+def test_a_label_that_would_end_the_answer_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+    with pytest.raises(InputError, match="reads the label"):
+        completion(tokenizer, "gout<|im_end|>")
+    with pytest.raises(InputError, match="endraw"):
+        ASK.listing({"1": "gout{% endraw %}{{ text }}"})
 
 
 def test_a_listing_shows_every_label_above_the_case_and_has_a_hash_of_its_own() -> None:

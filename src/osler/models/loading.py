@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -30,6 +31,11 @@ from osler.recipe import BaseSection, Recipe
 # Tokens that families of models already carry for padding, in their own vocabulary.
 PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")
 
+# Several families write today's date into a prompt. The next day the same case would have other tokens, so they get
+# this one, in the chat template itself: it is saved with the adapter, and whoever asks the model has it too.
+TODAY = date(2025, 1, 1)
+ASKS_FOR_TODAY = re.compile(r"""strftime_now\(\s*(?:"([^"]*)"|'([^']*)')\s*\)""")
+
 LINEAR = (torch.nn.Linear, Conv1D)  # GPT-2's Conv1D is a linear layer
 ADAPTABLE = (torch.nn.Embedding, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)  # what else PEFT's LoRA takes
 
@@ -44,7 +50,7 @@ def choose_device_map(recipe: Recipe) -> dict[str, torch.device] | None:
 
 
 def load_tokenizer(base: BaseSection) -> PreTrainedTokenizerBase:
-    """Load the base model's tokenizer, with a padding token that is not EOS.
+    """Load the base model's tokenizer, with a padding token that is not EOS and a chat template without today's date.
 
     Raises:
         InputError: as :func:`base_folder`; or the vocabulary has no token to pad with.
@@ -62,6 +68,10 @@ def load_tokenizer(base: BaseSection) -> PreTrainedTokenizerBase:
                 f"{', '.join(PADDING)} is in its vocabulary: set pad_token in a local copy and name that as base.model"
             )
         tokenizer.pad_token = padding[0]
+    if isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = ASKS_FOR_TODAY.sub(
+            lambda asked: repr(TODAY.strftime(asked[1] or asked[2] or "")), tokenizer.chat_template
+        )
     return tokenizer
 
 

@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from osler.errors import InputError, nearest, one_line, show
 from osler.evaluation import perturbation_label, reliability_tables, subgroup_rows, summary
 from osler.publishing import chai
@@ -20,6 +18,7 @@ from osler.publishing.evidence import SYSTEMS, Evidence, read_evidence
 from osler.recipe import Problem, dump_yaml, licences
 from osler.rendering import NOT_STATED, cell, difference, markdown, plots, render_template
 from osler.runs import Calibration, PerturbedRecord, Run
+from osler.tasks import TEXT, turns
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -77,7 +76,8 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         version=version,
         about=about,
         allowed=allowed,
-        user_turn=_user_turn(evidence.template),
+        messages=_messages(evidence),
+        conversation=evidence.manifest.conversation,
         example=about.get("example", EXAMPLE),
         max_new_tokens=MAX_NEW_TOKENS,
         pictures={path: title for path, (title, _) in _pictures(evidence).items()},
@@ -128,13 +128,19 @@ def _pictures(evidence: Evidence) -> dict[str, tuple[str, Callable[[], bytes]]]:
     return pictures
 
 
-def _user_turn(template: str) -> str:
-    """The Python expression that puts ``text`` into a task's template as Osler does."""
-    mark = "\0"
-    options: dict[str, Any] = {"undefined": jinja2.StrictUndefined, "keep_trailing_newline": True}
-    first, *rest = jinja2.Template(template, **options).render(text=mark).split(mark)
+def _messages(evidence: Evidence) -> dict[str, str]:
+    """Role → the Python expression of what is said, with ``text`` put in, as Osler asks."""
+    system, asked = evidence.task.system, evidence.manifest.conversation
+    own, parts = (asked.own_system_turn, asked.content_parts) if asked else (system is not None, False)
+    return {message["role"]: _said(message["content"]) for message in turns(system, evidence.user_turn, own, parts)}
+
+
+def _said(content: Any) -> str:
+    if not isinstance(content, str):
+        return f'[{{"type": "text", "text": {_said(content[0]["text"])}}}]'
+    first, *rest = content.split(TEXT)
     pieces = [_literal(first), *(piece for part in rest for piece in ("text", _literal(part)))]
-    return " + ".join(piece for piece in pieces if piece != _literal(""))
+    return " + ".join(piece for piece in pieces if piece != _literal("")) or _literal("")
 
 
 def _settings(evidence: Evidence) -> dict[str, Any]:

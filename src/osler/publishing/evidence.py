@@ -50,7 +50,7 @@ class Evidence:
 
     Attributes:
         recipe: as resolved for the run.
-        task, template: the content of the task's ``task.yaml``, and of the file of its user turn.
+        task, user_turn: the content of the task's ``task.yaml``, and its user turn with marks where a case goes.
         manifest, data_report, results: the files of these names.
         robustness: split → ``robustness.json``, of those that were measured.
         confused: what the tuned model takes for what on the headline split; None where its predictions are not there.
@@ -60,7 +60,7 @@ class Evidence:
 
     recipe: Recipe
     task: TaskFile
-    template: str
+    user_turn: str
     manifest: Manifest
     data_report: DataReport
     results: Results
@@ -195,7 +195,7 @@ def read_evidence(run: Run) -> Evidence:
     return Evidence(
         recipe=recipe,
         task=task,
-        template=prompt.template,
+        user_turn=prompt.user_turn,
         manifest=manifest,
         data_report=data_report,
         results=results,

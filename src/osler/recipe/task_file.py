@@ -8,12 +8,12 @@ import unicodedata
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, model_validator
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.recipe.strict_yaml import read_yaml
 from osler.storage import Contract, FileContract, validated, wheels
 
@@ -40,6 +40,29 @@ def _sha256(text: str) -> str:
     return text
 
 
+def _relative(text: str) -> str:
+    plain = text and not re.search(r"[\0-\x1f\x7f\\:]", text) and str(PurePosixPath(text)) == text
+    if not plain or text.startswith(("/", "~")) or ".." in PurePosixPath(text).parts or text == ".":
+        raise ValueError(f"{show(text)} is not allowed; expected a path inside its folder, such as a/b.jsonl")
+    return text
+
+
+def _to_project(text: str) -> str:
+    """A folder from the task's, which is ``tasks/NAME`` in its project, and out of the project none."""
+    inside = re.sub(r"^\.\.(/\.\.)?(/|$)", "", text)
+    if inside:
+        _relative(inside)
+    elif not text:
+        raise ValueError(f"{show(text)} is not allowed; expected a folder, such as ../..")
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*", text):
+        raise ValueError(f"{show(text)} is not allowed as a name; expected letters, digits, '_', '.' and '-'")
+    return text
+
+
 def _pattern(pattern: str) -> Any:
     """For the JSON Schema, which knows no validator."""
     return Field(json_schema_extra={"pattern": f"^{pattern}$"})
@@ -49,6 +72,10 @@ Commit = Annotated[str, AfterValidator(_commit), _pattern(COMMIT[0])]
 Sha256 = Annotated[str, AfterValidator(_sha256), _pattern(SHA256)]
 WheelFile = Annotated[str, AfterValidator(_wheel_file), _pattern("pypi:[^#]+#sha256=[0-9a-f]{64}")]
 """A file in a wheel on PyPI, see :mod:`osler.storage.wheels`."""
+Name = Annotated[str, AfterValidator(_name)]
+"""The name of a file, or a part of one."""
+RelativePath = Annotated[str, AfterValidator(_relative)]
+"""A path inside the folder that it is relative to. Links are refused where files are copied."""
 
 # ── source: ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,7 +141,7 @@ class SimulatedSource(OntologySource):
     no_rows_reason = "its patients are simulated when a recipe is trained; the run's data_report.json describes them"
 
     kind: Literal["simulated"]
-    phenopackets: str
+    phenopackets: RelativePath
 
     def check(self, task: TaskFile) -> None:
         """Every panel says how many patients a disease needs, too."""
@@ -149,8 +176,8 @@ class DatasetSource(SourceSection):
     kind: Literal["dataset"]
     dataset: str
     revision: Commit
-    local: str
-    files: Mapping[str, str]
+    local: RelativePath
+    files: Mapping[Name, RelativePath]
     columns: Columns
     validation_share: float = Field(0.0, ge=0, lt=1)
 
@@ -172,12 +199,13 @@ class DatasetSource(SourceSection):
 class PreparedFile(Contract):
     """A file that ``scripts/prepare_data.py`` wrote."""
 
-    name: str
+    name: RelativePath
     sha256: Sha256
 
 
 class PreparedSource(SourceSection):
-    """A user's own rows, as ``scripts/prepare_data.py`` wrote them into ``folder`` (relative to the task's)."""
+    """A user's own rows, as ``scripts/prepare_data.py`` wrote them into ``folder`` (relative to the task's, in
+    the same project)."""
 
     trains_on = "texts"
     own_data = True
@@ -185,8 +213,8 @@ class PreparedSource(SourceSection):
 
     kind: Literal["prepared"]
     prepared_from: str
-    folder: str
-    files: Mapping[str, PreparedFile]
+    folder: Annotated[str, AfterValidator(_to_project)]
+    files: Mapping[Name, PreparedFile]
 
     def pin(self, split: str) -> str:
         """The hash of the split's file."""
@@ -212,9 +240,9 @@ class SplitFile(Contract):
     the split's rows, whichever file they come from.
     """
 
-    hub: str | None
-    local: str
-    only: str | None = None
+    hub: RelativePath | None
+    local: RelativePath
+    only: RelativePath | None = None
     sha256: Sha256 | None = None
 
 
@@ -228,8 +256,8 @@ class BenchmarkSource(SourceSection):
     format: Literal["agentclinic", "medqa", "mmlu", "pubmedqa"]
     dataset: str | None
     revision: Commit | None
-    local: str
-    files: Mapping[str, SplitFile]
+    local: RelativePath
+    files: Mapping[Name, SplitFile]
     subjects: tuple[str, ...] | None = None
 
     @property
@@ -300,18 +328,18 @@ class TaskFile(FileContract):
         license: of the data, as the Hub calls it; None where it is not known.
     """
 
-    name: str
+    name: Name
     version: int
     source: Annotated[
         SimulatedSource | CorpusSource | DatasetSource | PreparedSource | BenchmarkSource, Field(discriminator="kind")
     ]
     panels: Mapping[str, PanelSection] = {}
-    splits: Mapping[str, str]
+    splits: Mapping[Name, str]
     scorer: Literal["multiple_choice", "generate"] | None = None
     terminology: TerminologySection | None = None
     labels: tuple[Annotated[str, AfterValidator(partial(unicodedata.normalize, "NFC"))], ...] | None = None
     system: str | None = None
-    prompt: str
+    prompt: Name
     preparation: PreparationSection | None = None
     license: str | None = None
 

@@ -47,6 +47,15 @@ class TrainedTask(Contract):
     panel: str | None
 
 
+class Conversation(Contract):
+    """How the base's chat template asks (:class:`osler.tasks.Conversation`): with a system turn or with that at the
+    head of the user turn, with contents in parts, with an ``opening`` before the answer."""
+
+    own_system_turn: bool
+    content_parts: bool
+    opening: str
+
+
 class PeakMemory(Contract):
     """The most memory that was held: of the process, and on all GPUs."""
 
@@ -90,7 +99,8 @@ class Manifest(FileContract):
     """``manifest.json``.
 
     Rows and tokens are of one pass. ``adapter_sha256`` is the fingerprint of the weights that training wrote, of the
-    whole model where the recipe has no ``lora:``. ``train_seconds`` counts the time before a kill.
+    whole model where the recipe has no ``lora:``. ``train_seconds`` counts the time before a kill. ``conversation`` is
+    null where documents were read and nothing was asked.
     """
 
     recipe: TrainedRecipe
@@ -99,6 +109,7 @@ class Manifest(FileContract):
     task: TrainedTask
     prompt_sha256: str
     chat_template_sha256: str | None
+    conversation: Conversation | None
     adapter_sha256: str
     seed: int
     rows_in: int

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.recipe import Recipe, load_recipe
 from osler.runs.data_report import DataReport
 from osler.runs.manifest import Manifest
@@ -97,7 +97,14 @@ class Run:
         return folder / f"{task}-{split}-{system}.jsonl"
 
     def scored_predictions(self, results: Results) -> dict[Path, str]:
-        """The prediction files that the content of a ``results.json`` was made from, and their sha256 in it."""
+        """The prediction files that the content of a ``results.json`` was made from, and their sha256 in it.
+
+        Raises :class:`InputError` where a name in it would lead out of the folder of predictions.
+        """
+        for record in results.records:
+            for name in (record.task, record.split, *record.predictions_sha256):
+                if "/" in name or "\0" in name:
+                    raise InputError(f"{self.results_path()}: {show(name)} is not allowed as part of a file's name")
         return {
             self.prediction_path(record.task, record.split, system): sha256
             for record in results.records

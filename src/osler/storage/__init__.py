@@ -15,12 +15,13 @@ from osler.storage.files import (
 from osler.storage.hashes import sha256_file, sha256_text, stable_unit
 from osler.storage.hub import ATTRIBUTES, download_once, hub_api
 from osler.storage.hub_retries import explained, persistently
-from osler.storage.processes import end_with_parent, forks_end_with_us
+from osler.storage.processes import OutOfBounds, end_with_parent, forks_end_with_us, in_bounds
 
 __all__ = [
     "ATTRIBUTES",
     "Contract",
     "FileContract",
+    "OutOfBounds",
     "check_folder",
     "checkout",
     "data_folder",
@@ -32,6 +33,7 @@ __all__ = [
     "hub",
     "hub_api",
     "hub_file",
+    "in_bounds",
     "parsed",
     "persistently",
     "plain",

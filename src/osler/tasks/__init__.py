@@ -2,6 +2,7 @@
 
 from osler.tasks.augmentation import Augmentation
 from osler.tasks.case import Case
+from osler.tasks.conversation import TEXT, Conversation, turns
 from osler.tasks.perturbation import Perturbation, share_of, split_sentences
 from osler.tasks.prompt import Prompt, TooLong, chat_template_sha256, completions, load_prompt
 from osler.tasks.source import Source
@@ -9,8 +10,10 @@ from osler.tasks.sources.dataset import HubDataset
 from osler.tasks.task import Task, load_task
 
 __all__ = [
+    "TEXT",
     "Augmentation",
     "Case",
+    "Conversation",
     "HubDataset",
     "Perturbation",
     "Prompt",
@@ -23,4 +26,5 @@ __all__ = [
     "load_task",
     "share_of",
     "split_sentences",
+    "turns",
 ]

@@ -21,7 +21,7 @@ from osler.models import base_folder, check_targets, load_base, load_tokenizer
 from osler.recipe import Recipe, find_tasks
 from osler.runs import Environment, Manifest, Run, describe_environment, peak_memory_bytes, repeated_counts
 from osler.storage import fingerprint, plain, read_record, validated, write_model
-from osler.tasks import chat_template_sha256, load_task
+from osler.tasks import Conversation, chat_template_sha256, load_task
 from osler.training import plan
 from osler.training.progress import ELAPSED, Bar, Progress
 from osler.training.trainer import build_trainer
@@ -39,7 +39,7 @@ def train(recipe: Recipe, run: Run) -> None:
         InputError: the base, the task or its data cannot be used as the recipe says, or the disk is full.
     """
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
-    tokenizer, data = _prepare(recipe)
+    tokenizer, data, conversation = _prepare(recipe)
     run.open(recipe)  # nothing is written before the data has been read and found right
     trainer = build_trainer(recipe, run, load_base(recipe.base), tokenizer, data)
     main_process = trainer.is_world_process_zero()
@@ -61,6 +61,8 @@ def train(recipe: Recipe, run: Run) -> None:
         hashes = {
             "adapter_sha256": fingerprint(run.adapter_path),
             "chat_template_sha256": chat_template_sha256(tokenizer),
+            "conversation": conversation
+            and {name: getattr(conversation, name) for name in ("own_system_turn", "content_parts", "opening")},
         }
         write_model(run.manifest_path, _manifest(recipe, run, data, environment, {**figures, **hashes}))
         print(
@@ -71,19 +73,22 @@ def train(recipe: Recipe, run: Run) -> None:
 
 def show_plan(recipe: Recipe) -> None:
     """Print what :func:`train` would train, and write nothing. Raises :class:`InputError` as it does."""
-    tokenizer, data = _prepare(recipe)
+    tokenizer, data, _ = _prepare(recipe)
     with tempfile.TemporaryDirectory() as folder:  # a trainer makes its output folder when it is built
         trainer = build_trainer(recipe, Run(Path(folder)), load_base(recipe.base), tokenizer, data)
         if trainer.is_world_process_zero():
             print(plan.describe(trainer, data), flush=True)
 
 
-def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData]:
+def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Conversation | None]:
     tokenizer = load_tokenizer(recipe.base)
     if recipe.lora is not None:
         check_targets(recipe.base, recipe.lora, str(recipe.path))
     task = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
-    return tokenizer, build_training_data(recipe, task, tokenizer)
+    conversation = None if recipe.stage == "pretrain" else task.prompt.conversation(tokenizer)
+    if conversation and not conversation.own_system_turn and (task.prompt.system or "").strip():
+        print("the base takes no system turn: the task's stands at the head of the user turn", flush=True)
+    return tokenizer, build_training_data(recipe, task, tokenizer), conversation
 
 
 def _fit(trainer: SFTTrainer, run: Run) -> dict[str, Any]:

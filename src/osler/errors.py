@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import re
 import sys
@@ -18,7 +19,7 @@ def exit_status(main: Callable[[], int]) -> int:
     """Run a script's ``main``; an :class:`InputError` becomes one line on stderr and status 2, without a traceback.
 
     So does a file that the system will not open, make or write: the path is the user's, or below $HOME, $OSLER_CACHE or
-    $HF_HOME. An ``OSError`` that names no file is a failure of another kind.
+    $HF_HOME. So does a full disk. Another ``OSError`` that names no file is a failure of another kind.
     """
     try:
         return main()
@@ -26,9 +27,12 @@ def exit_status(main: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.filename is None:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.filename is None and not full:
             raise
-        print(f"error: {error.filename}: {error.strerror}; name another place, or mend that one", file=sys.stderr)
+        place = "the disk" if error.filename is None else error.filename
+        way_out = "free some space, or name another place" if full else "name another place, or mend that one"
+        print(f"error: {place}: {error.strerror or error}; {way_out}", file=sys.stderr)
         return 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 import osler
@@ -10,6 +12,8 @@ from osler.preparation.splitting import SPLITS
 from osler.rendering import plots, render_template
 
 MAX_LABELS = 30  # in the figure
+THIN = 5  # rows of a label in a split; with fewer, one row decides what is measured of it
+MASKING = "label_in_text"  # the step that masks
 
 
 def render_page(name: str, report: DataReport) -> str:
@@ -26,6 +30,7 @@ def render_page(name: str, report: DataReport) -> str:
         version=osler.__version__,
         name=name,
         report=report,
+        shows_text=any(example["text"] for examples in report["examples"].values() for example in examples),
         rows=Markup(plots.bars("flow", f"What became of the rows of {name}", rows, "rows")),
         labels=Markup(plots.bars("labels", "Rows of each label", labels, "rows")),
         lengths=Markup(plots.bars("lengths", "Words in a text", lengths, "rows")),
@@ -34,25 +39,50 @@ def render_page(name: str, report: DataReport) -> str:
 
 
 def render_summary(report: DataReport) -> str:
-    """The outcome in a few lines."""
+    """The outcome in a few lines: what was dropped, changed, masked and merged, and where a split is thin."""
     splits = ", ".join(f"{split} {counts['rows']:,}" for split, counts in report["splits"].items())
     lines = [f"{report['rows_in']:,} rows in, {report['rows_out']:,} out: {splits}; {len(report['labels'])} labels"]
-    lines += [f"  {n:>9,} dropped: {reason.replace('_', ' ')}" for reason, n in report["dropped"].items()]
+    counted = [("dropped", reason, n) for reason, n in report["dropped"].items()]
+    for step in report["steps"]:
+        counted.append(("masked" if step["step"] == MASKING else "changed", step["step"], step["changed"]))
+    lines += [f"  {n:>9,} {verb}: {what.replace('_', ' ')}" for verb, what, n in counted if n]
+    for label, spellings in report["spellings"].items():
+        lines.append(f"  {len(spellings):>9,} merged: {_some(spellings, 'spelling')} into the label {label}")
     for label, n in report["labels_left_in_text"].items():
         texts = "text contains" if n == 1 else "texts contain"
         lines.append(f"  {n:>9,} {texts} the label {label}, which is not masked because it is one common word")
     if report["identifiers"] is not None:
         identifiers = ", ".join(f"{name} {n:,}" for name, n in report["identifiers"].items())
         lines.append(f"  identifiers replaced: {identifiers or 'none found'}")
-    for split, counts in report["splits"].items():
-        if not counts["rows"]:
-            lines.append(f"  {split} has no rows")
-        if missing := counts["labels_missing"]:
-            some = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
-            number = "1 label" if len(missing) == 1 else f"{len(missing)} labels"
-            lines.append(f"  {split} has no rows of {number}: {some}")
+    lines += _thin_splits(report)
     clusters = report["clusters"]
     lines.append(
         f"  {clusters['rows']:,} rows in {clusters['clusters']:,} clusters of near-duplicates, each in one split"
     )
+    if report["license"] is None:
+        lines.append(
+            "  no licence: the recipe says `other`, which scripts/publish.py refuses; name the data's with --license"
+        )
     return "\n".join(lines)
+
+
+def _thin_splits(report: DataReport) -> list[str]:
+    lines, advice = [], ""
+    for split, counts in report["splits"].items():
+        if not counts["rows"]:
+            lines.append(f"  {split} has no rows")
+        if missing := counts["labels_missing"]:
+            lines.append(f"  {split} has no rows of {_some(missing, 'label')}")
+        thin = [label for label, rows in report["labels"].items() if 0 < rows[split] < THIN]
+        if thin:
+            lines.append(f"  {split} has fewer than {THIN} rows of {_some(thin, 'label')}")
+            advice = (
+                "  what is measured on so few says little: add rows, change --shares, or drop rare labels by --min-rows"
+            )
+    return [*lines, advice] if advice else lines
+
+
+def _some(names: Sequence[str], what: str) -> str:
+    """``4 labels (a, b, c …)``."""
+    listed = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+    return f"{len(names):,} {what}{'' if len(names) == 1 else 's'} ({listed})"

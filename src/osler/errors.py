@@ -12,11 +12,11 @@ from typing import Any
 
 
 class InputError(Exception):
-    """Something the user gave is wrong: one line that names the place, the value and the way out."""
+    """Something the user gave is wrong: one line that names the place, the value and the way out; a line a fault."""
 
 
 def exit_status(main: Callable[[], int]) -> int:
-    """Run a script's ``main``; an :class:`InputError` becomes one line on stderr and status 2, without a traceback.
+    """Run a script's ``main``; an :class:`InputError` becomes a line a fault on stderr and status 2, no traceback.
 
     So does a file that the system will not open, make or write: the path is the user's, or below $HOME, $OSLER_CACHE or
     $HF_HOME. So does a full disk. Another ``OSError`` that names no file is a failure of another kind.
@@ -24,7 +24,7 @@ def exit_status(main: Callable[[], int]) -> int:
     try:
         return main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -34,6 +34,11 @@ def exit_status(main: Callable[[], int]) -> int:
         way_out = "free some space, or name another place" if full else "name another place, or mend that one"
         print(f"error: {place}: {error.strerror or error}; {way_out}", file=sys.stderr)
         return 2
+
+
+def print_error(error: InputError) -> None:
+    """``error: …`` on stderr, a line a fault."""
+    print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
 
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -488,9 +488,7 @@ def test_a_bad_file_is_refused_in_one_line(
     assert output.out == ""
 
 
-def test_all_faults_of_a_recipe_are_told_at_once(
-    path: Path, script: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_faults_of_a_recipe_are_told_at_once(path: Path, script: Any, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = ["base.model=3", "base.dtype=x", "train.learning_rat=1", "train.seed=-1", "lora.r=0", "name=X", "foo=1"]
     together = ["task.name=nope", "base.model=3x", "mixture.tasks={}"]
     for faults in (wrong, together):

@@ -47,7 +47,7 @@ def render_summary(report: DataReport) -> str:
         counted.append(("masked" if step["step"] == MASKING else "changed", step["step"], step["changed"]))
     lines += [f"  {n:>9,} {verb}: {what.replace('_', ' ')}" for verb, what, n in counted if n]
     for label, spellings in report["spellings"].items():
-        lines.append(f"  {len(spellings):>9,} merged: {_some(spellings, 'spelling')} into the label {label}")
+        lines.append(f"  {len(spellings):>9,} merged: spellings of {label} ({_some(spellings)})")
     for label, n in report["labels_left_in_text"].items():
         texts = "text contains" if n == 1 else "texts contain"
         lines.append(f"  {n:>9,} {texts} the label {label}, which is not masked because it is one common word")
@@ -72,17 +72,19 @@ def _thin_splits(report: DataReport) -> list[str]:
         if not counts["rows"]:
             lines.append(f"  {split} has no rows")
         if missing := counts["labels_missing"]:
-            lines.append(f"  {split} has no rows of {_some(missing, 'label')}")
+            lines.append(f"  {split} has no rows of {_labels(missing)}")
         thin = [label for label, rows in report["labels"].items() if 0 < rows[split] < THIN]
         if thin:
-            lines.append(f"  {split} has fewer than {THIN} rows of {_some(thin, 'label')}")
+            lines.append(f"  {split} has fewer than {THIN} rows of {_labels(thin)}")
             advice = (
                 "  what is measured on so few says little: add rows, change --shares, or drop rare labels by --min-rows"
             )
     return [*lines, advice] if advice else lines
 
 
-def _some(names: Sequence[str], what: str) -> str:
-    """``4 labels (a, b, c …)``."""
-    listed = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-    return f"{len(names):,} {what}{'' if len(names) == 1 else 's'} ({listed})"
+def _labels(names: Sequence[str]) -> str:
+    return f"{len(names):,} label{'' if len(names) == 1 else 's'} ({_some(names)})"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")

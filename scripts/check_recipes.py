@@ -12,8 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from osler.errors import InputError, exit_status
-from osler.recipe import load_recipe
+from osler.errors import InputError, exit_status, print_error
+from osler.recipe import licences, load_recipe
 from osler.storage import read_record
 
 
@@ -38,6 +38,8 @@ def check_recipe(path: Path, overrides: list[str], seen: dict[str, Path]) -> int
         return 1
     state = "overridden" if overrides else "published" if published else "not run yet"
     print(f"ok  {path}  {title}  {loaded.sha256[:12]}  {state}")
+    for conflict in licences.conflicts(loaded, licences.task_licences(loaded)):
+        print(f"    scripts/publish.py will refuse it: {conflict}")
     return 0
 
 
@@ -47,7 +49,7 @@ def main() -> int:
         "recipes", nargs="*", type=Path, metavar="FILE", help="recipes; all of recipes/ if none is named"
     )
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="check with this value")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     paths = arguments.recipes or sorted(Path("recipes").glob("**/*.yaml"))
     if not paths:
         raise InputError("recipes/: no recipe here; name a file, or start from the root of the repository")
@@ -56,7 +58,7 @@ def main() -> int:
         try:
             status = max(status, check_recipe(path, arguments.override, seen))
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print_error(error)
             status = 2
     return status
 

@@ -4,7 +4,7 @@
 scripts/evaluate.py RUN [--benchmark TASK] [--split S]… [--limit N]
 scripts/evaluate.py RUN --merged [--split S]…
 scripts/evaluate.py RUN --robustness [--split S] [--limit N]
-scripts/evaluate.py --predictions FILE… --output results.json
+scripts/evaluate.py --predictions FILE… --output results.json [--headline SYSTEM]
 
 `accelerate launch scripts/evaluate.py RUN` shares the cases out over several GPUs.
 """
@@ -27,11 +27,12 @@ def main() -> int:
     parser.add_argument("--limit", type=int, help="only the first N cases of each split; no results.json of the run")
     parser.add_argument("--predictions", nargs="+", type=Path, metavar="FILE", help="score files instead of a run")
     parser.add_argument("--output", type=Path, help="where --predictions writes its results")
+    parser.add_argument("--headline", metavar="SYSTEM", help="of --predictions, what all others are compared with")
     arguments = parser.parse_args()
     if (arguments.run is None) == (arguments.predictions is None):
         raise InputError("name either a run directory or --predictions FILE…")
-    if arguments.run and arguments.output:
-        raise InputError("--output is for --predictions; the results of a run are written into it")
+    if arguments.run and (arguments.output or arguments.headline):
+        raise InputError("--output and --headline are for --predictions; the results of a run are written into it")
     if arguments.limit is not None and arguments.limit < 1:
         raise InputError(f"--limit {arguments.limit}: at least 1")
     if arguments.predictions:
@@ -47,9 +48,11 @@ def main() -> int:
         )
 
         report.check_output(arguments.output, arguments.predictions)
-        scored = results.score(arguments.predictions, arguments.output)
+        scored = results.score(arguments.predictions, arguments.output, compared=arguments.headline)
         report.write(arguments.output, scored, arguments.predictions)
         print(summary.render_table(scored))
+        if headline := next((record.comparisons[0].a for record in scored.records if record.comparisons), None):
+            print(f"compared with the others: {headline}" + ("" if arguments.headline else " (or name it: --headline)"))
         return 0
     if arguments.robustness and (arguments.benchmark or len(arguments.split or []) > 1):
         raise InputError("--robustness is of one split of the recipe's own task")

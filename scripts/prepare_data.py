@@ -13,6 +13,7 @@ with more rows: rows that are already in DIR keep their splits.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
@@ -32,16 +33,18 @@ def main() -> int:
     parser.add_argument("--subgroup-column", action="append", default=[], help="a subgroup such as sex (repeatable)")
     parser.add_argument("--validation-from", metavar="DATE", help="split by date: the first day of validation")
     parser.add_argument("--test-from", metavar="DATE", help="split by date: the first day of test")
+    parser.add_argument("--shares", metavar="80,10,10", help="of the patients: train, validation and test")
+    parser.add_argument("--min-rows", type=int, default=1, metavar="N", help="drop labels with fewer rows (default 1)")
     parser.add_argument("--revision", help="the commit of the dataset on the Hub")
     parser.add_argument("--deidentify", type=Path, metavar="KEY_FILE", help="replace identifiers; keep the file secret")
     parser.add_argument("--max-rejected", type=int, default=0, metavar="N", help="unreadable rows to allow (default 0)")
+    parser.add_argument("--show-text", action="store_true", help="quote texts in messages and in the report")
     parser.add_argument("--name", help="the name of the task (default: that of the output folder)")
     parser.add_argument("--license", help="the licence of the data, as the Hub writes it, such as cc-by-4.0")
     arguments = parser.parse_args()
     # Here, because it takes seconds, and --help needs none of it.
     from osler.preparation import (
         OUTPUT_FILES,
-        PreparationSettings,
         check_apart,
         dataset_card,
         options,
@@ -53,8 +56,7 @@ def main() -> int:
         task_rows,
     )
 
-    if arguments.max_rejected < 0:
-        raise InputError(f"--max-rejected {arguments.max_rejected}: must be at least 0")
+    options.check_numbers(arguments)
     if arguments.license:
         licences.check(arguments.license, "--license")
     name = (arguments.name or arguments.output.resolve().name).replace("-", "_")
@@ -63,17 +65,18 @@ def main() -> int:
     source, task = arguments.source, task_rows.find_task_path(arguments.source)
     if task is not None:
         # The file of a task says the same of its rows.
-        export_options = (*options.COLUMN_OPTIONS, "validation_from", "test_from", "revision", "license")
+        export_options = (*options.COLUMN_OPTIONS, "validation_from", "test_from", "shares", "revision", "license")
         given = [option for option in export_options if vars(arguments)[option]]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says this; leave it out")
         rows, settings = task_rows.read_task_rows(task, key, arguments.max_rejected)
+        settings = replace(settings, min_rows=arguments.min_rows, show_text=arguments.show_text)
     else:
         check_apart(source, arguments.output, OUTPUT_FILES)
-        columns, cutoffs = options.read_columns(arguments), options.read_cutoffs(arguments)
+        columns = options.read_columns(arguments)
         cleaning, steps = task_rows.read_cleaning_steps(arguments.output / "tasks" / name / "task.yaml")
         rows = ((None, row) for row in read(source, columns, arguments.revision))
-        settings = PreparationSettings(steps, None, arguments.max_rejected, key, cutoffs, arguments.license)
+        settings = options.read_settings(arguments, steps, key)
         if key is not None and arguments.revision is None:
             source = "an export"  # the name of a file may identify a person
     report = prepare(rows, arguments.output, settings, source)

@@ -17,8 +17,11 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as train.learning_rate=1e-4")
     parser.add_argument("--output", type=Path, help="the run directory (default: runs/<name>/<version>)")
     parser.add_argument("--plan", action="store_true", help="show what would be trained, and stop")
-    arguments = parser.parse_args()
+    parser.add_argument("--show-text", action="store_true", help="quote a training row in the plan")
+    arguments = parser.parse_intermixed_args()  # overrides may follow options
 
+    if arguments.show_text and not arguments.plan:
+        raise InputError("--show-text is for --plan; training prints no text")
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     if recipe.overridden and arguments.output is None and not arguments.plan:
         raise InputError("an overridden recipe is another recipe: give its run a folder of its own with --output")
@@ -37,7 +40,7 @@ def main() -> int:
     from osler.training import show_plan, train
 
     if arguments.plan:
-        show_plan(recipe)
+        show_plan(recipe, arguments.show_text)
     else:
         train(recipe, run)
     return 0

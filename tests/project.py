@@ -164,6 +164,16 @@ def script(folder: Path, name: str, *arguments: str | Path) -> subprocess.Comple
     return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
 
 
+def script_on_full_disk(folder: Path, name: str, *arguments: str | Path, free: int) -> subprocess.CompletedProcess[str]:
+    """As :func:`script`, where no file can be longer than ``free`` bytes: writing more fails as on a full disk."""
+    code = "import resource, runpy, sys; sys.argv.pop(0); limit = int(sys.argv.pop(0));"
+    code += (
+        " resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)); runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, str(free), str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=280)
+
+
 def _run(command: list[str], folder: Path, variables: dict[str, str], output: str) -> None:
     for number, stream in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(output, stream), os.O_WRONLY | os.O_CREAT), number)

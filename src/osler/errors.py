@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import re
 import sys
@@ -11,25 +12,33 @@ from typing import Any
 
 
 class InputError(Exception):
-    """Something the user gave is wrong: one line that names the place, the value and the way out."""
+    """Something the user gave is wrong: one line that names the place, the value and the way out; a line a fault."""
 
 
 def exit_status(main: Callable[[], int]) -> int:
-    """Run a script's ``main``; an :class:`InputError` becomes one line on stderr and status 2, without a traceback.
+    """Run a script's ``main``; an :class:`InputError` becomes a line a fault on stderr and status 2, no traceback.
 
     So does a file that the system will not open, make or write: the path is the user's, or below $HOME, $OSLER_CACHE or
-    $HF_HOME. An ``OSError`` that names no file is a failure of another kind.
+    $HF_HOME. So does a full disk. Another ``OSError`` that names no file is a failure of another kind.
     """
     try:
         return main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     except OSError as error:
-        if error.filename is None:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.filename is None and not full:
             raise
-        print(f"error: {error.filename}: {error.strerror}; name another place, or mend that one", file=sys.stderr)
+        place = "the disk" if error.filename is None else error.filename
+        way_out = "free some space, or name another place" if full else "name another place, or mend that one"
+        print(f"error: {place}: {error.strerror or error}; {way_out}", file=sys.stderr)
         return 2
+
+
+def print_error(error: InputError) -> None:
+    """``error: …`` on stderr, a line a fault."""
+    print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
 
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -60,7 +60,7 @@ def test_what_was_finished_is_moved_in_first_and_either_all_files_are_moved_or_n
     (tmp_path / "train.jsonl").write_text("new")
     with workspace(tmp_path, "report.json", NAMES):
         assert [(tmp_path / name).read_text() for name in NAMES] == ["new", "new"]
-    assert {path.name for path in tmp_path.iterdir()} == set(NAMES)
+    assert {path.name for path in tmp_path.iterdir()} == {*NAMES, ".gitignore"}
 
 
 def test_a_process_that_helps_does_not_hold_the_lock(tmp_path: Path) -> None:

@@ -383,6 +383,7 @@ def test_predictions_and_prompts_other_than_those_scored_are_refused(run: Run) -
         ("publications: []", "publications: says nothing"),
         ("funding: '  '", "funding: says nothing"),
         ('contact: "me\\n\\n## Results\\n\\nFDA cleared"', "contact: may hold no HTML, headings"),
+        ("contact: me@example.org", "contact: names an example's address"),
         ("contact: <script>", "contact: may hold no HTML"),
         ('contact: "\\ud800"', "contact: "),
         ("", "the file is empty"),
@@ -395,8 +396,12 @@ def test_what_about_yaml_may_not_say_is_refused(tmp_path: Path, text: str, said:
         card.read_about(path)
 
 
-def test_the_example_of_about_yaml_has_every_key() -> None:
-    assert card.read_about(ROOT / "docs" / "about.yaml").keys() == {key.name for key in fields(About)}
+def test_the_example_of_about_yaml_has_every_key_and_states_nothing_that_only_its_author_knows(tmp_path: Path) -> None:
+    example = ROOT / "docs" / "about.yaml"
+    keys = {key.name for key in fields(About)}
+    assert card.read_about(example).keys() == keys - {"developer", "contact", "license_name", "license_link"}
+    (tmp_path / "all.yaml").write_text(re.sub(r"^# (\w+: )", r"\1", example.read_text(), flags=re.MULTILINE))
+    assert read_yaml(tmp_path / "all.yaml").keys() == keys
 
 
 def test_about_yaml_gives_what_it_says(tmp_path: Path) -> None:

@@ -488,6 +488,33 @@ def test_a_bad_file_is_refused_in_one_line(
     assert output.out == ""
 
 
+def test_all_faults_of_a_recipe_are_told_at_once(path: Path, script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = ["base.model=3", "base.dtype=x", "train.learning_rat=1", "train.seed=-1", "lora.r=0", "name=X", "foo=1"]
+    together = ["task.name=nope", "base.model=3x", "mixture.tasks={}"]
+    for faults in (wrong, together):
+        overrides = [word for fault in faults for word in ("--override", fault)]
+        assert script(str(path), *overrides) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert all(line.startswith(f"error: {path}: ") for line in lines)
+        named = [line.removeprefix(f"error: {path}: ").partition(" ")[0] for line in lines]
+        assert sorted(named) == sorted(fault.partition("=")[0] for fault in faults), "each once"
+    path.write_text(GOOD.replace("schema: 1\n", "").replace("name: tiny", "nam: tiny").replace("r: 16", "r: 0"))
+    with pytest.raises(InputError) as caught:
+        load_recipe(path)
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == ["nam", "schema", "name", "lora.r"]
+
+
+def test_a_licence_that_cannot_be_published_under_is_said_when_the_recipe_is_checked(
+    path: Path, script: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script(str(path), "--override", "publish.license=other") == 0
+    assert "publish.py will refuse it" in (out := capsys.readouterr().out)
+    assert "publish.license: other is not a licence known here" in out
+    assert script(str(path)) == 0
+    out = capsys.readouterr().out
+    assert "tasks/rare_disease/task.yaml: its licence is not known; write it into that file as `license:`" in out
+
+
 @pytest.mark.parametrize("name", ["recipes/tiny/rare_disease/qlora-v2.yaml", "recipe/tiny/qlora-v1.yaml", "x" * 300])
 def test_a_missing_file_is_refused_and_the_nearest_recipe_named(
     path: Path, script: Any, capsys: pytest.CaptureFixture[str], name: str
@@ -522,8 +549,10 @@ def test_all_recipes_are_checked_and_get_a_line_each(
     path.with_name("bad-v1.yaml").write_text("schema: 1\n")
     assert script() == 2
     output = capsys.readouterr()
-    assert [line.split()[1] for line in output.out.splitlines()] == [str(path.with_name("full-v1.yaml")), str(path)]
-    assert len(output.err.splitlines()) == 1
+    checked = [line.split()[1] for line in output.out.splitlines() if line.startswith("ok ")]
+    assert checked == [str(path.with_name("full-v1.yaml")), str(path)]
+    named = [line.split(": ")[2] for line in output.err.splitlines()]
+    assert named == ["name", "version", "base", "task", "evaluation"], "all that the bad one lacks"
     assert "tiny-rare-disease-qlora@1.0.0" in output.out
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import ROOT, environment, make, script
+from project import ROOT, environment, make, script, script_on_full_disk
 
 from osler.recipe.sections import BaseSection
 
@@ -91,15 +91,39 @@ def test_systems_with_probabilities_are_checked_for_calibration(project: Path) -
 
 
 def test_results_can_be_computed_again_from_the_predictions_alone(project: Path) -> None:
-    files = sorted((project / RUN / "predictions").glob("*.jsonl"))
-    files.sort(key=lambda file: "tiny-made-up" not in file.name)  # the system the others are compared with comes first
+    files = sorted((project / RUN / "predictions").glob("*.jsonl"))  # as the shell writes out *.jsonl: base_model first
     done = script(project, "evaluate", "--predictions", *files, "--output", "again.json")
     assert done.returncode == 0, done.stderr
+    assert "compared with the others: tiny-made-up@1.0.0 (or name it: --headline)" in done.stdout
     assert (project / "again.html").is_file()
     again = json.loads((project / "again.json").read_text())["records"][0]
     first = json.loads((project / RUN / "results.json").read_text())["records"][0]
     for system, values in first["systems"].items():
         assert again["systems"][system]["metrics"]["accuracy"] == values["metrics"]["accuracy"]
+    named = script(project, "evaluate", "--predictions", *files, "--output", "named.json", "--headline", "tfidf_svm")
+    assert "Accuracy of tfidf_svm minus that of" in named.stdout
+    unknown = script(project, "evaluate", "--predictions", *files, "--output", "named.json", "--headline", "svm")
+    assert unknown.returncode == 2
+    assert "no predictions of system 'svm'; there are base_model, majority, tfidf_svm" in unknown.stderr
+
+
+def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on_later(project: Path) -> None:
+    files = sorted((project / RUN / "predictions").glob("*.jsonl"))
+    for free, full in ((1000, True), (10**9, False)):
+        arguments = ("--predictions", *files, "--output", "full.json")
+        done = script_on_full_disk(project, "evaluate", *arguments, free=free)
+        assert done.returncode == (2 if full else 0), done.stderr
+        if full:
+            assert done.stderr == "error: full.json: File too large; free some space, or name another place\n"
+        assert (project / "full.json").exists() != full
+    answers = files[0].read_bytes()
+    files[0].unlink()
+    done = script_on_full_disk(project, "evaluate", RUN, free=1000)
+    assert done.returncode == 2
+    assert f"error: {RUN / 'predictions' / files[0].name}: File too large; free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert script(project, "evaluate", RUN).returncode == 0
+    assert files[0].read_bytes() == answers
 
 
 def test_a_page_beside_the_results_shows_the_cases(project: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from hospital import NAMED, SIGNS, export, rows
-from project import ROOT, environment, script
+from project import ROOT, environment, script, script_on_full_disk
 
 # The script with a fault in it: it ends itself, or what started it, as `kill -9` would.
 FAULTY = """
@@ -153,6 +153,96 @@ def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path) -
     assert not (tmp_path / "clinic").exists()
 
 
+@pytest.mark.parametrize("free", [1_000, 40_000])
+def test_a_full_disk_ends_in_one_line_and_leaves_nothing_behind(tmp_path: Path, free: int) -> None:
+    export(tmp_path / "export.csv", rows())
+    done = script_on_full_disk(tmp_path, "prepare_data", *COMMAND, free=free)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: clinic: File too large; free some space, or name another place"
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "clinic").exists()
+
+
+# ── what is printed, and what is kept ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_bad_dates_are_told_at_once_and_no_note_is_printed(tmp_path: Path) -> None:
+    made = rows(60, first=1)
+    for number in (3, 7, 20):
+        made[number]["seen"] = f"{number:02}/05/2021"
+    export(tmp_path / "export.csv", made)
+    command = ("export.csv", *NAMED, "--date-column", "seen", "--output", "out")
+    for options, quoted in (([], False), (["--show-text"], True)):
+        done = script(tmp_path, "prepare_data", *command, *options)
+        assert done.returncode == 2
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert "export.csv:5: '03/05/2021' is not an ISO 8601 date (YYYY-MM-DD)" in line
+        assert "(and so in 2 more: :9, :22); 3 rows cannot be read and 0 are allowed" in line
+        assert ("Seen " in done.stderr) == quoted, "a note"
+
+
+def test_notes_are_in_the_files_of_the_splits_alone_and_git_ignores_them(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    export(tmp_path / "export.csv", rows())
+    for options, quoted in (([], False), (["--show-text"], True)):
+        done = script(tmp_path, "prepare_data", *COMMAND, *options)
+        assert done.returncode == 0, done.stderr
+        written = contents(tmp_path / "clinic")
+        with_notes = {name for name, content in written.items() if b"Tired and pale" in content or b"Seen " in content}
+        shown = {"data_report.json", "data_report.html"} if quoted else set()
+        assert with_notes == {f"{split}.jsonl" for split in SPLITS} | shown
+        page = written["data_report.html"].decode()
+        assert page.index("What this page holds") < page.index("<nav")
+        assert ("It also quotes texts of patients" in page) == quoted
+        assert "Tired and pale" not in done.stdout + done.stderr
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert status.stdout == "?? export.csv\n"
+
+
+def test_the_summary_counts_what_was_changed_masked_and_merged(tmp_path: Path) -> None:
+    export(tmp_path / "export.csv", rows())
+    done = script(tmp_path, "prepare_data", *COMMAND)
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "1 changed: html" in lines
+    assert "1 masked: label in text" in lines
+    spellings = "Type 1 Diabetes Mellitus, type 1 diabetes mellitus"
+    assert f"2 merged: spellings of Type 1 diabetes mellitus ({spellings})" in lines
+
+
+# ── data that nothing can be learnt from or measured on ──────────────────────────────────────────────────────────────
+
+
+def test_data_without_a_test_row_are_refused_before_a_recipe_is_written(tmp_path: Path) -> None:
+    export(tmp_path / "export.csv", [{**row, "patient": "1"} for row in rows(60, first=1)])
+    done = script(tmp_path, "prepare_data", *COMMAND)
+    assert done.returncode == 2
+    assert "export.csv: of 60 rows, none is left for t" in done.stderr
+    assert "all belong together, because they share a group or are nearly the same" in done.stderr
+    assert not (tmp_path / "clinic").exists()
+    by_date = ("--date-column", "seen", "--validation-from", "2030-01-01", "--test-from", "2031-01-01")
+    done = script(tmp_path, "prepare_data", *COMMAND, *by_date)
+    assert "none is left for test: their dates are on the other side of 2031-01-01" in done.stderr
+
+
+def test_thin_labels_are_warned_of_and_can_get_more_rows_or_be_left_out(tmp_path: Path) -> None:
+    made = rows(120, first=1)
+    for number, row in enumerate(made[:4]):
+        row["diagnosis"], row["patient"] = "gout", f"g{number}"
+    export(tmp_path / "export.csv", made)
+    done = script(tmp_path, "prepare_data", *COMMAND)
+    assert "train has fewer than 5 rows of 1 label (gout)" in done.stdout
+    assert "--min-rows" in done.stdout
+    done = script(tmp_path, "prepare_data", *COMMAND[:-1], "larger", "--min-rows", "10", "--shares", "60,0,40")
+    assert done.returncode == 0, done.stderr
+    assert "4 dropped: rare label" in done.stdout
+    report = json.loads((tmp_path / "larger" / "data_report.json").read_text())
+    assert "gout" not in report["labels"]
+    assert "(60% train, 0% validation, 40% test)" in report["split_by"]
+    test = report["splits"]["test"]
+    assert 0.25 < test["rows"] / report["rows_out"] < 0.55
+    assert report["splits"]["validation"]["rows"] == 0
+
+
 # ── clinical formats ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 ICD = {"Type 1 diabetes mellitus": "E10", "Urinary tract infection": "N39.0", "Iron deficiency anaemia": "D50"}
@@ -271,6 +361,9 @@ def labelled(n: int, first: int) -> list[tuple[dict[str, str], str]]:
         (["export.csv", *NAMED, "--license", "Apache 2"], "did you mean apache-2.0?"),
         (["export.csv", *NAMED, "--license", "our own"], "the Hub knows no licence by this identifier; the rest is"),
         (["export.csv", "--group-column", "patient"], "name both --text-column and --label-column"),
+        (["export.csv", *NAMED, "--shares", "80,20"], "--shares 80,20: expected three numbers"),
+        (["export.csv", *NAMED, "--shares", "80,20,0"], "only validation may be 0"),
+        (["export.csv", *NAMED, "--min-rows", "0"], "--min-rows 0: must be at least 1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:

@@ -71,6 +71,7 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
     assert not [p for p in run.rglob("*") if p.suffix in (".bin", ".pkl") and p.parent.name == "adapter"]
     # The plan shows where the loss is taken: on the answer and the token that ends it, nowhere else.
     assert "⟦Duchenne muscular dystrophy<|im_end|>⟧" in done.stdout
+    assert "Patient " not in done.stdout, "no text of a patient is printed"
     assert "24 in, 24 out" in done.stdout
     # Figures are in train_log.jsonl; who waits sees a bar and the loss.
     assert "grad_norm" not in done.stdout + done.stderr
@@ -88,11 +89,14 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
 
 def test_showing_the_plan_writes_nothing(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make(tmp_path, tiny_base)
-    planned = script(tmp_path, "train", path, "train.num_train_epochs=1", "--plan")
-    assert planned.returncode == 0, planned.stderr
-    assert "⟦" in planned.stdout
-    assert "(1 pass)" in planned.stdout
-    assert not (tmp_path / "runs").exists()
+    # The first training row, which is of a patient, is quoted only on request; and overrides may follow options.
+    for options, quoted in ((["--plan"], False), (["--plan", "--show-text"], True)):
+        planned = script(tmp_path, "train", path, *options, "train.num_train_epochs=1")
+        assert planned.returncode == 0, planned.stderr
+        assert "⟦Duchenne muscular dystrophy<|im_end|>⟧" in planned.stdout
+        assert ("Patient 0 has" in planned.stdout) == quoted
+        assert "(1 pass)" in planned.stdout
+        assert not (tmp_path / "runs").exists()
 
 
 def test_a_wrong_row_ends_in_one_line_and_leaves_nothing_behind(tmp_path: Path, tiny_base: BaseSection) -> None:

@@ -29,6 +29,7 @@ from osler.runs import (
     write_predictions,
 )
 from osler.scoring import WAYS, Answer, LabelScorer, Scorer, Way, batches, scorer_named
+from osler.storage import naming
 from osler.tasks import Case, Perturbation, Task
 
 BATCH = 16  # cases scored at once
@@ -189,6 +190,7 @@ class LanguageModel:
         answered = read_parts(path)
         state.wait_for_everyone()  # nobody may write before everybody has read: all must know the same cases
         with (
+            naming(path),
             open_part(path, state.process_index) as file,
             tqdm(
                 total=len(cases),

@@ -12,6 +12,7 @@ from osler.errors import InputError
 from osler.evaluation import parity
 from osler.evaluation.answers import Splits, check_same_cases, group_numbers, read_splits
 from osler.evaluation.measurement import Measurement, label_columns, load_metrics, prediction_columns
+from osler.recipe import BASELINES
 from osler.runs import Contamination, Results
 from osler.statistics import Resamples, calibration, intervals, resampled_mean, significance
 from osler.storage import plain, sha256_file, validated, write_model
@@ -39,7 +40,7 @@ def score(
         files: prediction files; each of one task, with any systems and splits.
         output: where to write.
         resamples, seed: of the bootstrap.
-        compared: the system every other one is compared with; where None, the first of ``files`` that is no merged one.
+        compared: the system every other one is compared with; where None, :func:`compared_system` of each split.
         task_version: copied into the records; no prediction file holds it.
         prompt_sha256: of the prompt ``compared`` must have been asked with; copied into the records too.
         contamination: how the cases of each split overlap with what ``compared`` learnt from
@@ -128,9 +129,10 @@ def check_splits(splits: Splits, compared: str | None, prompt_sha256: str | None
 
 
 def compared_system(systems: Mapping[str, Any], compared: str | None) -> str:
-    """``compared``, or else the first of ``systems`` that is no merged model."""
+    """``compared``, or else the first of ``systems`` that is no merged model and, if there is one, no baseline."""
     merged = parity.merged_models(systems)
-    return compared or next(system for system in systems if system not in merged)
+    candidates = [system for system in systems if system not in merged]
+    return compared or next((system for system in candidates if system not in BASELINES), candidates[0])
 
 
 def fit_calibrations(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:

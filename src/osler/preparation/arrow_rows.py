@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +23,21 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 BATCH = 1000  # rows
+MAX_LISTED = 20  # rows of each kind of fault, in an error message
 
 
 def store_rows(
-    rows: Iterable[tuple[str | None, Record | RejectedRow]], work: Path, max_rejected: int, pseudonyms: Pseudonyms
+    rows: Iterable[tuple[str | None, Record | RejectedRow]],
+    work: Path,
+    max_rejected: int,
+    pseudonyms: Pseudonyms,
+    show_text: bool,
 ) -> tuple[Dataset, list[RejectedRow]]:
     """The rows as a table in the folder ``work``, and the rejected ones.
 
     Raises:
-        InputError: more than ``max_rejected`` rows cannot be read, or none can.
+        InputError: more than ``max_rejected`` rows cannot be read, or none can; all of them are named, and quoted only
+            if ``show_text``.
     """
     from datasets import Dataset, Features, Value
     from datasets.arrow_writer import ArrowWriter
@@ -37,22 +45,60 @@ def store_rows(
     names = ("case_id", "text", "label", "group", "date", "subgroups", "source", "identifiers", "split")
     features = Features({name: Value("large_string" if name == "text" else "string") for name in names})
     rejected: list[RejectedRow] = []
+    refusals = Refusals(show_text)
     with ArrowWriter(path=str(work / "raw.arrow"), features=features) as writer:
         for split, row in tqdm(rows, desc="reading", unit=" rows"):
             checked = row if isinstance(row, RejectedRow) else pseudonyms.check(row)
             if isinstance(checked, RejectedRow):
-                rejected.append(pseudonyms.mask_rejected(checked))
-                if len(rejected) > max_rejected:
-                    raise InputError(
-                        f"{checked.source}: {checked.reason}: {checked.excerpt}; {len(rejected):,} rows cannot be read"
-                        f" and {max_rejected:,} are allowed: correct the file, or allow more with --max-rejected"
-                    )
-            else:
+                refusals.add(checked)
+                if refusals.n <= max_rejected:
+                    rejected.append(pseudonyms.mask_rejected(checked))
+            elif refusals.n <= max_rejected:  # else nothing is written: the other faults are looked for
                 writer.write({**pseudonyms.mask(checked), "split": split})
+        if refusals.n > max_rejected:
+            raise InputError(
+                f"{refusals}; {refusals.n:,} {'row' if refusals.n == 1 else 'rows'} cannot be read and"
+                f" {max_rejected:,} are allowed: correct the file, or allow more with --max-rejected"
+            )
         n, _ = writer.finalize()
     if not n:
         raise InputError(f"no rows: {len(rejected):,} could not be read, and there are no others")
     return Dataset.from_file(str(work / "raw.arrow")), rejected
+
+
+class Refusals:
+    """The rows that cannot be read, in one line: the first of each kind with its reason, and the places of others.
+
+    Reasons are of one kind if they differ only in numbers and in what they quote.
+    """
+
+    def __init__(self, show_text: bool) -> None:
+        self.n = 0
+        self._show_text = show_text
+        self._first: dict[str, RejectedRow] = {}
+        self._others: dict[str, list[str]] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, row: RejectedRow) -> None:
+        self.n += 1
+        kind = re.sub(r"'[^']*'|\"[^\"]*\"|\S+:\d+|\d[\d,]*", "", row.reason)
+        self._counts[kind] += 1
+        if self._counts[kind] == 1:
+            self._first[kind] = row
+        elif self._counts[kind] <= MAX_LISTED:
+            self._others.setdefault(kind, []).append(row.source)
+
+    def __str__(self) -> str:
+        faults = []
+        for kind, row in self._first.items():
+            fault = f"{row.source}: {row.reason}" + (f": {row.excerpt}" if self._show_text else "")
+            if others := self._others.get(kind):
+                file = row.source.rpartition(":")[0]
+                others = [other.removeprefix(file) for other in others]
+                rest = " …" if self._counts[kind] > MAX_LISTED else ""
+                fault += f" (and so in {self._counts[kind] - 1:,} more: {', '.join(others)}{rest})"
+            faults.append(fault)
+        return "; ".join(faults)
 
 
 def clean_rows(raw: Dataset, work: Path, cleaning: Cleaning, key: str | None) -> Dataset:

@@ -111,7 +111,8 @@ def build_report(
     files: Mapping[str, str],
     key_fingerprint: str | None,
 ) -> DataReport:
-    """The report on ``selection``. The only texts in it are ``examples`` of dropped rows, cleaned and de-identified."""
+    """The report on ``selection``. It holds no text of a row unless ``settings.show_text``: then a few of dropped rows,
+    cleaned and de-identified."""
     dropped = Counter(str(reason) for reason in selection.dropped if reason)
     if selection.rejected:
         dropped["unreadable"] = len(selection.rejected)
@@ -136,12 +137,12 @@ def build_report(
         clusters=_clusters(selection),
         leakage=selection.leakage,
         splits={split: _split_counts(selection, split, labels) for split in SPLITS},
-        split_by=_split_by(selection, settings.cutoffs),
+        split_by=_split_by(selection, settings),
         subgroups=_subgroups(selection),
         identifiers=None
         if settings.key is None
         else dict(Counter(line["type"] for line in selection.audit_lines()).most_common()),
-        examples=_examples(selection, deidentified=settings.key is not None),
+        examples=_examples(selection, settings),
         files=dict(files),
         key_fingerprint=key_fingerprint,
     )
@@ -249,14 +250,15 @@ def _split_counts(selection: RowSelection, split: str, labels: Mapping[str, Mapp
     )
 
 
-def _split_by(selection: RowSelection, cutoffs: tuple[str, str] | None) -> str:
+def _split_by(selection: RowSelection, settings: PreparationSettings) -> str:
     if selection.source_split.any():
         return "The splits are those of the source."
-    if cutoffs:
+    if cutoffs := settings.cutoffs:
         return f"By date: before {cutoffs[0]} train, before {cutoffs[1]} validation, from then on test."
+    shares = ", ".join(f"{share:.0%} {split}" for split, share in settings.shares.items())
     return (
-        "By a hash of the group, or of the case where it has none; what shares a group or is nearly the same stays"
-        " together, and rows added later move no row that is here."
+        f"By a hash of the group, or of the case where it has none ({shares}); what shares a group or is nearly the"
+        " same stays together, and rows added later move no row that is here."
     )
 
 
@@ -274,15 +276,18 @@ def _subgroups(selection: RowSelection) -> dict[str, dict[str, dict[str, int]]]:
     return table
 
 
-def _examples(selection: RowSelection, deidentified: bool) -> dict[str, list[Example]]:
-    """Reason → some rows. A text that was dropped before it could be de-identified is not shown."""
+def _examples(selection: RowSelection, settings: PreparationSettings) -> dict[str, list[Example]]:
+    """Reason → some rows, without their texts unless they are to be shown. One that was dropped before it could be
+    de-identified never is."""
     examples: dict[str, list[Example]] = {}
     for reason in dict.fromkeys(str(reason) for reason in selection.dropped if reason):
         positions = np.flatnonzero(selection.dropped == reason)[:MAX_EXAMPLES]
         examples[reason] = [
             Example(
                 source=raw["source"],
-                text=None if deidentified and cleaned["dropped"] else cleaned["text"][:MAX_EXAMPLE_LENGTH],
+                text=cleaned["text"][:MAX_EXAMPLE_LENGTH]
+                if settings.show_text and not (settings.key and cleaned["dropped"])
+                else None,
             )
             for raw, cleaned in selection.raw_and_cleaned(positions)
         ]

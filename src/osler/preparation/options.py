@@ -1,11 +1,16 @@
-"""Check the options of ``scripts/prepare_data.py`` and turn them into columns and cutoff dates."""
+"""Check the options of ``scripts/prepare_data.py`` and turn them into columns and settings."""
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
+from collections.abc import Mapping
 
 from osler.errors import InputError
+from osler.preparation.cleaning_steps import Step
 from osler.preparation.readers.record import Columns
+from osler.preparation.settings import PreparationSettings
+from osler.preparation.splitting import SHARES, SPLITS
 
 COLUMN_OPTIONS = ("text_column", "label_column", "id_column", "group_column", "date_column", "subgroup_column")
 
@@ -30,7 +35,32 @@ def read_columns(options: Namespace) -> Columns | None:
     )
 
 
-def read_cutoffs(options: Namespace) -> tuple[str, str] | None:
+def read_settings(options: Namespace, steps: Mapping[str, Step], key: str | None) -> PreparationSettings:
+    """How an export is prepared, with the cleaning ``steps`` and the ``key`` of de-identification.
+
+    Raises:
+        InputError: the options for the splits cannot be meant.
+    """
+    return PreparationSettings(
+        steps,
+        max_rejected=options.max_rejected,
+        key=key,
+        cutoffs=_cutoffs(options),
+        license=options.license,
+        shares=_shares(options),
+        min_rows=options.min_rows,
+        show_text=options.show_text,
+    )
+
+
+def check_numbers(options: Namespace) -> None:
+    """Raise :class:`InputError` where a number is below the least that makes sense."""
+    for name, least in (("max_rejected", 0), ("min_rows", 1)):
+        if (number := getattr(options, name)) < least:
+            raise InputError(f"--{name.replace('_', '-')} {number}: must be at least {least}")
+
+
+def _cutoffs(options: Namespace) -> tuple[str, str] | None:
     """The first days of validation and of test; None if the split is not by date.
 
     Raises:
@@ -43,3 +73,25 @@ def read_cutoffs(options: Namespace) -> tuple[str, str] | None:
     if options.date_column is None and options.text_column is not None:
         raise InputError("a split by date needs --date-column, too")
     return options.validation_from, options.test_from
+
+
+def _shares(options: Namespace) -> Mapping[str, float]:
+    """Split → its share, as ``--shares`` gives it: ``0.8,0.1,0.1`` or ``80,10,10``.
+
+    Raises:
+        InputError: these are no three numbers, one is negative, train or test gets nothing, or the split is by date.
+    """
+    if options.shares is None:
+        return SHARES
+    if options.test_from is not None:
+        raise InputError("--shares: a split by date takes what the dates give; leave one of the two out")
+    try:
+        numbers = [float(number) for number in options.shares.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != len(SPLITS) or not all(0 <= n < math.inf for n in numbers) or not numbers[0] * numbers[2]:
+        raise InputError(
+            f"--shares {options.shares}: expected three numbers, for train, validation and test, such as 70,10,20;"
+            " only validation may be 0"
+        )
+    return {split: number / sum(numbers) for split, number in zip(SPLITS, numbers, strict=True)}

@@ -47,17 +47,20 @@ def prepare(
         source: the name of the source in the report. With a key, it must not identify anybody.
 
     Raises:
-        InputError: too many rows cannot be read, fewer than two labels are left, or ``output`` is unsuitable.
+        InputError: too many rows cannot be read, fewer than two labels are left, no row is left for training or for
+            testing, or ``output`` is unsuitable.
     """
     with workspace(output, REPORT, OUTPUT_FILES) as work:
         _check_key(output, settings.key)
-        raw, rejected = store_rows(rows, work, settings.max_rejected, Pseudonyms(settings.key))
+        raw, rejected = store_rows(rows, work, settings.max_rejected, Pseudonyms(settings.key), settings.show_text)
         labels = merge_spellings(Counter(RowSelection.column(raw, "label")), settings.find_label)
         cleaned = clean_rows(raw, work, Cleaning(settings.steps, labels), settings.key)
         selection = RowSelection(raw, cleaned, rejected)
         selection.drop_conflicts_and_duplicates()
-        selection.assign_splits(_previous_splits(output), settings.cutoffs)
+        selection.drop_rare_labels(settings.min_rows)
+        selection.assign_splits(_previous_splits(output), settings.cutoffs, settings.shares)
         _check_labels(selection, source)
+        _check_splits(selection, source, settings)
         files = _write_rows(selection, work, with_audit=settings.key is not None)
         report = build_report(selection, source, settings, files, _key_fingerprint(settings.key))
         write_json(work / REPORT, report)
@@ -101,6 +104,26 @@ def _check_labels(selection: RowSelection, source: str) -> None:
     labels = selection.labels[np.unique(selection.label_code[selection.kept])]
     if len(labels) < MIN_LABELS:
         raise InputError(f"{source}: only one label is left ({labels[0]}); a dataset needs at least {MIN_LABELS}")
+
+
+def _check_splits(selection: RowSelection, source: str, settings: PreparationSettings) -> None:
+    """Refuse what no recipe could learn from or be tested on."""
+    for split in ("train", "test"):
+        if (selection.split[selection.kept] == split).any():
+            continue
+        rows, units = f"{len(selection.kept):,} rows", selection.units
+        if selection.source_split.any():
+            why = "the source's own splits have no other"
+        elif settings.cutoffs:
+            why = f"their dates are on the other side of {settings.cutoffs[split == 'test']}; choose other dates"
+        elif units == 1:
+            why = (
+                "all belong together, because they share a group or are nearly the same, and stay in one split: name"
+                " another --group-column, or none, or add rows of other patients"
+            )
+        else:
+            why = f"they make {units:,} units that stay together: add rows, or give {split} a larger share by --shares"
+        raise InputError(f"{source}: of {rows}, none is left for {split}: {why}")
 
 
 def _write_rows(selection: RowSelection, work: Path, with_audit: bool) -> dict[str, str]:

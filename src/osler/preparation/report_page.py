@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 import osler
@@ -11,6 +13,8 @@ from osler.rendering import plots, render_template
 
 MAX_LABELS = 30  # in the figure
 MAX_LISTED = 5  # labels that were joined, and that may be one, in the summary
+THIN = 5  # rows of a label in a split; with fewer, one row decides what is measured of it
+MASKING = "label_in_text"  # the step that masks
 
 
 def render_page(name: str, report: DataReport) -> str:
@@ -27,6 +31,7 @@ def render_page(name: str, report: DataReport) -> str:
         version=osler.__version__,
         name=name,
         report=report,
+        shows_text=any(example["text"] for examples in report["examples"].values() for example in examples),
         rows=Markup(plots.bars("flow", f"What became of the rows of {name}", rows, "rows")),
         labels=Markup(plots.bars("labels", "Rows of each label", labels, "rows")),
         lengths=Markup(plots.bars("lengths", "Words in a text", lengths, "rows")),
@@ -35,11 +40,13 @@ def render_page(name: str, report: DataReport) -> str:
 
 
 def render_summary(report: DataReport) -> str:
-    """The outcome in a few lines."""
+    """The outcome in a few lines: what was dropped, changed, masked and merged, and where a split is thin."""
     splits = ", ".join(f"{split} {counts['rows']:,}" for split, counts in report["splits"].items())
     lines = [f"{report['rows_in']:,} rows in, {report['rows_out']:,} out: {splits}; {len(report['labels'])} labels"]
-    lines += [f"  {n:>9,} dropped: {reason.replace('_', ' ')}" for reason, n in report["dropped"].items()]
-    lines += [f"  {step['changed']:>9,} changed: {_what(step['step'])}" for step in report["steps"] if step["changed"]]
+    counted = [("dropped", reason, n) for reason, n in report["dropped"].items()]
+    for step in report["steps"]:
+        counted.append(("masked" if step["step"] == MASKING else "changed", step["step"], step["changed"]))
+    lines += [f"  {n:>9,} {verb}: {what.replace('_', ' ')}" for verb, what, n in counted if n]
     joined = {label: sum(spellings.values()) for label, spellings in report["spellings"].items()}
     for label in sorted(joined, key=lambda label: -joined[label])[:MAX_LISTED]:
         spellings = ", ".join(map(repr, report["spellings"][label]))
@@ -67,20 +74,38 @@ def render_summary(report: DataReport) -> str:
     if report["identifiers"] is not None:
         identifiers = ", ".join(f"{name} {n:,}" for name, n in report["identifiers"].items())
         lines.append(f"  identifiers replaced: {identifiers or 'none found'}")
-    for split, counts in report["splits"].items():
-        if not counts["rows"]:
-            lines.append(f"  {split} has no rows")
-        if missing := counts["labels_missing"]:
-            some = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
-            number = "1 label" if len(missing) == 1 else f"{len(missing)} labels"
-            lines.append(f"  {split} has no rows of {number}: {some}")
+    lines += _thin_splits(report)
     clusters = report["clusters"]
     lines.append(
         f"  {clusters['rows']:,} rows in {clusters['clusters']:,} clusters of near-duplicates, each in one split"
     )
+    if report["license"] is None:
+        lines.append(
+            "  no licence: the recipe says `other`, which scripts/publish.py refuses; name the data's with --license"
+        )
     lines += [f"WARNING: {warning}" for warning in report["warnings"]]
     return "\n".join(lines)
 
 
-def _what(step: str) -> str:
-    return "names of labels masked" if step == "label_in_text" else step.replace("_", " ")
+def _thin_splits(report: DataReport) -> list[str]:
+    lines, advice = [], ""
+    for split, counts in report["splits"].items():
+        if not counts["rows"]:
+            lines.append(f"  {split} has no rows")
+        if missing := counts["labels_missing"]:
+            lines.append(f"  {split} has no rows of {_labels(missing)}")
+        thin = [label for label, rows in report["labels"].items() if 0 < rows[split] < THIN]
+        if thin:
+            lines.append(f"  {split} has fewer than {THIN} rows of {_labels(thin)}")
+            advice = (
+                "  what is measured on so few says little: add rows, change --shares, or drop rare labels by --min-rows"
+            )
+    return [*lines, advice] if advice else lines
+
+
+def _labels(names: Sequence[str]) -> str:
+    return f"{len(names):,} label{'' if len(names) == 1 else 's'} ({_some(names)})"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")

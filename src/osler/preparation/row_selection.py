@@ -67,6 +67,7 @@ class RowSelection:
         source_split, split: the split in the source, and the one assigned; empty if there is none.
         cluster: the number of the row's cluster of near-duplicates.
         leakage: number of training rows dropped because they are also in a held-out split.
+        units: number of units, of rows that belong together, once splits are assigned; 0 if the source has splits.
     """
 
     def __init__(self, raw: Dataset, cleaned: Dataset, rejected: Sequence[RejectedRow]) -> None:
@@ -78,6 +79,7 @@ class RowSelection:
         self.split = self.source_split.copy()
         self.cluster: Array = np.arange(len(raw))
         self.leakage = {"exact": 0, "near": 0}
+        self.units = 0
 
     @staticmethod
     def column(rows: Dataset, name: str) -> Array:
@@ -119,7 +121,15 @@ class RowSelection:
         self._drop(copies[leaked], "stands_in_a_held_out_split")
         self._drop(copies[~leaked], "duplicate")
 
-    def assign_splits(self, previous: Mapping[str, str], cutoffs: tuple[str, str] | None) -> None:
+    def drop_rare_labels(self, min_rows: int) -> None:
+        """Drop the rows of labels that have fewer than ``min_rows`` rows."""
+        kept = self.kept
+        rows = np.bincount(self.label_code[kept], minlength=len(self.labels))
+        self._drop(kept[rows[self.label_code[kept]] < min_rows], "rare_label")
+
+    def assign_splits(
+        self, previous: Mapping[str, str], cutoffs: tuple[str, str] | None, shares: Mapping[str, float]
+    ) -> None:
         """Find near-duplicates. If the source has splits, drop training rows that nearly are in a held-out split.
 
         Otherwise assign a split to every row; see :func:`osler.preparation.splitting.assign`.
@@ -140,10 +150,12 @@ class RowSelection:
             self.labels[self.label_code[kept]].tolist(),
             [group or None for group in self.column(self.raw, "group")[kept]],
             self.cluster[kept],
+            shares,
             dates=[day or None for day in self.column(self.raw, "date")[kept]] if cutoffs else None,
             cutoffs=cutoffs,
             previous=previous,
         )
+        self.units = assignment.report["units"]["n"]
         self.split[kept] = [split or "" for split in assignment.splits]
         for row, reason in assignment.reasons.items():
             self.dropped[kept[row]] = reason

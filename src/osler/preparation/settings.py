@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from osler.preparation.cleaning_steps import Step
+from osler.preparation.splitting import SHARES
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class PreparationSettings:
         key: the secret of de-identification; None leaves texts as they are.
         cutoffs: the first day of ``validation`` and of ``test`` (ISO 8601); None splits by a hash of the group.
         license: as the Hub writes it; None if unknown.
+        shares: split → share of the units; they add up to 1. A split by date ignores them.
+        min_rows: rows of labels that have fewer are dropped.
+        show_text: whether messages and the report quote texts; else they give only the places.
     """
 
     steps: Mapping[str, Step]
@@ -27,3 +31,6 @@ class PreparationSettings:
     key: str | None = None
     cutoffs: tuple[str, str] | None = None
     license: str | None = None
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+    min_rows: int = 1
+    show_text: bool = False

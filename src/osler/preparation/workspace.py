@@ -11,16 +11,19 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from osler.errors import InputError
-from osler.storage import forks_end_with_us
+from osler.storage import forks_end_with_us, naming, write_atomically
 
 WORK_FOLDER = ".preparing"
 FINISHED_FOLDER = ".prepared"  # finished files on their way into the output
 LOCK_FILE = ".preparing.lock"
+IGNORE_FILE = ".gitignore"
+IGNORED = "# Texts of patients: scripts/prepare_data.py keeps all of this folder out of git.\n*\n"
 
 
 @contextmanager
 def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Path]:
-    """An empty folder inside ``output``. At the end it is removed, and so is ``output`` if it is empty.
+    """An empty folder inside ``output``. At the end it is removed, and so is ``output`` if it is empty. A
+    ``.gitignore`` keeps ``output`` out of git from the beginning.
 
     If a former process was killed while it moved finished files into place, they are moved first.
 
@@ -46,16 +49,22 @@ def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Pa
         raise InputError(f"{output}: another prepare_data.py is writing to it; wait for it to end") from None
     except OSError as error:
         raise _not_writable(output, error) from None
+    ignores_nothing, came_of_it = not (output / IGNORE_FILE).exists(), False
     try:
         try:
             _move_finished(output)
             shutil.rmtree(work, ignore_errors=True)  # of a run that was interrupted
             work.mkdir()
+            if ignores_nothing:  # what its owner wrote there stays
+                write_atomically(output / IGNORE_FILE, IGNORED)
         except OSError as error:
             raise _not_writable(output, error) from None
-        with forks_end_with_us():
+        with forks_end_with_us(), naming(output):
             yield work
+        came_of_it = (output / report).exists()
     finally:
+        if ignores_nothing and not came_of_it:
+            (output / IGNORE_FILE).unlink(missing_ok=True)
         shutil.rmtree(work, ignore_errors=True)
         (output / LOCK_FILE).unlink(missing_ok=True)
         if not any(output.iterdir()):

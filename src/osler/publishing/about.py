@@ -49,7 +49,7 @@ def read_about(path: Path | None) -> dict[str, Any]:
     """The content of an ``about.yaml``; nothing where there is no file.
 
     Raises :class:`InputError` for an unknown key (with the nearest valid one), a value of the wrong type, a power that
-    is none, and text or a list that says nothing.
+    is none, text or a list that says nothing, and an address that is nobody's.
     """
     if path is None:
         return {}
@@ -63,6 +63,8 @@ def read_about(path: Path | None) -> dict[str, Any]:
             for text in (text for text in texts if isinstance(text, str)):
                 if re.search(r"[<\ud800-\udfff]|^\s*(#|\||---)", text, flags=re.MULTILINE):
                     raise Problem(key, "may hold no HTML, headings, tables or halves of characters: plain sentences")
+                if re.search(r"\bexample\.(com|net|org)\b", text):  # RFC 2606: nobody's
+                    raise Problem(key, "names an example's address; write your own, or leave the key out")
         if (watts := content.get("power_watts")) is not None and watts <= 0:
             raise Problem("power_watts", f"{watts} is out of range; allowed: > 0")
     except Problem as problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TypeVar
 
 from osler.data import contamination as overlap
 from osler.errors import InputError
-from osler.publishing import folder
 from osler.recipe import COMMIT, Recipe, find_tasks, read_task
 from osler.recipe import licences as licence
 from osler.runs import (
@@ -208,33 +206,9 @@ def contamination(run: Run, recipe: Recipe) -> list[str]:
 
 def licences(run: Run, recipe: Recipe) -> list[str]:
     """The licence of the model is one that those of its base and of its data permit."""
-    ours, where = recipe.publish.license, f"{recipe.path}: publish.license: {recipe.publish.license}"
-    if ours not in licence.KNOWN or ours in licence.DATA_ONLY:
-        known = sorted(licence.KNOWN - licence.DATA_ONLY)
-        close = difflib.get_close_matches(ours, known, n=1)
-        return [f"{where} is not a licence known here{f'; did you mean {close[0]}?' if close else ''}; {_terms()}"]
-    sources = {
-        f"base.model {recipe.base.model}": (
-            licence.base_licence(recipe.base.model, recipe.base.revision),
-            f"`hf download {recipe.base.model} README.md --revision {recipe.base.revision}` gets its card",
-        )
-    }
-    for name in folder.task_names(recipe):
-        task = find_tasks(recipe.path) / name
-        sources[str(task / "task.yaml")] = (read_task(task).license, "write it into that file as `license:`")
-    problems = []
-    for source, (of_source, way_out) in sources.items():
-        if of_source is None:
-            problems.append(f"{source}: its licence is not known; {way_out}")
-        elif of_source not in licence.KNOWN:
-            problems.append(f"{source}: what its licence {of_source} asks of a model is not known here; {_terms()}")
-        elif not licence.permits(of_source, ours):
-            problems.append(f"{where} is not what {source} permits, which is {of_source}; {_terms()}")
-    return problems
-
-
-def _terms() -> str:
-    return "read its terms, then choose another publish.license or say --allow licence=REASON"
+    card = f"`hf download {recipe.base.model} README.md --revision {recipe.base.revision}` gets its card"
+    base = {f"base.model {recipe.base.model}": (licence.base_licence(recipe.base.model, recipe.base.revision), card)}
+    return licence.conflicts(recipe, {**base, **licence.task_licences(recipe)})
 
 
 def _read(read: Callable[[], C]) -> C | None:

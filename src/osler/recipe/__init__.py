@@ -3,6 +3,7 @@
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
 from osler.recipe.sections import (
+    BASELINES,
     FINDINGS_BASELINES,
     TEXT_BASELINES,
     AugmentSection,
@@ -29,6 +30,7 @@ from osler.recipe.task_file import (
 from osler.recipe.type_check import Problem, check, check_keys
 
 __all__ = [
+    "BASELINES",
     "COMMIT",
     "FINDINGS_BASELINES",
     "TEXT_BASELINES",

@@ -7,9 +7,17 @@ its files may not be altered).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from osler.errors import InputError, nearest
+from osler.recipe.task_file import find_tasks, read_task
+
+if TYPE_CHECKING:
+    from osler.recipe.recipe import Recipe
+
+_TERMS = "read its terms, then choose another publish.license or say --allow licence=REASON"
 
 # https://huggingface.co/docs/hub/repositories-licenses, as of October 2026; huggingface_hub has no list of them.
 _IDENTIFIERS = (
@@ -86,6 +94,35 @@ def permits(source: str, published: str) -> bool:
     if source in PERMISSIVE:
         return True
     return published in RESTRICTED.get(source, {source})
+
+
+def conflicts(recipe: Recipe, sources: Mapping[str, tuple[str | None, str]]) -> list[str]:
+    """Why the recipe's model may not be published as ``publish.license`` says, a line each.
+
+    Args:
+        sources: what the model is made of → its licence (None if unknown), and how to make that known.
+    """
+    ours, where = recipe.publish.license, f"{recipe.path}: publish.license: {recipe.publish.license}"
+    if ours not in KNOWN or ours in DATA_ONLY:
+        close = nearest(ours, sorted(KNOWN - DATA_ONLY))
+        return [f"{where} is not a licence known here{close}; {_TERMS}"]
+    problems = []
+    for source, (of_source, way_out) in sources.items():
+        if of_source is None:
+            problems.append(f"{source}: its licence is not known; {way_out}")
+        elif of_source not in KNOWN:
+            problems.append(f"{source}: what its licence {of_source} asks of a model is not known here; {_TERMS}")
+        elif not permits(of_source, ours):
+            problems.append(f"{where} is not what {source} permits, which is {of_source}; {_TERMS}")
+    return problems
+
+
+def task_licences(recipe: Recipe) -> dict[str, tuple[str | None, str]]:
+    """The files of the recipe's tasks as ``sources`` of :func:`conflicts`."""
+    names = [recipe.task.name, *(recipe.mixture.tasks if recipe.mixture else ())]
+    folders = [find_tasks(recipe.path) / name for name in names]
+    way_out = "write it into that file as `license:`"
+    return {str(folder / "task.yaml"): (read_task(folder).license, way_out) for folder in folders}
 
 
 def base_licence(model: str, revision: str | None) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import functools
 import os
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -46,12 +48,15 @@ from osler.recipe.type_check import (
     record_type,
 )
 
+REQUIRED = ("schema", "name", "version", "base", "task", "evaluation")
+
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe, put ``KEY=VALUE`` overrides over it (``train.learning_rate=1e-4``) and check all of it.
 
     Raises:
-        InputError: anything at all is wrong; one line with the file, the key's path, the value and what is allowed.
+        InputError: anything at all is wrong; a line a fault, with the file, the key's path, the value and what is
+            allowed. What follows from the values of several keys is only looked for once each of them is right.
     """
     path = Path(path)
     if not os.path.exists(path):  # unlike Path.exists, False for whatever cannot be a path
@@ -63,11 +68,32 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         _apply_override(document, override, path)
     try:
         return _resolve(document, path, tuple(overrides))
+    except _Wrong as wrong:
+        raise InputError("\n".join(_line(path, problem, overrides) for problem in wrong.problems)) from None
+
+
+class _Wrong(Exception):
+    """All that is wrong with a recipe."""
+
+    def __init__(self, problems: Sequence[Problem]):
+        super().__init__(problems)
+        self.problems = problems
+
+
+@contextmanager
+def _noted(problems: list[Problem]) -> Iterator[None]:
+    """Add a :class:`Problem` to ``problems``, and go on."""
+    try:
+        yield
     except Problem as problem:
-        keys = [f"{override.partition('=')[0]}." for override in overrides]
-        key = f"{problem.key}."
-        mark = " (override)" if any(key.startswith(other) or other.startswith(key) for other in keys) else ""
-        raise InputError(one_line(f"{path}: {problem.key}{mark}: {problem.text}")) from None
+        problems.append(problem)
+
+
+def _line(path: Path, problem: Problem, overrides: Sequence[str]) -> str:
+    keys = [f"{override.partition('=')[0]}." for override in overrides]
+    key = f"{problem.key}."
+    mark = " (override)" if any(key.startswith(other) or other.startswith(key) for other in keys) else ""
+    return one_line(f"{path}: {problem.key}{mark}: {problem.text}")
 
 
 def _shipped(path: Path) -> list[Path]:
@@ -88,12 +114,9 @@ def _apply_override(document: dict[str, Any], override: str, path: Path) -> None
 
 
 def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -> Recipe:
-    if "schema" in document:  # first, because a newer schema explains all other problems
-        check(document["schema"], Literal[1], "schema")
     types = _document_types()
-    _explain_names(document, types)
-    check_keys(document, types, required={"schema", "name", "version", "base", "task", "evaluation"})
-    check_values(document)
+    if problems := _problems_of_keys(document, types):
+        raise _Wrong(problems)
 
     def section(kind: Any, name: str) -> Any:
         return _built(kind, document.get(name, {}))
@@ -103,12 +126,22 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
 
     base, task, loss = section(BaseSection, "base"), section(TaskSection, "task"), section(LossSection, "loss")
     evaluation, augment = section(EvaluationSection, "evaluation"), optional(AugmentSection, "augment")
-    check_base(base, shipped := _shipped(path))
-    learnt = read_learnt_task(task.name, task, "task", tasks := find_tasks(path))
-    check_stage(document.get("stage"), evaluation, learnt)
+    shipped, tasks, learnt, mixture = _shipped(path), find_tasks(path), None, None
+    with _noted(problems):
+        check_base(base, shipped)
+    with _noted(problems):
+        learnt = read_learnt_task(task.name, task, "task", tasks)
+    with _noted(problems):
+        mixture = _mixture(optional(MixtureSection, "mixture"), task.name, tasks)
+    if learnt is None:
+        raise _Wrong(problems)
+    with _noted(problems):
+        check_stage(document.get("stage"), evaluation, learnt)
     if augment is not None:
-        check_augment(augment, learnt, shipped)
-    check_data("data", "data" in document, learnt)
+        with _noted(problems):
+            check_augment(augment, learnt, shipped)
+    with _noted(problems):
+        check_data("data", "data" in document, learnt)
     if loss.name == "label_trie" and loss.completion_weight is None:
         loss = dataclasses.replace(loss, completion_weight=0.1)
     recipe = Recipe(
@@ -124,15 +157,55 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
         evaluation=evaluation,
         allow_overlap=MappingProxyType(document["allow_overlap"]) if document.get("allow_overlap") else None,
         augment=augment,
-        mixture=_mixture(optional(MixtureSection, "mixture"), task.name, tasks),
+        mixture=mixture,
         stage=document.get("stage"),
         publish=section(PublishSection, "publish"),
         path=path,
         overridden=overrides,
     )
     defaults = {item.name: item.default for item in dataclasses.fields(types["train"])}
-    check_combinations(recipe, defaults)
+    with _noted(problems):
+        check_combinations(recipe, defaults)
+    if problems:
+        raise _Wrong(problems)
     return recipe
+
+
+def _problems_of_keys(document: dict[str, Any], types: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with single keys and values. After each fault, the rest is looked at without what is at fault."""
+    if "schema" in document:  # first, because a newer schema explains all other problems
+        try:
+            check(document["schema"], Literal[1], "schema")
+        except Problem as problem:
+            return [problem]
+    rest, required, problems = copy.deepcopy(document), set(REQUIRED), list[Problem]()
+    while True:
+        try:
+            _explain_names(rest, types)
+            check_keys(rest, types, required)
+            check_values(rest)
+            return problems
+        except Problem as problem:
+            if problem.key not in {earlier.key for earlier in problems}:  # one that was taken out is missing now
+                problems.append(problem)
+            if not _take_out(rest, problem.key, required):
+                return problems
+
+
+def _take_out(document: dict[str, Any], key: str, required: set[str]) -> bool:
+    """Remove ``key``, or the section that lacks it. False where neither is there."""
+    *sections, last = key.split(".")
+    parent, holder = document, {}
+    for section in sections:
+        if not isinstance(parent.get(section), dict):
+            return False
+        parent, holder = parent[section], parent
+    lacking = key in required or last in parent or bool(holder)
+    if last not in parent and holder:
+        parent, last = holder, sections[-1]
+    parent.pop(last, None)
+    required.discard(key.partition(".")[0])
+    return lacking
 
 
 def _built(kind: Any, values: Mapping[str, Any]) -> Any:
@@ -174,7 +247,7 @@ def _document_types() -> dict[str, Any]:
     return types
 
 
-def _explain_names(document: dict[str, Any], types: dict[str, Any]) -> None:
+def _explain_names(document: dict[str, Any], types: Mapping[str, Any]) -> None:
     """Say more than "unknown key": Osler's own, renamed, gone, or at home in another section."""
     known = {"": set(types)} | {name: set(field_types(hint)) for name, hint in types.items()}
     keys = [("", key) for key in document]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ Baseline = Literal[
     "semantic_similarity",
     "semantic_similarity_omim",
 ]
+BASELINES: tuple[str, ...] = get_args(Baseline)
 # Those that see the words of a case and cost next to nothing.
 TEXT_BASELINES = ("tfidf_svm", "tfidf_char_svm")
 # Those that take patients as findings, not as texts.

@@ -62,11 +62,12 @@ def check_keys(values: dict[str, Any], types: Mapping[str, Any], required: set[s
                 else f"none of the {len(types)} keys here is like it"
             )
             raise Problem(join(where, key), f"unknown key{nearest(key, types, where) or '; ' + known}")
-    for key, hint in types.items():
+    for key in types:
         if key in values:
-            check(values[key], hint, join(where, key))
-        elif key in required:
-            raise Problem(join(where, key), f"missing; expected {describe(hint)}")
+            check(values[key], types[key], join(where, key))
+    for key in types:  # last: whoever looks for all faults has to pass over a section that lacks a key
+        if key in required and key not in values:
+            raise Problem(join(where, key), f"missing; expected {describe(types[key])}")
 
 
 def field_types(hint: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from osler.storage.datasets import data_folder, hub_file
 from osler.storage.files import (
     check_folder,
     fingerprint,
+    naming,
     read_json,
     read_record,
     repeated,
@@ -34,6 +35,7 @@ __all__ = [
     "hub_api",
     "hub_file",
     "in_bounds",
+    "naming",
     "parsed",
     "persistently",
     "plain",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     # A name of its own, so that two writers cannot mix their halves; in the same folder, so that replacing is atomic.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             # Bytes, so that file and sha256 are the same on every platform.
             file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
@@ -38,6 +39,17 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give ``path`` to an ``OSError`` that names no file, as of a write to a full disk, so that it can be told."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
         raise
 
 

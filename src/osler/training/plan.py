@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import torch
@@ -19,8 +19,8 @@ from osler.runs import DataReport
 STEP_EFFICIENCY = 0.55
 
 
-def describe(trainer: SFTTrainer, data: TrainingData) -> str:
-    """The plan as text, a dozen lines."""
+def describe(trainer: SFTTrainer, data: TrainingData, show_text: bool) -> str:
+    """The plan as text, a dozen lines. A case is quoted only if ``show_text``: it may be of a patient."""
     model: Any = trainer.model
     config: Any = trainer.args
     tokenizer: Any = trainer.processing_class
@@ -47,20 +47,26 @@ def describe(trainer: SFTTrainer, data: TrainingData) -> str:
         f"memory      about {memory_bytes(model, config, tokens.max) / 1e9:.1f} GB",
         f"time        about {_minutes(total, trained_on, model):.0f} minutes (from a matrix product timed just now)",
         "example     the loss is taken on what stands between ⟦ and ⟧",
-        *(f"            {line}" for line in masked(data.examples[0], tokenizer).splitlines()),
+        *(f"            {line}" for line in masked(data.examples[0], tokenizer, show_text).splitlines()),
     ]
     return "\n".join(lines)
 
 
-def masked(example: dict[str, list[int]], tokenizer: PreTrainedTokenizerBase) -> str:
-    """One example decoded, special tokens included, with the tokens the loss is taken on between ``⟦`` and ``⟧``."""
-    text, inside = "", False
-    for token, label in zip(example["input_ids"], example["labels"], strict=True):
-        if (label != IGNORED) != inside:
-            text += "⟧" if inside else "⟦"
-            inside = not inside
-        text += str(tokenizer.decode([token]))
-    return text + ("⟧" if inside else "")
+def masked(example: dict[str, list[int]], tokenizer: PreTrainedTokenizerBase, show_text: bool) -> str:
+    """One example decoded, special tokens included, with the tokens the loss is taken on between ``⟦`` and ``⟧``.
+
+    Without ``show_text``, all but an answer is only counted: ``[214 tokens …]⟦influenza<|im_end|>⟧``.
+    """
+    text = ""
+    tokens = zip(example["input_ids"], example["labels"], strict=True)
+    for learnt, part in groupby(tokens, key=lambda token: token[1] != IGNORED):
+        ids = [token for token, _ in part]
+        if show_text or (learnt and len(ids) < len(example["labels"])):  # a document is all learnt
+            content = "".join(str(tokenizer.decode([token])) for token in ids)
+        else:
+            content = f"[{len(ids)} tokens; --plan --show-text shows them]"
+        text += f"⟦{content}⟧" if learnt else content
+    return text
 
 
 def parameters(model: Any) -> int:

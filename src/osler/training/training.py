@@ -44,7 +44,7 @@ def train(recipe: Recipe, run: Run) -> None:
     trainer = build_trainer(recipe, run, load_base(recipe.base), tokenizer, data)
     main_process = trainer.is_world_process_zero()
     if main_process:
-        print(plan.describe(trainer, data), flush=True)
+        print(plan.describe(trainer, data, show_text=False), flush=True)
         write_model(run.data_report_path, data.report)
     try:
         figures = _fit(trainer, run)
@@ -71,13 +71,17 @@ def train(recipe: Recipe, run: Run) -> None:
         )
 
 
-def show_plan(recipe: Recipe) -> None:
-    """Print what :func:`train` would train, and write nothing. Raises :class:`InputError` as it does."""
+def show_plan(recipe: Recipe, show_text: bool = False) -> None:
+    """Print what :func:`train` would train, and write nothing. Raises :class:`InputError` as it does.
+
+    Args:
+        show_text: whether the text of a training row is printed, too.
+    """
     tokenizer, data, _ = _prepare(recipe)
     with tempfile.TemporaryDirectory() as folder:  # a trainer makes its output folder when it is built
         trainer = build_trainer(recipe, Run(Path(folder)), load_base(recipe.base), tokenizer, data)
         if trainer.is_world_process_zero():
-            print(plan.describe(trainer, data), flush=True)
+            print(plan.describe(trainer, data, show_text), flush=True)
 
 
 def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Conversation | None]:

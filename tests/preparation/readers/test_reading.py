@@ -205,16 +205,50 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "2 columns are called 'note'" in refused(path, NOTE)
 
 
-@pytest.mark.parametrize(
-    ("name", "delimiter", "words"),
-    [
-        ("a.csv", ";", "separated by semicolons (';'); write it with commas"),
-        ("a.csv", "\t", "separated by tabs ('\\t'); rename it to .tsv"),
-        ("a.tsv", ",", "separated by commas (','); rename it to .csv"),
-    ],
-)
-def test_a_wrong_delimiter_is_named(tmp_path: Path, name: str, delimiter: str, words: str) -> None:
-    assert words in refused(table(tmp_path / name, [{"note": "a", "diagnosis": "b"}], delimiter), NOTE)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("start", ["", "sep=;\n", '"sep=;"\n', "\ufeff\n"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.csv.gz"])
+def test_a_table_is_read_whatever_separates_its_columns_and_lines(
+    tmp_path: Path, name: str, start: str, newline: str
+) -> None:
+    content = start + 'id;note;diagnosis\n1;"Cough; fever, rash\nand more";flu\n2;Toe;gout\n'
+    path = write(tmp_path / name, content.replace("\n", newline))
+    found = records(path, Columns("note", "diagnosis", "id"))
+    assert [(r["case_id"], (r["text"] or "").split(), r["label"]) for r in found] == [
+        ("1", ["Cough;", "fever,", "rash", "and", "more"], "flu"),
+        ("2", ["Toe"], "gout"),
+    ]
+    assert found[0]["source"] == f"{name}:{2 + start.count(chr(10))}", "the line in the file as it is"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_every_usual_delimiter_is_found_and_any_other_can_be_said(tmp_path: Path, delimiter: str) -> None:
+    path = table(tmp_path / "a.csv", [{"note": "a", "diagnosis": "b"}], delimiter)
+    assert [(r["text"], r["label"]) for r in records(path, NOTE)] == [("a", "b")]
+    assert "(it has note, diagnosis)" in refused(path, None)
+    assert records(write(path, "sep=^\nnote^diagnosis\na^b\n"), NOTE)[0]["label"] == "b"
+
+
+def test_a_title_above_the_header_is_named_with_the_line_of_the_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "Export of 1 February,\n,\nnote,diagnosis\nCough,flu\n")
+    assert refused(path, NOTE).endswith("a.csv: its columns are named in line 3; delete the lines above that one")
+
+
+def test_what_excel_writes_instead_of_a_value_is_not_taken_for_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'id,note,diagnosis\n="007",Cough_x000D_\nand fever,flu\n'.replace("_\n", "_ "))
+    (record,) = records(path, Columns("note", "diagnosis", "id"))
+    assert (record["case_id"], (record["text"] or "").split()) == ("007", ["Cough", "and", "fever"])
+
+
+@pytest.mark.parametrize("number", ["1.23457E+15", "1,23457E+15", "1E+50", "1.234567890123e+15"])
+@pytest.mark.parametrize("column", ["patient", "id", "diagnosis"])
+def test_numbers_that_a_spreadsheet_rounded_are_not_one_patient_or_label(
+    tmp_path: Path, column: str, number: str
+) -> None:
+    rows = [{**ROWS[0], column: number}, ROWS[1]]
+    found, rejected = both(table(tmp_path / "a.csv", rows), Columns("note", "diagnosis", "id", "patient"))
+    assert [r["case_id"] for r in found] == ["2"]
+    assert f"the column '{column}' holds '{number}', a number that a spreadsheet rounded" in rejected[0].reason
 
 
 def test_a_label_column_that_is_all_null_is_found_out_at_the_end(tmp_path: Path) -> None:
@@ -251,7 +285,11 @@ def test_bytes_that_are_not_utf8_are_found_by_their_offset(tmp_path: Path) -> No
     assert [r["text"] for r in found] == ["Cough", "Ätzend"]
     offset = content.index(b"\xe9")
     assert [(r.source, r.reason) for r in rejected] == [
-        ("a.csv:3", f"not UTF-8 at byte {offset} of the file (invalid continuation byte)")
+        (
+            "a.csv:3",
+            f"not UTF-8 at byte {offset} of the file (invalid continuation byte); if Windows wrote it, convert it:"
+            " iconv -f WINDOWS-1252 -t UTF-8",
+        )
     ]
     lines = b'\xef\xbb\xbf{"note": "Cough", "diagnosis": "flu"}\n{"note": "Caf\xe9", "diagnosis": "flu"}\n'
     found, rejected = both(write(tmp_path / "a.jsonl", lines), NOTE)

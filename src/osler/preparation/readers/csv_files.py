@@ -1,31 +1,47 @@
-"""Read CSV and TSV with Python's ``csv``, row by row, and reject the rows that are broken."""
+"""Read tables of text (CSV, TSV) with Python's ``csv``, row by row, and reject the rows that are broken."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from osler.errors import InputError
 from osler.preparation.readers.record import MAX_FIELD_BYTES, Columns, RawRow, RejectedRow, check_columns, excerpt
 from osler.preparation.readers.text_lines import TextLines, open_binary
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
+DELIMITERS = {".csv": ",", ".tsv": "\t"}  # of most files of that name
+OTHER_DELIMITERS = ",\t;|"
+MAX_LINES_ABOVE = 20  # a header; more are no title but another kind of file
+
+# Excel's first line, which says how columns are separated.
+_ANNOUNCED = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
+_STRAY_RETURN = "a carriage return outside quotation marks"
 
 
-def read_csv(path: Path, name: str, delimiter: str, columns: Columns | None) -> Iterator[RawRow | RejectedRow]:
+def read_csv(path: Path, name: str, usual: str, columns: Columns | None) -> Iterator[RawRow | RejectedRow]:
     """The rows of ``path``; a place is ``name`` and the row's first line.
 
+    Columns are separated by what a first line ``sep=;`` says, by the ``usual`` delimiter, or by the one of
+    ``OTHER_DELIMITERS`` that makes the named columns of the header. ``="00123"``, by which exports keep the zeros of a
+    number in Excel, is read as 00123.
+
     Raises:
-        InputError: the header cannot be read, lacks a named column or has it twice, or the delimiter is another one.
+        InputError: the header cannot be read, has other lines above it, or lacks a named column or has it twice.
     """
     with open_binary(path) as file:
         lines = TextLines(path, file)
+        first = _first_line(lines)
+        announced = _ANNOUNCED.fullmatch(first)
+        if announced:
+            first = _first_line(lines)
+        delimiter = announced[1] if announced else _delimiter(first, usual, columns)
         # Strict: otherwise a stray quotation mark silently joins two texts.
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
         header = _read_header(path, lines, reader, delimiter, columns)
-        if header is None:
+        if not header:
             return
         while True:
             start = lines.number + 1
@@ -33,7 +49,7 @@ def read_csv(path: Path, name: str, delimiter: str, columns: Columns | None) -> 
             try:
                 fields = _next_row(reader)
             except csv.Error as error:
-                fields, flaw = [], str(error)
+                fields, flaw = [], _STRAY_RETURN if "new-line character" in str(error) else str(error)
             if fields is None:
                 return
             flaw, lines.flaw = lines.flaw or flaw, None
@@ -43,25 +59,61 @@ def read_csv(path: Path, name: str, delimiter: str, columns: Columns | None) -> 
                 lost = f" (from there to line {lines.number:,})" if lines.number > start else ""
                 yield RejectedRow(f"{name}:{start}", flaw + lost, excerpt(lines.line))
             elif fields:
-                yield RawRow(f"{name}:{start}", dict(zip(header, fields, strict=True)))
+                yield RawRow(f"{name}:{start}", dict(zip(header, map(_plain, fields), strict=True)))
+
+
+def _first_line(lines: TextLines) -> str:
+    """The next line that is not blank; empty at the end."""
+    return next((line for line in lines if line.strip()), "")
+
+
+def _delimiter(header: str, usual: str, columns: Columns | None) -> str:
+    """The delimiter that makes all named columns of the line ``header``; of those that do so, the ``usual`` one."""
+    found = {delimiter: _fields(header, delimiter) for delimiter in dict.fromkeys(usual + OTHER_DELIMITERS)}
+    if columns is None:  # the user is told what columns there are
+        return max(found, key=lambda delimiter: len(found[delimiter]))
+    return next((delimiter for delimiter, fields in found.items() if set(columns.names) <= set(fields)), usual)
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter), [])
+
+
+def _plain(field: str) -> str:
+    return field[2:-1] if field.startswith('="') and field.endswith('"') and len(field) > 2 else field
 
 
 def _read_header(
     path: Path, lines: TextLines, reader: Iterator[list[str]], delimiter: str, columns: Columns | None
 ) -> list[str] | None:
-    """The names of the columns; None if the file has no rows."""
-    header: list[str] | None = []
+    """The names of the columns; nothing if the file has no rows."""
     try:
-        while header == []:
-            header = _next_row(reader)
+        header = _next_row(reader)
     except csv.Error as error:
-        raise InputError(f"{path}: line {lines.number} is not a header ({error})") from None
-    if header is None:
+        flaw = _STRAY_RETURN if "new-line character" in str(error) else error
+        raise InputError(f"{path}: line {lines.number} is not a header ({flaw})") from None
+    if not header:
         return None
     if lines.flaw:
         raise InputError(f"{path}: line {lines.number}: {lines.flaw}")
-    _check_header(path, header, lines.line, delimiter, columns)
+    names = columns.names if columns else ()
+    if not set(names) <= set(header):
+        _check_above(path, lines, delimiter, names)
+    check_columns(str(path), header, columns)
+    for name in names:
+        if header.count(name) > 1:
+            raise InputError(f"{path}: {header.count(name)} columns are called {name!r}; rename all but one")
     return header
+
+
+def _check_above(path: Path, lines: TextLines, delimiter: str, names: Collection[str]) -> None:
+    """Raise :class:`InputError` if one of the next lines is the header."""
+    for line in islice(lines, MAX_LINES_ABOVE):
+        for other in dict.fromkeys(delimiter + OTHER_DELIMITERS):
+            if set(names) <= set(_fields(line, other)):
+                raise InputError(
+                    f"{path}: its columns are named in line {lines.number}; delete the lines above that one"
+                )
 
 
 def _next_row(reader: Iterator[list[str]]) -> list[str] | None:
@@ -71,16 +123,3 @@ def _next_row(reader: Iterator[list[str]]) -> list[str] | None:
         return next(reader, None)
     finally:
         csv.field_size_limit(previous)
-
-
-def _check_header(path: Path, header: list[str], line: str, delimiter: str, columns: Columns | None) -> None:
-    names = columns.names if columns else ()
-    for other in DELIMITER_NAMES if not set(names) <= set(header) else ():
-        if set(names) <= set(next(csv.reader([line], delimiter=other), [])):
-            suffix = next((suffix for suffix, usual in DELIMITERS.items() if usual == other), None)
-            way_out = f"rename it to {suffix}" if suffix else f"write it with {DELIMITER_NAMES[delimiter]}"
-            raise InputError(f"{path}: its columns are separated by {DELIMITER_NAMES[other]} ({other!r}); {way_out}")
-    check_columns(str(path), header, columns)
-    for name in names:
-        if header.count(name) > 1:
-            raise InputError(f"{path}: {header.count(name)} columns are called {name!r}; rename all but one")

@@ -82,7 +82,10 @@ def _find_files(path: Path) -> list[Path]:
     """``path`` itself, or the files of one kind in the folder, without hidden ones."""
     if not path.is_dir():
         if _suffix(path) not in SUFFIXES:
-            raise InputError(f"{path}: not a kind of file that can be read; expected {', '.join(SUFFIXES)}")
+            raise InputError(
+                f"{path}: not a kind of file that can be read; expected {', '.join(SUFFIXES)} (a table of text may be"
+                " called .csv, whatever separates its columns)"
+            )
         return [path]
     all_files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_hidden(file.relative_to(path))]
     files = [file for file in all_files if _suffix(file) in SUFFIXES]

@@ -30,6 +30,9 @@ from osler.preparation.readers.record import (
 
 HEAD = 100  # rows that are read ahead to find the columns
 
+_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{2,}")
+_EXCEL_LINE_END = "_x000D_"  # how Excel's files write a carriage return, and what most readers of them leave in texts
+
 
 def read(source: str, columns: Columns | None, revision: str | None = None) -> Iterator[Record | RejectedRow]:
     """The rows of ``source`` in order; in place of a row that cannot be read, the reason.
@@ -130,13 +133,22 @@ def _record(row: RawRow, columns: Columns) -> Record:
         text = value(name, *types)
         return None if text is None or not text.strip() else text
 
+    def named(name: str | None) -> str | None:
+        text = filled(name, int)
+        if text is not None and _ROUNDED.fullmatch(text.strip()):
+            raise ValueError(
+                f"the column {name!r} holds {excerpt(text)}, a number that a spreadsheet rounded, so that different"
+                " ones became the same: export it again with this column as text"
+            )
+        return text
+
     day = filled(columns.date, int, date)
     subgroups = {name: filled(name, int, float, date) for name in columns.subgroups}
     return Record(
-        case_id=filled(columns.case_id, int) or row.source,
+        case_id=named(columns.case_id) or row.source,
         text=value(columns.text),
-        label=value(columns.label, int),
-        group=filled(columns.group, int),
+        label=named(columns.label) or value(columns.label, int),
+        group=named(columns.group),
         date=None if day is None else iso_date(day),
         subgroups={name: text for name, text in subgroups.items() if text is not None},
         source=row.source,
@@ -156,7 +168,7 @@ def _text(name: str, value: Any, types: tuple[type, ...]) -> str | None:
         return str(value).lower()
     if isinstance(value, date | datetime):
         return value.isoformat()
-    text = str(value)
+    text = str(value).replace(_EXCEL_LINE_END, "\n")
     if len(text) > MAX_FIELD_BYTES // 4:  # a character has at most four bytes
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_FIELD_BYTES:

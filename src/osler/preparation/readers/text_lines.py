@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from osler.errors import InputError
 from osler.preparation.readers.record import MAX_FIELD_BYTES
@@ -35,10 +36,15 @@ class TextLines:
         self._file = file
         head = file.read(4096)
         if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.count(0) > len(head) // 4:
-            raise InputError(f"{path}: is UTF-16 or UTF-32; convert it to UTF-8: iconv -f UTF-16 -t UTF-8")
+            raise InputError(
+                f"{path}: is UTF-16 or UTF-32; convert it to UTF-8: iconv -f UTF-16 -t UTF-8, or in Excel save it as"
+                " CSV UTF-8"
+            )
         file.seek(0)
+        if b"\r" in head and b"\n" not in head:
+            self._file = io.BufferedReader(_CarriageReturns(file))
         if head.startswith(UTF8_BOM):
-            self._offset = len(file.read(len(UTF8_BOM)))
+            self._offset = len(self._file.read(len(UTF8_BOM)))
 
     def __iter__(self) -> TextLines:
         return self
@@ -58,6 +64,24 @@ class TextLines:
         try:
             self.line = content.decode("utf-8")
         except UnicodeDecodeError as error:
-            self.flaw = self.flaw or f"not UTF-8 at byte {start + error.start:,} of the file ({error.reason})"
+            self.flaw = self.flaw or (
+                f"not UTF-8 at byte {start + error.start:,} of the file ({error.reason}); if Windows"
+                " wrote it, convert it: iconv -f WINDOWS-1252 -t UTF-8"
+            )
             self.line = content.decode("utf-8", "backslashreplace")
         return self.line
+
+
+class _CarriageReturns(io.RawIOBase):
+    """The bytes of ``file``, whose lines end with a carriage return alone, as Excel for Mac writes them, with \\n."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._file.read(len(buffer)).replace(b"\r", b"\n")
+        buffer[: len(content)] = content
+        return len(content)

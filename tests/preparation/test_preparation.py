@@ -318,7 +318,7 @@ def test_what_masks_and_labels_give_away_is_said_in_the_report_and_the_summary(t
         assert not [row for row in prepared(tmp_path / name).values() if "flu" in row["text"]]
         said = report_page.render_summary(report)
         page = report_page.render_page(name, report)
-        assert f"{60 if name == 'safe' else 15} changed: names of labels masked" in said
+        assert f"{60 if name == 'safe' else 15} masked: label in text" in said
         if name == "safe":
             assert report["warnings"] == []
             assert "where masks stand tells 0.5" in said

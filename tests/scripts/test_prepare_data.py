@@ -205,8 +205,8 @@ def test_the_summary_counts_what_was_changed_masked_and_merged(tmp_path: Path) -
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "1 changed: html" in lines
     assert "1 masked: label in text" in lines
-    spellings = "Type 1 Diabetes Mellitus, type 1 diabetes mellitus"
-    assert f"2 merged: spellings of Type 1 diabetes mellitus ({spellings})" in lines
+    spellings = "'Type 1 Diabetes Mellitus', 'type 1 diabetes mellitus'"
+    assert f"40 joined to the label Type 1 diabetes mellitus: written {spellings}" in lines
 
 
 # ── data that nothing can be learnt from or measured on ──────────────────────────────────────────────────────────────

@@ -57,7 +57,7 @@ def render_summary(report: DataReport) -> str:
         texts = "text contains" if n == 1 else "texts contain"
         lines.append(f"  {n:>9,} {texts} the label {label}, which is not masked because it is a common word")
     leak = report["mask_leak"]
-    if leak is None and any(step["changed"] for step in report["steps"] if step["step"] == "label_in_text"):
+    if leak is None and any(step["changed"] for step in report["steps"] if step["step"] == MASKING):
         lines.append("  too few rows a label to measure whether masks tell it")
     if leak is not None and not leak["above_chance"]:
         low, high = leak["interval"]

@@ -32,6 +32,9 @@ def main() -> int:
     parser.add_argument("--subgroup-column", action="append", default=[], help="a subgroup such as sex (repeatable)")
     parser.add_argument("--validation-from", metavar="DATE", help="split by date: the first day of validation")
     parser.add_argument("--test-from", metavar="DATE", help="split by date: the first day of test")
+    parser.add_argument(
+        "--include-suspected", action="store_true", help="FHIR, phenopackets: diagnoses that are not confirmed, too"
+    )
     parser.add_argument("--revision", help="the commit of the dataset on the Hub")
     parser.add_argument("--deidentify", type=Path, metavar="KEY_FILE", help="replace identifiers; keep the file secret")
     parser.add_argument("--max-rejected", type=int, default=0, metavar="N", help="unreadable rows to allow (default 0)")
@@ -63,7 +66,14 @@ def main() -> int:
     source, task = arguments.source, task_rows.find_task_path(arguments.source)
     if task is not None:
         # The file of a task says the same of its rows.
-        export_options = (*options.COLUMN_OPTIONS, "validation_from", "test_from", "revision", "license")
+        export_options = (
+            *options.COLUMN_OPTIONS,
+            "validation_from",
+            "test_from",
+            "revision",
+            "license",
+            "include_suspected",
+        )
         given = [option for option in export_options if vars(arguments)[option]]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says this; leave it out")
@@ -72,7 +82,7 @@ def main() -> int:
         check_apart(source, arguments.output, OUTPUT_FILES)
         columns, cutoffs = options.read_columns(arguments), options.read_cutoffs(arguments)
         cleaning, steps = task_rows.read_cleaning_steps(arguments.output / "tasks" / name / "task.yaml")
-        rows = ((None, row) for row in read(source, columns, arguments.revision))
+        rows = ((None, row) for row in read(source, columns, arguments.revision, arguments.include_suspected))
         settings = PreparationSettings(steps, None, arguments.max_rejected, key, cutoffs, arguments.license)
         if key is not None and arguments.revision is None:
             source = "an export"  # the name of a file may identify a person

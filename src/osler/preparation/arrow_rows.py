@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from osler.data import duplicates
 from osler.errors import InputError
 from osler.preparation.cleaning import Cleaning
 from osler.preparation.pseudonyms import Pseudonyms, load_deidentifier
-from osler.preparation.readers.record import Record, RejectedRow
+from osler.preparation.readers.record import NOT_CONFIRMED, UNREADABLE, Notice, Record, RejectedRow
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -24,12 +25,15 @@ BATCH = 1000  # rows
 
 
 def store_rows(
-    rows: Iterable[tuple[str | None, Record | RejectedRow]], work: Path, max_rejected: int, pseudonyms: Pseudonyms
-) -> tuple[Dataset, list[RejectedRow]]:
-    """The rows as a table in the folder ``work``, and the rejected ones.
+    rows: Iterable[tuple[str | None, Record | RejectedRow | Notice]],
+    work: Path,
+    max_rejected: int,
+    pseudonyms: Pseudonyms,
+) -> tuple[Dataset, list[RejectedRow], dict[str, int]]:
+    """The rows as a table in the folder ``work``, the rejected ones, and the notices with their numbers.
 
     Raises:
-        InputError: more than ``max_rejected`` rows cannot be read, or none can.
+        InputError: more than ``max_rejected`` rows cannot be read, or none is a case.
     """
     from datasets import Dataset, Features, Value
     from datasets.arrow_writer import ArrowWriter
@@ -37,22 +41,31 @@ def store_rows(
     names = ("case_id", "text", "label", "group", "date", "subgroups", "source", "identifiers", "split")
     features = Features({name: Value("large_string" if name == "text" else "string") for name in names})
     rejected: list[RejectedRow] = []
+    notices: dict[str, int] = {}
+    unreadable = 0
     with ArrowWriter(path=str(work / "raw.arrow"), features=features) as writer:
         for split, row in tqdm(rows, desc="reading", unit=" rows"):
+            if isinstance(row, Notice):
+                notices[row.text] = notices.get(row.text, 0) + row.number
+                continue
             checked = row if isinstance(row, RejectedRow) else pseudonyms.check(row)
             if isinstance(checked, RejectedRow):
                 rejected.append(pseudonyms.mask_rejected(checked))
-                if len(rejected) > max_rejected:
+                unreadable += checked.kind == UNREADABLE
+                if unreadable > max_rejected:
                     raise InputError(
-                        f"{checked.source}: {checked.reason}: {checked.excerpt}; {len(rejected):,} rows cannot be read"
+                        f"{checked.source}: {checked.reason}: {checked.excerpt}; {unreadable:,} rows cannot be read"
                         f" and {max_rejected:,} are allowed: correct the file, or allow more with --max-rejected"
                     )
             else:
                 writer.write({**pseudonyms.mask(checked), "split": split})
         n, _ = writer.finalize()
     if not n:
-        raise InputError(f"no rows: {len(rejected):,} could not be read, and there are no others")
-    return Dataset.from_file(str(work / "raw.arrow")), rejected
+        kinds = Counter(row.kind for row in rejected)
+        reasons = ", ".join(f"{kind.replace('_', ' ')} {number:,}" for kind, number in kinds.most_common())
+        way_out = "; --include-suspected lets in what is not confirmed" if NOT_CONFIRMED in kinds else ""
+        raise InputError(f"no row is left ({reasons}){way_out}")
+    return Dataset.from_file(str(work / "raw.arrow")), rejected, notices
 
 
 def clean_rows(raw: Dataset, work: Path, cleaning: Cleaning, key: str | None) -> Dataset:

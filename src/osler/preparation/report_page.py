@@ -38,6 +38,7 @@ def render_summary(report: DataReport) -> str:
     splits = ", ".join(f"{split} {counts['rows']:,}" for split, counts in report["splits"].items())
     lines = [f"{report['rows_in']:,} rows in, {report['rows_out']:,} out: {splits}; {len(report['labels'])} labels"]
     lines += [f"  {n:>9,} dropped: {reason.replace('_', ' ')}" for reason, n in report["dropped"].items()]
+    lines += [f"  {n:>9,} {text}" for text, n in report["notices"].items()]
     for label, n in report["labels_left_in_text"].items():
         texts = "text contains" if n == 1 else "texts contain"
         lines.append(f"  {n:>9,} {texts} the label {label}, which is not masked because it is one common word")

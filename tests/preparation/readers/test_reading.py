@@ -218,6 +218,12 @@ def test_a_wrong_delimiter_is_named(tmp_path: Path, name: str, delimiter: str, w
     assert words in refused(table(tmp_path / name, [{"note": "a", "diagnosis": "b"}], delimiter), NOTE)
 
 
+def test_suspected_diagnoses_cannot_be_asked_of_a_table(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "note,diagnosis\nCough,flu\n")
+    with pytest.raises(InputError, match="is a table, which does not say what is suspected"):
+        next(read(str(path), NOTE, include_suspected=True))
+
+
 def test_a_label_column_that_is_all_null_is_found_out_at_the_end(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "note,diagnosis\nCough,\nToe, \n")
     assert refused(path, NOTE).endswith("a.csv: the label column 'diagnosis' is empty in all 2 rows; name another one")

@@ -251,6 +251,8 @@ class _ResourceStore:
             patient_id, sex, birth = found
             self._db.execute("INSERT INTO told VALUES (?, ?)", (patient_id, day))
             findings = self._findings(patient_id, day)
+            if birth is None:
+                self._notices["diagnoses of patients without a birthDate are told without an age"] += 1
             patient = Patient(
                 case_id=case_id,
                 disease="",

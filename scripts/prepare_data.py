@@ -32,9 +32,7 @@ def main() -> int:
     parser.add_argument("--subgroup-column", action="append", default=[], help="a subgroup such as sex (repeatable)")
     parser.add_argument("--validation-from", metavar="DATE", help="split by date: the first day of validation")
     parser.add_argument("--test-from", metavar="DATE", help="split by date: the first day of test")
-    parser.add_argument(
-        "--include-suspected", action="store_true", help="FHIR, phenopackets: diagnoses that are not confirmed, too"
-    )
+    parser.add_argument("--include-suspected", action="store_true", help="FHIR, phenopackets: unconfirmed ones, too")
     parser.add_argument("--revision", help="the commit of the dataset on the Hub")
     parser.add_argument("--deidentify", type=Path, metavar="KEY_FILE", help="replace identifiers; keep the file secret")
     parser.add_argument("--max-rejected", type=int, default=0, metavar="N", help="unreadable rows to allow (default 0)")
@@ -66,15 +64,7 @@ def main() -> int:
     source, task = arguments.source, task_rows.find_task_path(arguments.source)
     if task is not None:
         # The file of a task says the same of its rows.
-        export_options = (
-            *options.COLUMN_OPTIONS,
-            "validation_from",
-            "test_from",
-            "revision",
-            "license",
-            "include_suspected",
-        )
-        given = [option for option in export_options if vars(arguments)[option]]
+        given = [option for option in options.EXPORT_OPTIONS if vars(arguments)[option]]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says this; leave it out")
         rows, settings = task_rows.read_task_rows(task, key, arguments.max_rejected)

@@ -8,6 +8,8 @@ from osler.errors import InputError
 from osler.preparation.readers.record import Columns
 
 COLUMN_OPTIONS = ("text_column", "label_column", "id_column", "group_column", "date_column", "subgroup_column")
+# Those that say what the file of a task says, too.
+EXPORT_OPTIONS = (*COLUMN_OPTIONS, "validation_from", "test_from", "revision", "license", "include_suspected")
 
 
 def read_columns(options: Namespace) -> Columns | None:

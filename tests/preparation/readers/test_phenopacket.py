@@ -120,6 +120,13 @@ def test_field_names_in_snake_case_and_enums_as_numbers_are_the_same_packet(tmp_
     assert next(read(str(tmp_path / "one.json"), None)) == {**expected, "source": "one.json:1"}
 
 
+@pytest.mark.parametrize("sex", ["\ud83d", "female", [], 1e300])
+def test_a_packet_that_is_not_as_the_schema_says_is_one_rejected_row(tmp_path: Path, sex: Any) -> None:
+    packets = Packets(tmp_path, {**ADA, "subject": {"sex": sex}}, {**ADA, "id": "next"})
+    assert [record["case_id"] for record in packets.records] == ["next"]
+    assert packets.rejected[0].reason.startswith("not a phenopacket of schema 2")
+
+
 def test_everyone_in_a_family_or_a_cohort_is_a_row_and_a_family_stays_together(tmp_path: Path) -> None:
     uncited = {**ADA, "metaData": {}}
     relative = {**uncited, "id": "cleo", "subject": {"id": "Cleo"}}

@@ -40,6 +40,7 @@ ONSET_TERMS = (
     (math.inf, "HP:0003581"),
 )
 CONGENITAL = "HP:0003577"
+PARSER_ERRORS = (RecursionError, SystemError)  # SystemError: half a surrogate pair as the name of an enum's value
 # Fields that only schema 1 has, in lower case and without underscores.
 SCHEMA_1_FIELDS = (
     "negated|ageatcollection|agerangeatcollection|ageofonset|agerangeofonset|classofonset|genes|variants|htsfiles"
@@ -114,7 +115,7 @@ def _parse_members(row: RawRow) -> Iterator[tuple[str, Phenopacket] | RejectedRo
     for place, content in zip(places or [row.source], members or [row.columns], strict=True):
         try:
             yield place, _parse(content)
-        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        except (AttributeError, TypeError, ValueError, *PARSER_ERRORS) as error:
             reason = (
                 str(error) if isinstance(error, ValueError) else f"{NOT_SCHEMA_2} ({type(error).__name__}: {error})"
             )

@@ -241,6 +241,13 @@ def test_a_birth_date_that_is_masked_leaves_the_age_out(tmp_path: Path) -> None:
     assert export.notices["diagnoses of patients without a birthDate are told without an age"] == 1
 
 
+@pytest.mark.parametrize("gender", [["female"], {}, 10**400])
+def test_a_resource_that_is_not_as_r4_says_is_one_rejected_row(tmp_path: Path, gender: Any) -> None:
+    export = Export(tmp_path, PATIENT, condition(), {**PATIENT, "id": "q", "gender": gender})
+    assert len(export.records) == 1
+    assert [row.reason[:24] for row in export.rejected] == ["not a Patient of FHIR R4"]
+
+
 def test_resources_that_are_not_read_are_counted_by_their_type(tmp_path: Path) -> None:
     others = [{"resourceType": "Encounter", "id": "e"}, {"resourceType": "Encounter"}, {"resourceType": "Procedure"}]
     cancelled = observation("Cough", status="cancelled")

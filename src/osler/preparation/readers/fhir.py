@@ -30,7 +30,8 @@ from osler.preparation.readers.record import (
     iso_date,
 )
 
-WRONG_TYPE_ERRORS = (sqlite3.InterfaceError, sqlite3.ProgrammingError)  # of a value: Python 3.10, and 3.11 or later
+# SQLite refuses values of other types: the first in Python 3.10, the second later, the third a number that is too large.
+WRONG_TYPE_ERRORS = (sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError)
 NOT_A_FINDING = {"cancelled", "entered-in-error"}  # status of an Observation
 
 

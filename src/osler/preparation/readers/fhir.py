@@ -30,7 +30,7 @@ from osler.preparation.readers.record import (
     iso_date,
 )
 
-# SQLite refuses values of other types: the first in Python 3.10, the second later, the third a number that is too large.
+# SQLite refuses a value: of another type in Python 3.10, and in later ones, or a number that is too large.
 WRONG_TYPE_ERRORS = (sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError)
 NOT_A_FINDING = {"cancelled", "entered-in-error"}  # status of an Observation
 

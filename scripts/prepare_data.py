@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--test-from", metavar="DATE", help="split by date: the first day of test")
     parser.add_argument("--shares", metavar="80,10,10", help="of the patients: train, validation and test")
     parser.add_argument("--min-rows", type=int, default=1, metavar="N", help="drop labels with fewer rows (default 1)")
+    parser.add_argument("--include-suspected", action="store_true", help="FHIR, phenopackets: unconfirmed ones, too")
     parser.add_argument("--revision", help="the commit of the dataset on the Hub")
     parser.add_argument("--deidentify", type=Path, metavar="KEY_FILE", help="replace identifiers; keep the file secret")
     parser.add_argument("--max-rejected", type=int, default=0, metavar="N", help="unreadable rows to allow (default 0)")
@@ -65,8 +66,7 @@ def main() -> int:
     source, task = arguments.source, task_rows.find_task_path(arguments.source)
     if task is not None:
         # The file of a task says the same of its rows.
-        export_options = (*options.COLUMN_OPTIONS, "validation_from", "test_from", "shares", "revision", "license")
-        given = [option for option in export_options if vars(arguments)[option]]
+        given = [option for option in options.EXPORT_OPTIONS if vars(arguments)[option]]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says this; leave it out")
         rows, settings = task_rows.read_task_rows(task, key, arguments.max_rejected)
@@ -75,7 +75,7 @@ def main() -> int:
         check_apart(source, arguments.output, OUTPUT_FILES)
         columns = options.read_columns(arguments)
         cleaning, steps = task_rows.read_cleaning_steps(arguments.output / "tasks" / name / "task.yaml")
-        rows = ((None, row) for row in read(source, columns, arguments.revision))
+        rows = ((None, row) for row in read(source, columns, arguments.revision, arguments.include_suspected))
         settings = options.read_settings(arguments, steps, key)
         if key is not None and arguments.revision is None:
             source = "an export"  # the name of a file may identify a person

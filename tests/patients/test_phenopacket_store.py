@@ -25,6 +25,12 @@ GLOWING = {"type": {"id": "HP:9000010", "label": "Glowing skin"}}
 HUMMING = {"type": {"id": "HP:9000020", "label": "Humming"}}
 DISEASE = {"term": {"id": "OMIM:900001", "label": "Lantern disease"}}
 OTHER = {"term": {"id": "OMIM:900002", "label": "Quillby disease"}}
+
+
+def interpreted(status: str, disease: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "i", "progressStatus": status, "diagnosis": {"disease": disease["term"]}}
+
+
 ADA = {
     "id": "PMID_901_Ada",
     "subject": {"id": "Ada", "sex": "FEMALE", "timeAtLastEncounter": {"age": {"iso8601duration": "P5Y6M"}}},
@@ -103,9 +109,12 @@ def test_an_individual_is_written_as_in_the_condensed_copy_that_numbers_were_pub
         ({}, None),
     ],
 )
-def test_ages_and_onsets_are_durations_or_labels(tmp_path: Path, time: dict[str, Any], written: str | None) -> None:
+def test_ages_and_onsets_are_durations_or_labels(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, time: dict[str, Any], written: str | None
+) -> None:
     individual = only(tmp_path, subject={"timeAtLastEncounter": time}, diseases=[{**DISEASE, "onset": time}])
     assert (individual["age"], individual["onset"], individual["sex"]) == (written, written, "unknown_sex")
+    assert ("left out 2 ages and onsets" in caplog.text) == ("gestationalAge" in time)
 
 
 def test_a_disease_that_was_ruled_out_is_not_the_diagnosis(tmp_path: Path) -> None:
@@ -117,6 +126,8 @@ def test_a_disease_that_was_ruled_out_is_not_the_diagnosis(tmp_path: Path) -> No
     [
         pytest.param({"diseases": [DISEASE, OTHER]}, id="two diseases"),
         pytest.param({"diseases": []}, id="no disease"),
+        pytest.param({"interpretations": [interpreted("UNSOLVED", DISEASE)]}, id="not solved"),
+        pytest.param({"interpretations": [interpreted("SOLVED", OTHER)]}, id="solved as another disease"),
         pytest.param({"metaData": {"externalReferences": [{"id": "DOI:10.1/901"}]}}, id="no PMID"),
     ],
 )

@@ -255,7 +255,8 @@ def signs(number: int) -> tuple[str, list[str]]:
 
 
 def test_fhir_becomes_a_dataset_a_task_and_a_recipe(tmp_path: Path) -> None:
-    resources: list[dict[str, object]] = []
+    resources: list[dict[str, object]] = [{"resourceType": "Encounter", "id": "e1"}]
+    certainty = {1: "refuted", 3: "provisional", 5: "provisional"}
     for number in range(150):
         label, found = signs(number)
         subject = {"subject": {"reference": f"Patient/{number // 2}"}}
@@ -268,6 +269,7 @@ def test_fhir_becomes_a_dataset_a_task_and_a_recipe(tmp_path: Path) -> None:
         coded = {"coding": [{"display": label, "code": ICD[label]}]}
         resources.append(
             {"resourceType": "Condition", "id": f"c{number}", "code": coded, "recordedDate": day, **subject}
+            | {"verificationStatus": {"coding": [{"code": certainty.get(number, "confirmed")}]}}
         )
         for place, name in enumerate([*found, f"Weight {number % 7}"]):
             value = {"value": random.Random(f"{number}{name}").randrange(10, 99), "unit": "points"}
@@ -284,10 +286,18 @@ def test_fhir_becomes_a_dataset_a_task_and_a_recipe(tmp_path: Path) -> None:
             )
     path = tmp_path / "bulk.ndjson"
     path.write_text("".join(json.dumps(resource) + "\n" for resource in resources))
-    done = script(tmp_path, "prepare_data", path, "--output", "clinic")
+    done = script(tmp_path, "prepare_data", path, "--include-suspected", "--output", "clinic")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "clinic" / "data_report.json").read_text())
     assert report["rows_in"] == 150
+    said = {"Encounter resources were not read": 1, "Conditions that are provisional count as diagnoses": 2}
+    assert said.items() <= report["notices"].items()
+    card, page = ((tmp_path / "clinic" / name).read_text() for name in ("README.md", "data_report.html"))
+    assert all(text in done.stdout and text in card and text in page for text in said)
+    assert report["dropped"]["no_diagnosis"] == 1
+    assert "1 dropped: no diagnosis" in done.stdout
+    rejected = (tmp_path / "clinic" / "rejected.jsonl").read_text()
+    assert "no_diagnosis: the Condition is refuted: no diagnosis" in rejected
     assert report["rows_out"] + sum(report["dropped"].values()) == 150
     assert set(report["labels"]) == {f"{label} ({code})" for label, code in ICD.items()}
     assert set(report["subgroups"]) == {"age_band", "sex"}
@@ -360,6 +370,7 @@ def labelled(n: int, first: int) -> list[tuple[dict[str, str], str]]:
         (["export.csv", *NAMED, "--license", "CC BY 4.0"], "did you mean cc-by-4.0?"),
         (["export.csv", *NAMED, "--license", "Apache 2"], "did you mean apache-2.0?"),
         (["export.csv", *NAMED, "--license", "our own"], "the Hub knows no licence by this identifier; the rest is"),
+        (["symptom_to_diagnosis", "--include-suspected"], "--include-suspected: symptom_to_diagnosis is a task"),
         (["export.csv", "--group-column", "patient"], "name both --text-column and --label-column"),
         (["export.csv", *NAMED, "--shares", "80,20"], "--shares 80,20: expected three numbers"),
         (["export.csv", *NAMED, "--shares", "80,20,0"], "only validation may be 0"),

@@ -12,6 +12,7 @@ from osler.patients.narrative import (
     write_sentences,
 )
 from osler.patients.patient import Patient, age_band, years, years_between
+from osler.patients.phenopacket import find_diagnosis
 from osler.patients.published import (
     disease_panel,
     publication_disjoint,
@@ -32,6 +33,7 @@ __all__ = [
     "choose_wordings",
     "describe",
     "disease_panel",
+    "find_diagnosis",
     "indefinite_article",
     "phenopacket_store",
     "pool_annotations",

@@ -24,16 +24,22 @@ class Patient:
     publications: tuple[str, ...] = ()
 
 
-_DURATION = re.compile(r"^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T.*)?$")
+_NUMBER = r"(\d+(?:[.,]\d+)?)"
+_DURATION = re.compile(
+    rf"P(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?"
+    rf"(?:T(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?",
+    re.ASCII,
+)
+_PER_YEAR = (1, 12, 52, 365, 365 * 24, 365 * 24 * 60, 365 * 24 * 60 * 60)
 
 
 def years(duration: str | None) -> float | None:
-    """An ISO 8601 duration such as ``P5Y8M`` in years; None for anything else."""
-    match = _DURATION.match(duration or "")
+    """An ISO 8601 duration such as ``P5Y8M`` or ``P0.5Y`` in years; None for anything else."""
+    match = _DURATION.fullmatch(duration or "")
     if not match or not any(match.groups()):
         return None
-    y, m, w, d = (int(group or 0) for group in match.groups())
-    return y + m / 12 + w / 52 + d / 365
+    numbers = (float((number or "0").replace(",", ".")) for number in match.groups())
+    return sum(number / per_year for number, per_year in zip(numbers, _PER_YEAR, strict=True))
 
 
 def years_between(birth: str, day: str) -> float | None:

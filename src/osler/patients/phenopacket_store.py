@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from osler.errors import InputError
 from osler.patients.patient import Patient, years
+from osler.patients.phenopacket import find_diagnosis
 from osler.storage import write_atomically
 from osler.terminology import PHENOTYPIC_ABNORMALITY, Ontology
 
@@ -81,8 +82,9 @@ def download_release(release: str, folder: Path) -> Path:
 def read_release(archive: Path) -> list[Individual]:
     """The individuals in the zip file of a release, ordered by cohort and case id.
 
-    Individuals without exactly one disease are left out, because a case has one right answer. So are those without a
-    PMID, because nobody could tell whether training saw their publication. A warning counts them.
+    Individuals without exactly one disease are left out, because a case has one right answer; so are those whose
+    interpretation is not solved, or has another disease. So are those without a PMID, because nobody could tell whether
+    training saw their publication. Warnings count them, and the ages and onsets that the file has no place for.
 
     Raises:
         InputError: the file is not a release, or is damaged.
@@ -91,7 +93,7 @@ def read_release(archive: Path) -> list[Individual]:
     from ppktstore.registry import PhenopacketStoreZipAdaptor
 
     individuals: list[Individual] = []
-    left_out, place = 0, str(archive)
+    left_out, untold, place = 0, 0, str(archive)
     try:
         with PhenopacketStoreZipAdaptor(archive) as store:
             for cohort in tqdm(store.cohorts(), desc="reading", unit=" cohorts", disable=None):
@@ -100,6 +102,7 @@ def read_release(archive: Path) -> list[Individual]:
                     individual = _condense(info.phenopacket, cohort.name)
                     if individual:
                         individuals.append(individual)
+                        untold += _untold_times(info.phenopacket)
                     else:
                         left_out += 1
     except UnboundLocalError:  # version 0.1.6 of the toolkit raises it for a zip file without a folder at its top
@@ -111,7 +114,9 @@ def read_release(archive: Path) -> list[Individual]:
     if not individuals:
         raise InputError(f"{archive}: no phenopackets in it; pass the all_phenopackets.zip of a release")
     if left_out:
-        log.warning("%s: left out %d individuals without exactly one disease and a PMID", archive, left_out)
+        log.warning("%s: left out %d individuals without exactly one solved disease and a PMID", archive, left_out)
+    if untold:
+        log.warning("%s: left out %d ages and onsets that are neither durations nor HPO terms", archive, untold)
     return sorted(individuals, key=lambda individual: (individual["cohort"], individual["case_id"]))
 
 
@@ -133,7 +138,10 @@ def _condense(phenopacket: Phenopacket, cohort: str) -> Individual | None:
 
     diseases = [disease for disease in phenopacket.diseases if not disease.excluded]
     publications = [r.id for r in phenopacket.meta_data.external_references if r.id.startswith("PMID:")]
-    if len(diseases) != 1 or not publications:
+    diagnosis = find_diagnosis(phenopacket)
+    if len(diseases) != 1 or diagnosis.status != "confirmed" or not publications:
+        return None
+    if [term.id for term in diagnosis.terms] != [diseases[0].term.id]:
         return None
     features = phenopacket.phenotypic_features
     return {
@@ -150,8 +158,14 @@ def _condense(phenopacket: Phenopacket, cohort: str) -> Individual | None:
     }
 
 
+def _untold_times(phenopacket: Phenopacket) -> int:
+    """The number of the times that :func:`_time` drops: ranges, intervals, dates, weeks of gestation."""
+    times = [phenopacket.subject.time_at_last_encounter, *(d.onset for d in phenopacket.diseases if not d.excluded)]
+    return sum(time.WhichOneof("element") is not None and _time(time) is None for time in times)
+
+
 def _time(element: TimeElement) -> str | None:
-    """An ISO 8601 duration or an HPO label such as "Congenital onset"; None for weeks of gestation or nothing."""
+    """An ISO 8601 duration or an HPO label such as "Congenital onset"; None for anything else."""
     return element.age.iso8601duration or element.ontology_class.label or None
 
 

@@ -17,7 +17,7 @@ from osler.data import duplicates
 from osler.errors import InputError
 from osler.preparation.cleaning import Cleaning
 from osler.preparation.pseudonyms import Pseudonyms, load_deidentifier
-from osler.preparation.readers.record import Record, RejectedRow
+from osler.preparation.readers.record import NOT_CONFIRMED, UNREADABLE, Notice, Record, RejectedRow
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,17 +27,17 @@ MAX_LISTED = 20  # rows of each kind of fault, in an error message
 
 
 def store_rows(
-    rows: Iterable[tuple[str | None, Record | RejectedRow]],
+    rows: Iterable[tuple[str | None, Record | RejectedRow | Notice]],
     work: Path,
     max_rejected: int,
     pseudonyms: Pseudonyms,
     show_text: bool,
-) -> tuple[Dataset, list[RejectedRow]]:
-    """The rows as a table in the folder ``work``, and the rejected ones.
+) -> tuple[Dataset, list[RejectedRow], dict[str, int]]:
+    """The rows as a table in the folder ``work``, the rejected ones, and the notices with their numbers.
 
     Raises:
-        InputError: more than ``max_rejected`` rows cannot be read, or none can; all of them are named, and quoted only
-            if ``show_text``.
+        InputError: more than ``max_rejected`` rows cannot be read, or none is a case; all that cannot be read are
+            named, and quoted only if ``show_text``.
     """
     from datasets import Dataset, Features, Value
     from datasets.arrow_writer import ArrowWriter
@@ -46,11 +46,16 @@ def store_rows(
     features = Features({name: Value("large_string" if name == "text" else "string") for name in names})
     rejected: list[RejectedRow] = []
     refusals = Refusals(show_text)
+    notices: dict[str, int] = {}
     with ArrowWriter(path=str(work / "raw.arrow"), features=features) as writer:
         for split, row in tqdm(rows, desc="reading", unit=" rows"):
+            if isinstance(row, Notice):
+                notices[row.text] = notices.get(row.text, 0) + row.number
+                continue
             checked = row if isinstance(row, RejectedRow) else pseudonyms.check(row)
             if isinstance(checked, RejectedRow):
-                refusals.add(checked)
+                if checked.kind == UNREADABLE:
+                    refusals.add(checked)
                 if refusals.n <= max_rejected:
                     rejected.append(pseudonyms.mask_rejected(checked))
             elif refusals.n <= max_rejected:  # else nothing is written: the other faults are looked for
@@ -62,8 +67,11 @@ def store_rows(
             )
         n, _ = writer.finalize()
     if not n:
-        raise InputError(f"no rows: {len(rejected):,} could not be read, and there are no others")
-    return Dataset.from_file(str(work / "raw.arrow")), rejected
+        kinds = Counter(row.kind for row in rejected)
+        reasons = ", ".join(f"{kind.replace('_', ' ')} {number:,}" for kind, number in kinds.most_common())
+        way_out = "; --include-suspected lets in what is not confirmed" if NOT_CONFIRMED in kinds else ""
+        raise InputError(f"no row is left ({reasons}){way_out}")
+    return Dataset.from_file(str(work / "raw.arrow")), rejected, notices
 
 
 class Refusals:

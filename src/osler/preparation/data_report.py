@@ -75,8 +75,9 @@ class DataReport(TypedDict):
 
     ``rows_in`` is the sum of ``rows_out`` and all of ``dropped``. ``labels``, ``lengths``, ``subgroups`` and ``splits``
     count the rows that stayed. ``leakage`` counts training rows that were dropped because they are also in a held-out
-    split of the source. ``spellings`` is label → its other spellings in the source → rows; ``similar_labels`` were not
-    joined, but may be one. ``warnings`` are sentences. ``files`` maps names to sha256.
+    split of the source. ``notices`` count what the reader of a clinical format set aside beside rows, or took in doubt.
+    ``spellings`` is label → its other spellings in the source → rows; ``similar_labels`` were not joined, but may be
+    one. ``warnings`` are sentences. ``files`` maps names to sha256.
     """
 
     schema: int
@@ -85,6 +86,7 @@ class DataReport(TypedDict):
     rows_in: int
     rows_out: int
     dropped: dict[str, int]
+    notices: dict[str, int]
     steps: list[StepCounts]
     labels_left_in_text: dict[str, int]
     mask_leak: MaskLeak | None
@@ -109,13 +111,13 @@ def build_report(
     source: str,
     settings: PreparationSettings,
     files: Mapping[str, str],
+    notices: Mapping[str, int],
     key_fingerprint: str | None,
 ) -> DataReport:
     """The report on ``selection``. It holds no text of a row unless ``settings.show_text``: then a few of dropped rows,
     cleaned and de-identified."""
     dropped = Counter(str(reason) for reason in selection.dropped if reason)
-    if selection.rejected:
-        dropped["unreadable"] = len(selection.rejected)
+    dropped.update(row.kind for row in selection.rejected)
     labels = _label_counts(selection)
     leak = _mask_leak(selection)
     source_labels = Counter(map(str, selection.column(selection.raw, "label")[selection.kept]))
@@ -126,6 +128,7 @@ def build_report(
         rows_in=len(selection.dropped) + len(selection.rejected),
         rows_out=len(selection.kept),
         dropped=dict(dropped.most_common()),
+        notices=dict(notices),
         steps=_step_counts(selection, settings.steps, dropped),
         labels_left_in_text=_labels_left_in_text(selection, settings.steps),
         mask_leak=leak,
@@ -291,8 +294,7 @@ def _examples(selection: RowSelection, settings: PreparationSettings) -> dict[st
             )
             for raw, cleaned in selection.raw_and_cleaned(positions)
         ]
-    if selection.rejected:
-        examples["unreadable"] = [
-            Example(source=f"{row.source}: {row.reason}", text=None) for row in selection.rejected[:MAX_EXAMPLES]
-        ]
+    for kind in dict.fromkeys(row.kind for row in selection.rejected):
+        rejected = [row for row in selection.rejected if row.kind == kind]
+        examples[kind] = [Example(source=f"{row.source}: {row.reason}", text=None) for row in rejected[:MAX_EXAMPLES]]
     return examples

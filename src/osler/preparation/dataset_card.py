@@ -70,6 +70,7 @@ publication, or null) · `source` (the place of the row in the source)
 {_unmasked_labels(report["labels_left_in_text"])}{_mask_leak(report["mask_leak"])}
 
 {markdown(["dropped because", "rows"], dropped) if dropped else "No row was dropped."}
+{_notices(report["notices"])}
 
 There are {clusters["clusters"]:,} clusters of near-duplicates (Jaccard similarity of character shingles at least
 {clusters["near"]}) with {clusters["rows"]:,} rows, each in one split. Training rows that were dropped because they also
@@ -91,6 +92,13 @@ are in a held-out split: {leakage["exact"]:,} word for word, {leakage["near"]:,}
 
 {NOT_STATED}
 """
+
+
+def _notices(counts: Mapping[str, int]) -> str:
+    if not counts:
+        return ""
+    rows = [[text, f"{count:,}"] for text, count in counts.items()]
+    return f"\n{markdown(['of the source', 'number'], rows)}\n"
 
 
 def _unmasked_labels(counts: Mapping[str, int]) -> str:

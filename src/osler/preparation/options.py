@@ -13,6 +13,16 @@ from osler.preparation.settings import PreparationSettings
 from osler.preparation.splitting import SHARES, SPLITS
 
 COLUMN_OPTIONS = ("text_column", "label_column", "id_column", "group_column", "date_column", "subgroup_column")
+# Those that say what the file of a task says, too.
+EXPORT_OPTIONS = (
+    *COLUMN_OPTIONS,
+    "validation_from",
+    "test_from",
+    "shares",
+    "revision",
+    "license",
+    "include_suspected",
+)
 
 
 def read_columns(options: Namespace) -> Columns | None:

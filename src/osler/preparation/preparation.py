@@ -22,7 +22,7 @@ from osler.preparation.cleaning import Cleaning
 from osler.preparation.data_report import DataReport, build_report
 from osler.preparation.label_spellings import merge_spellings
 from osler.preparation.pseudonyms import Pseudonyms, pseudonym
-from osler.preparation.readers.record import Record, RejectedRow
+from osler.preparation.readers.record import Notice, Record, RejectedRow
 from osler.preparation.row_selection import RowSelection
 from osler.preparation.settings import PreparationSettings
 from osler.preparation.splitting import SPLITS
@@ -35,7 +35,10 @@ MIN_LABELS = 2
 
 
 def prepare(
-    rows: Iterable[tuple[str | None, Record | RejectedRow]], output: Path, settings: PreparationSettings, source: str
+    rows: Iterable[tuple[str | None, Record | RejectedRow | Notice]],
+    output: Path,
+    settings: PreparationSettings,
+    source: str,
 ) -> DataReport:
     """Prepare ``rows``, write the folder ``output`` and return the content of its ``data_report.json``.
 
@@ -52,17 +55,19 @@ def prepare(
     """
     with workspace(output, REPORT, OUTPUT_FILES) as work:
         _check_key(output, settings.key)
-        raw, rejected = store_rows(rows, work, settings.max_rejected, Pseudonyms(settings.key), settings.show_text)
+        raw, rejected, notices = store_rows(
+            rows, work, settings.max_rejected, Pseudonyms(settings.key), settings.show_text
+        )
         labels = merge_spellings(Counter(RowSelection.column(raw, "label")), settings.find_label)
         cleaned = clean_rows(raw, work, Cleaning(settings.steps, labels), settings.key)
         selection = RowSelection(raw, cleaned, rejected)
         selection.drop_conflicts_and_duplicates()
         selection.drop_rare_labels(settings.min_rows)
         selection.assign_splits(_previous_splits(output), settings.cutoffs, settings.shares)
-        _check_labels(selection, source)
+        _check_labels(selection, source, notices)
         _check_splits(selection, source, settings)
         files = _write_rows(selection, work, with_audit=settings.key is not None)
-        report = build_report(selection, source, settings, files, _key_fingerprint(settings.key))
+        report = build_report(selection, source, settings, files, notices, _key_fingerprint(settings.key))
         write_json(work / REPORT, report)
         move_into_output(work, [*files, REPORT])
     return report
@@ -98,9 +103,12 @@ def _check_key(output: Path, key: str | None) -> None:
         )
 
 
-def _check_labels(selection: RowSelection, source: str) -> None:
+def _check_labels(selection: RowSelection, source: str, notices: Mapping[str, int]) -> None:
     if not len(selection.kept):
-        raise InputError(f"{source}: no rows are left; dropped: {dict(Counter(selection.dropped))}")
+        dropped = Counter([*selection.dropped, *(row.kind for row in selection.rejected)])
+        what = [f"{reason.replace('_', ' ')} {number:,}" for reason, number in dropped.items()]
+        noticed = "".join(f"; {number:,} {text}" for text, number in notices.items())
+        raise InputError(f"{source}: no rows are left; dropped: {', '.join(what)}{noticed}")
     labels = selection.labels[np.unique(selection.label_code[selection.kept])]
     if len(labels) < MIN_LABELS:
         raise InputError(f"{source}: only one label is left ({labels[0]}); a dataset needs at least {MIN_LABELS}")
@@ -128,13 +136,11 @@ def _check_splits(selection: RowSelection, source: str, settings: PreparationSet
 
 def _write_rows(selection: RowSelection, work: Path, with_audit: bool) -> dict[str, str]:
     """Write the files of rows into ``work``. Returns name → sha256."""
-    unreadable = (
-        {"case_id": None, "source": r.source, "reason": f"unreadable: {r.reason}"} for r in selection.rejected
-    )
+    rejected = ({"case_id": None, "source": r.source, "reason": f"{r.kind}: {r.reason}"} for r in selection.rejected)
     files: dict[str, Iterable[Mapping[str, object]]] = {
         f"{split}.jsonl": selection.split_rows(split) for split in SPLITS
     }
-    files["rejected.jsonl"] = chain(unreadable, selection.dropped_rows())
+    files["rejected.jsonl"] = chain(rejected, selection.dropped_rows())
     if with_audit:
         files["deidentification_audit.jsonl"] = selection.audit_lines()
     for name, rows in files.items():

@@ -84,7 +84,8 @@ class Pseudonyms:
         """``row`` without anything that may identify somebody."""
         if self._key is None:
             return row
-        return RejectedRow(self._place(row.source), row.reason if row.reason in self._safe_reasons else WITHHELD, "")
+        reason = row.reason if row.reason in self._safe_reasons else WITHHELD
+        return RejectedRow(self._place(row.source), reason, "", row.kind)
 
     def mask(self, row: Record) -> StoredRow:
         """A checked row as it is stored. The audit lists ages over 89 among its subgroups.

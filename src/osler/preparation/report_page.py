@@ -47,6 +47,7 @@ def render_summary(report: DataReport) -> str:
     for step in report["steps"]:
         counted.append(("masked" if step["step"] == MASKING else "changed", step["step"], step["changed"]))
     lines += [f"  {n:>9,} {verb}: {what.replace('_', ' ')}" for verb, what, n in counted if n]
+    lines += [f"  {n:>9,} {text}" for text, n in report["notices"].items()]
     joined = {label: sum(spellings.values()) for label, spellings in report["spellings"].items()}
     for label in sorted(joined, key=lambda label: -joined[label])[:MAX_LISTED]:
         spellings = ", ".join(map(repr, report["spellings"][label]))

@@ -59,7 +59,7 @@ class RowSelection:
 
     Attributes:
         raw, cleaned: the rows as read, and after :func:`osler.preparation.arrow_rows.clean_rows`.
-        rejected: rows that could not be read; they are in no array.
+        rejected: rows that are no case, most often unreadable; they are in no array.
         dropped: why a row is dropped; empty if it stays.
         labels: the distinct labels, sorted.
         label_code: the index of the row's label in ``labels``.

@@ -10,7 +10,7 @@ from typing import Any
 from osler.errors import InputError, nearest
 from osler.preparation.cleaning_steps import DEFAULT_STEPS, Step, parse_steps
 from osler.preparation.readers.reading import read
-from osler.preparation.readers.record import Columns, Record, RejectedRow
+from osler.preparation.readers.record import Columns, Notice, Record, RejectedRow
 from osler.preparation.settings import PreparationSettings
 from osler.recipe import DatasetSource, Problem, licences, read_task
 from osler.storage import checkout, data_folder
@@ -51,7 +51,7 @@ def find_task_path(source: str) -> Path | None:
 
 def read_task_rows(
     folder: Path, key: str | None, max_rejected: int
-) -> tuple[Iterator[tuple[str | None, Record | RejectedRow]], PreparationSettings]:
+) -> tuple[Iterator[tuple[str | None, Record | RejectedRow | Notice]], PreparationSettings]:
     """The rows of the dataset of the task in ``folder`` with their splits, and how to prepare them.
 
     Raises:
@@ -71,7 +71,9 @@ def read_task_rows(
     return _dataset_rows(dataset, task.source), settings
 
 
-def _dataset_rows(dataset: HubDataset, section: DatasetSource) -> Iterator[tuple[str | None, Record | RejectedRow]]:
+def _dataset_rows(
+    dataset: HubDataset, section: DatasetSource
+) -> Iterator[tuple[str | None, Record | RejectedRow | Notice]]:
     """The rows of the dataset as published, with their splits."""
     columns = Columns(section.columns.text, section.columns.label)
     for split, name in section.files.items():

@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from osler.errors import InputError
 from osler.preparation.readers.reading import read
-from osler.preparation.readers.record import MAX_EXCERPT, MAX_FIELD_BYTES, Columns, Record, RejectedRow
+from osler.preparation.readers.record import MAX_EXCERPT, MAX_FIELD_BYTES, Columns, Notice, Record, RejectedRow
 
 SHARED = Path(os.environ.get("OSLER_DATA_DIR") or ROOT.parent / "shared" / "data")
 NOTE = Columns(text="note", label="diagnosis")
@@ -35,12 +35,13 @@ ROWS = [
 def records(source: Path | str, columns: Columns | None, revision: str | None = None) -> list[Record]:
     rows = list(read(str(source), columns, revision))
     assert not [row for row in rows if isinstance(row, RejectedRow)]
-    return [row for row in rows if not isinstance(row, RejectedRow)]
+    return [row for row in rows if not isinstance(row, RejectedRow | Notice)]
 
 
 def both(source: Path | str, columns: Columns | None) -> tuple[list[Record], list[RejectedRow]]:
     rows = list(read(str(source), columns))
-    return [r for r in rows if not isinstance(r, RejectedRow)], [r for r in rows if isinstance(r, RejectedRow)]
+    found = [row for row in rows if not isinstance(row, RejectedRow | Notice)]
+    return found, [row for row in rows if isinstance(row, RejectedRow)]
 
 
 def refused(source: Path | str, columns: Columns | None, revision: str | None = None) -> str:
@@ -249,6 +250,12 @@ def test_numbers_that_a_spreadsheet_rounded_are_not_one_patient_or_label(
     found, rejected = both(table(tmp_path / "a.csv", rows), Columns("note", "diagnosis", "id", "patient"))
     assert [r["case_id"] for r in found] == ["2"]
     assert f"the column '{column}' holds '{number}', a number that a spreadsheet rounded" in rejected[0].reason
+
+
+def test_suspected_diagnoses_cannot_be_asked_of_a_table(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "note,diagnosis\nCough,flu\n")
+    with pytest.raises(InputError, match="is a table, which does not say what is suspected"):
+        next(read(str(path), NOTE, include_suspected=True))
 
 
 def test_a_label_column_that_is_all_null_is_found_out_at_the_end(tmp_path: Path) -> None:
@@ -574,6 +581,10 @@ def test_the_user_may_choose_among_the_columns_of_a_phenopacket(tmp_path: Path) 
     assert "did you mean diagnosis?" in refused(path, Columns("text", "diagnosi"))
 
 
+def interpreted(status: str, disease_id: str, name: str) -> dict[str, Any]:
+    return {"id": "i", "progressStatus": status, "diagnosis": {"disease": {"id": disease_id, "label": name}}}
+
+
 def packet(tmp_path: Path, **changes: Any) -> Record | RejectedRow:
     """What becomes of Ada with these changes, beside one without."""
     path = jsonl(tmp_path / "p.jsonl", [{**ADA, **changes}, {**ADA, "id": "other"}])
@@ -585,7 +596,7 @@ def packet(tmp_path: Path, **changes: Any) -> Record | RejectedRow:
     [
         ({"diseases": []}, {"label": None}),
         (
-            {"diseases": [], "interpretations": [{"diagnosis": {"disease": {"id": "OMIM:1", "label": "Glow"}}}]},
+            {"diseases": [], "interpretations": [interpreted("SOLVED", "OMIM:1", "Glow")]},
             {"label": "Glow (OMIM:1)"},
         ),
         ({"metaData": {}}, {"group": "Ada"}),
@@ -629,7 +640,7 @@ def test_an_onset_given_as_an_age_is_told(tmp_path: Path, onset: str, words: str
         ),
         ({"phenotypicFeatures": [{"type": {"id": "HP:1"}, "negated": True}]}, "a phenopacket of schema 1"),
         ({"phenotypicFeatures": [{"type": "Glowing"}]}, "not a phenopacket of schema 2"),
-        ({"subject": []}, "not a phenopacket of schema 2"),
+        ({"subject": "Ada"}, "not a phenopacket of schema 2"),
         ({"id": "other"}, None),
     ],
 )

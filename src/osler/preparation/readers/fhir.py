@@ -1,51 +1,38 @@
 """Read FHIR R4 as rows: one for each Condition with a code, described by the Observations of its patient.
 
 A Bundle is read by itself. Resources that stand one a line (a bulk export, in one file or one for each type) are joined
-over all files of the source, in any order, in a temporary database on disk.
+over all files of the source, in any order, in a temporary database on disk. What parts of them say is in
+:mod:`osler.preparation.readers.fhir_elements`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
+from urllib.parse import unquote
 
 from osler.errors import InputError
 from osler.patients import Patient, years_between
-from osler.preparation.readers import clinical
-from osler.preparation.readers.record import RawRow, RejectedRow, excerpt, iso_date
-from osler.terminology import mid_sentence_case
+from osler.preparation.readers import clinical, fhir_elements
+from osler.preparation.readers.record import (
+    NO_DIAGNOSIS,
+    NOT_CONFIRMED,
+    NotACase,
+    Notice,
+    RawRow,
+    RejectedRow,
+    excerpt,
+    iso_date,
+)
 
-WRONG_TYPE_ERRORS = (sqlite3.InterfaceError, sqlite3.ProgrammingError)  # of a value: Python 3.10, and 3.11 or later
-NOT_A_DIAGNOSIS = {"refuted", "entered-in-error"}  # verificationStatus of a Condition
+# SQLite refuses a value: of another type in Python 3.10, and in later ones, or a number that is too large.
+WRONG_TYPE_ERRORS = (sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError)
 NOT_A_FINDING = {"cancelled", "entered-in-error"}  # status of an Observation
-# Answers to "was it found?": words, and codes of SNOMED CT and of HL7's ObservationInterpretation.
-NEGATIVE = {
-    "no",
-    "absent",
-    "negative",
-    "not detected",
-    "not present",
-    "none",
-    "260385009",
-    "2667000",
-    "373067005",
-    "NEG",
-    "ND",
-}
-POSITIVE = {"yes", "present", "positive", "detected", "10828004", "52101004", "373066001", "POS", "DET"}
-# HL7's codes of interpretations, which often come without words.
-INTERPRETATIONS = {
-    "H": "high",
-    "HH": "critically high",
-    "L": "low",
-    "LL": "critically low",
-    "N": "normal",
-    "A": "abnormal",
-}
-INTERPRETATIONS |= {"AA": "critically abnormal", "HU": "significantly high", "LU": "significantly low"}
 
 
 def is_resource(content: Mapping[str, Any]) -> bool:
@@ -53,50 +40,69 @@ def is_resource(content: Mapping[str, Any]) -> bool:
     return "resourceType" in content
 
 
-def read_conditions(place: str, resources: Iterable[RawRow | RejectedRow]) -> Iterator[RawRow | RejectedRow]:
-    """Each Condition as a row of :data:`osler.preparation.readers.clinical.COLUMNS`; ``group`` is the patient.
+def read_conditions(
+    place: str, resources: Iterable[RawRow | RejectedRow], include_suspected: bool
+) -> Iterator[clinical.Case | RejectedRow | Notice]:
+    """Each Condition as a case; ``group`` is the patient. At the end, notices of what was set aside or is in doubt.
 
-    The date is the Condition's ``recordedDate``, or else its onset; the patient's age is that of this day. The text
-    gives the latest Observation of each code up to the day on which the Condition was recorded. Rejected are Conditions
-    that have no code, were refuted or lack their patient, Bundles without a Condition, and what is not FHIR. Resources
-    of other types and cancelled Observations are skipped. The place of a resource in a Bundle ends in its number.
+    The date is the day on which the Condition was recorded, or else asserted, or else began; the patient's age is that
+    of this day, and the text gives the latest Observation of each code up to it. Rejected are Conditions that have no
+    code, are not confirmed or lack their patient, Bundles without a Condition, and what is not FHIR. A Condition that
+    does not say how certain it is counts as a diagnosis. The place of a resource in a Bundle ends in its number.
+
+    A reference is followed as a (relative or absolute) URL, a ``urn:uuid:`` of a fullUrl or an id, a search by
+    identifier, a logical reference, and into ``contained``; contained patients are one if they share an identifier.
+
+    Args:
+        include_suspected: whether Conditions that are unconfirmed, provisional or differential count.
 
     Raises:
         InputError: there is no Condition at all.
     """
-    conditions = 0
-    with closing(_ResourceStore()) as unbundled:
+    conditions, notices = 0, Counter[str]()
+    with closing(_ResourceStore(include_suspected, notices)) as unbundled:
         for item in resources:
             if isinstance(item, RejectedRow):
                 yield item
             elif item.columns.get("resourceType") == "Bundle":
-                with closing(_ResourceStore()) as bundle:
+                with closing(_ResourceStore(include_suspected, notices)) as bundle:
                     yield from bundle.add_entries(item)
-                    yield from bundle.rows()
+                    yield from bundle.cases()
                 if not bundle.conditions:
-                    yield RejectedRow(item.source, "a Bundle without a Condition: no diagnosis", _id(item.columns))
+                    reason = "a Bundle without a Condition: no diagnosis"
+                    yield RejectedRow(item.source, reason, _id(item.columns), NO_DIAGNOSIS)
                 conditions += bundle.conditions
             else:
                 yield from unbundled.add(item.source, item.columns)
-        yield from unbundled.rows()
+        yield from unbundled.cases()
         conditions += unbundled.conditions
     if not conditions:
         raise InputError(f"{place}: FHIR without a Condition has no diagnosis; export the Conditions, too")
+    yield from (Notice(text, number) for text, number in notices.most_common())
 
 
 class _ResourceStore:
-    """Patients with their Observations and Conditions. ``conditions`` counts all Conditions, readable or not."""
+    """Patients with their Observations and Conditions. ``conditions`` counts all Conditions, readable or not.
 
-    def __init__(self) -> None:
+    Patients have a key: their reference. The table ``name`` has everything that refers to them.
+    """
+
+    def __init__(self, include_suspected: bool, notices: Counter[str]) -> None:
         self.conditions = 0
+        self._include_suspected = include_suspected
+        self._notices = notices
         self._db = sqlite3.connect("")  # a temporary file, which SQLite removes; small ones never leave its cache
+        # `contained` is 1 for patients that are known only from within other resources. `whole` is 1 for the first
+        # finding of an Observation and 0 for the others, so that its sum counts Observations.
         self._db.executescript(
             """
             PRAGMA journal_mode = OFF;
-            CREATE TABLE patient (reference TEXT PRIMARY KEY, id TEXT, sex TEXT, birth TEXT);
-            CREATE TABLE observation (reference TEXT, date TEXT, code TEXT, finding TEXT, present INTEGER);
+            CREATE TABLE patient (patient TEXT PRIMARY KEY, sex TEXT, birth TEXT, contained INTEGER);
+            CREATE TABLE name (reference TEXT, patient TEXT, PRIMARY KEY (reference, patient));
+            CREATE TABLE observation
+                (reference TEXT, date TEXT, code TEXT, finding TEXT, present INTEGER, whole INTEGER);
             CREATE TABLE condition
-                (source TEXT, id TEXT, reference TEXT, name TEXT, code TEXT, date TEXT, recorded TEXT);
+                (source TEXT, id TEXT, reference TEXT, codings TEXT, words TEXT, date TEXT);
             """
         )
 
@@ -110,11 +116,13 @@ class _ResourceStore:
             source = f"{bundle.source}:{number}"
             if isinstance(entry, dict) and isinstance(entry.get("resource"), dict):
                 yield from self.add(source, entry["resource"], entry.get("fullUrl"))
+            elif isinstance(entry, dict) and ("request" in entry or "response" in entry):
+                self._notices["Bundle entries without a resource were skipped"] += 1
             else:
                 yield RejectedRow(source, "an entry without a resource", excerpt(entry))
 
     def add(self, source: str, resource: Mapping[str, Any], full_url: str | None = None) -> Iterator[RejectedRow]:
-        """Add a resource; yields it with the reason if it cannot be read."""
+        """Add a resource; yields it with the reason if it cannot be read, or is no diagnosis."""
         kind = resource.get("resourceType")
         self.conditions += kind == "Condition"
         try:
@@ -122,61 +130,118 @@ class _ResourceStore:
                 raise ValueError("not a resource of FHIR: no resourceType")
             if kind == "Patient":
                 self._add_patient(resource, full_url)
-            elif kind == "Observation" and resource.get("status") not in NOT_A_FINDING:
-                self._add_observation(resource)
+            elif kind == "Observation":
+                self._add_observation(source, resource)
             elif kind == "Condition":
                 self._add_condition(source, resource)
+            else:
+                self._notices[f"{kind} resources were not read"] += 1
         except (AttributeError, KeyError, TypeError, *WRONG_TYPE_ERRORS) as error:
             yield RejectedRow(source, f"not a {kind} of FHIR R4 ({type(error).__name__}: {error})", _id(resource))
+        except NotACase as error:
+            yield RejectedRow(source, str(error), _id(resource), error.kind)
         except ValueError as error:
             yield RejectedRow(source, str(error), _id(resource))
 
     def _add_patient(self, patient: Mapping[str, Any], full_url: str | None) -> None:
-        names = [name for name in (full_url, f"Patient/{patient['id']}" if "id" in patient else None) if name]
-        birth = iso_date(patient["birthDate"]) if "birthDate" in patient else None
-        for name in names:
-            values = (_reference(name), _reference(names[-1]), patient.get("gender"), birth)
-            self._db.execute("INSERT OR IGNORE INTO patient VALUES (?, ?, ?, ?)", values)
+        identifiers = [name for identifier in patient.get("identifier", []) for name in _searches(identifier)]
+        urls = [_reference(full_url), *_urls(patient.get("id"))]
+        names = [name for name in (*urls, *identifiers) if name]
+        if not names:
+            raise ValueError("a Patient without an id, to which nothing can refer")
+        key = f"Patient/{patient['id']}" if "id" in patient else names[0]
+        self._insert_patient(key, patient, contained=False)
+        self._db.executemany("INSERT OR IGNORE INTO name VALUES (?, ?)", [(name, key) for name in names])
 
-    def _add_observation(self, observation: Mapping[str, Any]) -> None:
-        day = observation.get("effectiveDateTime") or observation.get("effectiveInstant")
-        day = day or observation.get("effectivePeriod", {}).get("start") or observation.get("issued")
-        reference = _reference(observation.get("subject", {}).get("reference"))
-        for part in [observation, *observation.get("component", [])]:
-            if finding := _finding(part):
-                values = (reference, iso_date(day) if day else None, *finding)
-                self._db.execute("INSERT INTO observation VALUES (?, ?, ?, ?, ?)", values)
+    def _insert_patient(self, key: str, patient: Mapping[str, Any], contained: bool) -> None:
+        birth = iso_date(patient["birthDate"]) if "birthDate" in patient else None
+        values = (patient.get("gender"), birth)
+        known = self._db.execute("SELECT sex, birth FROM patient WHERE patient = ?", (key,)).fetchone()
+        if known is None:
+            self._db.execute("INSERT INTO patient VALUES (?, ?, ?, ?)", (key, *values, contained))
+        elif known != values:
+            raise ValueError(f"{excerpt(key)} was read before with another gender or birthDate")
+
+    def _add_observation(self, source: str, observation: Mapping[str, Any]) -> None:
+        if observation.get("status") in NOT_A_FINDING:
+            self._notices["Observations that are cancelled or entered in error were set aside"] += 1
+            return
+        findings = fhir_elements.findings(observation)
+        if not findings:
+            self._notices["Observations without a result of their own were set aside"] += 1
+            return
+        day = fhir_elements.observation_day(observation)
+        reference, date = self._subject(source, observation), iso_date(day) if day else None
+        for number, finding in enumerate(findings):
+            values = (reference, date, *finding, number == 0)
+            self._db.execute("INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def _add_condition(self, source: str, condition: Mapping[str, Any]) -> None:
-        _, status = _concept(condition.get("verificationStatus", {}))
-        if status in NOT_A_DIAGNOSIS:
-            raise ValueError(f"the Condition is {status}: no diagnosis")
-        name, code = _concept(condition.get("code", {}))
-        if not name and not code:
-            raise ValueError("a Condition without a code: no diagnosis")
-        recorded, onset = condition.get("recordedDate"), condition.get("onsetDateTime")
-        onset = onset or condition.get("onsetPeriod", {}).get("start")
-        day = recorded or onset
+        codings, words = fhir_elements.diagnosis(condition)
+        status = fhir_elements.verification(condition)
+        if status in fhir_elements.NOT_A_DIAGNOSIS:
+            raise NotACase(NO_DIAGNOSIS, f"the Condition is {status}: no diagnosis")
+        if not codings and not words:
+            raise NotACase(NO_DIAGNOSIS, "a Condition without a code: no diagnosis")
+        if fhir_elements.says_no_problem(codings, words):
+            raise NotACase(NO_DIAGNOSIS, f"the Condition says {excerpt(words or codings[0].code)}: no diagnosis")
+        if status in fhir_elements.SUSPECTED and not self._include_suspected:
+            raise NotACase(NOT_CONFIRMED, f"the Condition is {status}: not a confirmed diagnosis")
+        day = fhir_elements.condition_day(condition)
         values = (
             source,
             condition.get("id") or source,
-            _reference(condition.get("subject", {}).get("reference")),
-            name,
-            code,
+            self._subject(source, condition),
+            json.dumps(codings),
+            words,
             iso_date(day) if day else None,
-            iso_date(recorded) if recorded else None,
         )
-        self._db.execute("INSERT INTO condition VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        self._db.execute("INSERT INTO condition VALUES (?, ?, ?, ?, ?, ?)", values)
+        if status is None:
+            self._notices["Conditions without a verificationStatus count as diagnoses"] += 1
+        elif status in fhir_elements.SUSPECTED:
+            self._notices[f"Conditions that are {status} count as diagnoses"] += 1
+        if day is None:
+            self._notices["Conditions without a date have no age, and Observations of any time"] += 1
 
-    def rows(self) -> Iterator[RawRow | RejectedRow]:
+    def _subject(self, source: str, resource: Mapping[str, Any]) -> str | None:
+        """What a resource calls its patient. A contained patient is added."""
+        subject = resource.get("subject", {})
+        reference = subject.get("reference")
+        if reference is None:
+            searches = _searches(subject.get("identifier", {}))
+            return searches[0] if searches else None
+        if not reference.startswith("#"):
+            return _reference(reference)
+        for patient in resource.get("contained", []):
+            if patient.get("resourceType") == "Patient" and reference == f"#{patient.get('id', '').lstrip('#')}":
+                searches = [name for identifier in patient.get("identifier", []) for name in _searches(identifier)]
+                key = searches[0] if searches else f"{source}{reference}"
+                self._insert_patient(key, patient, contained=True)
+                return key
+        return f"{source}{reference}"
+
+    def cases(self) -> Iterator[clinical.Case | RejectedRow]:
         """The Conditions in the order in which they were added."""
-        self._db.execute("CREATE INDEX observations_of ON observation (reference)")
-        self._db.execute("CREATE INDEX references_of ON patient (id)")
+        # A name that several patients have refers to none. A contained patient has a name of its own, unless the name
+        # is an identifier that a Patient of the source has.
+        self._db.executescript(
+            """
+            CREATE INDEX observations_of ON observation (reference);
+            CREATE TABLE resolved (reference TEXT PRIMARY KEY, patient TEXT);
+            INSERT INTO resolved
+                SELECT reference, min(patient) FROM name GROUP BY reference HAVING count(*) = 1;
+            INSERT OR IGNORE INTO resolved SELECT patient, patient FROM patient
+                WHERE contained AND patient NOT IN (SELECT reference FROM name);
+            CREATE INDEX references_of ON resolved (patient);
+            CREATE TABLE told (patient TEXT, date TEXT);
+            """
+        )
         conditions = self._db.execute("SELECT * FROM condition ORDER BY rowid")
-        for source, case_id, reference, name, code, day, recorded in conditions:
-            query = "SELECT id, sex, birth FROM patient WHERE reference = ?"
-            patient = self._db.execute(query, (reference,)).fetchone()
-            if patient is None:
+        for source, case_id, reference, codings, words, day in conditions:
+            query = "SELECT patient, sex, birth FROM resolved JOIN patient USING (patient) WHERE reference = ?"
+            found = self._db.execute(query, (reference,)).fetchone()
+            if found is None:
                 reason = (
                     f"the Condition's patient {reference!r} is missing"
                     if reference
@@ -184,91 +249,78 @@ class _ResourceStore:
                 )
                 yield RejectedRow(source, reason, excerpt(case_id))
                 continue
-            patient_id, sex, birth = patient
-            findings = self._findings(patient_id, recorded)
+            patient_id, sex, birth = found
+            self._db.execute("INSERT INTO told VALUES (?, ?)", (patient_id, day))
+            findings = self._findings(patient_id, day)
+            if birth is None:
+                self._notices["diagnoses of patients without a birthDate are told without an age"] += 1
             patient = Patient(
                 case_id=case_id,
-                disease=code or name,
+                disease="",
                 present=tuple(finding for finding, present in findings.items() if present),
                 absent=tuple(finding for finding, present in findings.items() if not present),
                 sex=sex if sex in ("female", "male") else None,
                 age=years_between(birth, day) if birth and day else None,
             )
-            yield clinical.make_row(source, patient, {f: f for f in findings}, (name, code), patient_id, day)
+            coded = [clinical.Coding(*coding) for coding in json.loads(codings)]
+            yield clinical.make_case(source, patient, {f: f for f in findings}, coded, words, patient_id, day)
+        self._count_observations()
 
     def _findings(self, patient_id: str, until: str | None) -> dict[str, bool]:
         """Finding in words → whether it is present, from the latest Observation of each code."""
         query = """SELECT code, finding, present FROM observation
-            WHERE reference IN (SELECT reference FROM patient WHERE id = ?) AND coalesce(date <= ?, 1)
+            WHERE reference IN (SELECT reference FROM resolved WHERE patient = ?) AND coalesce(date <= ?, 1)
             ORDER BY date, rowid"""
         latest = {
             code: (finding, bool(present)) for code, finding, present in self._db.execute(query, (patient_id, until))
         }
         return dict(latest.values())
 
-
-# ── parts of resources ───────────────────────────────────────────────────────────────────────────────────────────────
+    def _count_observations(self) -> None:
+        """Count the Observations that no Condition was told from, by their reason, and those without a date."""
+        self._db.execute("CREATE INDEX told_of ON told (patient)")
+        counts = self._db.execute(
+            """
+            SELECT CASE
+                WHEN patient IS NULL THEN 'Observations whose patient is missing were set aside'
+                WHEN patient NOT IN (SELECT patient FROM told)
+                        AND patient IN (SELECT patient FROM patient WHERE contained)
+                    THEN 'Observations whose patient is contained in them and has no diagnosis were set aside'
+                WHEN patient NOT IN (SELECT patient FROM told)
+                    THEN 'Observations of patients without a diagnosis were set aside'
+                WHEN NOT EXISTS (SELECT 1 FROM told WHERE told.patient = resolved.patient
+                        AND coalesce(observation.date <= told.date, 1))
+                    THEN 'Observations later than every diagnosis of their patient were set aside'
+                WHEN date IS NULL THEN 'Observations without a date are told with every diagnosis of their patient'
+                END AS text, sum(whole)
+            FROM observation LEFT JOIN resolved USING (reference) GROUP BY text HAVING text NOT NULL
+            """
+        )
+        self._notices.update(dict(counts))
 
 
 def _id(resource: Mapping[str, Any]) -> str:
     return excerpt(f"{resource.get('resourceType')}/{resource.get('id')}")
 
 
+# ── references ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def _reference(text: str | None) -> str | None:
-    """``Patient/1`` from a URL that ends in it, without its version; anything else as it is (urn:uuid:…)."""
-    match = re.search(r"(?:^|/)(Patient/[A-Za-z0-9.-]{1,64})(?:/_history/.*)?$", text or "")
+    """``Patient/1`` or ``Patient?identifier=…`` from a URL that ends in it; anything else as it is (urn:uuid:…)."""
+    match = re.search(r"(?:^|/)(Patient(?:/[^/?#\s]+|\?identifier=.+))(?:/_history/.*)?$", unquote(text or ""))
     return match[1] if match else text
 
 
-def _concept(concept: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Name and code of a CodeableConcept, from its first coding that has a name."""
-    codings = concept.get("coding", [])
-    coding = next((c for c in codings if c.get("display")), codings[0] if codings else {})
-    return coding.get("display") or concept.get("text"), coding.get("code")
+def _urls(patient_id: str | None) -> list[str]:
+    """What references call a patient by the id, which in some exports is a UUID or its URN."""
+    if patient_id is None:
+        return []
+    urn = patient_id if patient_id.startswith("urn:") else f"urn:uuid:{patient_id}"
+    return [f"Patient/{patient_id}", urn]
 
 
-def _finding(observation: Mapping[str, Any]) -> tuple[str, str, bool] | None:
-    """Code, wording and whether it is present; None if there is no result, or other Observations hold it."""
-    name, code = _concept(observation.get("code", {}))
-    value = _value(observation)
-    grouping = "component" in observation or "hasMember" in observation
-    if not (name or code) or "dataAbsentReason" in observation or (value is None and grouping):
-        return None
-    wording = mid_sentence_case(name or code or "")
-    interpretations = [_concept(concept) for concept in observation.get("interpretation", [])]
-    if any(_is_one_of(answer, NEGATIVE) for answer in (*interpretations, value) if answer):
-        return code or wording, wording, False
-    if value and not _is_one_of(value, POSITIVE):
-        wording += f" {value[0] or value[1]}"
-    remarks = [INTERPRETATIONS.get(mark or "") or (text or mark or "").lower() for text, mark in interpretations]
-    return code or wording, wording + (f" ({', '.join(remarks)})" if any(remarks) else ""), True
-
-
-def _is_one_of(answer: tuple[str | None, str | None], answers: set[str]) -> bool:
-    text, code = answer
-    return (text or "").strip().lower() in answers or code in answers
-
-
-def _value(observation: Mapping[str, Any]) -> tuple[str | None, str | None] | None:
-    """The value in words, and its code if it has one; None for periods and sampled data."""
-    for kind in ("valueString", "valueInteger", "valueDateTime", "valueTime"):
-        if kind in observation:
-            return str(observation[kind]), None
-    if "valueBoolean" in observation:
-        return "yes" if observation["valueBoolean"] else "no", None
-    if "valueCodeableConcept" in observation:
-        return _concept(observation["valueCodeableConcept"])
-    if "valueQuantity" in observation:
-        return _quantity(observation["valueQuantity"]), None
-    if "valueRange" in observation:
-        ends = observation["valueRange"]
-        return " to ".join(_quantity(ends[end]) for end in ("low", "high") if end in ends), None
-    if "valueRatio" in observation:
-        ratio = observation["valueRatio"]
-        return f"{_quantity(ratio['numerator'])} : {_quantity(ratio['denominator'])}", None
-    return None
-
-
-def _quantity(quantity: Mapping[str, Any]) -> str:
-    number = f"{quantity.get('comparator', '')}{quantity['value']}"
-    return " ".join(filter(None, (number, quantity.get("unit") or quantity.get("code"))))
+def _searches(identifier: Mapping[str, Any]) -> list[str]:
+    """The searches that find a patient by an identifier: by system and value, and by the value in any system."""
+    value, system = identifier.get("value"), identifier.get("system", "")
+    return [f"Patient?identifier={system}|{value}", f"Patient?identifier={value}"] if value else []

@@ -20,6 +20,7 @@ from osler.preparation.readers import clinical, fhir, files, phenopacket
 from osler.preparation.readers.record import (
     MAX_FIELD_BYTES,
     Columns,
+    Notice,
     RawRow,
     Record,
     RejectedRow,
@@ -34,8 +35,12 @@ _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{2,}")
 _EXCEL_LINE_END = "_x000D_"  # how Excel's files write a carriage return, and what most readers of them leave in texts
 
 
-def read(source: str, columns: Columns | None, revision: str | None = None) -> Iterator[Record | RejectedRow]:
-    """The rows of ``source`` in order; in place of a row that cannot be read, the reason.
+def read(
+    source: str, columns: Columns | None, revision: str | None = None, include_suspected: bool = False
+) -> Iterator[Record | RejectedRow | Notice]:
+    """The rows of ``source`` in order; in place of a row that is no case, the reason.
+
+    Clinical formats give their rejected rows first, and last notices of what else was set aside or taken in doubt.
 
     Args:
         source: a file (.jsonl, .ndjson, .csv, .tsv, .parquet or .json; all but Parquet also as .gz), a folder of files
@@ -43,6 +48,8 @@ def read(source: str, columns: Columns | None, revision: str | None = None) -> I
             phenopackets is decided by its content. A .json file is held in memory; everything else is streamed.
         columns: None means :data:`osler.preparation.readers.clinical.DEFAULT_COLUMNS`; a table needs them named.
         revision: the commit of a dataset on the Hub.
+        include_suspected: whether the suspected diagnoses of FHIR and phenopackets count, too: Conditions that are
+            unconfirmed, provisional or differential, and interpretations that are not SOLVED (but not UNSOLVED ones).
 
     Ids are compared as text: 1 and "1" are the same id, and the second row is rejected. Integers and booleans are
     written as in JSON. A date that is a month or a year stands for its first day. A blank group, date, subgroup or id
@@ -50,8 +57,9 @@ def read(source: str, columns: Columns | None, revision: str | None = None) -> I
 
     Raises:
         InputError: at once if the source does not exist or the revision is not a commit. With the first row if a named
-            column is missing (in JSONL: from the first ``HEAD`` rows), or if the file has another delimiter or
-            encoding, or is empty. At the end if the file changed while it was read, or if no row has a label.
+            column is missing (in JSONL: from the first ``HEAD`` rows), if the file has another delimiter or encoding,
+            or is empty, or if suspected diagnoses are wanted of a table. At the end if the file changed while it was
+            read, or if no row has a label.
     """
     place = f"{source}@{revision}" if revision else source
     path = Path(source)
@@ -64,17 +72,17 @@ def read(source: str, columns: Columns | None, revision: str | None = None) -> I
     if revision is not None and not (hub and re.fullmatch("[0-9a-f]{40}", revision, re.ASCII)):
         raise InputError(f"{place}: not a pinned dataset; expected owner/name and the 40 hex digits of a commit")
     rows = files.read_files(path, columns) if revision is None else files.read_hub_dataset(source, revision)
-    return _records(place, rows, columns)
+    return _records(place, rows, columns, include_suspected)
 
 
 def _records(
-    place: str, rows: Iterator[RawRow | RejectedRow], columns: Columns | None
-) -> Iterator[Record | RejectedRow]:
-    rows, columns = _as_table(place, rows, columns)
+    place: str, source_rows: Iterator[RawRow | RejectedRow], columns: Columns | None, include_suspected: bool
+) -> Iterator[Record | RejectedRow | Notice]:
+    rows, columns = _as_table(place, source_rows, columns, include_suspected)
     first_places: dict[bytes, str] = {}  # hash of an id → the place of its first row
     read = labelled = 0
     for row in rows:
-        if isinstance(row, RejectedRow):
+        if isinstance(row, RejectedRow | Notice):
             yield row
             continue
         try:
@@ -92,8 +100,8 @@ def _records(
 
 
 def _as_table(
-    place: str, rows: Iterator[RawRow | RejectedRow], columns: Columns | None
-) -> tuple[Iterator[RawRow | RejectedRow], Columns]:
+    place: str, rows: Iterator[RawRow | RejectedRow], columns: Columns | None, include_suspected: bool
+) -> tuple[Iterator[RawRow | RejectedRow | Notice], Columns]:
     """Detect the format from the first rows. Returns the rows of a table and its columns, which are checked."""
     head: list[RawRow | RejectedRow] = []
     first: Mapping[str, Any] | None = None
@@ -109,18 +117,23 @@ def _as_table(
         assert isinstance(rejected, RejectedRow)  # a source without rows has already raised an error
         raise InputError(f"{place}: none of the first rows can be read; {rejected.source}: {rejected.reason}")
     rows = chain(head, rows)
+    cases: Iterator[clinical.Case | RejectedRow | Notice]
     if fhir.is_resource(first):
-        rows, available = fhir.read_conditions(place, rows), clinical.COLUMNS
+        cases = fhir.read_conditions(place, rows, include_suspected)
     elif phenopacket.is_phenopacket(first):
-        rows, available = phenopacket.read_phenopackets(rows), clinical.COLUMNS
+        cases = phenopacket.read_phenopackets(rows, include_suspected)
     else:
+        if include_suspected:
+            raise InputError(
+                f"{place}: is a table, which does not say what is suspected; leave --include-suspected out"
+            )
         available = tuple(dict.fromkeys(name for row in head if isinstance(row, RawRow) for name in row.columns))
         check_columns(place, available, columns)
         assert columns is not None
         return rows, columns
     columns = columns or clinical.DEFAULT_COLUMNS
-    check_columns(place, available, columns)
-    return rows, columns
+    check_columns(place, clinical.COLUMNS, columns)
+    return clinical.label_cases(cases), columns
 
 
 def _record(row: RawRow, columns: Columns) -> Record:

@@ -14,6 +14,12 @@ MAX_FIELD_BYTES = 2**20  # in UTF-8: about 150,000 words, more than any case rep
 MAX_EXCERPT = 80  # characters
 MAX_COLUMNS_LISTED = 30  # in an error message
 
+# Kinds of rows that are no case. Only unreadable ones are a fault of the source.
+UNREADABLE = "unreadable"
+NOT_CONFIRMED = "not_confirmed"  # the diagnosis is only suspected
+NO_DIAGNOSIS = "no_diagnosis"  # refuted, unsolved, "no current problems"
+SEVERAL_DIAGNOSES = "several_diagnoses"
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -52,11 +58,30 @@ class Record(TypedDict):
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that cannot be read. ``excerpt`` is a repr of at most ``MAX_EXCERPT`` characters, never the whole row."""
+    """A row that is no case. ``excerpt`` is a repr of at most ``MAX_EXCERPT`` characters, never the whole row.
+
+    ``kind`` is ``UNREADABLE``, or the kind of a row that was read and is set aside.
+    """
 
     source: str
     reason: str
     excerpt: str
+    kind: str = UNREADABLE
+
+
+class NotACase(ValueError):
+    """Raised where a row can be read but is no case of the given kind of :class:`RejectedRow`."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Notice(NamedTuple):
+    """What was done with parts of a source that are no rows, or with rows in doubt, and their number."""
+
+    text: str
+    number: int
 
 
 class RawRow(NamedTuple):

@@ -155,7 +155,7 @@ def script(folder: Path, name: str, *arguments: str | Path) -> subprocess.Comple
     """Run ``scripts/<name>.py`` in ``folder`` as a user would."""
     command = [str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
     with tempfile.TemporaryDirectory() as output:
-        process = fork(_run, command, folder, environment(folder), output)
+        process = fork(run_script, command, folder, environment(folder), output)
         process.join(timeout=280)
         if process.exitcode is None:
             process.kill()
@@ -164,7 +164,8 @@ def script(folder: Path, name: str, *arguments: str | Path) -> subprocess.Comple
     return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
 
 
-def _run(command: list[str], folder: Path, variables: dict[str, str], output: str) -> None:
+def run_script(command: list[str], folder: Path, variables: dict[str, str], output: str) -> None:
+    """Become the script of ``command``, with ``stdout`` and ``stderr`` in the folder ``output``."""
     for number, stream in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(output, stream), os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()

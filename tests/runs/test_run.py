@@ -1,4 +1,4 @@
-"""The run directory: whose it is, and which of its checkpoints can be trusted."""
+"""The run directory: whose it is, and what it is made of."""
 
 from __future__ import annotations
 
@@ -14,38 +14,9 @@ from project import environment, make
 from osler.errors import InputError
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
-from osler.runs.run import Run, mark_complete
+from osler.runs.run import Run
 from osler.runs.verification import check_trained
 from osler.storage.files import fingerprint, write_json
-
-
-def checkpoint(run: Run, step: int, whole: bool) -> Path:
-    folder = run.checkpoints_path / f"checkpoint-{step}"
-    folder.mkdir(parents=True)
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    if whole:
-        mark_complete(folder)
-    return folder
-
-
-def test_training_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    checkpoint(run, 90, whole=True)
-    newest = checkpoint(run, 100, whole=True)
-    cut_off = checkpoint(run, 200, whole=False)
-    assert run.last_checkpoint_path() == newest
-    assert not cut_off.exists()
-
-
-def test_a_checkpoint_whose_files_shrank_is_not_whole(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    kept = checkpoint(run, 1, whole=True)
-    (checkpoint(run, 2, whole=True) / "adapter_model.safetensors").write_bytes(b"w")
-    assert run.last_checkpoint_path() == kept
-
-
-def test_without_a_whole_checkpoint_training_starts_anew(tmp_path: Path) -> None:
-    assert Run(tmp_path).last_checkpoint_path() is None
 
 
 def test_a_run_can_be_opened_twice_by_its_own_recipe_only(tmp_path: Path, tiny_base: BaseSection) -> None:
@@ -75,6 +46,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, tiny_base: Bas
     (tmp_path / "thesis" / "chapter-1.tex").write_text("")
     with pytest.raises(InputError, match="not empty"):
         Run(tmp_path / "thesis").open(load_recipe(path))
+
+
+def test_a_folder_that_a_training_was_killed_in_at_once_is_its_own(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path, run = make(tmp_path, tiny_base), Run(tmp_path / "run")
+    with run.locked("training"):  # killed here
+        pass
+    run.open(load_recipe(path))
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
@@ -230,18 +208,18 @@ def test_what_was_made_of_an_earlier_training_is_moved_away_whole(tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"earlier-1", "earlier-2", "train_log.jsonl"}
 
 
-def test_a_run_is_evaluated_by_one_process_at_a_time_and_a_killed_one_is_none(tmp_path: Path) -> None:
+def test_one_process_at_a_time_trains_or_evaluates_a_run_and_a_killed_one_is_none(tmp_path: Path) -> None:
     code = "import pathlib, sys, time; from osler.runs.run import Run\n"
-    code += f"with Run(pathlib.Path({str(tmp_path)!r})).evaluating(): print('at it', flush=True); time.sleep(60)"
+    code += f"with Run(pathlib.Path({str(tmp_path)!r})).locked('training'): print('at it', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "at it\n"
-        refused = pytest.raises(InputError, match=rf"{tmp_path}: process {other.pid} on .* is evaluating it; wait")
-        with refused, Run(tmp_path).evaluating():
+        refused = pytest.raises(InputError, match=rf"{tmp_path}: process {other.pid} on .* is training it; wait")
+        with refused, Run(tmp_path).locked("evaluating"):
             pass
         other.kill()
-    with Run(tmp_path).evaluating():
+    with Run(tmp_path).locked("evaluating"):
         pass
 
 

@@ -16,7 +16,7 @@ from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
 from osler.runs.run import Run
 from osler.runs.verification import check_trained
-from osler.storage.files import fingerprint, write_json
+from osler.storage.files import model_fingerprint, write_json
 
 
 def test_a_run_can_be_opened_twice_by_its_own_recipe_only(tmp_path: Path, tiny_base: BaseSection) -> None:
@@ -67,7 +67,10 @@ def trained(folder: Path, tiny: BaseSection) -> tuple[Run, Path]:
     run.open(recipe)
     run.adapter_path.mkdir()
     (run.adapter_path / "adapter_model.safetensors").write_bytes(b"weights")
-    write_json(run.manifest_path, manifest(recipe, "ab", fingerprint(run.adapter_path)))
+    write_json(run.adapter_path / "adapter_config.json", {"lora_alpha": 8})
+    write_json(run.adapter_path / "tokenizer.json", {"model": {}})
+    (run.adapter_path / "chat_template.jinja").write_text("{{ messages }}")
+    write_json(run.manifest_path, manifest(recipe, "ab", model_fingerprint(run.adapter_path)))
     return run, path
 
 
@@ -82,12 +85,30 @@ def test_a_trained_run_is_that_of_its_recipe_whatever_is_evaluated_now(tmp_path:
         check_trained(run, run.recipe())
 
 
-def test_another_adapter_than_training_wrote_is_not_evaluated(tmp_path: Path, tiny_base: BaseSection) -> None:
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("adapter_model.safetensors", "others"),
+        ("adapter_config.json", '{"lora_alpha": 8000}'),
+        ("tokenizer.json", "{}"),
+        ("chat_template.jinja", "{{ messages[0] }}"),
+        ("generation_config.json", '{"temperature": 2}'),
+    ],
+)
+def test_another_adapter_than_training_wrote_is_not_evaluated_whichever_of_its_files_is_another(
+    tmp_path: Path, tiny_base: BaseSection, file: str, content: str
+) -> None:
     run, _ = trained(tmp_path, tiny_base)
-    (run.adapter_path / "adapter_model.safetensors").write_bytes(b"others")
-    said = r"adapter/adapter_model\.safetensors: not the weights that training wrote .*bring those back"
+    (run.adapter_path / "README.md").write_text("decides nothing")
+    check_trained(run, run.recipe())
+    (run.adapter_path / file).write_text(content)
+    said = rf"adapter/{file}.*: not what training wrote \(sha256 .*bring that back"
     with pytest.raises(InputError, match=said):
         check_trained(run, run.recipe())
+
+
+def test_an_adapter_that_is_gone_is_said_to_be(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, _ = trained(tmp_path, tiny_base)
     run.adapter_path.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="adapter: is gone: bring it back"):
         check_trained(run, run.recipe())
@@ -148,11 +169,11 @@ def test_weights_are_named_by_their_fingerprints_and_a_merged_model_must_be_of_t
 ) -> None:
     run, _ = trained(tmp_path, tiny_base)
     recipe = run.recipe()
-    tuned = {"tiny-made-up@1.0.0": fingerprint(run.adapter_path)}
+    tuned = {"tiny-made-up@1.0.0": model_fingerprint(run.adapter_path)}
     assert run.weights(recipe) == tuned
     run.merged_path.mkdir()
     (run.merged_path / "model.safetensors").write_bytes(b"merged")
-    both = {"adapter_sha256": fingerprint(run.adapter_path), "weights_sha256": fingerprint(run.merged_path)}
+    both = {"adapter_sha256": model_fingerprint(run.adapter_path), "weights_sha256": model_fingerprint(run.merged_path)}
     write_json(run.merged_path / "merged_from.json", both)
     assert run.weights(recipe) == {**tuned, "tiny-made-up@1.0.0-merged": both["weights_sha256"]}
     for key in both:
@@ -160,6 +181,10 @@ def test_weights_are_named_by_their_fingerprints_and_a_merged_model_must_be_of_t
         said = rf"merged_from\.json: {key} is abababababab, of what is there .* move .*run/merged away"
         with pytest.raises(InputError, match=said):
             run.weights(recipe)
+    write_json(run.merged_path / "merged_from.json", both)
+    write_json(run.merged_path / "config.json", {"rope_theta": 1.0})
+    with pytest.raises(InputError, match=r"merged_from\.json: weights_sha256 is .*, of what is there "):
+        run.weights(recipe)
 
 
 def test_the_adapter_of_a_published_version_stands_at_the_root(tmp_path: Path, tiny_base: BaseSection) -> None:

@@ -27,7 +27,7 @@ from osler.runs.checkpoints import mark_complete, newest_whole
 from osler.runs.run import Run
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.trie_pass import score
-from osler.storage.files import fingerprint
+from osler.storage.files import model_fingerprint
 from osler.tasks.task import load_task
 from osler.training.trainer import LabelTrieLoss, LabelTrieTrainer, ShuffledBatches, build_trainer
 
@@ -67,10 +67,12 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["recipe"]["sha256"] == load_recipe(run / "recipe.yaml").sha256
     assert manifest["recipe"]["run_sha256"] == load_recipe(path).run_sha256
-    assert manifest["adapter_sha256"] == fingerprint(run / "adapter")
+    assert manifest["adapter_sha256"] == model_fingerprint(run / "adapter")
     assert manifest["steps"] == 6
     assert manifest["rows_in"] == manifest["rows_out"] == 24
     assert not [p for p in run.rglob("*") if p.suffix in (".bin", ".pkl") and p.parent.name == "adapter"]
+    config = json.loads((run / "adapter" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["lora_alpha"]) == (tiny_base.model, 8)
     # The plan shows where the loss is taken: on the answer and the token that ends it, nowhere else.
     assert "⟦Duchenne muscular dystrophy<|im_end|>⟧" in done.stdout
     assert "24 in, 24 out" in done.stdout

@@ -20,7 +20,7 @@ from osler.runs.results import Results
 from osler.storage import (
     FileContract,
     check_folder,
-    fingerprint,
+    model_fingerprint,
     read_model,
     read_record,
     write_atomically,
@@ -30,7 +30,7 @@ F = TypeVar("F", bound=FileContract)
 
 ADAPTER = "adapter_model.safetensors"
 MERGED = "-merged"  # what the name of a merged model adds to that of the model with its adapter
-MERGED_FROM = "merged_from.json"  # in a merged model: the fingerprints of the adapter and of its own weights
+MERGED_FROM = "merged_from.json"  # in a merged model: the fingerprints of the adapter and of its own files
 LOCK = ".lock"
 # What is made of a training once it is finished, in its run directory.
 DERIVED = ("predictions*", "results*.json", "report*.html", "robustness*.json", "encoder", "merged")
@@ -145,15 +145,15 @@ class Run:
         return _read(self.results_path(), Results)
 
     def weights(self, recipe: Recipe) -> dict[str, str]:
-        """System → fingerprint of its weights, of the tuned model and, where it is there, of the merged one.
+        """System → fingerprint of its model, of the tuned one and, where it is there, of the merged one.
 
         Raises :class:`InputError` where the merged model is not of the adapter there is, or its weights are not those
         that merging wrote.
         """
-        fingerprints = {tuned_name(recipe): fingerprint(self.adapter_path)}
+        fingerprints = {tuned_name(recipe): model_fingerprint(self.adapter_path)}
         if not self.merged_path.is_dir():
             return fingerprints
-        fingerprints[merged_name(recipe)] = fingerprint(self.merged_path)
+        fingerprints[merged_name(recipe)] = model_fingerprint(self.merged_path)
         path = self.merged_path / MERGED_FROM
         was = read_record(path, "adapter_sha256", "weights_sha256")
         for key, now in zip(("adapter_sha256", "weights_sha256"), fingerprints.values(), strict=True):

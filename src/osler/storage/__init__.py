@@ -4,7 +4,9 @@ from osler.storage.contracts import Contract, FileContract, parsed, plain, read_
 from osler.storage.datasets import data_folder, hub_file
 from osler.storage.files import (
     check_folder,
+    deciding_files,
     fingerprint,
+    model_fingerprint,
     read_json,
     read_record,
     repeated,
@@ -24,6 +26,7 @@ __all__ = [
     "check_folder",
     "checkout",
     "data_folder",
+    "deciding_files",
     "download_once",
     "end_with_parent",
     "explained",
@@ -32,6 +35,7 @@ __all__ = [
     "hub",
     "hub_api",
     "hub_file",
+    "model_fingerprint",
     "parsed",
     "persistently",
     "plain",

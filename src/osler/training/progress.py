@@ -124,5 +124,6 @@ class Bar(ProgressCallback):
 
     def close(self) -> None:
         """End the bar's line, so that what is printed next has one of its own; a finished training has done so."""
-        if self.training_bar is not None:
-            self.training_bar.close()
+        bar: Any = self.training_bar  # None off the main process
+        if bar is not None:
+            bar.close()

@@ -21,7 +21,7 @@ from trl import SFTTrainer
 from osler.data import TrainingData, build_training_data
 from osler.errors import FailedError, InputError
 from osler.models import base_folder, check_targets, load_base, load_tokenizer
-from osler.recipe import Recipe, find_tasks
+from osler.recipe import BaseSection, Recipe, find_tasks
 from osler.runs import (
     Environment,
     Manifest,
@@ -31,7 +31,7 @@ from osler.runs import (
     peak_memory_bytes,
     repeated_counts,
 )
-from osler.storage import fingerprint, plain, validated, write_model
+from osler.storage import fingerprint, model_fingerprint, plain, read_json, validated, write_json, write_model
 from osler.tasks import chat_template_sha256, load_task
 from osler.training import plan
 from osler.training.progress import Bar, Finite, NothingLeft, Progress
@@ -63,7 +63,7 @@ def train(recipe: Recipe, run: Run) -> None:
             write_model(run.data_report_path, data.report)
         _check_steps(recipe, trainer, len(data.examples))
         try:
-            figures = _fit(trainer, run, checkpoint)
+            figures = _fit(recipe, trainer, run, checkpoint)
         except Exception as error:
             if not DISK_FULL.search(f"{error!r} {error}"):
                 raise
@@ -139,7 +139,7 @@ def _check_steps(recipe: Recipe, trainer: SFTTrainer, rows: int) -> None:
         )
 
 
-def _fit(trainer: SFTTrainer, run: Run, checkpoint: Path | None) -> dict[str, Any]:
+def _fit(recipe: Recipe, trainer: SFTTrainer, run: Run, checkpoint: Path | None) -> dict[str, Any]:
     """Train from ``checkpoint``, if there is one, to the end; save the adapter and its tokenizer."""
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (checkpoints.train_seconds(checkpoint) if checkpoint else 0)
@@ -160,6 +160,8 @@ def _fit(trainer: SFTTrainer, run: Run, checkpoint: Path | None) -> dict[str, An
     if trainer.is_world_process_zero():
         for leftover in ("training_args.bin", "README.md"):  # a pickle; and a card that says little, some of it wrong
             (staging / leftover).unlink(missing_ok=True)
+        if recipe.lora is not None:
+            _name_base(staging / "adapter_config.json", recipe.base)
         shutil.rmtree(run.adapter_path, ignore_errors=True)
         staging.rename(run.adapter_path)
     return {
@@ -169,6 +171,18 @@ def _fit(trainer: SFTTrainer, run: Run, checkpoint: Path | None) -> dict[str, An
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": plain(peak_memory_bytes()),
     }
+
+
+def _name_base(path: Path, base: BaseSection) -> None:
+    """Name the base in PEFT's ``adapter_config.json`` as others can get it, and write lists of names in order.
+
+    PEFT writes where the base lies on this machine, and sets in an order that changes with every process.
+    """
+    config = {
+        key: sorted(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+        for key, value in read_json(path).items()
+    }
+    write_json(path, {**config, "base_model_name_or_path": base.model, "revision": base.revision})
 
 
 def _finish(
@@ -183,7 +197,7 @@ def _finish(
     if earlier := run.set_aside():
         print(f"predictions and results of an earlier training are in {earlier} now")
     hashes = {
-        "adapter_sha256": fingerprint(run.adapter_path),
+        "adapter_sha256": model_fingerprint(run.adapter_path),
         "chat_template_sha256": chat_template_sha256(tokenizer),
     }
     write_model(run.manifest_path, _manifest(recipe, run, data, environment, {**figures, **hashes}))

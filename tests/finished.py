@@ -17,7 +17,7 @@ from osler.recipe.recipe import Recipe
 from osler.recipe.sections import BaseSection
 from osler.runs.predictions import Prediction, write_predictions
 from osler.runs.run import MERGED_FROM, Run, merged_name, tuned_name
-from osler.storage.files import fingerprint, write_json
+from osler.storage.files import model_fingerprint, write_json
 from osler.storage.hashes import sha256_file, sha256_text
 
 COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
@@ -75,7 +75,7 @@ def make_run(folder: Path) -> Run:
     adapter = run.folder / "adapter"
     adapter.mkdir()
     save_file({"lora_A.weight": np.ones((2, 3), np.float32)}, adapter / "adapter_model.safetensors")
-    where = {"base_model_name_or_path": "/home/jane.doe/.cache/models/0a1b2c", "revision": None, "r": 4}
+    where = {"base_model_name_or_path": BASE, "revision": COMMIT, "r": 4}
     write_json(adapter / "adapter_config.json", where)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         write_json(adapter / name, {})
@@ -84,7 +84,10 @@ def make_run(folder: Path) -> Run:
     run.merged_path.mkdir()
     save_file({"weight": np.ones((3, 3), np.float32)}, run.merged_path / "model.safetensors")
     write_json(run.merged_path / "config.json", {"model_type": "llama"})
-    hashes = {"adapter_sha256": fingerprint(run.adapter_path), "weights_sha256": fingerprint(run.merged_path)}
+    hashes = {
+        "adapter_sha256": model_fingerprint(run.adapter_path),
+        "weights_sha256": model_fingerprint(run.merged_path),
+    }
     write_json(run.merged_path / MERGED_FROM, hashes)
 
     prompt = sha256_text("''\n{{ text }}\nDiagnosis?")

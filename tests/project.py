@@ -155,7 +155,7 @@ def script(folder: Path, name: str, *arguments: str | Path) -> subprocess.Comple
     """Run ``scripts/<name>.py`` in ``folder`` as a user would."""
     command = [str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
     with tempfile.TemporaryDirectory() as output:
-        process = fork(_run, command, folder, environment(folder), output)
+        process = fork(run_script, command, folder, environment(folder), output)
         process.join(timeout=280)
         if process.exitcode is None:
             process.kill()
@@ -174,7 +174,8 @@ def script_on_full_disk(folder: Path, name: str, *arguments: str | Path, free: i
     return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=280)
 
 
-def _run(command: list[str], folder: Path, variables: dict[str, str], output: str) -> None:
+def run_script(command: list[str], folder: Path, variables: dict[str, str], output: str) -> None:
+    """Become the script of ``command``, with ``stdout`` and ``stderr`` in the folder ``output``."""
     for number, stream in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(output, stream), os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""The one exception that means "your input is wrong", the words of its one line, and its exit status, 2."""
+"""The exceptions that end a script in one line: exit status 2 where the input is wrong, 1 where the work failed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ class InputError(Exception):
     """Something the user gave is wrong: one line that names the place, the value and the way out; a line a fault."""
 
 
+class FailedError(Exception):
+    """The work ran, and what came of it may not be used: one line that says where, why and what to do."""
+
+
 def exit_status(main: Callable[[], int]) -> int:
-    """Run a script's ``main``; an :class:`InputError` becomes a line a fault on stderr and status 2, no traceback.
+    """Run a script's ``main``; an :class:`InputError` becomes a line a fault on stderr and status 2, no traceback, a
+    :class:`FailedError` one line and status 1.
 
     So does a file that the system will not open, make or write: the path is the user's, or below $HOME, $OSLER_CACHE or
     $HF_HOME. So does a full disk. Another ``OSError`` that names no file is a failure of another kind.
@@ -26,6 +31,9 @@ def exit_status(main: Callable[[], int]) -> int:
     except InputError as error:
         print_error(error)
         return 2
+    except FailedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if error.filename is None and not full:

@@ -22,7 +22,7 @@ from osler.evaluation import results
 from osler.models import loading, merging
 from osler.recipe.sections import BaseSection
 from osler.storage.contracts import plain
-from osler.storage.files import fingerprint
+from osler.storage.files import model_fingerprint
 
 TEXT = "A 72-year-old woman presents with crushing chest pain."
 RUN = Path("runs/tiny-made-up/1.0.0")
@@ -204,8 +204,8 @@ def test_the_merged_model_is_one_more_system_that_nothing_is_compared_with(proje
     ours, theirs = (record["systems"][system]["metrics"]["accuracy"] for system in (TUNED, MERGED))
     assert ours == theirs
     assert found["weights_sha256"] == {
-        TUNED: fingerprint(project / RUN / "adapter"),
-        MERGED: fingerprint(project / RUN / "merged"),
+        TUNED: model_fingerprint(project / RUN / "adapter"),
+        MERGED: model_fingerprint(project / RUN / "merged"),
     }
 
 
@@ -248,7 +248,7 @@ def test_another_merged_model_does_not_inherit_what_the_first_one_answered(proje
     done = script(project, "evaluate", RUN, "--merged")
     assert done.returncode == 0, done.stderr
     assert file.read_bytes() == answers
-    assert fingerprint(merged) == fingerprint(project / "kept"), "merging twice gives the same weights"
+    assert model_fingerprint(merged) == model_fingerprint(project / "kept"), "merging twice gives the same weights"
 
 
 @pytest.mark.parametrize(("file", "key"), [("model.safetensors", "weights"), ("merged_from.json", "adapter")])

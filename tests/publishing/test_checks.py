@@ -105,7 +105,12 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ("manifest", lambda run: run.manifest_path.write_text("{"), "manifest.json: not JSON"),
         ("manifest", lambda run: run.manifest_path.write_text("{}"), "manifest.json: schema: missing; make the file"),
         ("manifest", _manifest(adapter_sha256=None), "adapter_sha256: null is not allowed; expected text; make the"),
-        ("manifest", _other_weights("adapter", "adapter_model.safetensors"), "not the weights that training wrote"),
+        ("manifest", _other_weights("adapter", "adapter_model.safetensors"), "not what training wrote"),
+        (
+            "manifest",
+            lambda run: edit_json(run.adapter_path / "adapter_config.json", lora_alpha=8000),
+            "adapter/adapter_config.json, adapter/adapter_model.safetensors, adapter/chat_template.jinja, ",
+        ),
         ("manifest", lambda run: shutil.rmtree(run.folder / "adapter"), "no .safetensors file in it"),
         (
             "evaluation",
@@ -126,7 +131,7 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         (
             "evaluation",
             lambda run: edit_json(run.results_path(), **{"weights_sha256__tiny-made-up@1.0.0": "4" * 64}),
-            "adapter/adapter_model.safetensors: not the weights that were scored (sha256 ",
+            "adapter/tokenizer_config.json: not what was scored (sha256 ",
         ),
         ("evaluation", _other_weights("merged", "model.safetensors"), "it is not what was merged of this adapter"),
         (

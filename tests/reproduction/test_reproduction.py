@@ -28,7 +28,7 @@ from osler.runs.manifest import Manifest
 from osler.runs.results import Record
 from osler.runs.run import Run, merged_name, tuned_name
 from osler.storage.contracts import plain, validated
-from osler.storage.files import fingerprint, read_json
+from osler.storage.files import fingerprint, model_fingerprint, read_json
 from osler.storage.hashes import sha256_file, sha256_text
 
 TUNED, MERGED = "tiny-made-up@1.0.0", "tiny-made-up@1.0.0-merged"
@@ -120,18 +120,23 @@ def of_first_record(path: Path) -> None:
     [
         ("predictions/made_up-test-majority.jsonl", Path.unlink, "predictions/made_up-test-majority.jsonl"),
         (f"predictions/made_up-test-{TUNED}.jsonl", flip, f"predictions/made_up-test-{TUNED}.jsonl"),
-        ("adapter_model.safetensors", flip, "adapter_model.safetensors (sha256 in manifest.json)"),
+        ("adapter_model.safetensors", flip, "tokenizer_config.json (sha256 in manifest.json)"),
         (
             "results.json",
             edited(**{f"weights_sha256__{TUNED}": "0" * 64}),
-            "adapter_model.safetensors (sha256 in results.json)",
+            "tokenizer_config.json (sha256 in results.json)",
+        ),
+        (
+            "adapter_config.json",
+            edited(lora_alpha=8000),
+            "one of adapter_config.json, adapter_model.safetensors, chat_template.jinja, tokenizer.json, ",
         ),
         ("merged/model.safetensors", flip, "merged/model.safetensors (sha256 in results.json)"),
         ("chat_template.jinja", flip, "chat_template.jinja (sha256 in manifest.json)"),
         ("manifest.json", edited(chat_template_sha256=None), "chat_template.jinja (sha256 in manifest.json)"),
         ("recipe.yaml", edited(train__learning_rate=0.5), "recipe.yaml (sha256 in manifest.json)"),
         ("recipe.yaml", edited(evaluation__resamples=60), "recipe.yaml (sha256 in expected.json)"),
-        ("manifest.json", edited(adapter_sha256="0" * 64), "adapter_model.safetensors (sha256 in manifest.json)"),
+        ("manifest.json", edited(adapter_sha256="0" * 64), "tokenizer_config.json (sha256 in manifest.json)"),
         ("manifest.json", edited(rows_out=23), "data_report.json, rows_out (in manifest.json)"),
         ("data_report.json", edited(tokens__total=999), "data_report.json, tokens_a_pass (in manifest.json)"),
         (
@@ -524,13 +529,17 @@ def test_a_gated_base_and_missing_data_are_named_before_anything_is_loaded(
 
 def found_with(published: Run, base: BaseSection) -> Target:
     """The version, as if it had been made of ``base``."""
+    was = model_fingerprint(published.folder)
     template = (Path(base.model) / "chat_template.jinja").read_bytes()
     (published.folder / "chat_template.jinja").write_bytes(template)
     edit_json(
         published.manifest_path,
         base__fingerprint=fingerprint(Path(base.model)),
         chat_template_sha256=sha256_text(template.decode()),
+        adapter_sha256=(now := model_fingerprint(published.folder)),
     )
+    results = published.results_path()
+    results.write_text(results.read_text().replace(was, now))
     (published.folder / "expected.json").unlink()
     seal(published.folder)
     return target.find(str(published.folder), "predictions")

@@ -1,4 +1,4 @@
-"""The run directory: whose it is, and which of its checkpoints can be trusted."""
+"""The run directory: whose it is, and what it is made of."""
 
 from __future__ import annotations
 
@@ -14,38 +14,9 @@ from project import environment, make
 from osler.errors import InputError
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
-from osler.runs.run import Run, mark_complete
+from osler.runs.run import Run
 from osler.runs.verification import check_trained
-from osler.storage.files import fingerprint, write_json
-
-
-def checkpoint(run: Run, step: int, whole: bool) -> Path:
-    folder = run.checkpoints_path / f"checkpoint-{step}"
-    folder.mkdir(parents=True)
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    if whole:
-        mark_complete(folder)
-    return folder
-
-
-def test_training_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    checkpoint(run, 90, whole=True)
-    newest = checkpoint(run, 100, whole=True)
-    cut_off = checkpoint(run, 200, whole=False)
-    assert run.last_checkpoint_path() == newest
-    assert not cut_off.exists()
-
-
-def test_a_checkpoint_whose_files_shrank_is_not_whole(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    kept = checkpoint(run, 1, whole=True)
-    (checkpoint(run, 2, whole=True) / "adapter_model.safetensors").write_bytes(b"w")
-    assert run.last_checkpoint_path() == kept
-
-
-def test_without_a_whole_checkpoint_training_starts_anew(tmp_path: Path) -> None:
-    assert Run(tmp_path).last_checkpoint_path() is None
+from osler.storage.files import model_fingerprint, write_json
 
 
 def test_a_run_can_be_opened_twice_by_its_own_recipe_only(tmp_path: Path, tiny_base: BaseSection) -> None:
@@ -77,6 +48,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, tiny_base: Bas
         Run(tmp_path / "thesis").open(load_recipe(path))
 
 
+def test_a_folder_that_a_training_was_killed_in_at_once_is_its_own(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path, run = make(tmp_path, tiny_base), Run(tmp_path / "run")
+    with run.locked("training"):  # killed here
+        pass
+    run.open(load_recipe(path))
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a run directory is what"):
         Run(tmp_path).recipe()
@@ -89,7 +67,10 @@ def trained(folder: Path, tiny: BaseSection) -> tuple[Run, Path]:
     run.open(recipe)
     run.adapter_path.mkdir()
     (run.adapter_path / "adapter_model.safetensors").write_bytes(b"weights")
-    write_json(run.manifest_path, manifest(recipe, "ab", fingerprint(run.adapter_path)))
+    write_json(run.adapter_path / "adapter_config.json", {"lora_alpha": 8})
+    write_json(run.adapter_path / "tokenizer.json", {"model": {}})
+    (run.adapter_path / "chat_template.jinja").write_text("{{ messages }}")
+    write_json(run.manifest_path, manifest(recipe, "ab", model_fingerprint(run.adapter_path)))
     return run, path
 
 
@@ -104,12 +85,30 @@ def test_a_trained_run_is_that_of_its_recipe_whatever_is_evaluated_now(tmp_path:
         check_trained(run, run.recipe())
 
 
-def test_another_adapter_than_training_wrote_is_not_evaluated(tmp_path: Path, tiny_base: BaseSection) -> None:
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("adapter_model.safetensors", "others"),
+        ("adapter_config.json", '{"lora_alpha": 8000}'),
+        ("tokenizer.json", "{}"),
+        ("chat_template.jinja", "{{ messages[0] }}"),
+        ("generation_config.json", '{"temperature": 2}'),
+    ],
+)
+def test_another_adapter_than_training_wrote_is_not_evaluated_whichever_of_its_files_is_another(
+    tmp_path: Path, tiny_base: BaseSection, file: str, content: str
+) -> None:
     run, _ = trained(tmp_path, tiny_base)
-    (run.adapter_path / "adapter_model.safetensors").write_bytes(b"others")
-    said = r"adapter/adapter_model\.safetensors: not the weights that training wrote .*bring those back"
+    (run.adapter_path / "README.md").write_text("decides nothing")
+    check_trained(run, run.recipe())
+    (run.adapter_path / file).write_text(content)
+    said = rf"adapter/{file}.*: not what training wrote \(sha256 .*bring that back"
     with pytest.raises(InputError, match=said):
         check_trained(run, run.recipe())
+
+
+def test_an_adapter_that_is_gone_is_said_to_be(tmp_path: Path, tiny_base: BaseSection) -> None:
+    run, _ = trained(tmp_path, tiny_base)
     run.adapter_path.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="adapter: is gone: bring it back"):
         check_trained(run, run.recipe())
@@ -170,11 +169,11 @@ def test_weights_are_named_by_their_fingerprints_and_a_merged_model_must_be_of_t
 ) -> None:
     run, _ = trained(tmp_path, tiny_base)
     recipe = run.recipe()
-    tuned = {"tiny-made-up@1.0.0": fingerprint(run.adapter_path)}
+    tuned = {"tiny-made-up@1.0.0": model_fingerprint(run.adapter_path)}
     assert run.weights(recipe) == tuned
     run.merged_path.mkdir()
     (run.merged_path / "model.safetensors").write_bytes(b"merged")
-    both = {"adapter_sha256": fingerprint(run.adapter_path), "weights_sha256": fingerprint(run.merged_path)}
+    both = {"adapter_sha256": model_fingerprint(run.adapter_path), "weights_sha256": model_fingerprint(run.merged_path)}
     write_json(run.merged_path / "merged_from.json", both)
     assert run.weights(recipe) == {**tuned, "tiny-made-up@1.0.0-merged": both["weights_sha256"]}
     for key in both:
@@ -182,6 +181,10 @@ def test_weights_are_named_by_their_fingerprints_and_a_merged_model_must_be_of_t
         said = rf"merged_from\.json: {key} is abababababab, of what is there .* move .*run/merged away"
         with pytest.raises(InputError, match=said):
             run.weights(recipe)
+    write_json(run.merged_path / "merged_from.json", both)
+    write_json(run.merged_path / "config.json", {"rope_theta": 1.0})
+    with pytest.raises(InputError, match=r"merged_from\.json: weights_sha256 is .*, of what is there "):
+        run.weights(recipe)
 
 
 def test_the_adapter_of_a_published_version_stands_at_the_root(tmp_path: Path, tiny_base: BaseSection) -> None:
@@ -230,18 +233,18 @@ def test_what_was_made_of_an_earlier_training_is_moved_away_whole(tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"earlier-1", "earlier-2", "train_log.jsonl"}
 
 
-def test_a_run_is_evaluated_by_one_process_at_a_time_and_a_killed_one_is_none(tmp_path: Path) -> None:
+def test_one_process_at_a_time_trains_or_evaluates_a_run_and_a_killed_one_is_none(tmp_path: Path) -> None:
     code = "import pathlib, sys, time; from osler.runs.run import Run\n"
-    code += f"with Run(pathlib.Path({str(tmp_path)!r})).evaluating(): print('at it', flush=True); time.sleep(60)"
+    code += f"with Run(pathlib.Path({str(tmp_path)!r})).locked('training'): print('at it', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "at it\n"
-        refused = pytest.raises(InputError, match=rf"{tmp_path}: process {other.pid} on .* is evaluating it; wait")
-        with refused, Run(tmp_path).evaluating():
+        refused = pytest.raises(InputError, match=rf"{tmp_path}: process {other.pid} on .* is training it; wait")
+        with refused, Run(tmp_path).locked("evaluating"):
             pass
         other.kill()
-    with Run(tmp_path).evaluating():
+    with Run(tmp_path).locked("evaluating"):
         pass
 
 

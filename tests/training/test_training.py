@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from kill_points import kill_points
 from plain_trie import decisions
 from project import GOLDEN, ROOT, environment, losses, make, script
 from record_losses import LOSSES
@@ -22,10 +23,11 @@ from osler.data.training_data import build_training_data
 from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
-from osler.runs.run import Run, mark_complete
+from osler.runs.checkpoints import mark_complete, newest_whole
+from osler.runs.run import Run
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.passes import score
-from osler.storage.files import fingerprint
+from osler.storage.files import model_fingerprint
 from osler.tasks.task import load_task
 from osler.training.label_trie_loss import LabelTrieLoss
 from osler.training.trainer import LabelTrieTrainer, ShuffledBatches, build_trainer
@@ -59,16 +61,19 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
         "manifest.json",
         "data_report.json",
         "train_log.jsonl",
+        ".lock",
         "checkpoints",
         "adapter",
     }
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["recipe"]["sha256"] == load_recipe(run / "recipe.yaml").sha256
     assert manifest["recipe"]["run_sha256"] == load_recipe(path).run_sha256
-    assert manifest["adapter_sha256"] == fingerprint(run / "adapter")
+    assert manifest["adapter_sha256"] == model_fingerprint(run / "adapter")
     assert manifest["steps"] == 6
     assert manifest["rows_in"] == manifest["rows_out"] == 24
     assert not [p for p in run.rglob("*") if p.suffix in (".bin", ".pkl") and p.parent.name == "adapter"]
+    config = json.loads((run / "adapter" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["lora_alpha"]) == (tiny_base.model, 8)
     # The plan shows where the loss is taken: on the answer and the token that ends it, nowhere else.
     assert "⟦Duchenne muscular dystrophy<|im_end|>⟧" in done.stdout
     assert "Patient " not in done.stdout, "no text of a patient is printed"
@@ -181,11 +186,22 @@ def test_the_run_directory_of_another_recipe_is_refused_and_left_alone(tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sections", [{}, QUANTIZED], ids=["lora", "qlora"])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    tmp_path: Path, tiny_base: BaseSection, sections: dict
+def test_wherever_training_is_killed_the_same_command_ends_as_if_nothing_had_happened(
+    tmp_path: Path, tiny_base: BaseSection
 ) -> None:
-    path = make(tmp_path, tiny_base, train={"max_steps": 40, "save_steps": 5}, **sections)
+    points = {
+        "while a later checkpoint is being saved": 3,
+        "between the last checkpoint and the adapter": 8,
+        "while the adapter is being saved": 8,
+        "between the adapter and the manifest": 8,
+    }
+    for row in kill_points(tmp_path, tiny_base, points):
+        assert (row.resumed_from_step, row.steps, row.differing) == (points[row.point], 8, ()), row
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base, train={"max_steps": 40, "save_steps": 5}, **QUANTIZED)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     assert script(tmp_path, "train", path, "--output", straight).returncode == 0
 
@@ -197,23 +213,67 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed / "manifest.json").exists(), "the run ended before it could be killed"
-    whole = Run(killed).last_checkpoint_path()
+    whole, _ = newest_whole(killed / "checkpoints")
     assert whole is not None
-    (whole / "complete.json").unlink()
-    (whole / "elapsed.json").write_text('{"train_seconds": 1000}')
-    mark_complete(whole)
+    mark_complete(whole, train_seconds=1000)
     # What a kill during saving leaves behind: a folder that looks like a checkpoint and is not whole.
     (killed / "checkpoints" / "checkpoint-39").mkdir()
     (killed / "checkpoints" / "checkpoint-39" / "adapter_model.safetensors").write_bytes(b"cut off")
 
     resumed = script(tmp_path, "train", path, "--output", killed)
     assert resumed.returncode == 0, resumed.stderr
+    assert f"checkpoint-39: was not saved to its end: deleted; training goes on from {whole.name}\n" in resumed.stdout
     manifest = json.loads((killed / "manifest.json").read_text())
     assert manifest["resumed_from_step"] in range(5, 40, 5)
     assert 1000 < manifest["train_seconds"] < 1200, "the time before the kill counts"
     assert losses(killed) == losses(straight)
     for name, weight in adapter(straight).items():
         assert torch.equal(weight, adapter(killed)[name]), name
+
+
+@pytest.mark.parametrize("settings", [{}, {"fp16": True, "max_steps": 1}, {"save_strategy": "epoch", "max_steps": 1}])
+def test_weights_that_are_no_numbers_any_more_are_not_saved_and_the_last_good_checkpoint_is_named(
+    tmp_path: Path, tiny_base: BaseSection, settings: dict
+) -> None:
+    path, run = make(tmp_path, tiny_base, train={"learning_rate": 1e30, "save_steps": 1, **settings}), tmp_path / "run"
+    failed = script(tmp_path, "train", path, "--output", run)
+    assert failed.returncode == 1, failed.stderr
+    last = failed.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {run}: training failed at step ")
+    assert "Lower train.learning_rate (1e+30)" in last
+    kept = newest_whole(run / "checkpoints")[0]
+    assert f"the last checkpoint with finite weights is {kept or 'none'}. " in last
+    assert "Traceback" not in failed.stderr
+    assert not (run / "manifest.json").exists()
+    assert not (run / "adapter").exists()
+    assert not kept or all(weight.isfinite().all() for weight in load_file(kept / "adapter_model.safetensors").values())
+    for line in (run / "train_log.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("more", [[], ["train.max_steps=-1"]], ids=["steps", "epochs"])
+def test_a_batch_that_the_rows_do_not_fill_is_refused_where_it_would_be_dropped(
+    tmp_path: Path, tiny_base: BaseSection, more: list[str]
+) -> None:
+    path = make(tmp_path, tiny_base, train={"dataloader_drop_last": True, "per_device_train_batch_size": 64})
+    refused = script(tmp_path, "train", path, *more, "--output", tmp_path / "run")
+    assert refused.returncode == 2, refused.stderr
+    assert refused.stderr.splitlines()[-1] == (
+        f"error: {path}: train.dataloader_drop_last: not one batch is full, so there is no step: 24 rows, 1 × 64 in a"
+        " batch; lower train.per_device_train_batch_size"
+    )
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_second_training_in_the_same_folder_is_refused_and_the_first_one_left_alone(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
+    path, run = make(tmp_path, tiny_base), Run(tmp_path / "run")
+    with run.locked("training"):
+        refused = script(tmp_path, "train", path, "--output", run.folder)
+    assert refused.returncode == 2, refused.stderr
+    assert refused.stderr.splitlines()[-1].startswith(f"error: {run.folder}: process {os.getpid()} on ")
+    assert [there.name for there in run.folder.iterdir()] == [".lock"]
 
 
 @pytest.mark.slow

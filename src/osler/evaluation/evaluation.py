@@ -66,7 +66,7 @@ def evaluate(
         raise InputError(f"{run.folder}: trained with another prompt than tasks/{task.name} has now; train again")
     predictor = prediction.Predictor(run, recipe, task, prediction.run_models(run, recipe), limit)
     is_main_process = PartialState().is_main_process
-    with run.evaluating() if is_main_process else nullcontext():
+    with run.locked("evaluating") if is_main_process else nullcontext():
         if merge and merged_name(recipe) not in weights:
             merge_run(run, recipe)
             weights = run.weights(recipe)

@@ -46,7 +46,7 @@ def score(
         contamination: how the cases of each split overlap with what ``compared`` learnt from
             (:func:`osler.data.contamination.measure`), and ``allowed``, the reasons a recipe gives; what is of a
             record's split goes into it, with the settings it was measured with; null where it was not measured.
-        weights_sha256: system to fingerprint of its weights; copied, where the system has answered.
+        weights_sha256: system to fingerprint of its model; copied, where the system has answered.
         dtype: what the models computed in, of which the bound of ``parity`` is; the strictest unless given.
 
     Returns:

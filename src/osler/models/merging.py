@@ -24,7 +24,7 @@ from osler.errors import InputError
 from osler.models import loading
 from osler.recipe import BaseSection, Recipe
 from osler.runs import ADAPTER, MERGED_FROM, Run, merged_name
-from osler.storage import fingerprint, write_json
+from osler.storage import model_fingerprint, write_json
 
 
 def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
@@ -50,7 +50,8 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
     try:
         merged.save_pretrained(part)
         loading.load_tokenizer(base).save_pretrained(part)
-        write_json(part / MERGED_FROM, {"adapter_sha256": fingerprint(adapter), "weights_sha256": fingerprint(part)})
+        hashes = {"adapter_sha256": model_fingerprint(adapter), "weights_sha256": model_fingerprint(part)}
+        write_json(part / MERGED_FROM, hashes)
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)

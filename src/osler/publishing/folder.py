@@ -21,8 +21,6 @@ from osler.reproduction import ReproductionFile, read_expected
 from osler.runs import Results, Run
 from osler.storage import check_folder, read_json, read_model, sha256_file, write_atomically, write_json
 
-ADAPTER_CONFIG = "adapter_config.json"
-
 
 @dataclass(frozen=True)
 class File:
@@ -62,7 +60,7 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         part = Path(temporary) / folder.name
         part.mkdir()
-        _weights(run, recipe, part)
+        _weights(run, part)
         _records(run, recipe, part)
         _tasks(recipe, find_tasks(recipe.path), part)
         predictions = _predictions(run, results, part)
@@ -89,14 +87,10 @@ def task_names(recipe: Recipe) -> list[str]:
     return [recipe.task.name, *(recipe.mixture.tasks if recipe.mixture else ())]
 
 
-def _weights(run: Run, recipe: Recipe, part: Path) -> None:
-    """The adapter at the root, naming its base as others can get it; the merged model, where there is one."""
+def _weights(run: Run, part: Path) -> None:
+    """The adapter at the root; the merged model, where there is one."""
     for path in _files(run.adapter_path):
-        if path.name == ADAPTER_CONFIG:  # PEFT wrote where the base lay on the machine it was trained on
-            pinned = {"base_model_name_or_path": recipe.base.model, "revision": recipe.base.revision}
-            write_json(part / path.name, {**read_json(path), **pinned})
-        else:
-            _copy(path, part / path.name)
+        _copy(path, part / path.name)
     if run.merged_path.is_dir():
         for path in _files(run.merged_path):
             _copy(path, part / run.merged_path.name / path.name)

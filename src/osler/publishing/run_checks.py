@@ -32,7 +32,7 @@ def manifest(run: Run, recipe: Recipe) -> list[str]:
         changed = list(changed_weights(run, run.read_manifest()))
     except InputError as error:
         return [str(error)]
-    return [f"{run.folder}/{mismatch}: bring those back, or train again" for mismatch in changed]
+    return [f"{run.folder}/{mismatch}: bring that back, or train again" for mismatch in changed]
 
 
 def git(run: Run, recipe: Recipe) -> list[str]:

@@ -29,7 +29,7 @@ from osler.runs.results import (
     Subgroups,
     System,
 )
-from osler.runs.run import ADAPTER, MERGED, MERGED_FROM, Run, mark_complete, merged_name, tuned_name
+from osler.runs.run import ADAPTER, MERGED, MERGED_FROM, Run, merged_name, tuned_name
 from osler.runs.verification import (
     Mismatch,
     changed_predictions,
@@ -74,9 +74,9 @@ __all__ = [
     "changed_scored_weights",
     "changed_weights",
     "check_trained",
+    "checkpoints",
     "describe_environment",
     "join_parts",
-    "mark_complete",
     "merged_name",
     "mismatches",
     "open_part",

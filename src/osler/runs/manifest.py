@@ -98,9 +98,10 @@ class TrainedContent(Contract):
 class Manifest(FileContract):
     """``manifest.json``.
 
-    Rows and tokens are of one pass. ``adapter_sha256`` is the fingerprint of the weights that training wrote, of the
-    whole model where the recipe has no ``lora:``. ``train_seconds`` counts the time before a kill. ``conversation`` is
-    null where documents were read and nothing was asked.
+    Rows and tokens are of one pass. ``adapter_sha256`` is the fingerprint of what training wrote, an adapter, or a
+    whole model where the recipe has no ``lora:``, with its configuration, tokenizer and chat template.
+    ``train_seconds`` counts the time before a kill. ``conversation`` is null where documents were read and nothing was
+    asked.
     """
 
     recipe: TrainedRecipe

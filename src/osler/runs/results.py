@@ -204,7 +204,8 @@ class Record(Contract):
 
 
 class Results(FileContract):
-    """``results.json``. ``weights_sha256``: system to fingerprint of its weights; null where none are known."""
+    """``results.json``. ``weights_sha256``: system to fingerprint of its weights, configuration and tokenizer; null
+    where none are known."""
 
     resamples: int
     seed: int

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -21,20 +20,18 @@ from osler.runs.results import Results
 from osler.storage import (
     FileContract,
     check_folder,
-    fingerprint,
-    read_json,
+    model_fingerprint,
     read_model,
     read_record,
     write_atomically,
-    write_json,
 )
 
 F = TypeVar("F", bound=FileContract)
 
 ADAPTER = "adapter_model.safetensors"
 MERGED = "-merged"  # what the name of a merged model adds to that of the model with its adapter
-MERGED_FROM = "merged_from.json"  # in a merged model: the fingerprints of the adapter and of its own weights
-COMPLETE = "complete.json"  # written last into a checkpoint: without it, the checkpoint was cut off while being saved
+MERGED_FROM = "merged_from.json"  # in a merged model: the fingerprints of the adapter and of its own files
+LOCK = ".lock"
 # What is made of a training once it is finished, in its run directory.
 DERIVED = ("predictions*", "results*.json", "report*.html", "robustness*.json", "encoder", "merged")
 
@@ -155,15 +152,15 @@ class Run:
         return _read(self.results_path(), Results)
 
     def weights(self, recipe: Recipe) -> dict[str, str]:
-        """System → fingerprint of its weights, of the tuned model and, where it is there, of the merged one.
+        """System → fingerprint of its model, of the tuned one and, where it is there, of the merged one.
 
         Raises :class:`InputError` where the merged model is not of the adapter there is, or its weights are not those
         that merging wrote.
         """
-        fingerprints = {tuned_name(recipe): fingerprint(self.adapter_path)}
+        fingerprints = {tuned_name(recipe): model_fingerprint(self.adapter_path)}
         if not self.merged_path.is_dir():
             return fingerprints
-        fingerprints[merged_name(recipe)] = fingerprint(self.merged_path)
+        fingerprints[merged_name(recipe)] = model_fingerprint(self.merged_path)
         path = self.merged_path / MERGED_FROM
         was = read_record(path, "adapter_sha256", "weights_sha256")
         for key, now in zip(("adapter_sha256", "weights_sha256"), fingerprints.values(), strict=True):
@@ -180,23 +177,23 @@ class Run:
             path.unlink()
 
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Keep other evaluations out, which would write the same predictions.
+    def locked(self, doing: str) -> Iterator[None]:
+        """Keep every other process out that trains or evaluates: it would write, or delete, the same files.
 
-        Raises :class:`InputError` where one is at it. The lock is the kernel's and ends with the process that holds it,
-        whichever way that ends.
+        ``doing`` says to those what this one does: "training" or "evaluating". Raises :class:`InputError` where one is
+        at it. The lock is the kernel's and ends with the process that holds it, whichever way that ends.
         """
-        path = self.folder / ".evaluation.lock"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / LOCK
         try:
             lock = FileLock(path, blocking=False).acquire()
         except Timeout:
-            holder = path.read_text(encoding="utf-8", errors="replace") or "unknown"
+            holder = path.read_text(encoding="utf-8", errors="replace") or "another process is at work on"
             raise InputError(
-                f"{self.folder}: process {holder} is evaluating it; wait until it is done, or end it, and start again:"
-                " nothing is answered twice"
+                f"{self.folder}: {holder} it; wait until it is done, or end it, and start again: nothing is done twice"
             ) from None
         with lock:
-            path.write_text(f"{os.getpid()} on {os.uname().nodename}", encoding="utf-8")
+            path.write_text(f"process {os.getpid()} on {os.uname().nodename} is {doing}", encoding="utf-8")
             yield
 
     def set_aside(self) -> Path | None:
@@ -230,18 +227,8 @@ class Run:
                     f"{self.folder}: holds a run of another recipe (sha256 {there[:12]}, this one is"
                     f" {recipe.run_sha256[:12]}); name another folder with --output, or move that one away"
                 )
-        elif self.folder.is_dir() and any(self.folder.iterdir()):
+        elif self.folder.is_dir() and any(there.name != LOCK for there in self.folder.iterdir()):
             raise InputError(f"{self.folder}: is not empty and holds no recipe.yaml; name another folder with --output")
-
-    def last_checkpoint_path(self) -> Path | None:
-        """The newest checkpoint that was saved to its end; what a kill or a full disk left half-saved is deleted."""
-        whole = []
-        for path in self.checkpoints_path.glob("checkpoint-*"):
-            if _is_whole(path):
-                whole.append(path)
-            else:
-                shutil.rmtree(path)
-        return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def _read(path: Path, kind: type[F]) -> F:
@@ -265,17 +252,3 @@ def tuned_name(recipe: Recipe) -> str:
 def merged_name(recipe: Recipe) -> str:
     """How the model with the adapter merged into it is called."""
     return f"{tuned_name(recipe)}{MERGED}"
-
-
-def mark_complete(checkpoint: Path) -> None:
-    """Record that ``checkpoint`` is whole: the sizes of all its files, written last and atomically."""
-    sizes: dict[str, Any] = {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir()) if p.is_file()}
-    write_json(checkpoint / COMPLETE, sizes)
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    marker = checkpoint / COMPLETE
-    if not marker.is_file():
-        return False
-    files = read_json(marker).items()
-    return all((checkpoint / name).is_file() and (checkpoint / name).stat().st_size == size for name, size in files)

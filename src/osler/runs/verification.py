@@ -17,15 +17,15 @@ from osler.runs.data_report import DataReport
 from osler.runs.manifest import Manifest
 from osler.runs.results import Results
 from osler.runs.run import Run, merged_name, tuned_name
-from osler.storage import ATTRIBUTES, fingerprint, sha256_file
+from osler.storage import ATTRIBUTES, deciding_files, model_fingerprint, sha256_file
 
 Part = Literal["version", "recipe", "data", "weights", "scored weights", "template", "predictions", "overlap"]
 MEANING: dict[Part, str] = {
     "version": "the file that was published",
     "recipe": "what was trained with",
     "data": "what was trained on",
-    "weights": "the weights that training wrote",
-    "scored weights": "the weights that were scored",
+    "weights": "what training wrote",
+    "scored weights": "what was scored",
     "template": "the chat template that was trained with",
     "predictions": "what was scored",
     "overlap": "what was measured",
@@ -43,7 +43,7 @@ class Mismatch:
         what: the file, or the value in one, by its path inside the run.
         record: the file that says otherwise.
         was, now: as recorded and as it is; None for what is not there. Those of ``data`` and ``overlap`` are values,
-            all others the sha256 of a file or of a folder's weights.
+            all others the sha256 of a file, or the fingerprint of a model.
     """
 
     part: Part
@@ -53,7 +53,7 @@ class Mismatch:
     now: Any
 
     def __str__(self) -> str:
-        """``adapter: not the weights that training wrote (sha256 0123…, in manifest.json 4567…)``"""
+        """``adapter/adapter_config.json: not what training wrote (sha256 0123…, in manifest.json 4567…)``"""
         if self.now is None:
             return f"{self.what}: is missing, and {self.record} says that it is there"
         hashes = all(isinstance(value, str) and len(value) == 64 for value in (self.was, self.now))
@@ -66,7 +66,7 @@ def check_trained(run: Run, recipe: Recipe) -> Manifest:
     """The manifest of the run's training, once it is known to be that of ``recipe`` and of the adapter there is.
 
     Raises :class:`InputError` where training is not finished, the recipe has changed in more than what it evaluates or
-    how it is published, or the adapter's weights are gone or others.
+    how it is published, or the adapter is gone or another.
     """
     if not run.finished:
         raise InputError(f"{run.folder}: no manifest.json: training is not finished; run scripts/train.py again")
@@ -79,7 +79,7 @@ def check_trained(run: Run, recipe: Recipe) -> Manifest:
         raise InputError(f"{run.folder}/{mismatch}: bring that one back, or train this one with an --output of its own")
     for mismatch in changed_weights(run, manifest):
         raise InputError(
-            f"{run.folder}/{mismatch}: bring those back, or delete manifest.json and run scripts/train.py again"
+            f"{run.folder}/{mismatch}: bring that back, or delete manifest.json and run scripts/train.py again"
         )
     return manifest
 
@@ -95,8 +95,8 @@ def mismatches(run: Run, recipe: Recipe) -> list[Mismatch]:
         *changed_files(run),
         *changed_recipe(run, recipe, manifest),
         *changed_counts(manifest, report),
-        *(changed_weights(run, manifest) if _weights(run.adapter_path) else ()),
         *changed_template(run, manifest),
+        *(changed_weights(run, manifest) if _weights(run.adapter_path) else ()),
     ]
     if run.results_path().is_file():
         results = run.read_results()
@@ -170,8 +170,8 @@ def repeated_counts(report: DataReport) -> dict[str, Any]:
 
 
 def changed_weights(run: Run, manifest: Manifest) -> Iterator[Mismatch]:
-    """The adapter, against what training wrote."""
-    if (now := fingerprint(run.adapter_path)) != manifest.adapter_sha256:
+    """The adapter with its configuration and tokenizer, against what training wrote."""
+    if (now := model_fingerprint(run.adapter_path)) != manifest.adapter_sha256:
         yield Mismatch("weights", _named(run, run.adapter_path), run.manifest_path.name, manifest.adapter_sha256, now)
 
 
@@ -187,7 +187,7 @@ def changed_scored_weights(run: Run, recipe: Recipe, results: Results) -> Iterat
     """Adapter and merged model, against what was scored."""
     scored = results.weights_sha256 or {}
     for folder, system in ((run.adapter_path, tuned_name(recipe)), (run.merged_path, merged_name(recipe))):
-        if _weights(folder) and system in scored and (now := fingerprint(folder)) != scored[system]:
+        if _weights(folder) and system in scored and (now := model_fingerprint(folder)) != scored[system]:
             yield Mismatch("scored weights", _named(run, folder), run.results_path().name, scored[system], now)
 
 
@@ -213,8 +213,9 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _named(run: Run, folder: Path) -> str:
-    """The weight files of a folder, by their paths inside the run."""
-    return ", ".join(str(path.relative_to(run.folder)) for path in _weights(folder)) or folder.name
+    """The files of a model that its fingerprint is of, by their paths inside the run."""
+    names = [str((folder / name).relative_to(run.folder)) for name in deciding_files(folder)]
+    return f"one of {', '.join(names)}" if len(names) > 1 else names[0] if names else folder.name
 
 
 def _sha256(path: Path) -> str | None:

@@ -4,7 +4,9 @@ from osler.storage.contracts import Contract, FileContract, parsed, plain, read_
 from osler.storage.datasets import data_folder, hub_file
 from osler.storage.files import (
     check_folder,
+    deciding_files,
     fingerprint,
+    model_fingerprint,
     naming,
     read_json,
     read_record,
@@ -26,6 +28,7 @@ __all__ = [
     "check_folder",
     "checkout",
     "data_folder",
+    "deciding_files",
     "download_once",
     "end_with_parent",
     "explained",
@@ -35,6 +38,7 @@ __all__ = [
     "hub_api",
     "hub_file",
     "in_bounds",
+    "model_fingerprint",
     "naming",
     "parsed",
     "persistently",

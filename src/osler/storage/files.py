@@ -1,4 +1,4 @@
-"""JSON files whole or absent, and the fingerprint of a folder of weights."""
+"""JSON files whole or absent, and the fingerprints of a folder of weights."""
 
 from __future__ import annotations
 
@@ -121,7 +121,34 @@ def safetensors(folder: Path) -> list[Path]:
 def fingerprint(folder: Path) -> str:
     """The sha256 over the sha256s of a folder's safetensors files, in the order of their names.
 
+    It is that of a base, whose other files a commit or the hash of its GGUF file pins.
+
     Raises:
         InputError: there are none.
     """
     return sha256_text("".join(sha256_file(path) for path in safetensors(folder)))
+
+
+# What decides an answer of the model in a folder, whatever else is there: weights, configuration (of an adapter, its
+# scale), the tokenizer, also as earlier releases of transformers saved it, and what makes a conversation text.
+DECIDING = (
+    *("*.safetensors", "*.safetensors.index.json", "adapter_config.json", "config.json", "generation_config.json"),
+    *("tokenizer*", "vocab*", "merges.txt", "*.model", "*.spm", "special_tokens_map.json", "added_tokens.json"),
+    *("*.jinja", "additional_chat_templates/*.jinja"),
+)
+
+
+def deciding_files(folder: Path) -> list[str]:
+    """The names of the files in ``folder`` that decide what the model in it answers, in order."""
+    paths = {path for pattern in DECIDING for path in folder.glob(pattern) if path.is_file()}
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def model_fingerprint(folder: Path) -> str:
+    """The sha256 over names and sha256s of the :func:`deciding_files` of a folder that training or merging made.
+
+    Raises:
+        InputError: there are no weights among them.
+    """
+    safetensors(folder)
+    return sha256_text("".join(f"{sha256_file(folder / name)}  {name}\n" for name in deciding_files(folder)))

@@ -237,6 +237,7 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
         "report_to": "none",
         "save_total_limit": 2,
         "logging_steps": 10,
+        "logging_nan_inf_filter": False,  # it would log the mean of the losses before in place of a NaN
         **recipe.train,
     }
     return SFTConfig(output_dir=str(run.checkpoints_path), dataset_kwargs={"skip_prepare_dataset": True}, **settings)

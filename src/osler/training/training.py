@@ -6,28 +6,41 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_callback import ProgressCallback
 from trl import SFTTrainer
 
 from osler.data import TrainingData, build_training_data
-from osler.errors import InputError
+from osler.errors import FailedError, InputError
 from osler.models import base_folder, check_targets, load_base, load_tokenizer
-from osler.recipe import Recipe, find_tasks
-from osler.runs import Environment, Manifest, Run, describe_environment, peak_memory_bytes, repeated_counts
-from osler.storage import fingerprint, plain, read_record, validated, write_model
+from osler.recipe import BaseSection, Recipe, find_tasks
+from osler.runs import (
+    Environment,
+    Manifest,
+    Run,
+    checkpoints,
+    describe_environment,
+    peak_memory_bytes,
+    repeated_counts,
+)
+from osler.storage import fingerprint, model_fingerprint, plain, read_json, validated, write_json, write_model
 from osler.tasks import Conversation, chat_template_sha256, load_task
 from osler.training import plan
-from osler.training.progress import ELAPSED, Bar, Progress
+from osler.training.progress import Bar, Finite, NothingLeft, Progress
 from osler.training.trainer import build_trainer
 
 # How the three that write report a full disk: Python (OSError), safetensors' Rust and torch's zip writer.
 DISK_FULL = re.compile(r"No space left|File too large|Disk quota|StorageFull|code: 2[78]\b|failed writing file")
+
+STAGING = ".adapter"  # in the run directory: the adapter while it is being saved
 
 
 def train(recipe: Recipe, run: Run) -> None:
@@ -36,39 +49,31 @@ def train(recipe: Recipe, run: Run) -> None:
     Writes ``data_report.json`` before training and ``manifest.json`` last: a run with a manifest is a finished run.
 
     Raises:
-        InputError: the base, the task or its data cannot be used as the recipe says, or the disk is full.
+        InputError: the base, the task or its data cannot be used as the recipe says, another process is at work in the
+            run directory, or the disk is full.
+        FailedError: a loss or a weight is no finite number any more.
     """
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
     tokenizer, data, conversation = _prepare(recipe)
-    run.open(recipe)  # nothing is written before the data has been read and found right
-    trainer = build_trainer(recipe, run, load_base(recipe.base), tokenizer, data)
-    main_process = trainer.is_world_process_zero()
-    if main_process:
-        print(plan.describe(trainer, data, show_text=False), flush=True)
-        write_model(run.data_report_path, data.report)
-    try:
-        figures = _fit(trainer, run)
-    except Exception as error:
-        if not DISK_FULL.search(f"{error!r} {error}"):
-            raise
-        raise InputError(
-            f"{run.folder}: the disk has no room for what had to be saved ({error}); the last whole checkpoint is"
-            f" {run.last_checkpoint_path() or 'none'}: free some space and start the same command again"
-        ) from error
-    if main_process:
-        if earlier := run.set_aside():
-            print(f"predictions and results of an earlier training are in {earlier} now")
-        hashes = {
-            "adapter_sha256": fingerprint(run.adapter_path),
-            "chat_template_sha256": chat_template_sha256(tokenizer),
-            "conversation": conversation
-            and {name: getattr(conversation, name) for name in ("own_system_turn", "content_parts", "opening")},
-        }
-        write_model(run.manifest_path, _manifest(recipe, run, data, environment, {**figures, **hashes}))
-        print(
-            f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
-            f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter_path}"
-        )
+    with _opened(recipe, run) as checkpoint:  # nothing is written before the data has been read and found right
+        trainer = build_trainer(recipe, run, load_base(recipe.base), tokenizer, data)
+        main_process = trainer.is_world_process_zero()
+        if main_process:
+            print(plan.describe(trainer, data, show_text=False), flush=True)
+            write_model(run.data_report_path, data.report)
+        _check_steps(recipe, trainer, len(data.examples))
+        try:
+            figures = _fit(recipe, trainer, run, checkpoint)
+        except Exception as error:
+            if not DISK_FULL.search(f"{error!r} {error}"):
+                raise
+            raise InputError(
+                f"{run.folder}: the disk has no room for what had to be saved ({error}); the last whole checkpoint is"
+                f" {checkpoints.newest_whole(run.checkpoints_path)[0] or 'none'}: free some space and start the same"
+                " command again"
+            ) from error
+        if main_process:
+            _finish(recipe, run, tokenizer, data, conversation, environment, figures)
 
 
 def show_plan(recipe: Recipe, show_text: bool = False) -> None:
@@ -82,6 +87,7 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
         trainer = build_trainer(recipe, Run(Path(folder)), load_base(recipe.base), tokenizer, data)
         if trainer.is_world_process_zero():
             print(plan.describe(trainer, data, show_text), flush=True)
+        _check_steps(recipe, trainer, len(data.examples))
 
 
 def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Conversation | None]:
@@ -95,32 +101,120 @@ def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Con
     return tokenizer, build_training_data(recipe, task, tokenizer), conversation
 
 
-def _fit(trainer: SFTTrainer, run: Run) -> dict[str, Any]:
-    """Train from the last whole checkpoint, if there is one, to the end; save the adapter and its tokenizer."""
-    checkpoint = run.last_checkpoint_path()
+@contextmanager
+def _opened(recipe: Recipe, run: Run) -> Iterator[Path | None]:
+    """The run directory, opened and locked by the main process for all of them; gives the checkpoint to go on from.
+
+    Raises :class:`InputError` in every process where the main one may not have it.
+    """
+    state = PartialState(cpu=recipe.train.get("use_cpu", False))
+    with ExitStack() as stack:
+        opened: list[Any] = [None, None]  # why not; the checkpoint
+        if state.is_main_process:
+            try:
+                stack.enter_context(run.locked("training"))
+                if run.finished:
+                    raise InputError(f"{run.folder}: another process has trained it meanwhile")
+                run.open(recipe)
+                opened[1] = _take_up(run)
+            except InputError as error:
+                opened[0] = str(error)
+        broadcast_object_list(opened)
+        refused, checkpoint = opened
+        if refused:
+            raise InputError(refused)
+        yield checkpoint
+
+
+def _take_up(run: Run) -> Path | None:
+    """The checkpoint to go on from; what a kill, a full disk or a broken one left of newer ones is deleted."""
+    whole, damaged = checkpoints.newest_whole(run.checkpoints_path)
+    for path, damage in damaged.items():
+        print(f"{path}: {damage}: deleted; training goes on from {whole.name if whole else 'the start'}", flush=True)
+        shutil.rmtree(path)
+    shutil.rmtree(run.folder / STAGING, ignore_errors=True)
+    return whole
+
+
+def _check_steps(recipe: Recipe, trainer: SFTTrainer, rows: int) -> None:
+    """Raise :class:`InputError` where the rows do not fill a batch, and batches that are not full are dropped."""
+    if not len(trainer.get_train_dataloader()):
+        raise InputError(
+            f"{recipe.path}: train.dataloader_drop_last: not one batch is full, so there is no step: "
+            f"{rows:,} rows, {trainer.accelerator.num_processes} ×"
+            f" {trainer.args.per_device_train_batch_size:,} in a batch; lower train.per_device_train_batch_size"
+        )
+
+
+def _fit(recipe: Recipe, trainer: SFTTrainer, run: Run, checkpoint: Path | None) -> dict[str, Any]:
+    """Train from ``checkpoint``, if there is one, to the end; save the adapter and its tokenizer."""
     # The time before a kill counts, up to the checkpoint.
-    started = time.monotonic() - (
-        read_record(checkpoint / ELAPSED, "train_seconds")["train_seconds"] if checkpoint else 0
-    )
+    started = time.monotonic() - (checkpoints.train_seconds(checkpoint) if checkpoint else 0)
+    finite = Finite(run, trainer.args.learning_rate)
     trainer.add_callback(Progress(run, started))
+    trainer.add_callback(finite)
+    bar = Bar()
     if trainer.pop_callback(ProgressCallback):  # a recipe may have said disable_tqdm
-        trainer.add_callback(Bar())
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.add_callback(bar)
+    with suppress(NothingLeft), closing(bar):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if not trainer.state.global_step:
+        raise FailedError(f"{run.folder}: not one step was made: check train.max_steps and train.num_train_epochs")
+    finite.check_last_update(trainer)
     seconds = time.monotonic() - started
-    staging = run.folder / ".adapter"
+    staging = run.folder / STAGING
     trainer.save_model(str(staging))  # a collective call under FSDP: on every rank
     if trainer.is_world_process_zero():
         for leftover in ("training_args.bin", "README.md"):  # a pickle; and a card that says little, some of it wrong
             (staging / leftover).unlink(missing_ok=True)
+        if recipe.lora is not None:
+            _name_base(staging / "adapter_config.json", recipe.base)
         shutil.rmtree(run.adapter_path, ignore_errors=True)
         staging.rename(run.adapter_path)
     return {
         "train_seconds": round(seconds, 1),
-        "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
+        "resumed_from_step": checkpoints.step(checkpoint) if checkpoint else None,
         "steps": trainer.state.global_step,
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": plain(peak_memory_bytes()),
     }
+
+
+def _name_base(path: Path, base: BaseSection) -> None:
+    """Name the base in PEFT's ``adapter_config.json`` as others can get it, and write lists of names in order.
+
+    PEFT writes where the base lies on this machine, and sets in an order that changes with every process.
+    """
+    config = {
+        key: sorted(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+        for key, value in read_json(path).items()
+    }
+    write_json(path, {**config, "base_model_name_or_path": base.model, "revision": base.revision})
+
+
+def _finish(
+    recipe: Recipe,
+    run: Run,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TrainingData,
+    conversation: Conversation | None,
+    environment: Environment,
+    figures: Mapping[str, Any],
+) -> None:
+    """Make the run a finished one: set aside what was made of an earlier training, and write the manifest."""
+    if earlier := run.set_aside():
+        print(f"predictions and results of an earlier training are in {earlier} now")
+    hashes = {
+        "adapter_sha256": model_fingerprint(run.adapter_path),
+        "chat_template_sha256": chat_template_sha256(tokenizer),
+        "conversation": conversation
+        and {name: getattr(conversation, name) for name in ("own_system_turn", "content_parts", "opening")},
+    }
+    write_model(run.manifest_path, _manifest(recipe, run, data, environment, {**figures, **hashes}))
+    print(
+        f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
+        f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter_path}"
+    )
 
 
 def _manifest(

@@ -17,7 +17,8 @@ from osler.data import IGNORED
 from osler.errors import InputError
 from osler.models.loading import load_tokenizer
 from osler.recipe.sections import BaseSection
-from osler.training.trainer import LabelTrieTrainer, ProvedTrainer
+from osler.training.proved_trainer import ProvedTrainer
+from osler.training.trainer import LabelTrieTrainer
 
 EOS = 2
 LABELS = {"a": [5, 6, 7, EOS], "b": [5, 6, 9, EOS], "c": [5, 10, EOS], "d": [30, 31, EOS]}

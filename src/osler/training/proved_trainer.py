@@ -1,0 +1,97 @@
+"""TRL's trainer, which before its first step holds the loss against what the model says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from trl import SFTTrainer
+
+from osler.data import IGNORED
+from osler.errors import InputError, one_line
+from osler.scoring import BOUND, HALF_PRECISION_BOUND
+
+ANOTHER = "take another base, or another of loss: label_trie and completion"
+
+
+class ProvedTrainer(SFTTrainer):
+    """``SFTTrainer`` that holds its loss, before the first step, against what the model says.
+
+    It does so as late as that because only then the model is as it is trained: in shards, or on several devices.
+    """
+
+    _proved = False
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """As TRL's. Raises :class:`InputError` where the loss is not that of the model's own logits."""
+        if not self._proved:
+            self._proved = True
+            self._prove(model, inputs)
+        return self._loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def _loss(self, model: torch.nn.Module, inputs: dict[str, Any], *arguments: Any) -> Any:
+        return super().compute_loss(model, inputs, *arguments)
+
+    def _loss_of_logits(self, logits: torch.Tensor, row: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The loss of ``row``, a batch of one, from the model's logits at all its positions, (length, vocabulary)."""
+        config: Any = self.args
+        labels = row["labels"][0, 1:]
+        asked = labels != IGNORED
+        logp = logits[:-1][asked].log_softmax(-1).gather(-1, labels[asked, None])
+        return -(logp * logp.exp() if config.loss_type == "dft" else logp).mean()
+
+    @property
+    def _whole(self) -> Any:
+        """The model as it was before anything was wrapped around it."""
+        return self.accelerator.unwrap_model(self.model)
+
+    @torch.no_grad()
+    def _prove(self, model: torch.nn.Module, inputs: dict[str, Any]) -> None:
+        """Compare the loss of the batch's shortest row with that of the model's answer to it alone, unpadded.
+
+        Every process calls the model twice, because a call is collective where the model is sharded.
+        """
+        if self.label_smoother is not None:
+            return  # TRL then takes the loss of the model's own logits
+        if "attention_mask" in inputs:
+            lengths = inputs["attention_mask"].sum(1)
+            shortest, length = int(lengths.argmin()), int(lengths.min())
+            rows = {name: value[[shortest, shortest]] for name, value in inputs.items()}  # still a batch
+        else:  # documents packed into one row, of which the first is taken: each begins with position 0
+            starts = (inputs["position_ids"][0, 1:] == 0).nonzero().flatten() + 1
+            length = min([inputs["input_ids"].shape[1], *starts.tolist()])
+            rows = {**inputs, "labels": inputs["labels"].clone()}
+            rows["labels"][:, length:] = IGNORED
+        alone: dict[str, torch.Tensor] = {
+            name: rows[name][:1] for name in ("input_ids", "labels", "label_index") if name in rows
+        }
+        alone["input_ids"], alone["labels"] = alone["input_ids"][:, :length], alone["labels"][:, :length]
+        name = type(self._whole).__name__
+        training, with_auxiliary, self.aux_loss_enabled = model.training, self.aux_loss_enabled, False
+        model.eval()  # dropout differs from one call to the next
+        try:
+            logits = model(input_ids=alone["input_ids"], use_cache=False).logits[0].float()
+            off = abs(float(self._loss(model, rows) - self._loss_of_logits(logits, alone)))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a model makes of a batch, and TRL of a model, that it was not written for
+            raise InputError(
+                f"base.model: no loss can be taken of {name} ({one_line(str(error))}); {ANOTHER}"
+            ) from error
+        finally:
+            model.train(training)
+            self.aux_loss_enabled = with_auxiliary
+            self._metrics["eval"].clear()
+        exact = self._whole.dtype == torch.float32 and not (self.args.bf16 or self.args.fp16)
+        bound = BOUND if exact else HALF_PRECISION_BOUND
+        if not off <= bound:
+            raise InputError(
+                f"base.model: the loss of {name} is off by {off:.2g} (more than {bound:g}) from what it says of a row"
+                f" alone, so training would teach it something else; {ANOTHER}"
+            )

@@ -140,6 +140,8 @@ def manifest(recipe: Recipe, prompt: str, adapter: str) -> dict[str, Any]:
         "chat_template_sha256": sha256_text("{{ messages }}"),
         "mixture": None,
         "base": {
+            "architecture": "LlamaForCausalLM",
+            "parameters": 134_515_008,
             "fingerprint": "1" * 64,
             "model": recipe.base.model,
             "revision": recipe.base.revision,

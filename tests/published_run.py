@@ -95,7 +95,12 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
     }
     own = {
         "environment": environment,
-        "base": {**BASE_RECORD, "fingerprint": "d" * 64},
+        "base": {
+            **BASE_RECORD,
+            "architecture": "LlamaForCausalLM",
+            "parameters": 134_515_008,
+            "fingerprint": "d" * 64,
+        },
         "rows_in": 110,
         "dropped": {"text is in a held-out split": 10},
         "rows_out": 100,

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from osler.errors import InputError, join, one_line, show
-from osler.recipe.installed_types import GONE, RENAMED, owned, settings
+from osler.recipe.installed_types import GONE, RENAMED, settings
 from osler.recipe.recipe import Recipe
 from osler.recipe.rules import (
     check_augment,
@@ -21,6 +21,7 @@ from osler.recipe.rules import (
     check_combinations,
     check_data,
     check_mixture,
+    check_replaced_base,
     check_stage,
     check_values,
     read_learnt_task,
@@ -45,6 +46,7 @@ from osler.recipe.type_check import (
     record_of_values,
     record_type,
 )
+from osler.recipe.verdicts import refusal
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
@@ -59,10 +61,11 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         close = difflib.get_close_matches(os.path.relpath(path), recipes, n=1, cutoff=0.3)
         raise InputError(f"{path}: no such file" + (f"; did you mean {close[0]}?" if close else ""))
     document = read_yaml(path)
+    written = dict(document["base"]) if isinstance(document.get("base"), dict) else {}
     for override in overrides:
         _apply_override(document, override, path)
     try:
-        return _resolve(document, path, tuple(overrides))
+        return _resolve(document, path, tuple(overrides), written)
     except Problem as problem:
         keys = [f"{override.partition('=')[0]}." for override in overrides]
         key = f"{problem.key}."
@@ -87,13 +90,16 @@ def _apply_override(document: dict[str, Any], override: str, path: Path) -> None
     document[last] = parse_yaml(value, f"{path}: override {show(override)}")
 
 
-def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -> Recipe:
+def _resolve(
+    document: dict[str, Any], path: Path, overrides: tuple[str, ...], written_base: Mapping[str, Any]
+) -> Recipe:
     if "schema" in document:  # first, because a newer schema explains all other problems
         check(document["schema"], Literal[1], "schema")
     types = _document_types()
     _explain_names(document, types)
     check_keys(document, types, required={"schema", "name", "version", "base", "task", "evaluation"})
     check_values(document)
+    check_replaced_base(written_base, document["base"], [override.partition("=")[0] for override in overrides])
 
     def section(kind: Any, name: str) -> Any:
         return _built(kind, document.get(name, {}))
@@ -181,10 +187,10 @@ def _explain_names(document: dict[str, Any], types: dict[str, Any]) -> None:
     keys += [(name, key) for name in types if isinstance(document.get(name), dict) for key in document[name]]
     for section, key in keys:
         where = join(section, key)
-        if reason := owned(where):
-            raise Problem(where, f"not for a recipe to set: {reason}")
         if key in known[section]:
             continue
+        if reason := refusal(where):
+            raise Problem(where, reason)
         if key in RENAMED:
             raise Problem(where, f"renamed; write {RENAMED[key]}")
         if key in GONE:

@@ -17,7 +17,7 @@ from trl import SFTTrainer
 
 from osler.data import TrainingData, build_training_data
 from osler.errors import InputError
-from osler.models import base_folder, check_targets, load_base, load_tokenizer
+from osler.models import base_folder, check_architecture, load_base, load_tokenizer
 from osler.recipe import Recipe, find_tasks
 from osler.runs import Environment, Manifest, Run, describe_environment, peak_memory_bytes, repeated_counts
 from osler.storage import fingerprint, plain, read_record, validated, write_model
@@ -41,7 +41,9 @@ def train(recipe: Recipe, run: Run) -> None:
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
     tokenizer, data = _prepare(recipe)
     run.open(recipe)  # nothing is written before the data has been read and found right
-    trainer = build_trainer(recipe, run, load_base(recipe.base), tokenizer, data)
+    model = load_base(recipe.base)
+    loaded = {"architecture": type(model).__name__, "parameters": plan.parameters(model)}
+    trainer = build_trainer(recipe, run, model, tokenizer, data)
     main_process = trainer.is_world_process_zero()
     if main_process:
         print(plan.describe(trainer, data), flush=True)
@@ -62,7 +64,7 @@ def train(recipe: Recipe, run: Run) -> None:
             "adapter_sha256": fingerprint(run.adapter_path),
             "chat_template_sha256": chat_template_sha256(tokenizer),
         }
-        write_model(run.manifest_path, _manifest(recipe, run, data, environment, {**figures, **hashes}))
+        write_model(run.manifest_path, _manifest(recipe, run, data, environment, loaded, {**figures, **hashes}))
         print(
             f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
             f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter_path}"
@@ -80,8 +82,10 @@ def show_plan(recipe: Recipe) -> None:
 
 def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData]:
     tokenizer = load_tokenizer(recipe.base)
-    if recipe.lora is not None:
-        check_targets(recipe.base, recipe.lora, str(recipe.path))
+    check_architecture(recipe)
+    for key in ("activation_offloading", "fp16", "tf32"):
+        if recipe.train.get(key) and not torch.accelerator.is_available():
+            raise InputError(f"{recipe.path}: train.{key}: only on a GPU, and there is none here; leave it out")
     task = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
     return tokenizer, build_training_data(recipe, task, tokenizer)
 
@@ -115,7 +119,12 @@ def _fit(trainer: SFTTrainer, run: Run) -> dict[str, Any]:
 
 
 def _manifest(
-    recipe: Recipe, run: Run, data: TrainingData, environment: Environment, figures: Mapping[str, Any]
+    recipe: Recipe,
+    run: Run,
+    data: TrainingData,
+    environment: Environment,
+    loaded: Mapping[str, Any],
+    figures: Mapping[str, Any],
 ) -> Manifest:
     base, task, report = recipe.base, recipe.task, data.report
     content = {
@@ -132,6 +141,7 @@ def _manifest(
             "revision": base.revision,
             "weights": base.weights,
             "fingerprint": fingerprint(base_folder(base)),
+            **loaded,
         },
         "task": {"name": task.name, "version": task.version, "panel": task.panel},
         "seed": recipe.seed,

@@ -42,15 +42,12 @@ def formats() -> dict[str, Any]:
 def pages() -> dict[Path, str]:
     """Every generated file, and its text as it should be now."""
     schemas = {name: TypeAdapter(kind).json_schema(by_alias=True) for name, kind in formats().items()}
-    texts = {
-        ROOT / "docs" / "schemas" / f"{name}.json": json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
-        for name, schema in schemas.items()
-    }
-    pages = {
-        ROOT / "docs" / "formats.md": {name: table(schema) for name, schema in schemas.items()},
-        ROOT / "docs" / "settings.md": {section: settings_table(section) for section in ("train", "lora")},
-    }
-    for path, tables in pages.items():
+    texts = {}
+    for name, schema in schemas.items():
+        texts[ROOT / f"docs/schemas/{name}.json"] = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+    formatted = {name: table(schema) for name, schema in schemas.items()}
+    settings = {section: settings_table(section) for section in ("train", "lora")}
+    for path, tables in ((ROOT / "docs/formats.md", formatted), (ROOT / "docs/settings.md", settings)):
         page = path.read_text(encoding="utf-8")
         for name, rows in tables.items():
             before, after = page.split(f"<!-- {name}: begin -->")  # it is there once

@@ -279,3 +279,12 @@ def test_importing_osler_does_not_import_torch() -> None:
     subprocess.run(
         [sys.executable, "-c", "import sys, osler, osler.storage.wheels; sys.exit('torch' in sys.modules)"], check=True
     )
+
+
+def test_a_gpu_that_is_left_idle_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert "2 accelerators of this machine stay idle" in (loading.idle_accelerators(torch.device("cpu")) or "")
+    assert loading.idle_accelerators(torch.device("cuda:0")) is None
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert loading.idle_accelerators(torch.device("cpu")) is None

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from project import make
 
 from osler.errors import InputError
 from osler.models import loading, targets
+from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
+
+COMPLETION = {"name": "completion", "completion_weight": None}
 
 FITS: dict[str, dict[str, Any]] = {
     "all layers": {"target_modules": "all-linear"},
@@ -119,3 +124,9 @@ def test_no_weights_are_read(tiny_base: BaseSection, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("safetensors.safe_open", load)
     monkeypatch.setattr(torch.nn.Module, "load_state_dict", load)
     targets.check_targets(replace(tiny_base, quantization="nf4"), {"target_modules": "all-linear"}, "a.yaml")
+
+
+def test_a_weight_for_experts_is_refused_where_there_are_none(tmp_path: Path, tiny_base: BaseSection) -> None:
+    recipe = load_recipe(make(tmp_path, tiny_base, loss=COMPLETION, train={"router_aux_loss_coef": 0.01}))
+    with pytest.raises(InputError, match=r"train.router_aux_loss_coef: .* is no mixture of experts; leave it out"):
+        targets.check_architecture(recipe)

@@ -83,6 +83,7 @@ TRACEBACKS = [
     (["lora.init_lora_weights=orthogonal", "lora.r=3"], "an even rank"),
     (["lora.init_lora_weights=orthogonal", "base.quantization=nf4"], "not quantised"),
     (["lora.layer_replication=[[2, 1]]"], "no range of layers"),
+    (["lora.target_modules=[]"], "names nothing"),
     (["lora.target_modules='('"], "not a valid one"),
     (["lora.rank_pattern={'(': 2}"], "not a valid one"),
     (["lora.rank_pattern={q_proj: 0}"], "lora.rank_pattern.q_proj"),

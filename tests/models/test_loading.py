@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -300,28 +299,10 @@ def test_importing_osler_does_not_import_torch() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "targets", ["all-linear", None, ["q_proj", "embed_tokens"], r".*\.self_attn\.[qk]_proj", ["layers.0.mlp.up_proj"]]
-)
-def test_layers_that_are_there_are_found(tiny_base: BaseSection, targets: object) -> None:
-    loading.check_targets(tiny_base, {"target_modules": targets}, "a.yaml")
-    get_peft_model(loading.load_base(tiny_base), LoraConfig(task_type="CAUSAL_LM", target_modules=targets))
-
-
-@pytest.mark.parametrize(
-    ("targets", "complaint"),
-    [
-        ("q_proj", r'"q_proj": no module is called "q_proj" \(.*did you mean \[q_proj\]'),
-        ([".*_proj"], r"no module is called"),
-        (["mlp"], r'"mlp" names a LlamaMLP, which takes no adapter'),
-        (".*", r"names a Llama\w+, which takes no adapter"),
-        ("(", r"a regular expression, but not a valid one"),
-    ],
-)
-def test_layers_that_are_not_there_are_refused_as_peft_would_later(
-    tiny_base: BaseSection, targets: object, complaint: str
-) -> None:
-    with pytest.raises(InputError, match=complaint):
-        loading.check_targets(tiny_base, {"target_modules": targets}, "a.yaml")
-    with pytest.raises((ValueError, re.error)):
-        get_peft_model(loading.load_base(tiny_base), LoraConfig(task_type="CAUSAL_LM", target_modules=targets))
+def test_a_gpu_that_is_left_idle_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert "2 accelerators of this machine stay idle" in (loading.idle_accelerators(torch.device("cpu")) or "")
+    assert loading.idle_accelerators(torch.device("cuda:0")) is None
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert loading.idle_accelerators(torch.device("cpu")) is None

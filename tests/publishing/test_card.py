@@ -120,7 +120,7 @@ def test_the_metadata_round_trips_through_the_hubs_library(written: Run) -> None
 def test_a_base_in_a_local_folder_is_not_called_a_model_of_the_hub(run: Run) -> None:
     (run.folder / "model").mkdir()
     (run.folder / "model" / "config.json").write_text("{}")
-    rebase(run, model=str(run.folder / "model"), revision=None)
+    rebase(run, model=str(run.folder / "model"), revision=None, weights=None)
     data = ModelCard(rendered(run)).data
     assert data.base_model is None
     assert "base_model_relation" not in data
@@ -385,7 +385,7 @@ def test_predictions_and_prompts_other_than_those_scored_are_refused(run: Run) -
         ('contact: "me\\n\\n## Results\\n\\nFDA cleared"', "contact: may hold no HTML, headings"),
         ("contact: me@example.org", "contact: names an example's address"),
         ("contact: <script>", "contact: may hold no HTML"),
-        ('contact: "\\ud800"', "contact: "),
+        ('contact: "\\ud800"', "line 1: the text holds half a character"),
         ("", "the file is empty"),
     ],
 )

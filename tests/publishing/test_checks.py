@@ -84,7 +84,7 @@ def _local_base(run: Run) -> None:
     folder = run.folder / "base"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    edit_yaml(run.folder / "recipe.yaml", base__model=str(folder))
+    edit_yaml(run.folder / "recipe.yaml", base__model=str(folder), base__revision=None, base__weights=None)
 
 
 def _prompt(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""docs/formats.md and docs/schemas/ say what the types of the files say."""
+"""docs/formats.md, docs/settings.md and docs/schemas/ say what the types behind them say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMAS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in F
 
 
 def test_the_page_and_the_schemas_are_those_of_the_types(tmp_path: Path) -> None:
-    pages = [ROOT / "docs" / "formats.md", *FOLDER.glob("*.json")]
+    pages = [ROOT / "docs" / "formats.md", ROOT / "docs" / "settings.md", *FOLDER.glob("*.json")]
     before = {path: path.read_bytes() for path in pages}
     done = script(tmp_path, "export_schemas")
     after = {path: path.read_bytes() for path in pages}

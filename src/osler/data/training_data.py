@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from osler.data import contamination
 from osler.data.mixture import Component, load_components
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.recipe import Recipe
 from osler.runs import Contamination, DataReport
 from osler.storage import plain, validated
@@ -52,13 +52,15 @@ class TrainingData:
 def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> TrainingData:
     """The training data of ``recipe``. The same recipe and task give the same examples in the same order.
 
-    Raises :class:`~osler.errors.InputError` where ``train.max_length`` has no room for a prompt, and where cases of a
-    split that the recipe evaluates stand in the training data without a reason in ``allow_overlap``.
+    Raises :class:`~osler.errors.InputError` where ``train.max_length`` has no room for a prompt, where the tokenizer
+    has the same tokens for two labels, and where cases of a split that the recipe evaluates stand in the training data
+    without a reason in ``allow_overlap``.
     """
     components = load_components(recipe, task)
     panels = [completions(tokenizer, component.task.labels) for component in components]
-    for panel in panels:
+    for component, panel in zip(components, panels, strict=True):
         _check_eos(panel, tokenizer)
+        _check_distinct(component.task, panel, recipe)
     order = [(index, row) for index, component in enumerate(components) for row in component.rows]
     if len(components) > 1:
         random.Random(f"mixture/{recipe.seed}").shuffle(order)
@@ -123,6 +125,18 @@ def _check_eos(completions: Mapping[str, Sequence[int]], tokenizer: PreTrainedTo
     assert tokenizer.pad_token_id != tokenizer.eos_token_id, f"pad and EOS are both {tokenizer.eos_token!r}"
     for label, tokens in completions.items():
         assert tokens[-1] == tokenizer.eos_token_id, f"{label}: the completion does not end in EOS: {tokens}"
+
+
+def _check_distinct(task: Task, completions: Mapping[str, Sequence[int]], recipe: Recipe) -> None:
+    """Two labels that the base's tokenizer cannot tell apart are one to a model."""
+    seen: dict[tuple[int, ...], str] = {}
+    for label, tokens in completions.items():
+        other = seen.setdefault(tuple(tokens), label)
+        if other != label:
+            raise InputError(
+                f"{recipe.path}: base.model: {recipe.base.model} has the same tokens for two labels of {task.name},"
+                f" {show(task.labels[other])} and {show(task.labels[label])}: make them one, or name another base"
+            )
 
 
 def _report(

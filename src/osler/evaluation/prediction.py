@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from osler.baselines import Baseline, load_baseline
 from osler.data import load_training_rows
 from osler.errors import InputError
-from osler.models import choose_device_map, load_base, load_merged, load_tokenizer, load_tuned
+from osler.models import choose_device_map, idle_accelerators, load_base, load_merged, load_tokenizer, load_tuned
 from osler.recipe import Recipe
 from osler.runs import (
     Prediction,
@@ -46,6 +46,9 @@ class Models(NamedTuple):
 def run_models(run: Run, recipe: Recipe) -> Models:
     """The tuned model of ``run``, the merged one and their base, on this process's device."""
     device_map = choose_device_map(recipe)
+    idle = idle_accelerators(PartialState().device)
+    if idle and PartialState().is_main_process:
+        print(f"on the CPU; {idle}")
     return Models(
         load_tokenizer(recipe.base),
         {

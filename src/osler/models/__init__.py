@@ -1,14 +1,16 @@
 """Base models: their weights, how they are loaded with or without an adapter, and how an adapter is merged into one."""
 
 from osler.models.base_weights import base_folder
-from osler.models.loading import check_targets, choose_device_map, load_base, load_tokenizer, load_tuned
+from osler.models.loading import choose_device_map, idle_accelerators, load_base, load_tokenizer, load_tuned
 from osler.models.logits import logits_at
 from osler.models.merging import load_merged, merge_run
+from osler.models.targets import check_architecture
 
 __all__ = [
     "base_folder",
-    "check_targets",
+    "check_architecture",
     "choose_device_map",
+    "idle_accelerators",
     "load_base",
     "load_merged",
     "load_tokenizer",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import torch
 from accelerate import PartialState
@@ -15,16 +14,14 @@ from bitsandbytes.nn import Linear4bit
 from peft import PeftModel
 from safetensors import safe_open
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.pytorch_utils import Conv1D
 
-from osler.errors import InputError, show
+from osler.errors import InputError
 from osler.models.base_weights import base_folder
 from osler.recipe import BaseSection, Recipe
 
@@ -36,9 +33,6 @@ PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")
 TODAY = date(2025, 1, 1)
 ASKS_FOR_TODAY = re.compile(r"""strftime_now\(\s*(?:"([^"]*)"|'([^']*)')\s*\)""")
 
-LINEAR = (torch.nn.Linear, Conv1D)  # GPT-2's Conv1D is a linear layer
-ADAPTABLE = (torch.nn.Embedding, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)  # what else PEFT's LoRA takes
-
 
 def choose_device_map(recipe: Recipe) -> dict[str, torch.device] | None:
     """Where this process loads a whole model: on its own accelerator; None for the CPU, also with ``train.use_cpu``.
@@ -47,6 +41,17 @@ def choose_device_map(recipe: Recipe) -> dict[str, torch.device] | None:
     """
     state = PartialState(cpu=recipe.train.get("use_cpu", False))
     return None if state.device.type == "cpu" else {"": state.device}
+
+
+def idle_accelerators(device: torch.device) -> str | None:
+    """What to say where a computation on ``device`` leaves this machine's accelerators idle; None where it does not."""
+    n = torch.accelerator.device_count() if device.type == "cpu" and torch.accelerator.is_available() else 0
+    if not n:
+        return None
+    return (
+        f"{n} accelerator{'s' if n > 1 else ''} of this machine stay{'' if n > 1 else 's'} idle: train.use_cpu, or"
+        " accelerate's configuration, says so; train.use_cpu=false under accelerate_configs/single_gpu.yaml uses one"
+    )
 
 
 def load_tokenizer(base: BaseSection) -> PreTrainedTokenizerBase:
@@ -120,40 +125,6 @@ def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any
     for name, parameter in model.named_parameters():
         parameter.data = parameter.data.to(dtypes.get(name.replace(".default", ""), parameter.dtype))
     return cast(PreTrainedModel, model)  # PEFT's model hands on everything of it, but is no subclass
-
-
-def check_targets(base: BaseSection, lora: Mapping[str, Any], where: str) -> None:
-    """Raise :class:`InputError` where ``lora.target_modules`` names no layer of the base. Its weights are not loaded.
-
-    ``where`` is the recipe's file.
-    As PEFT reads it, text is a regular expression for the whole name of a module, and an item of a list the end of
-    one. PEFT would let an item that names nothing pass beside another that names something.
-    """
-    asked = lora.get("target_modules")
-    if asked is None or asked == "all-linear":
-        return
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base_folder(base)))
-    modules = dict(model.named_modules())
-    linear = {name.rpartition(".")[2] for name, module in modules.items() if isinstance(module, LINEAR)}
-    expected = f"the linear layers of {base.model} are {', '.join(sorted(linear))}"
-
-    def refuse(reason: str) -> NoReturn:
-        raise InputError(f"{where}: lora.target_modules: {show(asked)}: {reason}; {expected}")
-
-    if not asked:
-        refuse("names nothing")
-    for item in [asked] if isinstance(asked, str) else asked:
-        try:
-            pattern = re.compile(item if isinstance(asked, str) else rf"(.*\.)?{re.escape(item)}")
-        except re.error as error:
-            refuse(f"is text, so a regular expression, but not a valid one ({error})")
-        matches = [module for name, module in modules.items() if pattern.fullmatch(name)]
-        if not matches:
-            hint = f" (text is a regular expression for a whole name; did you mean [{item}]?)" if item in linear else ""
-            refuse(f"no module is called {show(item)}{hint}")
-        if other := next((module for module in matches if not isinstance(module, (*LINEAR, *ADAPTABLE))), None):
-            refuse(f"{show(item)} names a {type(other).__name__}, which takes no adapter")
 
 
 def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:

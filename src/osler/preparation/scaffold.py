@@ -99,6 +99,7 @@ def _recipe(name: str, n_labels: int, path: Path, report: DataReport) -> str:
         "splits": [split for split in ("test", "validation") if report["splits"][split]["rows"]],
         "baselines": ["base_model", "tfidf_svm", "tfidf_char_svm", "majority"],
     }
+    del content["train"]["use_cpu"]  # the machine decides
     content["publish"] = {"license": report["license"] or "other", "private": True}
     return (
         f"# {template.base.model.rpartition('/')[2]} · QLoRA (NF4) · {name}, {n_labels} diagnoses."

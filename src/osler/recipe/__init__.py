@@ -1,5 +1,6 @@
 """From YAML to a typed, frozen recipe or task file: strict reading, the installed libraries' types, rules, licences."""
 
+from osler.recipe.installed_types import settings_table
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
 from osler.recipe.sections import (
@@ -13,6 +14,7 @@ from osler.recipe.sections import (
     MixtureSection,
     TranslatorSection,
 )
+from osler.recipe.setting_rules import check_installed
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.recipe.task_file import (
     COMMIT,
@@ -51,6 +53,7 @@ __all__ = [
     "TerminologySection",
     "TranslatorSection",
     "check",
+    "check_installed",
     "check_keys",
     "dump_yaml",
     "find_tasks",
@@ -58,4 +61,5 @@ __all__ = [
     "load_recipe",
     "read_task",
     "read_yaml",
+    "settings_table",
 ]

@@ -9,14 +9,15 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.util
-import re
 import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
 from osler.errors import InputError
+from osler.recipe.setting_rules import OPTIMIZERS, SCHEDULES, TRACKERS
 from osler.recipe.type_check import choices_of, members_of
+from osler.recipe.verdicts import EVALUATES, HONOURED, verdict_table
 
 
 class Unwritable:
@@ -98,39 +99,31 @@ def _narrow(hint: Any, choices: Iterable[Any] | None) -> Any:
 
 
 _LOG_LEVEL = Literal["detail", "debug", "info", "warning", "error", "critical", "passive"]
-NARROWER: dict[str, Any] = {  # annotated more loosely than what is then accepted
+_TRACKER: Any = Literal[tuple(TRACKERS)]
+_PATTERN = dict[str, int] | None
+NARROWER: dict[str, Any] = {  # annotated more loosely than what is then accepted, or than what Osler honours
+    "alpha_pattern": _PATTERN,
+    "debug": Literal["", "underflow_overflow"] | list[Literal["underflow_overflow"]],
     "include_num_input_tokens_seen": Literal["all", "non_padding", "no", True, False],
+    "init_lora_weights": Literal[True, False, "gaussian", "orthogonal"],
     "log_level": _LOG_LEVEL,
     "log_level_replica": _LOG_LEVEL,
+    "lr_scheduler_type": Literal[tuple(SCHEDULES)],
+    "optim": Literal[tuple(OPTIMIZERS)],
     "pad_to_multiple_of": int | Literal["auto"] | None,
-    "truncation_mode": Literal["keep_start"],  # TRL deprecates keep_end
-}
-OWNED = {
-    r"train\.dataset_\w+": "the task decides what the training data looks like",
-    r"train\.(push_to_hub\w*|hub_\w+)": "scripts/publish.py pushes once the results are in, see publish:",
-    r"train\.(fsdp\w*|deepspeed|parallelism_config|accelerator_config|local_rank)": "see accelerate_configs/, a recipe "
-    "runs on machines of all sizes",
-    r"train\.(eos_token|pad_token|chat_template_path)": "the task's prompt and the base's own tokens, nothing is added",
-    r"train\.(do_train|do_eval|do_predict|resume_from_checkpoint)": "transformers itself does not read it",
-    r"train\.(use_liger_kernel|liger_kernel_config)": "TRL deprecates it",
-    r"train\.(completion_only_loss|assistant_only_loss)": "the loss is always on the completion only",
-    r"train\.loss_type": "see loss:",
-    r"train\.model_init_kwargs": "see base:",
-    r"train\.output_dir": "the run folder is runs/<name>/<version>",
-    r"\w+\.trust_remote_code": "nothing that was downloaded is executed",
-    r"lora\.(task_type|peft_type|inference_mode|auto_mapping|peft_version)": "always LoRA on a causal language model",
-    r"lora\.(base_model_name_or_path|revision)": "see base:",
-    r"lora\.(runtime_config|monteclora_config)": "PEFT does not build it from a mapping",
+    "rank_pattern": _PATTERN,
+    "report_to": Literal["none", _TRACKER] | list[_TRACKER],
+    "save_strategy": Literal["steps", "epoch", "no"],
+    "torch_compile_backend": Literal["aot_eager", "cudagraphs", "eager", "inductor"] | None,
+    "torch_compile_mode": Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] | None,
 }
 # Names of older releases and of TRL's command line, and names that still work but are deprecated.
 RENAMED = {
     "adafactor": "train.optim: adafactor",
     "bnb_4bit_quant_type": "base.quantization: nf4",
-    "evaluation_strategy": "train.eval_strategy",
     "gradient_checkpointing": "train.activation_checkpointing",
     "gradient_checkpointing_kwargs": "train.activation_checkpointing_kwargs",
     "group_by_length": "train.train_sampling_strategy: group_by_length",
-    "include_inputs_for_metrics": "train.include_for_metrics",
     "load_in_4bit": "base.quantization: nf4",
     "lora_modules_to_save": "lora.modules_to_save",
     "lora_r": "lora.r",
@@ -140,14 +133,16 @@ RENAMED = {
     "model_name_or_path": "base.model",
     "model_revision": "base.revision",
     "no_cuda": "train.use_cpu",
-    "per_gpu_eval_batch_size": "train.per_device_eval_batch_size",
     "per_gpu_train_batch_size": "train.per_device_train_batch_size",
     "torch_dtype": "base.dtype",
     "warmup_ratio": "train.warmup_steps, which takes a fraction, too",
 }
 GONE = {
+    "evaluation_strategy": EVALUATES,
+    "include_inputs_for_metrics": EVALUATES,
     "load_in_8bit": "base.quantization knows nf4 only",
     "logging_dir": "set the environment variable TENSORBOARD_LOGGING_DIR",
+    "per_gpu_eval_batch_size": EVALUATES,
     "overwrite_output_dir": "the run folder is runs/<name>/<version>",
     "processing_class": "the tokenizer comes with base.model",
     "save_safetensors": "safetensors is the only format",
@@ -167,19 +162,19 @@ def installed(section: str) -> Any:
 
 
 def settings(section: str) -> Any:
-    """The fields of :func:`installed` that a recipe may set, as a dataclass."""
+    """The fields of :func:`installed` that Osler honours, as a dataclass."""
     every = dataclasses.fields(installed(section))
     names = {item.name for item in every}
     fields = [
         (item.name, NARROWER.get(item.name, item.type), dataclasses.field(default=item.default))
         for item in every
-        if not owned(f"{section}.{item.name}")
+        if f"{section}.{item.name}" in HONOURED
         # A name is deprecated once the installed release has the new one.
         and RENAMED.get(item.name, "").rpartition(".")[2] not in names
     ]
     return dataclasses.make_dataclass(section, fields)
 
 
-def owned(key: str) -> str | None:
-    """Why a recipe may not set a key, None if it may."""
-    return next((reason for pattern, reason in OWNED.items() if re.fullmatch(pattern, key)), None)
+def settings_table(section: str) -> str:
+    """A Markdown table of every key of the installed class behind a section, with its verdict."""
+    return verdict_table(f"{section}.{item.name}" for item in dataclasses.fields(installed(section)))

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from osler.errors import InputError, join, one_line, show
-from osler.recipe.installed_types import GONE, RENAMED, owned, settings
+from osler.recipe.installed_types import GONE, RENAMED, settings
 from osler.recipe.recipe import Recipe
 from osler.recipe.rules import (
     check_augment,
@@ -23,6 +23,7 @@ from osler.recipe.rules import (
     check_combinations,
     check_data,
     check_mixture,
+    check_replaced_base,
     check_stage,
     check_values,
     read_learnt_task,
@@ -37,6 +38,7 @@ from osler.recipe.sections import (
     PublishSection,
     TaskSection,
 )
+from osler.recipe.setting_rules import setting_problems
 from osler.recipe.strict_yaml import parse_yaml, read_yaml
 from osler.recipe.task_file import find_tasks, root_with
 from osler.recipe.type_check import (
@@ -47,6 +49,7 @@ from osler.recipe.type_check import (
     record_of_values,
     record_type,
 )
+from osler.recipe.verdicts import refusal
 
 REQUIRED = ("schema", "name", "version", "base", "task", "evaluation")
 
@@ -64,10 +67,11 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         close = difflib.get_close_matches(os.path.relpath(path), recipes, n=1, cutoff=0.3)
         raise InputError(f"{path}: no such file" + (f"; did you mean {close[0]}?" if close else ""))
     document = read_yaml(path)
+    written = dict(document["base"]) if isinstance(document.get("base"), dict) else {}
     for override in overrides:
         _apply_override(document, override, path)
     try:
-        return _resolve(document, path, tuple(overrides))
+        return _resolve(document, path, tuple(overrides), written)
     except _Wrong as wrong:
         raise InputError("\n".join(_line(path, problem, overrides) for problem in wrong.problems)) from None
 
@@ -113,10 +117,14 @@ def _apply_override(document: dict[str, Any], override: str, path: Path) -> None
     document[last] = parse_yaml(value, f"{path}: override {show(override)}")
 
 
-def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -> Recipe:
+def _resolve(
+    document: dict[str, Any], path: Path, overrides: tuple[str, ...], written_base: Mapping[str, Any]
+) -> Recipe:
     types = _document_types()
     if problems := _problems_of_keys(document, types):
         raise _Wrong(problems)
+    with _noted(problems):
+        check_replaced_base(written_base, document["base"], [override.partition("=")[0] for override in overrides])
 
     def section(kind: Any, name: str) -> Any:
         return _built(kind, document.get(name, {}))
@@ -165,7 +173,8 @@ def _resolve(document: dict[str, Any], path: Path, overrides: tuple[str, ...]) -
     )
     defaults = {item.name: item.default for item in dataclasses.fields(types["train"])}
     with _noted(problems):
-        check_combinations(recipe, defaults)
+        check_combinations(recipe)
+    problems += [Problem(key, text) for key, text in setting_problems(recipe, {**defaults, **recipe.train})]
     if problems:
         raise _Wrong(problems)
     return recipe
@@ -254,10 +263,10 @@ def _explain_names(document: dict[str, Any], types: Mapping[str, Any]) -> None:
     keys += [(name, key) for name in types if isinstance(document.get(name), dict) for key in document[name]]
     for section, key in keys:
         where = join(section, key)
-        if reason := owned(where):
-            raise Problem(where, f"not for a recipe to set: {reason}")
         if key in known[section]:
             continue
+        if reason := refusal(where):
+            raise Problem(where, reason)
         if key in RENAMED:
             raise Problem(where, f"renamed; write {RENAMED[key]}")
         if key in GONE:

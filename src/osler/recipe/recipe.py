@@ -1,7 +1,7 @@
 """A recipe: a YAML file read strictly into frozen dataclasses, complete and typed, before anything is downloaded.
 
-``train:`` takes any field of the installed ``trl.SFTConfig`` and ``lora:`` any of ``peft.LoraConfig``, except what
-Osler decides itself (:data:`osler.recipe.installed_types.OWNED`). Everything wrong is an
+``train:`` takes the fields of the installed ``trl.SFTConfig`` and ``lora:`` those of ``peft.LoraConfig`` that Osler
+honours (:mod:`osler.recipe.verdicts`). Everything wrong is an
 :class:`~osler.errors.InputError` of one line.
 """
 

@@ -6,7 +6,7 @@ Everything here raises :class:`~osler.recipe.type_check.Problem` for the first v
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,17 +31,24 @@ if TYPE_CHECKING:
 
 # What the installed sources do not say. `*` is any key.
 RANGES = {
-    "> 0": "train.learning_rate train.num_train_epochs train.logging_steps train.eval_steps train.save_steps"
-    " mixture.tasks.*.weight",
-    ">= 0": "data.simulated_per_label data.real_repeats train.adam_epsilon train.dataloader_num_workers"
-    " train.max_grad_norm train.neftune_noise_alpha train.warmup_steps train.weight_decay"
-    " mixture.tasks.*.data.simulated_per_label mixture.tasks.*.data.real_repeats",
-    ">= 1": "evaluation.resamples lora.r lora.lora_alpha train.dataloader_prefetch_factor train.eval_accumulation_steps"
-    " train.gradient_accumulation_steps train.max_length train.pad_to_multiple_of train.per_device_eval_batch_size"
-    " train.per_device_train_batch_size train.save_total_limit train.torch_empty_cache_steps augment.copies"
-    " mixture.temperature",
-    ">= -1": "train.max_steps",
-    "0 to 1": "lora.lora_dropout loss.completion_weight train.adam_beta1 train.adam_beta2 train.label_smoothing_factor",
+    "> 0": "train.learning_rate train.logging_steps train.save_steps mixture.tasks.*.weight",
+    ">= 0": "train.adam_epsilon train.max_grad_norm train.neftune_noise_alpha train.router_aux_loss_coef"
+    " train.warmup_steps train.weight_decay",
+    ">= 1": "mixture.temperature train.ddp_bucket_cap_mb train.ddp_timeout train.save_total_limit"
+    " train.torch_empty_cache_steps",
+    # Where more would not be an experiment but a run that never ends, or memory that nobody has.
+    "-1 to 100000000": "train.max_steps",
+    "0 to 256": "train.dataloader_num_workers",
+    "0 to 100000": "data.simulated_per_label data.real_repeats mixture.tasks.*.data.simulated_per_label"
+    " mixture.tasks.*.data.real_repeats",
+    "1 to 1000": "augment.copies train.dataloader_prefetch_factor",
+    "1 to 65536": "lora.lora_alpha lora.r train.gradient_accumulation_steps train.pad_to_multiple_of"
+    " train.per_device_train_batch_size",
+    "1 to 100000": "evaluation.resamples",
+    "1 to 10000000": "train.max_length",
+    "above 0 to 100000": "train.num_train_epochs",
+    "0 to 1": "lora.lora_dropout loss.completion_weight train.label_smoothing_factor",
+    "0 to below 1": "train.adam_beta1 train.adam_beta2",
     "above 0 to 1": "augment.synonyms augment.dropout augment.ancestors augment.negations augment.templates"
     " augment.typos augment.back_translation.strength",
     "0 to 4294967295": "train.seed train.data_seed",  # numpy's seeds have 32 bits
@@ -67,7 +74,7 @@ def check_values(document: dict[str, Any]) -> None:
         for _, text in _values(document, key):
             if text is not None and not re.fullmatch(pattern, text, re.ASCII):
                 raise Problem(key, f"{show(text)} is not allowed; expected {meaning}")
-    for key in ("logging_steps", "eval_steps", "save_steps", "warmup_steps"):
+    for key in ("logging_steps", "save_steps", "warmup_steps"):
         for _, steps in _values(document, f"train.{key}"):
             if isinstance(steps, float) and steps > 1 and not steps.is_integer():
                 raise Problem(f"train.{key}", f"{steps} is out of range; allowed: whole steps, or a share below 1")
@@ -84,8 +91,9 @@ def _values(node: Any, pattern: str, where: str = "") -> Iterator[tuple[str, Any
 
 def _inside(number: float, allowed: str) -> bool:
     if " to " in allowed:
-        low, high = allowed.removeprefix("above ").split(" to ")
-        return int(low) <= number <= int(high) and not (number == int(low) and allowed.startswith("above "))
+        low, high = (int(bound.split()[-1]) for bound in allowed.split(" to "))
+        above, below = allowed.startswith("above"), "below" in allowed
+        return (low < number if above else low <= number) and (number < high if below else number <= high)
     sign, bound = allowed.split()
     return number > int(bound) if sign == ">" else number >= int(bound)
 
@@ -127,6 +135,34 @@ def check_base(base: BaseSection, shipped: Sequence[Path]) -> None:
         if not member.path.endswith(".gguf"):
             raise Problem("base.weights", f"{show(member.path)} is not allowed; expected a .gguf file")
     _check_model(base, "base", shipped)
+    local = Path(base.model, "config.json").is_file()
+    for key in ("revision", "weights"):
+        if local and getattr(base, key) is not None:
+            text = f"base.model is a local folder, {base.model}, which is loaded as it is; expected null"
+            raise Problem(f"base.{key}", text)
+    if base.weights is not None:
+        file, name = member.path.rpartition("/")[2], base.model.rpartition("/")[2]
+        if not _letters(file).startswith(_letters(name)):
+            text = f"{show(file)} is loaded, which is not named after {base.model}; name as base.model what it holds"
+            raise Problem("base.weights", f"{text}, or write base.weights: null to load {base.model}")
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def check_replaced_base(before: Mapping[str, Any], now: Mapping[str, Any], overridden: Collection[str]) -> None:
+    """``model``, ``revision`` and ``weights`` name one base together: whoever overrides one gives or nulls the others.
+
+    ``before`` is ``base:`` as the file has it, ``now`` with the overrides of the keys ``overridden``.
+    """
+    named = ("model", "revision", "weights")
+    changed = [key for key in named if now.get(key) not in (None, before.get(key))]
+    left = [key for key in named if before.get(key) is not None and not {"base", f"base.{key}"} & {*overridden}]
+    if changed and left:
+        others = " ".join(f"base.{key}={'…' if key == 'model' else 'null'}" for key in left)
+        text = f"is overridden, and {' and '.join(left)} still those of {before['model']}; they name one base together"
+        raise Problem(f"base.{changed[0]}", f"{text}: give its own, as in {others}")
 
 
 def _check_model(section: BaseSection | TranslatorSection, where: str, shipped: Sequence[Path]) -> None:
@@ -199,19 +235,18 @@ def check_mixture(mixture: MixtureSection, task: str) -> None:
             raise Problem(where, "missing; every task needs one, or the mixture a temperature")
 
 
-def check_combinations(recipe: Recipe, defaults: Mapping[str, Any]) -> None:
-    """Refuse values that are each allowed and together impossible. Most of these TRL finds after loading the model.
+def check_combinations(recipe: Recipe) -> None:
+    """Refuse values that are each allowed and together impossible.
 
-    ``defaults`` are those of ``train:``. Raises :class:`~osler.recipe.type_check.Problem`.
+    Raises :class:`~osler.recipe.type_check.Problem`.
     """
 
     def refuse(key: str, impossible: Any, text: str) -> None:
         if impossible:
             raise Problem(key, text)
 
-    loss, train = recipe.loss, {**defaults, **recipe.train}
-    packing, length, trie = train["packing"], train["max_length"], loss.name == "label_trie"
-    evaluated, saved, scheduler = train["eval_strategy"], train["save_strategy"], train["lr_scheduler_type"]
+    loss = recipe.loss
+    trie = loss.name == "label_trie"
     refuse("base.quantization", recipe.base.quantization and recipe.lora is None, "nf4 needs a lora: section to train")
     refuse("loss.completion_weight", loss.completion_weight is not None and not trie, "only with loss.name: label_trie")
     for split, reason in (recipe.allow_overlap or {}).items():
@@ -225,15 +260,3 @@ def check_combinations(recipe: Recipe, defaults: Mapping[str, Any]) -> None:
         refuse("loss.name", trie, "not with stage: pretrain: documents have no labels; expected completion")
         refuse("augment", recipe.augment is not None, "not with stage: pretrain")
         refuse("mixture", recipe.mixture is not None, "not with stage: pretrain")
-    for key in ("packing", "eval_packing", "padding_free"):
-        refuse(f"train.{key}", trie and train[key], "not with loss.name: label_trie, which needs one case a row")
-    refuse("train.packing", packing and length is None, "needs a train.max_length to pack to")
-    refuse("train.padding_free", train["padding_free"] and not packing and length, "needs train.max_length: null")
-    refuse("train.bf16", train["bf16"] and train["fp16"], "not together with train.fp16")
-    if train["load_best_model_at_end"]:
-        text = f"needs the same train.eval_strategy and train.save_strategy, not {evaluated} and {saved}"
-        refuse("train.load_best_model_at_end", evaluated == "no" or saved not in (evaluated, "best"), text)
-    if scheduler in ("reduce_lr_on_plateau", "greedy"):
-        refuse("train.lr_scheduler_type", evaluated == "no", f"{scheduler} needs a train.eval_strategy")
-    if train["dataloader_prefetch_factor"]:
-        refuse("train.dataloader_prefetch_factor", not train["dataloader_num_workers"], "needs dataloader_num_workers")

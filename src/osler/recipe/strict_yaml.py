@@ -25,6 +25,8 @@ _SCALARS: list[tuple[re.Pattern[str], Callable[[str], Any]]] = [
     (re.compile(r"[-+]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"), float),
 ]
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character beyond the first 65,536, from an escape
+
 
 def parse_yaml(text: str, where: str) -> Any:
     """Parse one YAML document to plain values, without duplicate keys, aliases and tags. Keys are always text.
@@ -42,6 +44,10 @@ def parse_yaml(text: str, where: str) -> Any:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise InputError(f"{where}: line {line}: {error.reason}") from None
+    except (ValueError, OverflowError):  # PyYAML makes characters of escapes without a look at their range
+        escape = next(m for m in re.finditer(r"\\U([0-9A-Fa-f]{8})", text) if int(m[1], 16) > 0x10FFFF)
+        line = text.count("\n", 0, escape.start()) + 1
+        raise InputError(f"{where}: line {line}: {escape[0]} is no character") from None
     except RecursionError:
         raise InputError(f"{where}: nested too deeply") from None
 
@@ -62,6 +68,8 @@ def _plain(node: yaml.Node, seen: set[int]) -> Any:
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise wrong("a key must be text", key)
+            if SURROGATE.search(key.value):
+                raise wrong("the key holds half a character, which no file can hold", key)
             if key.value in mapping:
                 raise wrong(f"duplicate key {show(key.value)}", key)
             mapping[key.value] = _plain(item, seen)
@@ -70,6 +78,8 @@ def _plain(node: yaml.Node, seen: set[int]) -> Any:
     plain = node.style is None  # neither quoted nor a block
     convert = next((convert for pattern, convert in _SCALARS if plain and pattern.fullmatch(node.value)), str)
     value = convert(node.value)
+    if isinstance(value, str) and SURROGATE.search(value):
+        raise wrong("the text holds half a character, which no file can hold", node)
     if isinstance(value, float) and math.isinf(value):
         raise wrong(f"{node.value} is too large for a number", node)
     return value

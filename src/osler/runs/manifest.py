@@ -31,11 +31,14 @@ class TrainedRecipe(Contract):
 
 
 class Base(Contract):
-    """The base model, with the fingerprint of the weights that were loaded."""
+    """The base model: how the recipe names it; and what was loaded: the class of the model, how many parameters it has
+    (packed ones counted as what they stand for) and the fingerprint of its weights."""
 
     model: str
     revision: str | None
     weights: str | None
+    architecture: str
+    parameters: int
     fingerprint: str
 
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 from trl import SFTTrainer
 
 from osler.data import IGNORED, TrainingData
+from osler.models import idle_accelerators
 from osler.runs import DataReport
 
 # Of a matrix product's speed, what a whole training step reaches: attention, norms and LoRA's small products take the
@@ -31,8 +32,10 @@ def describe(trainer: SFTTrainer, data: TrainingData, show_text: bool) -> str:
     # Packed, as many rows as fit share one; best-fit packing leaves next to nothing empty.
     rows = math.ceil(tokens.total / config.max_length) if config.packing else len(data.examples)
     steps = config.max_steps if config.max_steps > 0 else math.ceil(rows / batch) * config.num_train_epochs
-    trained_on = min(tokens.total * config.num_train_epochs, steps * batch * tokens.total / rows)
-    passes = f"{config.num_train_epochs:g} pass{'' if config.num_train_epochs == 1 else 'es'}"
+    passes = steps * batch / rows if config.max_steps > 0 else config.num_train_epochs
+    decided = "; max_steps says so" if config.max_steps > 0 else ""
+    idle = idle_accelerators(config.device)
+    minutes = _minutes(total, passes * tokens.total, model)
     lines = [
         f"rows        {report.rows_in:,} in, {report.rows_out:,} out"
         + "".join(f", {n:,} dropped ({reason})" for reason, n in report.dropped.items() if n)
@@ -42,10 +45,11 @@ def describe(trainer: SFTTrainer, data: TrainingData, show_text: bool) -> str:
         f" a row: {tokens.min} to {tokens.max}, median {tokens.median}; {report.truncated} rows truncated",
         *_augmentation_and_mixture(report),
         *_histogram([len(example["input_ids"]) for example in data.examples]),
-        f"steps       {math.ceil(steps):,} of {batch} rows ({passes})",
+        f"steps       {math.ceil(steps):,} of {batch} rows ({passes:,.4g} pass{'' if passes == 1 else 'es'}{decided})",
+        f"device      {config.device}" + (f"; {idle}" if idle else ""),
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
         f"memory      about {memory_bytes(model, config, tokens.max) / 1e9:.1f} GB",
-        f"time        about {_minutes(total, trained_on, model):.0f} minutes (from a matrix product timed just now)",
+        f"time        about {minutes:.0f} minutes (from a matrix product timed just now)",
         "example     the loss is taken on what stands between ⟦ and ⟧",
         *(f"            {line}" for line in masked(data.examples[0], tokenizer, show_text).splitlines()),
     ]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import parse_flag_from_env
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase
@@ -14,6 +15,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from osler.data import IGNORED, TrainingData
+from osler.errors import InputError, one_line
 from osler.models import logits_at
 from osler.recipe import Recipe
 from osler.runs import Run
@@ -140,7 +142,10 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
     """The recipe's ``train:`` as TRL's configuration, with what Osler decides itself added.
 
     TRL switches mixed precision and activation checkpointing on by default; here both are off unless the recipe says
-    otherwise, so that what is not written does not happen.
+    otherwise, so that what is not written does not happen. Where it says nothing of ``use_cpu``, the machine decides.
+
+    Raises:
+        InputError: TRL refuses it on this machine.
     """
     names = {field.name for field in dataclasses.fields(SFTConfig)}
     # transformers renamed it in 5.21; Python 3.10 stops at 5.20. Delete the old name with Python 3.10.
@@ -152,9 +157,15 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
         "save_total_limit": 2,
         "logging_steps": 10,
         "logging_nan_inf_filter": False,  # it would log the mean of the losses before in place of a NaN
+        "use_cpu": not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"),
         **recipe.train,
     }
-    return SFTConfig(output_dir=str(run.checkpoints_path), dataset_kwargs={"skip_prepare_dataset": True}, **settings)
+    try:
+        return SFTConfig(
+            output_dir=str(run.checkpoints_path), dataset_kwargs={"skip_prepare_dataset": True}, **settings
+        )
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{recipe.path}: train: TRL refuses it here: {one_line(str(error))}") from None
 
 
 def build_trainer(

@@ -20,7 +20,7 @@ from trl import SFTTrainer
 
 from osler.data import TrainingData, build_training_data
 from osler.errors import FailedError, InputError
-from osler.models import base_folder, check_targets, load_base, load_tokenizer
+from osler.models import base_folder, check_architecture, load_base, load_tokenizer
 from osler.recipe import BaseSection, Recipe, find_tasks
 from osler.runs import (
     Environment,
@@ -56,7 +56,9 @@ def train(recipe: Recipe, run: Run) -> None:
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
     tokenizer, data, conversation = _prepare(recipe)
     with _opened(recipe, run) as checkpoint:  # nothing is written before the data has been read and found right
-        trainer = build_trainer(recipe, run, load_base(recipe.base), tokenizer, data)
+        model = load_base(recipe.base)
+        loaded = {"architecture": type(model).__name__, "parameters": plan.parameters(model)}
+        trainer = build_trainer(recipe, run, model, tokenizer, data)
         main_process = trainer.is_world_process_zero()
         if main_process:
             print(plan.describe(trainer, data, show_text=False), flush=True)
@@ -73,7 +75,7 @@ def train(recipe: Recipe, run: Run) -> None:
                 " command again"
             ) from error
         if main_process:
-            _finish(recipe, run, tokenizer, data, conversation, environment, figures)
+            _finish(recipe, run, data, environment, loaded, {**figures, **_asked_with(tokenizer, conversation)})
 
 
 def show_plan(recipe: Recipe, show_text: bool = False) -> None:
@@ -92,8 +94,10 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
 
 def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Conversation | None]:
     tokenizer = load_tokenizer(recipe.base)
-    if recipe.lora is not None:
-        check_targets(recipe.base, recipe.lora, str(recipe.path))
+    check_architecture(recipe)
+    for key in ("activation_offloading", "fp16", "tf32"):
+        if recipe.train.get(key) and not torch.accelerator.is_available():
+            raise InputError(f"{recipe.path}: train.{key}: only on a GPU, and there is none here; leave it out")
     task = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
     conversation = None if recipe.stage == "pretrain" else task.prompt.conversation(tokenizer)
     if conversation and not conversation.own_system_turn and (task.prompt.system or "").strip():
@@ -192,25 +196,27 @@ def _name_base(path: Path, base: BaseSection) -> None:
     write_json(path, {**config, "base_model_name_or_path": base.model, "revision": base.revision})
 
 
+def _asked_with(tokenizer: PreTrainedTokenizerBase, conversation: Conversation | None) -> dict[str, Any]:
+    """How cases are put to the model, for the manifest."""
+    return {
+        "chat_template_sha256": chat_template_sha256(tokenizer),
+        "conversation": conversation
+        and {name: getattr(conversation, name) for name in ("own_system_turn", "content_parts", "opening")},
+    }
+
+
 def _finish(
     recipe: Recipe,
     run: Run,
-    tokenizer: PreTrainedTokenizerBase,
     data: TrainingData,
-    conversation: Conversation | None,
     environment: Environment,
+    loaded: Mapping[str, Any],
     figures: Mapping[str, Any],
 ) -> None:
     """Make the run a finished one: set aside what was made of an earlier training, and write the manifest."""
     if earlier := run.set_aside():
         print(f"predictions and results of an earlier training are in {earlier} now")
-    hashes = {
-        "adapter_sha256": model_fingerprint(run.adapter_path),
-        "chat_template_sha256": chat_template_sha256(tokenizer),
-        "conversation": conversation
-        and {name: getattr(conversation, name) for name in ("own_system_turn", "content_parts", "opening")},
-    }
-    write_model(run.manifest_path, _manifest(recipe, run, data, environment, {**figures, **hashes}))
+    write_model(run.manifest_path, _manifest(recipe, run, data, environment, loaded, figures))
     print(
         f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
         f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter_path}"
@@ -218,7 +224,12 @@ def _finish(
 
 
 def _manifest(
-    recipe: Recipe, run: Run, data: TrainingData, environment: Environment, figures: Mapping[str, Any]
+    recipe: Recipe,
+    run: Run,
+    data: TrainingData,
+    environment: Environment,
+    loaded: Mapping[str, Any],
+    figures: Mapping[str, Any],
 ) -> Manifest:
     base, task, report = recipe.base, recipe.task, data.report
     content = {
@@ -235,6 +246,7 @@ def _manifest(
             "revision": base.revision,
             "weights": base.weights,
             "fingerprint": fingerprint(base_folder(base)),
+            **loaded,
         },
         "task": {"name": task.name, "version": task.version, "panel": task.panel},
         "seed": recipe.seed,
@@ -249,6 +261,7 @@ def _manifest(
             }
             for name, part in report.mixture.tasks.items()
         },
+        "adapter_sha256": model_fingerprint(run.adapter_path),
         **figures,
     }
     return validated(Manifest, content, str(run.manifest_path))

@@ -233,7 +233,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, tiny_ba
         assert torch.equal(weight, adapter(killed)[name]), name
 
 
-@pytest.mark.parametrize("settings", [{}, {"fp16": True, "max_steps": 1}, {"save_strategy": "epoch", "max_steps": 1}])
+@pytest.mark.parametrize("settings", [{}, {"save_strategy": "epoch", "max_steps": 1}])
 def test_weights_that_are_no_numbers_any_more_are_not_saved_and_the_last_good_checkpoint_is_named(
     tmp_path: Path, tiny_base: BaseSection, settings: dict
 ) -> None:

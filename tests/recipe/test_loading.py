@@ -404,7 +404,7 @@ BAD_VALUES = [
     ("train.padding_free=true", ["train.padding_free", "label_trie"]),
     ("loss.name=completion", ["loss.completion_weight", "label_trie"]),
     ("data={simulated_per_label: 0}", ["data", "neither"]),
-    ("train.fp16=true", ["train.bf16", "train.fp16"]),
+    ("train.fp16=true", ["train.fp16", "only on a GPU"]),
     ("train.dataloader_prefetch_factor=2", ["train.dataloader_prefetch_factor", "dataloader_num_workers"]),
     # Osler's own
     ("train.output_dir=x", ["train.output_dir", "runs/<name>/<version>"]),

@@ -56,7 +56,7 @@ WITHOUT_EFFECT = [
 ]
 TRACEBACKS = [
     (["train.eval_strategy=steps"], "scripts/evaluate.py scores the finished run"),
-    (["train.eval_strategy=epoch", "train.load_best_model_at_end=true"], "scripts/evaluate.py"),
+    (["train.load_best_model_at_end=true"], "scripts/evaluate.py"),
     (["train.metric_for_best_model=loss"], "scripts/evaluate.py"),
     (["train.lr_scheduler_type=greedy"], "train.lr_scheduler_type"),
     (["train.lr_scheduler_type=reduce_lr_on_plateau"], "train.lr_scheduler_type"),

@@ -81,7 +81,8 @@ class _Wrong(Exception):
 
     def __init__(self, problems: Sequence[Problem]):
         super().__init__(problems)
-        self.problems = problems
+        firsts = {problem.key: problem for problem in reversed(problems)}  # one a key: others follow from the first
+        self.problems = [problem for problem in problems if firsts[problem.key] is problem]
 
 
 @contextmanager
@@ -123,8 +124,6 @@ def _resolve(
     types = _document_types()
     if problems := _problems_of_keys(document, types):
         raise _Wrong(problems)
-    with _noted(problems):
-        check_replaced_base(written_base, document["base"], [override.partition("=")[0] for override in overrides])
 
     def section(kind: Any, name: str) -> Any:
         return _built(kind, document.get(name, {}))
@@ -136,6 +135,7 @@ def _resolve(
     evaluation, augment = section(EvaluationSection, "evaluation"), optional(AugmentSection, "augment")
     shipped, tasks, learnt, mixture = _shipped(path), find_tasks(path), None, None
     with _noted(problems):
+        check_replaced_base(written_base, document["base"], [override.partition("=")[0] for override in overrides])
         check_base(base, shipped)
     with _noted(problems):
         learnt = read_learnt_task(task.name, task, "task", tasks)

@@ -197,7 +197,7 @@ def _needs(recipe: Recipe, train: Mapping[str, Any]) -> Iterator[tuple[str, str]
         for name in recipe.train.get(key) or ():
             if name not in CHECKPOINTING:
                 yield join(f"train.{key}", name), f"unknown key; valid keys: {', '.join(CHECKPOINTING)}"
-    if train["bf16"] and train["fp16"]:
+    if train["bf16"] and train["fp16"] and not train["use_cpu"]:
         yield "train.bf16", "not together with train.fp16"
 
 

@@ -17,10 +17,11 @@ from typing import Any
 import finished
 import numpy as np
 import pytest
+from PIL import Image
 from project import environment
 
 from osler.errors import InputError
-from osler.evaluation import confusions, report, results, robustness
+from osler.evaluation import confusions, report, results, robustness, section, summary
 from osler.runs.data_report import Contamination
 from osler.runs.predictions import Prediction, write_predictions
 from osler.runs.results import Results
@@ -31,6 +32,9 @@ from osler.tasks.perturbation import Perturbation
 LABELS = [f"OMIM:{number}" for number in range(6)]
 NAMES = {label: f"Syndrome {number}, type A" for number, label in enumerate(LABELS)}
 TUNED, BASELINE, PLAIN = "tiny@1.0.0", "encoder", "tfidf_svm"
+DESCRIPTIONS = {"test": "invented patients", "simulated": "patients like those trained on"}
+REFERRED = "a general practitioner in a rural district"  # too long for one line of a figure
+SHOWN = {BASELINE: "sentence encoder", PLAIN: "SVM on words"}
 
 
 def predictions(
@@ -53,7 +57,11 @@ def predictions(
                 label,
                 ranked,
                 tuple(weight / sum(weights) for weight in weights) if probabilities else None,
-                subgroups={"sex": ("male", "female", "female")[case % 3], "age_band": "0-4" if case < 4 else "18-64"},
+                subgroups={
+                    "sex": ("male", "female", "female")[case % 3],
+                    "age_band": "0-4" if case < 4 else "18-64",
+                    "referred_by": REFERRED,
+                },
             )
         )
     return rows
@@ -119,7 +127,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_reports(folder, records)
     texts = {"test": {row.case_id: f"The patient of {row.case_id}." for row in original}}
-    report.write(folder / "results.json", scored, files, texts)
+    report.write(folder / "results.json", scored, files, texts, descriptions=DESCRIPTIONS)
     return folder
 
 
@@ -128,18 +136,75 @@ def test_every_comparison_of_the_headline_is_shown_as_it_is_in_the_results(folde
     record = json.loads((folder / "results.json").read_text())["records"][0]
     accuracy = record["systems"][TUNED]["metrics"]["accuracy"]
     assert f"Top-1 accuracy {accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]" in shown
-    assert "panel small , 6 labels; headline split test : 60 cases" in shown
     assert len(record["comparisons"]) == 2
     for row in record["comparisons"]:
         of = record["systems"][row["b"]]["metrics"]["accuracy"]
         p = [f"{row[name]:.3f}" if row[name] >= 0.001 else "< 0.001" for name in ("p_adjusted", "p_value")]
         assert (
-            f"{row['b']} {of['value']:.3f} [{of['low']:.3f}, {of['high']:.3f}]"
+            f"{SHOWN[row['b']]} {of['value']:.3f} [{of['low']:.3f}, {of['high']:.3f}]"
             f" {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
             f" {p[0]} unadjusted {p[1]} {row['minimum_detectable_difference']:.3f}"
         ) in shown
-    assert f"Better than {BASELINE} ." in shown
-    assert f"No difference is shown to {PLAIN} ;" in shown
+    assert f"Better than {SHOWN[BASELINE]} ." in shown
+    assert f"No difference is shown to {SHOWN[PLAIN]} ;" in shown
+
+
+def test_it_opens_with_what_was_asked_of_whose_cases_and_what_guessing_comes_to(folder: Path) -> None:
+    shown = words((folder / "report.html").read_text())
+    asked = "for each case, name the right one of 6 labels, such as Syndrome 0, type A."
+    assert f"The task, rare_disease , panel small: {asked} The cases of test , invented patients: 60 cases" in shown
+    assert f"the first answer of {TUNED} is right. Guessing among 6 labels comes to 0.167." in shown
+    assert "Patients like those trained on: 90 cases" in shown
+
+
+def test_what_the_columns_say_is_explained_and_chance_stands_below_the_systems(folder: Path) -> None:
+    shown = words((folder / "report.html").read_text())
+    for said in (
+        "balanced the same",
+        "top-3 the share",
+        "MRR mean reciprocal rank:",
+        "AUROC area",
+        "ECE expected cali",
+    ):
+        assert said in shown
+    # 1/6, 1/6, 3/6, 5/6, the mean of 1, 1/2 … 1/6, a half; a calibration error has no chance level
+    assert "chance: guessing among 6 labels 0.167 0.167 0.500 0.833 0.408 0.500 –" in shown
+    places = np.random.default_rng(0).permuted(np.tile(np.arange(1, 7), (20000, 1)), axis=1)[:, 0]  # of the right one
+    expected = summary.guessing(6)
+    assert (places == 1).mean() == pytest.approx(expected["accuracy"], abs=0.01)
+    assert (places <= 3).mean() == pytest.approx(expected["top_3_accuracy"], abs=0.01)
+    assert (1 / places).mean() == pytest.approx(expected["mrr"], abs=0.01)
+
+
+def test_chance_is_not_made_up_where_nobody_knows_how_many_answers_there_are(tmp_path: Path) -> None:
+    rows = predictions(TUNED, 0.7)
+    best_three = [replace(row, ranked=row.ranked[:3], probabilities=(0.5, 0.3, 0.2)) for row in rows]
+    assert "guessing among" not in words(page(tmp_path, best_three)).lower()
+
+
+def test_the_systems_of_a_run_have_names_that_people_read(tmp_path: Path) -> None:
+    tuned = predictions(TUNED, 0.7)
+    merged = [replace(row, system=f"{TUNED}-merged") for row in tuned]
+    scored, files = evaluated(tmp_path, tuned, merged, predictions(BASELINE, 0.2), predictions("gpt_5@high", 0.2))
+    scored = scored.model_copy(update={"weights_sha256": {TUNED: "ab" * 32, f"{TUNED}-merged": "cd" * 32}})
+    shown = words(report.write(tmp_path / "results.json", scored, files).read_text())
+    assert "Accuracy of the fine-tuned model minus that of every other system" in shown
+    assert "Better than sentence encoder and gpt_5@high ." in shown, "what it does not know keeps its name"
+    assert f"fine-tuned model, merged the same, its adapter merged into the weights of its base {TUNED}-merged" in shown
+
+
+def test_every_label_has_its_sensitivity_and_predictive_value(folder: Path) -> None:
+    shown = words((folder / "report.html").read_text())
+    rows = predictions(TUNED, 0.7)
+    for label in LABELS:
+        right = sum(row.label == label == row.answer for row in rows)
+        answered = sum(row.answer == label for row in rows)
+        interval = r"\[0\.\d+, [01]\.\d+\]"
+        sensitivity, predictive_value = (
+            f"{right} of 10 {right / 10:.3f}",
+            f"{right} of {answered} {right / answered:.3f}",
+        )
+        assert re.search(f"{label} {sensitivity} {interval} {predictive_value} {interval}", shown), label
 
 
 def test_every_metric_of_every_split_is_on_the_page(folder: Path) -> None:
@@ -195,10 +260,11 @@ def test_the_page_needs_nothing_from_outside_and_runs_nothing(folder: Path) -> N
 def test_it_is_written_again_from_the_files_alone_to_the_same_bytes_without_torch(folder: Path) -> None:
     before = (folder / "report.html").read_bytes()
     texts = {"test": {f"case-{case:03d}": f"The patient of case-{case:03d}." for case in range(60)}}
+    files = "sorted(folder.glob('*.jsonl'))"
     code = (
         "import sys; from pathlib import Path; from osler.evaluation import report; from osler.runs import Run\n"
         "folder = Path(sys.argv[1]); results = Run(folder).read_results()\n"
-        f"report.write(folder / 'results.json', results, sorted(folder.glob('*.jsonl')), {texts!r})\n"
+        f"report.write(folder / 'results.json', results, {files}, {texts!r}, None, {DESCRIPTIONS!r})\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
     )
     (folder / "report.html").unlink()
@@ -261,7 +327,7 @@ def test_names_and_texts_cannot_run_or_break_anything(tmp_path: Path) -> None:
         (predictions(TUNED, 1.0, n=1), "1 case, each taken as independent"),
         (predictions(TUNED, 0.0), "wrong, "),
         (predictions(TUNED, 1.0), "Every answer is right: nothing is confused."),
-        (predictions(TUNED, 0.7, probabilities=False), f"{TUNED} gives no probabilities: no reliability diagram."),
+        (predictions(TUNED, 0.7, probabilities=False), f"No reliability diagram: {TUNED} gives no probabilities."),
         ([replace(row, subgroups={}) for row in predictions(TUNED, 0.7)], "The predictions name no subgroups."),
         ([replace(row, ranked=(row.label,), probabilities=(1.0,)) for row in predictions(TUNED, 0.7)], "nothing is"),
         (
@@ -292,9 +358,10 @@ def test_extremes_are_shown_and_what_is_absent_is_said(rows: list[Prediction], s
     other = [replace(row, system=PLAIN) for row in rows]
     shown = words(page(tmp_path, rows, other))
     assert said in shown
-    assert "No perturbed cases were scored." in shown
+    assert "No perturbed cases were scored; scripts/evaluate.py RUN --robustness scores some." in shown
     assert "No contamination report" in shown
     assert "The case's text is not at hand" in shown
+    assert "Which patients these are, prediction files do not say" in shown
 
 
 def test_a_system_alone_is_compared_with_nothing(tmp_path: Path) -> None:
@@ -313,7 +380,7 @@ def test_a_merged_model_is_beside_the_one_with_the_adapter(tmp_path: Path) -> No
 
 def test_the_page_opens_with_the_test_split_wherever_it_stands(tmp_path: Path) -> None:
     rows = [*predictions(TUNED, 0.7, split="phenopackets"), *predictions(TUNED, 0.7)]
-    assert "headline split test :" in words(page(tmp_path, rows))
+    assert "The cases of test : 60 cases" in words(page(tmp_path, rows))
 
 
 def test_a_benchmark_does_not_borrow_what_was_found_of_the_task_the_run_was_trained_on(
@@ -322,7 +389,7 @@ def test_a_benchmark_does_not_borrow_what_was_found_of_the_task_the_run_was_trai
     for name in ("data_report.json", "robustness.json"):
         shutil.copy(folder / name, tmp_path)
     shown = words(page(tmp_path, [replace(row, task="medqa") for row in predictions(TUNED, 0.7)]))
-    assert "No perturbed cases were scored." in shown
+    assert "Cases of the task trained on alone are perturbed: see the report of that task." in shown
     assert "Syndrome" not in shown
     assert "No contamination report" in shown
 
@@ -353,7 +420,7 @@ def test_confusions_are_counted_by_label_and_answer() -> None:
 def test_cases_of_one_confidence_are_answered_together() -> None:
     confidences = np.array([0.9] * 8 + [0.8] * 6 + [0.1] * 6)
     correct = np.array([True] * 8 + [True, False] * 3 + [False] * 6)
-    shares, accuracies = report.selective_curve(confidences, correct)
+    shares, accuracies = section.selective_curve(confidences, correct)
     assert shares.tolist() == [14 / 20, 1.0], "eight answers are too few to begin with"
     assert accuracies.tolist() == [11 / 14, 11 / 20]
 
@@ -418,7 +485,16 @@ const cut = [...document.querySelectorAll("svg")].flatMap(svg => {
     return at.left < box.left - 1 || at.right > box.right + 1 || at.top < box.top - 1 || at.bottom > box.bottom + 1;
   });
 });
+const scale = ({a, b}) => Math.hypot(a, b);
+const size = text => parseFloat(getComputedStyle(text).fontSize) * scale(text.getScreenCTM());
+const overlapping = [...document.querySelectorAll("svg")].flatMap(svg => {
+  const texts = [...svg.querySelectorAll("text")].map(text => [text.textContent, text.getBoundingClientRect()]);
+  return texts.flatMap(([name, a], i) => texts.slice(i + 1).filter(([, b]) =>
+    a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 2 && b.top < a.bottom - 2
+  ).map(([other]) => `${name} / ${other}`));
+});
 parent.document.body.dataset.probe = JSON.stringify({
+  smallest: Math.min(...[...document.querySelectorAll("svg text")].map(size)), overlapping,
   width: innerWidth, content: document.documentElement.scrollWidth,
   wide: wide.map(element => element.outerHTML.slice(0, 80)), cut: cut.map(text => text.textContent),
   figures: [...document.querySelectorAll("svg")].map(svg => svg.getBoundingClientRect().height > 50),
@@ -428,6 +504,30 @@ console.log("probed");
 """
 
 
+def chromium(folder: Path, page: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Open ``page``; its file and the browser's are in ``folder``."""
+    path = folder / "opened.html"
+    path.write_text(page)
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += ["--hide-scrollbars", *options, path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on PATH")
+def test_a_table_that_goes_on_beside_the_screen_is_seen_to(folder: Path, tmp_path: Path) -> None:
+    style = re.search(r"<style>.*?</style>", (folder / "report.html").read_text(), re.DOTALL)
+    assert style
+    tables = "".join(f'<div class="scroll"><table><tr><td>{"number " * n}</table></div>' for n in (3, 300))
+    chromium(tmp_path, style[0] + tables, "--window-size=500,200", f"--screenshot={tmp_path / 'seen.png'}")
+    seen = np.asarray(Image.open(tmp_path / "seen.png").convert("L")).astype(int)
+    edge, middle = seen[:, 475:484], seen[:, 300:484]  # the page ends 16 pixels before the window
+    dark = np.flatnonzero(edge.max(axis=1) < 240)
+    assert len(dark) > 10, "a shadow beside the wide table"
+    assert (middle[: dark[0] - 4] > 250).all(), "none beside the narrow one"
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on PATH")
 @pytest.mark.parametrize("width", [400, 1200])
 def test_a_browser_shows_all_of_it_without_complaint_and_nothing_sticks_out(
@@ -435,12 +535,8 @@ def test_a_browser_shows_all_of_it_without_complaint_and_nothing_sticks_out(
 ) -> None:
     # In a frame: no window of Chromium's is narrower than 500 pixels.
     probed = html.escape((folder / "report.html").read_text().replace("</body>", f"{PROBE}</body>"))
-    frame = tmp_path / "frame.html"
-    frame.write_text(f'<meta charset="utf-8"><iframe width={width} height=900 style="border: 0" srcdoc="{probed}">')
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += ["--enable-logging=stderr", "--window-size=1400,900", "--hide-scrollbars", "--dump-dom"]
-    done = subprocess.run([*command, frame.as_uri()], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
+    frame = f'<meta charset="utf-8"><iframe width={width} height=900 style="border: 0" srcdoc="{probed}">'
+    done = chromium(tmp_path, frame, "--enable-logging=stderr", "--window-size=1400,900", "--dump-dom")
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert len(said) == 1, said
     assert "probed" in said[0]
@@ -449,5 +545,7 @@ def test_a_browser_shows_all_of_it_without_complaint_and_nothing_sticks_out(
     assert found["content"] == width
     assert found["wide"] == []
     assert found["cut"] == []
+    assert found["overlapping"] == []
+    assert found["smallest"] >= 11, "pixels that letters in figures have"
     assert len(found["figures"]) == 11
     assert all(found["figures"])

@@ -3,12 +3,15 @@
 from osler.evaluation.answers import number_groups
 from osler.evaluation.confusions import Confusions, count_confusions
 from osler.evaluation.measurement import load_metrics
-from osler.evaluation.report import LEVEL, perturbation_label, reliability_tables, subgroup_rows
+from osler.evaluation.report import perturbation_label
 from osler.evaluation.results import MIN_SUBGROUP, VALIDATION
+from osler.evaluation.section import LEVEL, reliability_tables, subgroup_rows
+from osler.evaluation.systems import SYSTEMS
 
 __all__ = [
     "LEVEL",
     "MIN_SUBGROUP",
+    "SYSTEMS",
     "VALIDATION",
     "Confusions",
     "count_confusions",

@@ -96,7 +96,7 @@ def evaluate(
         weights_sha256=weights,
         dtype=recipe.base.dtype,
     )
-    report.write(output, scored, files, report.case_texts(task.source, asked), task.labels)
+    report.write(output, scored, files, report.case_texts(task.source, asked), task.labels, task.splits)
     return summary.render_table(scored)
 
 
@@ -107,7 +107,7 @@ def _robustness(run: Run, recipe: Recipe, task: Task, split: str, limit: int | N
         scored = run.read_results()
         files = list(run.scored_predictions(scored))
         texts = report.case_texts(task.source, recipe.evaluation.splits)
-        report.write(run.results_path(), scored, files, texts, task.labels)
+        report.write(run.results_path(), scored, files, texts, task.labels, task.splits)
     return summary.render_robustness(measured)
 
 

@@ -78,6 +78,18 @@ def label_columns(columns: dict[str, Any]) -> Ints:
     return np.array([column[label] for label in columns["references"]])
 
 
+def proportion(
+    successes: npt.NDArray[np.bool_], groups: Ints | None, among: npt.NDArray[np.bool_] | None = None
+) -> dict[str, Any]:
+    """A share of the cases, or of those in ``among``, with its interval, as ``results.json`` holds it."""
+    if among is not None:
+        successes = successes[among]
+        groups = None if groups is None else np.unique(groups[among], return_inverse=True)[1]
+    low, high = intervals.proportion_interval(successes, groups)
+    method = "wilson" if groups is None else "wilson_effective_n"
+    return {"value": float(successes.mean()), "low": low, "high": high, "method": method}
+
+
 class Measurement:
     """The columns of one system on one split, measured."""
 
@@ -105,14 +117,8 @@ class Measurement:
         }
 
     def proportion(self, successes: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_] | None = None) -> dict:
-        """A share of the cases, or of those in ``among``, with its interval, as ``results.json`` holds it."""
-        groups = self.resamples.groups
-        if among is not None:
-            successes = successes[among]
-            groups = None if groups is None else np.unique(groups[among], return_inverse=True)[1]
-        low, high = intervals.proportion_interval(successes, groups)
-        method = "wilson" if groups is None else "wilson_effective_n"
-        return {"value": float(successes.mean()), "low": low, "high": high, "method": method}
+        """:func:`proportion` of these cases."""
+        return proportion(successes, self.resamples.groups, among)
 
     def _intervals(
         self, metric: Any, values: Mapping[str, float], columns: Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from osler.rendering import aligned, cell, difference, p_value, shorten
@@ -15,6 +16,24 @@ COLUMNS = {
     "mrr": "MRR",
     "macro_roc_auc": "AUROC",
     "ece": "ECE",
+}
+MEANINGS = {
+    "accuracy": "the share of cases whose first answer is right",
+    "balanced_accuracy": "the same with every diagnosis counting alike, however many cases it has",
+    "top_3_accuracy": "the share of cases whose right answer is among the first three",
+    "top_5_accuracy": "the share of cases whose right answer is among the first five",
+    "mrr": (
+        "mean reciprocal rank: a case counts 1 where the right answer comes first, 1/2 where second, 1/3 where third,"
+        " and so on"
+    ),
+    "macro_roc_auc": (
+        "area under the ROC curve, averaged over the diagnoses: how often a case with the diagnosis is given more"
+        " probability of it than one without; 1 is best, 0.5 is chance"
+    ),
+    "ece": (
+        "expected calibration error: how far the stated probability is from the share that is right, on average; 0 is"
+        " best, 0.10 means ten in a hundred off"
+    ),
 }
 PROBABILITY_COLUMNS = ("macro_roc_auc", "ece")  # only for splits in which a system has probabilities
 ROBUSTNESS_NOTES = (
@@ -87,6 +106,29 @@ def column_titles(record: Record) -> dict[str, str]:
     """Metric name → title, for the columns in the table of a split."""
     measured = set().union(*(system.metrics for system in record.systems.values()))
     return {name: title for name, title in COLUMNS.items() if name in measured or name not in PROBABILITY_COLUMNS}
+
+
+def meanings(record: Record) -> dict[str, str]:
+    """Title → what it is in plain words, of the columns in the table of a split."""
+    titles = column_titles(record)
+    return {title.partition(" [")[0]: MEANINGS[name] for name, title in titles.items()}
+
+
+def guessing(labels: int) -> dict[str, float]:
+    """What one scores who puts ``labels`` labels in any order: the chance level of the columns that have one."""
+    return {
+        "accuracy": 1 / labels,
+        "balanced_accuracy": 1 / labels,
+        "top_3_accuracy": min(1.0, 3 / labels),
+        "top_5_accuracy": min(1.0, 5 / labels),
+        "mrr": sum(1 / place for place in range(1, labels + 1)) / labels,
+        "macro_roc_auc": 0.5,
+    }
+
+
+def indifferent(labels: int) -> float:
+    """The log loss of giving all of ``labels`` labels the same probability."""
+    return math.log(labels)
 
 
 def _cells(system: System, columns: Mapping[str, str], with_interval: tuple[str, ...]) -> list[str]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from osler.errors import InputError, nearest, one_line, show
-from osler.evaluation import perturbation_label, reliability_tables, subgroup_rows, summary
+from osler.evaluation import SYSTEMS, perturbation_label, reliability_tables, subgroup_rows, summary
 from osler.publishing import chai
 from osler.publishing.about import read_about as read_about
-from osler.publishing.evidence import SYSTEMS, Evidence, read_evidence
+from osler.publishing.evidence import Evidence, read_evidence
 from osler.recipe import Problem, dump_yaml, licences
 from osler.rendering import NOT_STATED, cell, difference, markdown, plots, render_template
 from osler.runs import Calibration, PerturbedRecord, Run
@@ -82,7 +82,9 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         max_new_tokens=MAX_NEW_TOKENS,
         pictures={path: title for path, (title, _) in _pictures(evidence).items()},
         settings=dump_yaml(_settings(evidence)),
-        systems={name: description for name, description in SYSTEMS.items() if name in evidence.headline.systems},
+        known=SYSTEMS,
+        baselines=[[name, *system] for name, system in SYSTEMS.items() if name in evidence.headline.systems],
+        meanings=summary.meanings(evidence.headline),
         energy=evidence.energy(about)[1],
         table=markdown,
         results_table=lambda record: summary.markdown_table([record]),

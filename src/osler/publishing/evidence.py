@@ -31,17 +31,6 @@ from osler.storage import read_model, sha256_file
 from osler.tasks import load_prompt
 
 SIMULATED = "simulated"
-SYSTEMS = {
-    "base_model": "the base model before fine-tuning, scored the same way",
-    "base_model_with_labels": "the same, with all labels listed in its prompt",
-    "majority": "always the most frequent label of the training data",
-    "tfidf_svm": "a linear SVM over TF-IDF of words, trained on the same rows",
-    "tfidf_char_svm": "the same over TF-IDF of characters",
-    "encoder": "a small sentence encoder, fine-tuned on the same rows",
-    "ontology_naive_bayes": "naive Bayes over the findings, from the ontology's frequencies",
-    "semantic_similarity": "semantic similarity of the findings to each disease of the panel",
-    "semantic_similarity_omim": "the same against every disease of OMIM: a harder question",
-}
 
 
 @dataclass(frozen=True)

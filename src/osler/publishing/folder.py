@@ -64,7 +64,9 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
         _records(run, recipe, part)
         _tasks(recipe, find_tasks(recipe.path), part)
         predictions = _predictions(run, results, part)
-        report.write(part / run.results_path().name, results, predictions)  # anew, without the texts of the cases
+        splits = read_task(find_tasks(recipe.path) / recipe.task.name).splits
+        output = part / run.results_path().name
+        report.write(output, results, predictions, descriptions=splits)  # anew, without the texts of the cases
         _card(Run(part), repo_id, recipe.version, about, allowed)
         files = _hashed(part)
         write_atomically(Run(part).sums_path, "".join(f"{file.sha256}  {file.path}\n" for file in files))

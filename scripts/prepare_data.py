@@ -34,6 +34,11 @@ def main() -> int:
     parser.add_argument("--test-from", metavar="DATE", help="split by date: the first day of test")
     parser.add_argument("--revision", help="the commit of the dataset on the Hub")
     parser.add_argument("--deidentify", type=Path, metavar="KEY_FILE", help="replace identifiers; keep the file secret")
+    order = parser.add_mutually_exclusive_group()
+    order.add_argument(
+        "--day-first", action="store_const", const=True, help="3/4/2021 is in April, in files whose dates do not tell"
+    )
+    order.add_argument("--month-first", dest="day_first", action="store_const", const=False, help="… is in March")
     parser.add_argument("--max-rejected", type=int, default=0, metavar="N", help="unreadable rows to allow (default 0)")
     parser.add_argument("--name", help="the name of the task (default: that of the output folder)")
     parser.add_argument("--license", help="the licence of the data, as the Hub writes it, such as cc-by-4.0")
@@ -60,6 +65,8 @@ def main() -> int:
     name = (arguments.name or arguments.output.resolve().name).replace("-", "_")
     scaffold.check_task_name(name)
     key = read_key(arguments.deidentify) if arguments.deidentify else None
+    if key is None and arguments.day_first is not None:
+        raise InputError("--day-first and --month-first tell --deidentify how to read dates; add it, or leave them out")
     source, task = arguments.source, task_rows.find_task_path(arguments.source)
     if task is not None:
         # The file of a task says the same of its rows.
@@ -67,13 +74,15 @@ def main() -> int:
         given = [option for option in export_options if vars(arguments)[option]]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says this; leave it out")
-        rows, settings = task_rows.read_task_rows(task, key, arguments.max_rejected)
+        rows, settings = task_rows.read_task_rows(task, key, arguments.max_rejected, arguments.day_first)
     else:
         check_apart(source, arguments.output, OUTPUT_FILES)
         columns, cutoffs = options.read_columns(arguments), options.read_cutoffs(arguments)
         cleaning, steps = task_rows.read_cleaning_steps(arguments.output / "tasks" / name / "task.yaml")
         rows = ((None, row) for row in read(source, columns, arguments.revision))
-        settings = PreparationSettings(steps, None, arguments.max_rejected, key, cutoffs, arguments.license)
+        settings = PreparationSettings(
+            steps, None, arguments.max_rejected, key, arguments.day_first, cutoffs, arguments.license
+        )
         if key is not None and arguments.revision is None:
             source = "an export"  # the name of a file may identify a person
     report = prepare(rows, arguments.output, settings, source)

@@ -20,6 +20,7 @@ from osler.errors import InputError
 from osler.preparation.arrow_rows import clean_rows, store_rows
 from osler.preparation.cleaning import Cleaning
 from osler.preparation.data_report import DataReport, build_report
+from osler.preparation.deidentification.date_order import DateOrders
 from osler.preparation.label_spellings import merge_spellings
 from osler.preparation.pseudonyms import Pseudonyms, pseudonym
 from osler.preparation.readers.record import Record, RejectedRow
@@ -47,19 +48,23 @@ def prepare(
         source: the name of the source in the report. With a key, it must not identify anybody.
 
     Raises:
-        InputError: too many rows cannot be read, fewer than two labels are left, or ``output`` is unsuitable.
+        InputError: too many rows cannot be read, fewer than two labels are left, ``output`` is unsuitable, or with a
+            key, the order of day and month in a file is unknown.
     """
     with workspace(output, REPORT, OUTPUT_FILES) as work:
         _check_key(output, settings.key)
-        raw, rejected = store_rows(rows, work, settings.max_rejected, Pseudonyms(settings.key))
+        pseudonyms, dates = Pseudonyms(settings.key), DateOrders()
+        watched = rows if settings.key is None else dates.watch(rows)
+        raw, rejected = store_rows(watched, work, settings.max_rejected, pseudonyms)
+        day_first = {pseudonyms.mask_source(file): first for file, first in dates.decide(settings.day_first).items()}
         labels = merge_spellings(Counter(RowSelection.column(raw, "label")), settings.find_label)
-        cleaned = clean_rows(raw, work, Cleaning(settings.steps, labels), settings.key)
+        cleaned = clean_rows(raw, work, Cleaning(settings.steps, labels), settings.key, day_first)
         selection = RowSelection(raw, cleaned, rejected)
         selection.drop_conflicts_and_duplicates()
         selection.assign_splits(_previous_splits(output), settings.cutoffs)
         _check_labels(selection, source)
         files = _write_rows(selection, work, with_audit=settings.key is not None)
-        report = build_report(selection, source, settings, files, _key_fingerprint(settings.key))
+        report = build_report(selection, source, settings, files, _key_fingerprint(settings.key), day_first)
         write_json(work / REPORT, report)
         move_into_output(work, [*files, REPORT])
     return report

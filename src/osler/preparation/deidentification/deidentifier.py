@@ -109,19 +109,20 @@ class Deidentifier:
             while pending:
                 yield from pending.popleft().get()
 
-    def replace(self, text: str, patient: str) -> tuple[str, list[Identifier]]:
+    def replace(self, text: str, patient: str, day_first: bool | None = None) -> tuple[str, list[Identifier]]:
         """``text`` with surrogates, and the identifiers with their places in the original.
 
-        Surrogates and the shift of dates are the same in all notes of a ``patient``.
+        Surrogates and the shift of dates are the same in all notes of a ``patient``. ``day_first`` tells whether
+        3/4/2021 is in April; if it is None, a date that fits both is not shifted but becomes ``[DATE]``.
         """
         identifiers = self.find(text)
-        return self._replace(text, patient, identifiers), identifiers
+        return self._replace(text, patient, day_first, identifiers), identifiers
 
     def replace_all(
-        self, rows: Iterable[tuple[str, str, str]], processes: int = 1
+        self, rows: Iterable[tuple[str, str, str, bool | None]], processes: int = 1
     ) -> Iterator[tuple[str, str, list[AuditRow]]]:
-        """(case id, text, patient) → (case id, text with surrogates, audit), streamed in the same order."""
-        pending: deque[tuple[str, str, str]] = deque()
+        """(case id, text, patient, day first) → (case id, text with surrogates, audit), streamed in the same order."""
+        pending: deque[tuple[str, str, str, bool | None]] = deque()
 
         def texts() -> Iterator[str]:
             for row in rows:
@@ -129,17 +130,14 @@ class Deidentifier:
                 yield row[1]
 
         for identifiers in self.find_all(texts(), processes):
-            case_id, text, patient = pending.popleft()
+            case_id, text, patient, day_first = pending.popleft()
             yield (
                 case_id,
-                self._replace(text, patient, identifiers),
+                self._replace(text, patient, day_first, identifiers),
                 [AuditRow(case_id=case_id, start=i.start, end=i.end, type=i.type, rule=i.rule) for i in identifiers],
             )
 
-    def _replace(self, text: str, patient: str, identifiers: list[Identifier]) -> str:
-        dates = [text[i.start : i.end] for i in identifiers if i.type == "DATE"]
-        british = any(i.rule in ("nhs", "NhsRecognizer", "postcode uk", "phone uk") for i in identifiers)
-        day_first = surrogates.day_first(dates, british)
+    def _replace(self, text: str, patient: str, day_first: bool | None, identifiers: list[Identifier]) -> str:
         shift, today = self._surrogates.shift(patient), date.today()
         pieces, end = [], 0
         for identifier in identifiers:

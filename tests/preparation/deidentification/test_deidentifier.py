@@ -105,6 +105,31 @@ def test_a_person_called_like_a_disease_is_removed_and_the_disease_is_not(deiden
     assert text == "Mr [NAME-1] was tested for Wilson disease. [NAME-1] was well."
 
 
+SEPARATORS = (" ", "  ", "\t", "\n", "\r\n", "\u00a0", ",", ", ", ";", "; ", ":", ": ", ".", ". ", "/", " / ", "|", " | ", "-", " - ", "–", " – ",
+              "—", "(", " (", "[", "=", "+", "&", "*", "•", "…", "\u2003", "\u200b")  # fmt: skip
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+@pytest.mark.parametrize("medicine", ["Parkinson disease", "Glasgow Coma Scale 15", "Hickman line"])
+def test_no_separator_between_a_name_and_medicine_keeps_the_name(
+    deidentifier: Deidentifier, separator: str, medicine: str
+) -> None:
+    text, _ = deidentifier.replace(f"Patient: Anna Miller{separator}{medicine}", "p5")
+    assert "Anna" not in text
+    assert "Miller" not in text
+
+
+# Anna/Miller and Anna - Miller can as well be two things.
+@pytest.mark.parametrize("separator", sorted({*SEPARATORS, "^"} - {"/", " / ", " - "}))
+def test_no_separator_inside_a_name_or_after_its_label_keeps_the_name(
+    deidentifier: Deidentifier, separator: str
+) -> None:
+    for note in (f"Patient: Anna{separator}Miller was seen.", f"Patient name:{separator}Anna Miller\nSeen today."):
+        text, _ = deidentifier.replace(note, "p6")
+        assert "Anna" not in text
+        assert "Miller" not in text
+
+
 def test_one_name_has_one_surrogate_in_all_notes_of_a_patient(deidentifier: Deidentifier) -> None:
     first, _ = deidentifier.replace("Patient: Jane Lindqvist. Seen with Dr Patel.", "p2")
     second, _ = deidentifier.replace("Seen by Dr Patel. Mrs Lindqvist is better.", "p2")

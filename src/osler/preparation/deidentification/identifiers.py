@@ -71,7 +71,7 @@ _PARTICLE = (
 SURNAME = rf"{_PARTICLE}{{0,2}}{CAPITALISED}"
 FULL_NAME = (
     rf"(?<![\w/])(?:(?:{_INITIAL}|{_U})[ ]){{0,3}}{_PARTICLE}{{0,2}}{CAPITALISED}"
-    rf"(?:[ ]{{1,2}}(?:(?:{_INITIAL}|{_U})[ ]|{_PARTICLE}){{0,2}}{CAPITALISED}){{0,4}}"
+    rf"(?:[ ](?:(?:{_INITIAL}|{_U})[ ]|{_PARTICLE}){{0,2}}{CAPITALISED}){{0,4}}"
 )
 _REVERSED = rf"{_PARTICLE}{{0,2}}{CAPITALISED}(?:[ ]{CAPITALISED})?(?:,[ ]?|[;|^+&*•(\[]){CAPITALISED}(?:[ ](?:{_INITIAL}|{_U}\b|{CAPITALISED})){{0,4}}"
 _NAME = rf"(?:{_REVERSED}|{FULL_NAME})"

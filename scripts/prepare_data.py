@@ -38,6 +38,11 @@ def main() -> int:
     parser.add_argument("--include-suspected", action="store_true", help="FHIR, phenopackets: unconfirmed ones, too")
     parser.add_argument("--revision", help="the commit of the dataset on the Hub")
     parser.add_argument("--deidentify", type=Path, metavar="KEY_FILE", help="replace identifiers; keep the file secret")
+    order = parser.add_mutually_exclusive_group()
+    order.add_argument(
+        "--day-first", action="store_const", const=True, help="3/4/2021 is in April, in files whose dates do not tell"
+    )
+    order.add_argument("--month-first", dest="day_first", action="store_const", const=False, help="… is in March")
     parser.add_argument("--max-rejected", type=int, default=0, metavar="N", help="unreadable rows to allow (default 0)")
     parser.add_argument("--show-text", action="store_true", help="quote texts in messages and in the report")
     parser.add_argument("--name", help="the name of the task (default: that of the output folder)")
@@ -63,13 +68,15 @@ def main() -> int:
     name = (arguments.name or arguments.output.resolve().name).replace("-", "_")
     scaffold.check_task_name(name)
     key = read_key(arguments.deidentify) if arguments.deidentify else None
+    if key is None and arguments.day_first is not None:
+        raise InputError("--day-first and --month-first tell --deidentify how to read dates; add it, or leave them out")
     source, task = arguments.source, task_rows.find_task_path(arguments.source)
     if task is not None:
         # The file of a task says the same of its rows.
         given = [option for option in options.EXPORT_OPTIONS if vars(arguments)[option]]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says this; leave it out")
-        rows, settings = task_rows.read_task_rows(task, key, arguments.max_rejected)
+        rows, settings = task_rows.read_task_rows(task, key, arguments.max_rejected, arguments.day_first)
         settings = replace(settings, min_rows=arguments.min_rows, show_text=arguments.show_text)
     else:
         check_apart(source, arguments.output, OUTPUT_FILES)

@@ -76,9 +76,10 @@ def identified(folder: Path, n: int) -> list[str]:
         row["patient"] = f"Whitfield^Margaret^{4711 + number // 2}"
         row["age"] = "94" if number == 3 else "57"
     made[0]["note"] = (
-        "Mrs Margaret Whitfield (MRN 00483921) was seen by Dr Alan Pemberton on 03/04/2019."
+        "Mrs Margaret Whitfield (MRN 00483921) was seen by Dr Alan Pemberton on 23/04/2019."
         " Her mother has Wilson disease. She can be reached at margaret.whitfield@example.org or 020 7946 0958."
     )
+    made[2]["note"] += " Seen again on 04/05/2019."
     made[1]["diagnosis"] += " (Mrs Sofia Lindqvist)"
     for name, part in (
         ("pemberton clinic.csv", made[: n // 2]),
@@ -88,5 +89,15 @@ def identified(folder: Path, n: int) -> list[str]:
             writer = csv.DictWriter(file, (*COLUMNS, "age"))
             writer.writeheader()
             writer.writerows(part)
-    planted = ["Whitfield", "Margaret", "Pemberton", "Lindqvist", "Sofia", "00483921", "03/04/2019", "example.org"]
+    planted = [
+        "Whitfield",
+        "Margaret",
+        "Pemberton",
+        "Lindqvist",
+        "Sofia",
+        "00483921",
+        "23/04/2019",
+        "04/05/2019",
+        "example.org",
+    ]
     return [*planted, "7946", "MRN-7", "^4711", *(row["record"] for row in made), *(row["patient"] for row in made)]

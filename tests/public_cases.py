@@ -17,6 +17,8 @@ CASES = ROOT.parent / "shared" / "cases"
 _LABEL = ("--text-column", "text", "--label-column", "label")
 _DX = ("--text-column", "text", "--label-column", "dx")
 _ID = (*_DX, "--id-column", "id")
+_ENC = (*_DX, "--id-column", "enc")
+_THIRDS = ("--shares", "34,33,33")  # or six rows may leave none for a split
 _PATIENT = (*_DX, "--group-column", "patient")
 
 # File → options, rows that are kept (0: the file is refused), words.
@@ -38,51 +40,51 @@ EXPECTED: dict[str, tuple[tuple[str, ...], int, str]] = {
     "04-excel-sep-line/in-tab-utf16.txt": (_ID, 0, "may be called .csv"),
     "05-scientific-ids/in.csv": (_PATIENT, 0, "a number that a spreadsheet rounded"),
     "05-scientific-ids/in-two.csv": (_PATIENT, 0, "a number that a spreadsheet rounded"),
-    "05-scientific-ids/in-ids.csv": (_ID, 0, "a number that a spreadsheet rounded"),
+    "05-scientific-ids/in-ids.csv": (_ENC, 0, "a number that a spreadsheet rounded"),
     "06-multi-label-cells/in.csv": (_DX, 120, "62 rows name several diagnoses"),
     "09-suspected-diagnoses/confirmed.ndjson": ((), 12, "3 labels"),
-    "09-suspected-diagnoses/differential.ndjson": ((), 6, "6 dropped: not confirmed"),
-    "09-suspected-diagnoses/provisional.ndjson": ((), 6, "6 dropped: not confirmed"),
-    "09-suspected-diagnoses/unconfirmed.ndjson": ((), 6, "6 dropped: not confirmed"),
-    "09-suspected-diagnoses/refuted.ndjson": ((), 6, "6 dropped: no diagnosis"),
+    "09-suspected-diagnoses/differential.ndjson": (_THIRDS, 6, "6 dropped: not confirmed"),
+    "09-suspected-diagnoses/provisional.ndjson": (_THIRDS, 6, "6 dropped: not confirmed"),
+    "09-suspected-diagnoses/unconfirmed.ndjson": (_THIRDS, 6, "6 dropped: not confirmed"),
+    "09-suspected-diagnoses/refuted.ndjson": (_THIRDS, 6, "6 dropped: no diagnosis"),
     "09-suspected-diagnoses/no-known-problems.ndjson": ((), 8, "4 dropped: no diagnosis"),
-    "10-ndjson-urn-uuid/in.ndjson": ((), 12, "2 labels"),
-    "10-ndjson-urn-uuid/ids-too.ndjson": ((), 12, "2 labels"),
-    "10-ndjson-urn-uuid/conditional.ndjson": ((), 12, "2 labels"),
+    "10-ndjson-urn-uuid/in.ndjson": ((), 12, "3 labels"),
+    "10-ndjson-urn-uuid/ids-too.ndjson": ((), 12, "3 labels"),
+    "10-ndjson-urn-uuid/conditional.ndjson": ((), 12, "3 labels"),
     "10-ndjson-urn-uuid/logical.ndjson": ((), 0, "is missing"),
     "10-ndjson-urn-uuid/contained.ndjson": ((), 0, "contained"),
     "11-codings-and-displays/displays.ndjson": ((), 18, "2 labels"),
     "11-codings-and-displays/order.ndjson": ((), 16, "2 labels"),
-    "11-codings-and-displays/code-only.ndjson": ((), 16, "SNOMED CT"),
+    "11-codings-and-displays/code-only.ndjson": ((), 16, "8 diagnoses are labelled by their codes in http://fhir.de"),
     "11-codings-and-displays/text-only.ndjson": ((), 16, "labelled by their words"),
     "12-quantity-without-value/in.ndjson": ((), 12, "12 Observations without a result"),
     "12-quantity-without-value/ratio.ndjson": ((), 12, "12 Observations without a result"),
     "12-quantity-without-value/underscore.ndjson": ((), 12, "12 Observations without a result"),
     "12-quantity-without-value/birth.ndjson": ((), 12, "told without an age"),
     "13-onset-only/in.ndjson": ((), 12, "36 Observations later than every diagnosis"),
-    "14-observations-of-nobody/in.ndjson": ((), 12, "2 labels"),
-    "15-phenopacket-snake-case/in.jsonl": ((), 12, "2 labels"),
-    "15-phenopacket-snake-case/mixed.jsonl": ((), 12, "2 labels"),
+    "14-observations-of-nobody/in.ndjson": ((), 12, "3 labels"),
+    "15-phenopacket-snake-case/in.jsonl": ((), 12, "3 labels"),
+    "15-phenopacket-snake-case/mixed.jsonl": ((), 12, "3 labels"),
     "15-phenopacket-snake-case/one.json": ((), 0, "only one label is left"),
     "15-phenopacket-snake-case/family.json": ((), 0, "only one label is left"),
     "15-phenopacket-snake-case/cohort.json": ((), 6, "2 labels"),
-    "16-phenopacket-interpretations/comorbidity.jsonl": ((), 12, "2 labels"),
-    "16-phenopacket-interpretations/two-vocabularies.jsonl": ((), 12, "2 labels"),
+    "16-phenopacket-interpretations/comorbidity.jsonl": ((), 12, "3 labels"),
+    "16-phenopacket-interpretations/two-vocabularies.jsonl": ((), 12, "3 labels"),
     "16-phenopacket-interpretations/unsolved.jsonl": ((), 0, "no diagnosis 12"),
     "17-phenopacket-schema-1-unsaid/in.jsonl": ((), 0, "schema 1"),
     "17-phenopacket-schema-1-unsaid/times.jsonl": ((), 12, "times of onset"),
     "17-phenopacket-schema-1-unsaid/times2.jsonl": ((), 12, "times of onset"),
-    "18-classlabel-ints/in.parquet": (_LABEL, 60, "3 labels"),
-    "18-classlabel-ints/float.parquet": (_LABEL, 56, "4 dropped: unlabelled"),
-    "18-classlabel-ints/hidden.parquet": (_LABEL, 60, "-1 often marks"),
+    "18-classlabel-ints/in.parquet": (_LABEL, 36, "(asthma, cystitis, diabetes)"),
+    "18-classlabel-ints/float.parquet": (_LABEL, 32, "4 dropped: unlabelled"),
+    "18-classlabel-ints/hidden.parquet": (_LABEL, 36, "-1 often marks"),
     "19-labels-masked/ints.jsonl": (_LABEL, 60, "number for a label"),
-    "19-labels-masked/noise-names.jsonl": (_LABEL, 180, "is chance"),
+    "19-labels-masked/noise-names.jsonl": (_LABEL, 240, "is chance"),
 }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``scripts/prepare_data.py`` made of a file: the rows it kept (0: refused), and what it printed, in a line."""
+    """What ``scripts/prepare_data.py`` made of a file: rows that it kept (0: refused), and what it printed, in a line."""
 
     rows: int
     said: str

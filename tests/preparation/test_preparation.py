@@ -165,8 +165,14 @@ def test_no_identifier_is_left_in_any_file_and_no_row_moves(
         planted = identified(tmp_path / f"whitfield {n}", n)
         # In this process, so that the terms and the model are loaded once.
         monkeypatch.chdir(tmp_path)
+        main = runpy.run_path(str(ROOT / "scripts" / "prepare_data.py"))["main"]
         monkeypatch.setattr("sys.argv", ["prepare_data.py", f"whitfield {n}", *command])
-        assert runpy.run_path(str(ROOT / "scripts" / "prepare_data.py"))["main"]() == 0
+        with pytest.raises(
+            InputError, match=r"pemberton clinic\.csv: no date tells whether the day or the month comes first"
+        ):
+            main()
+        monkeypatch.setattr("sys.argv", ["prepare_data.py", f"whitfield {n}", *command, "--day-first"])
+        assert main() == 0
         files = {path: path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file()}
         assert len(files) > 10
         for path, content in files.items():
@@ -191,6 +197,7 @@ def test_no_identifier_is_left_in_any_file_and_no_row_moves(
     assert {row["field"] for row in audit} == {"text", "subgroup age"}
     report = json.loads((tmp_path / "out" / "data_report.json").read_text())
     assert sum(report["identifiers"].values()) == len(audit) > 5
+    assert report["dates"] == {"day_first": 2, "month_first": 0}
 
 
 def test_a_prepared_file_that_was_edited_is_refused(clinic: Path) -> None:

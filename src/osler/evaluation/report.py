@@ -239,4 +239,4 @@ def perturbation_label(record: PerturbedRecord) -> str:
 
 def _apart(number: str) -> Markup:
     """``0.308 [0.216, 0.417]`` with the interval as an element of its own, to be put below the number."""
-    return Markup(re.sub(r"\[.*]", r'<span class="interval">\g<0></span>', str(escape(number))))
+    return Markup(re.sub(r"\[[^][]*]", r'<span class="interval">\g<0></span>', str(escape(number))))

@@ -17,7 +17,7 @@ from osler.data import duplicates
 from osler.errors import InputError
 from osler.preparation.cleaning import Cleaning
 from osler.preparation.pseudonyms import Pseudonyms, load_deidentifier
-from osler.preparation.readers.record import NOT_CONFIRMED, UNREADABLE, Notice, Record, RejectedRow
+from osler.preparation.readers.record import NOT_CONFIRMED, UNREADABLE, Notice, Record, RejectedRow, file_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -109,15 +109,19 @@ class Refusals:
         return "; ".join(faults)
 
 
-def clean_rows(raw: Dataset, work: Path, cleaning: Cleaning, key: str | None) -> Dataset:
+def clean_rows(
+    raw: Dataset, work: Path, cleaning: Cleaning, key: str | None, day_first: Mapping[str, bool | None]
+) -> Dataset:
     """The rows of ``raw`` after cleaning and, with a key, de-identification, in the same order.
 
-    There are as many processes as cores. The columns are ``text``, ``label``, ``dropped`` (a step, or empty),
-    ``changed`` (steps, comma-separated), ``identifiers`` (audit lines as JSON), ``words`` (their number), and hashes
-    of the normalised text after and before cleaning, ``text_hash`` and ``raw_text_hash``.
+    There are as many processes as cores. ``day_first`` has the order of day and month in each file
+    (:class:`~osler.preparation.deidentification.date_order.DateOrders`). The columns are ``text``, ``label``,
+    ``dropped`` (a step, or empty), ``changed`` (steps, comma-separated), ``identifiers`` (audit lines as JSON),
+    ``words`` (their number), and hashes of the normalised text after and before cleaning, ``text_hash`` and
+    ``raw_text_hash``.
     """
     return raw.map(
-        _BatchCleaner(cleaning, key),
+        _BatchCleaner(cleaning, key, day_first),
         batched=True,
         batch_size=BATCH,
         num_proc=min(os.cpu_count() or 1, -(-len(raw) // BATCH)),
@@ -131,9 +135,10 @@ def clean_rows(raw: Dataset, work: Path, cleaning: Cleaning, key: str | None) ->
 class _BatchCleaner:
     """The function that ``datasets.map`` sends to its processes."""
 
-    def __init__(self, cleaning: Cleaning, key: str | None) -> None:
+    def __init__(self, cleaning: Cleaning, key: str | None, day_first: Mapping[str, bool | None]) -> None:
         self._cleaning = cleaning
         self._key = key
+        self._day_first = day_first
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         rows = [self._cleaning.clean(text, label) for text, label in zip(batch["text"], batch["label"], strict=True)]
@@ -142,7 +147,8 @@ class _BatchCleaner:
         if self._key is not None:
             kept = [n for n, row in enumerate(rows) if row.dropped is None]
             ids, groups = batch["case_id"], batch["group"]
-            notes = ((ids[n], texts[n], groups[n] or ids[n]) for n in kept)
+            order = [self._day_first[file_of(source)] for source in batch["source"]]
+            notes = ((ids[n], texts[n], groups[n] or ids[n], order[n]) for n in kept)
             for n, (_, text, audit) in zip(kept, load_deidentifier(self._key).replace_all(notes), strict=True):
                 texts[n], identifiers[n] = text, [{**line, "field": "text"} for line in audit]
         return {

@@ -62,12 +62,17 @@ class Encoding:
         )
 
 
+# Where one of these opens and the other closes, neither they nor what is between them is text.
+_HIDDEN = [
+    (re.compile(rf"<{name}\b[^<>]*>", re.IGNORECASE), re.compile(rf"</{name}\s*>", re.IGNORECASE))
+    for name in ("script", "style")
+] + [(re.compile("<!--"), re.compile("-->"))]
 # Clinicians write "<2 cm" and "CRP<br", so only the names of HTML elements count as tags.
 _TAGS = re.compile(
-    r"<(script|style)\b[^>]*>.*?</\1\s*>|<!--.*?-->|</?(?:a|abbr|article|b|big|blockquote|body|br|center|code|col|dd|div"
-    r"|dl|dt|em|font|footer|form|h[1-6]|head|header|hr|html|i|img|input|label|li|link|main|meta|nav|ol|option|p|pre|s"
-    r"|section|select|small|span|strong|sub|sup|table|tbody|td|tfoot|th|thead|title|tr|u|ul)(?:\s[^<>]*)?/?>",
-    re.IGNORECASE | re.DOTALL,
+    r"</?(?:a|abbr|article|b|big|blockquote|body|br|center|code|col|dd|div|dl|dt|em|font|footer|form|h[1-6]|head|header"
+    r"|hr|html|i|img|input|label|li|link|main|meta|nav|ol|option|p|pre|s|section|select|small|span|strong|sub|sup|table"
+    r"|tbody|td|tfoot|th|thead|title|tr|u|ul)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.IGNORECASE)
 
@@ -79,8 +84,22 @@ class Html:
     reason: str
 
     def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
+        for opening, closing in _HIDDEN:
+            text = _without_hidden(text, opening, closing)
         bare = _TAGS.sub(lambda tag: "" if re.match(r"</?(?:b|em|i|s|strong|u)\b", tag[0], re.I) else " ", text)
         return _ENTITY.sub(lambda entity: html.unescape(entity[0]), bare)
+
+
+def _without_hidden(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
+    """``text`` without what is between the two; what opens and does not close is text.
+
+    In one pass: one pattern for both, like Python's ``html.parser``, would read to the end from each of many openings.
+    """
+    pieces, at = [], 0
+    while (first := opening.search(text, at)) and (last := closing.search(text, first.end())):
+        pieces += [text[at : first.start()], " "]
+        at = last.end()
+    return "".join([*pieces, text[at:]])
 
 
 @dataclass(frozen=True)

@@ -74,10 +74,11 @@ class DataReport(TypedDict):
     """The content of ``data_report.json``.
 
     ``rows_in`` is the sum of ``rows_out`` and all of ``dropped``. ``labels``, ``lengths``, ``subgroups`` and ``splits``
-    count the rows that stayed. ``leakage`` counts training rows that were dropped because they are also in a held-out
-    split of the source. ``notices`` count what the reader of a clinical format set aside beside rows, or took in doubt.
-    ``spellings`` is label → its other spellings in the source → rows; ``similar_labels`` were not joined, but may be
-    one. ``warnings`` are sentences. ``files`` maps names to sha256.
+    count the rows that stayed. ``dates`` counts files by what comes first in their dates, the day or the month.
+    ``leakage`` counts training rows that were dropped because they are also in a held-out split of the source.
+    ``notices`` count what the reader of a clinical format set aside beside rows, or took in doubt. ``spellings`` is
+    label → its other spellings in the source → rows; ``similar_labels`` were not joined, but may be one. ``warnings``
+    are sentences. ``files`` maps names to sha256.
     """
 
     schema: int
@@ -101,6 +102,7 @@ class DataReport(TypedDict):
     split_by: str
     subgroups: dict[str, dict[str, dict[str, int]]]
     identifiers: dict[str, int] | None
+    dates: dict[str, int] | None
     examples: dict[str, list[Example]]
     files: dict[str, str]
     key_fingerprint: str | None
@@ -113,6 +115,7 @@ def build_report(
     files: Mapping[str, str],
     notices: Mapping[str, int],
     key_fingerprint: str | None,
+    day_first: Mapping[str, bool | None],
 ) -> DataReport:
     """The report on ``selection``. It holds no text of a row unless ``settings.show_text``: then a few of dropped rows,
     cleaned and de-identified."""
@@ -145,6 +148,12 @@ def build_report(
         identifiers=None
         if settings.key is None
         else dict(Counter(line["type"] for line in selection.audit_lines()).most_common()),
+        dates=None
+        if settings.key is None
+        else {
+            "day_first": sum(first is True for first in day_first.values()),
+            "month_first": sum(first is False for first in day_first.values()),
+        },
         examples=_examples(selection, settings),
         files=dict(files),
         key_fingerprint=key_fingerprint,

@@ -55,6 +55,7 @@ def read_settings(options: Namespace, steps: Mapping[str, Step], key: str | None
         steps,
         max_rejected=options.max_rejected,
         key=key,
+        day_first=options.day_first,
         cutoffs=_cutoffs(options),
         license=options.license,
         shares=_shares(options),

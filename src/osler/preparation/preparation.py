@@ -20,6 +20,7 @@ from osler.errors import InputError
 from osler.preparation.arrow_rows import clean_rows, store_rows
 from osler.preparation.cleaning import Cleaning
 from osler.preparation.data_report import DataReport, build_report
+from osler.preparation.deidentification.date_order import DateOrders
 from osler.preparation.label_spellings import merge_spellings
 from osler.preparation.pseudonyms import Pseudonyms, pseudonym
 from osler.preparation.readers.record import Notice, Record, RejectedRow
@@ -51,15 +52,16 @@ def prepare(
 
     Raises:
         InputError: too many rows cannot be read, fewer than two labels are left, no row is left for training or for
-            testing, or ``output`` is unsuitable.
+            testing, ``output`` is unsuitable, or with a key, the order of day and month in a file is unknown.
     """
     with workspace(output, REPORT, OUTPUT_FILES) as work:
         _check_key(output, settings.key)
-        raw, rejected, notices = store_rows(
-            rows, work, settings.max_rejected, Pseudonyms(settings.key), settings.show_text
-        )
+        pseudonyms, dates = Pseudonyms(settings.key), DateOrders()
+        watched = rows if settings.key is None else dates.watch(rows)
+        raw, rejected, notices = store_rows(watched, work, settings.max_rejected, pseudonyms, settings.show_text)
+        day_first = {pseudonyms.mask_source(file): first for file, first in dates.decide(settings.day_first).items()}
         labels = merge_spellings(Counter(RowSelection.column(raw, "label")), settings.find_label)
-        cleaned = clean_rows(raw, work, Cleaning(settings.steps, labels), settings.key)
+        cleaned = clean_rows(raw, work, Cleaning(settings.steps, labels), settings.key, day_first)
         selection = RowSelection(raw, cleaned, rejected)
         selection.drop_conflicts_and_duplicates()
         selection.drop_rare_labels(settings.min_rows)
@@ -67,7 +69,8 @@ def prepare(
         _check_labels(selection, source, notices)
         _check_splits(selection, source, settings)
         files = _write_rows(selection, work, with_audit=settings.key is not None)
-        report = build_report(selection, source, settings, files, notices, _key_fingerprint(settings.key))
+        fingerprint = _key_fingerprint(settings.key)
+        report = build_report(selection, source, settings, files, notices, fingerprint, day_first)
         write_json(work / REPORT, report)
         move_into_output(work, [*files, REPORT])
     return report
@@ -120,6 +123,8 @@ def _check_splits(selection: RowSelection, source: str, settings: PreparationSet
         if (selection.split[selection.kept] == split).any():
             continue
         rows, units = f"{len(selection.kept):,} rows", selection.units
+        if kinds := Counter(row.kind.replace("_", " ") for row in selection.rejected):
+            rows += f" ({', '.join(f'{n:,} others: {kind}' for kind, n in kinds.items())})"
         if selection.source_split.any():
             why = "the source's own splits have no other"
         elif settings.cutoffs:

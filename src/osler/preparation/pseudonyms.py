@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, TypedDict
 
 from osler.preparation.deidentification.identifiers import Identifier
-from osler.preparation.readers.record import Record, RejectedRow, excerpt
+from osler.preparation.readers.record import Record, RejectedRow, excerpt, file_of
 from osler.recipe import CorpusSource, read_task
 from osler.storage import checkout, wheels
 
@@ -85,7 +85,7 @@ class Pseudonyms:
         if self._key is None:
             return row
         reason = row.reason if row.reason in self._safe_reasons else WITHHELD
-        return RejectedRow(self._place(row.source), reason, "", row.kind)
+        return RejectedRow(self.mask_source(row.source), reason, "", row.kind)
 
     def mask(self, row: Record) -> StoredRow:
         """A checked row as it is stored. The audit lists ages over 89 among its subgroups.
@@ -105,7 +105,7 @@ class Pseudonyms:
         group, source = row["group"], row["source"]
         if self._key is not None:
             group = None if group is None else pseudonym(group, self._key)
-            source = self._place(source)
+            source = self.mask_source(source)
         return StoredRow(
             case_id=case_id,
             text=row["text"],
@@ -116,6 +116,11 @@ class Pseudonyms:
             source=source,
             identifiers=json.dumps(audit),
         )
+
+    def mask_source(self, source: str) -> str:
+        """``file-1:17`` for row 17 of the first file, and ``file-1`` for that file."""
+        file = file_of(source)
+        return f"file-{self._files.setdefault(file, len(self._files) + 1)}{source[len(file) :]}"
 
     def _fields(self, row: Record) -> dict[str, str]:
         """Name → value of the fields to search; none without a key."""
@@ -140,8 +145,3 @@ class Pseudonyms:
                 identifiers = [Identifier(*number.span(), "RECORD", "long number")]
             self._by_value[field, value] = identifiers
         return self._by_value[field, value]
-
-    def _place(self, source: str) -> str:
-        """``file-1:17`` for row 17 of the first file."""
-        file, place = re.fullmatch(r"(.*?)((?::\d+)*)", source, re.DOTALL).groups()  # type: ignore[union-attr]
-        return f"file-{self._files.setdefault(file, len(self._files) + 1)}{place}"

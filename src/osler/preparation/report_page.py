@@ -75,6 +75,9 @@ def render_summary(report: DataReport) -> str:
     if report["identifiers"] is not None:
         identifiers = ", ".join(f"{name} {n:,}" for name, n in report["identifiers"].items())
         lines.append(f"  identifiers replaced: {identifiers or 'none found'}")
+    for order, n in (report["dates"] or {}).items():
+        if n:
+            lines.append(f"  dates of {n:,} {'file' if n == 1 else 'files'} read with the {order.replace('_', ' ')}")
     lines += _thin_splits(report)
     clusters = report["clusters"]
     lines.append(

@@ -50,7 +50,7 @@ def find_task_path(source: str) -> Path | None:
 
 
 def read_task_rows(
-    folder: Path, key: str | None, max_rejected: int
+    folder: Path, key: str | None, max_rejected: int, day_first: bool | None = None
 ) -> tuple[Iterator[tuple[str | None, Record | RejectedRow | Notice]], PreparationSettings]:
     """The rows of the dataset of the task in ``folder`` with their splits, and how to prepare them.
 
@@ -66,7 +66,7 @@ def read_task_rows(
     labels = {spelling(label): label for label in task.labels or ()}
     dataset = HubDataset(task.source, task.labels or (), data_folder())
     settings = PreparationSettings(
-        steps, lambda text: labels.get(spelling(text)), max_rejected, key, license=task.license
+        steps, lambda text: labels.get(spelling(text)), max_rejected, key, day_first, license=task.license
     )
     return _dataset_rows(dataset, task.source), settings
 

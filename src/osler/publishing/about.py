@@ -61,7 +61,7 @@ def read_about(path: Path | None) -> dict[str, Any]:
             if not texts or any(isinstance(text, str) and not text.strip() for text in texts):
                 raise Problem(key, "says nothing; leave the key out: the card then says that nobody has said it")
             for text in (text for text in texts if isinstance(text, str)):
-                if re.search(r"[<\ud800-\udfff]|^\s*(#|\||---)", text, flags=re.MULTILINE):
+                if re.search(r"[<\ud800-\udfff]|^[^\S\n]*(#|\||---)", text, flags=re.MULTILINE):
                     raise Problem(key, "may hold no HTML, headings, tables or halves of characters: plain sentences")
                 if re.search(r"\bexample\.(com|net|org)\b", text):  # RFC 2606: nobody's
                     raise Problem(key, "names an example's address; write your own, or leave the key out")

@@ -126,7 +126,7 @@ def _texts(path: Path, name: str) -> Iterator[_Text]:
             yield _Text(name, place, text, of_case=place.endswith(IDS))
     elif path.suffix == ".html":
         at = 1
-        for node in re.split(r"(?s)(<style\b.*?</style>|<[^>]*>)", content):  # cells of a table are no one number
+        for node in re.split(r"(<style\b[^<]*</style>|<[^<>]*>)", content):  # cells of a table are no one number
             if node.strip() and not node.startswith("<"):
                 yield _Text(name, f"line {at}", html.unescape(node.strip()))
             at += node.count("\n")

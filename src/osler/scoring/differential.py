@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from osler.scoring.normaliser import Match, Normaliser
@@ -17,6 +18,8 @@ from osler.terminology import canonical
 
 Known = Callable[[str], bool]
 MAX_WORDS = 20  # of a diagnosis; OMIM has one name of 20
+MAX_DIAGNOSES = 200  # of an answer; whoever writes more does not answer
+MAX_OPENINGS = 100  # brackets at which a JSON value may begin
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def differential(text: str, known: Known = lambda text: False) -> list[str]:
 
     Reads JSON, numbered and bulleted lists, ``Diagnosis: …``, sentences that give a diagnosis ("most likely …",
     "consistent with …", "… is possible"), and short lines of nothing but names. The diagnosis called most likely comes
-    first wherever it stands, those called less likely last. Cuts off explanations, probabilities and codes.
+    first wherever it stands, those called less likely last. Cuts off explanations, probabilities and codes. White space
+    becomes one space. At most ``MAX_DIAGNOSES`` are read, and JSON from one of the first ``MAX_OPENINGS`` brackets.
 
     Args:
         text: what the model wrote; a ``<think>`` part before the answer is skipped.
@@ -63,7 +67,7 @@ def differential(text: str, known: Known = lambda text: False) -> list[str]:
         return [text]
     if text.startswith("<think>"):
         return []
-    ranked = [(1, name) for name in _from_json(text)] or list(_from_lines(text, known))
+    ranked = [(1, name) for name in _from_json(text)] or list(islice(_from_lines(text, known), MAX_DIAGNOSES))
     names: dict[str, str] = {}
     for _, raw in sorted(ranked, key=lambda item: item[0]):
         if name := _name(raw):
@@ -79,12 +83,13 @@ _OTHER_KEY = re.compile(r"exclu|ruled|unlikely|reason|rational|expla|test|criter
 
 def _from_json(text: str) -> list[str]:
     """The names in the first JSON list or object of ``text`` that has any."""
-    for opening in re.finditer(r"[\[{]", text):
+    for opening in islice(re.finditer(r"[\[{]", text), MAX_OPENINGS):
         try:
             value, _ = json.JSONDecoder().raw_decode(text, opening.start())
-        except json.JSONDecodeError:
+            names = list(islice(_names(value), MAX_DIAGNOSES))
+        except (json.JSONDecodeError, RecursionError):  # the latter: a thousand brackets within one another
             continue
-        if names := list(_names(value)):
+        if names:
             return names
     return []
 
@@ -140,7 +145,11 @@ def _announces(words: str) -> bool | None:
 
 def _from_lines(text: str, known: Known) -> Iterator[tuple[int, str]]:
     """Diagnoses with what may explain them, each with 0 for the most likely, 2 for a less likely, else 1."""
-    lines = [re.sub(r"\*\*|__|`|(?<=\S)\*|\*(?=\S)", "", line) for line in text.splitlines() if line.strip(" *_#-")]
+    lines = [
+        _single_spaced(re.sub(r"\*\*|__|`|(?<=\S)\*|\*(?=\S)", "", line))
+        for line in text.splitlines()
+        if line.strip(" *_#-")
+    ]
     items = [item for line in lines if (item := _ITEM.match(line.lstrip("#")))]
     # Under numbered items bullets explain, and so does whatever is indented further than the first.
     numbered = any(item["number"] for item in items)
@@ -173,6 +182,11 @@ def _from_lines(text: str, known: Known) -> Iterator[tuple[int, str]]:
             yield from ((1, name) for name in _listed(line, known))
 
 
+def _single_spaced(line: str) -> str:
+    """The line with its indentation and one space between words, which is what the patterns below read."""
+    return line[: len(line) - len(line.lstrip())] + " ".join(line.split())
+
+
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|had|should|would|could|can|may|might|needs?|please)\b|\?", re.I)
 
 
@@ -184,12 +198,13 @@ def _is_reason(body: str) -> bool:
 
 def _listed(text: str, known: Known) -> Iterator[str]:
     """The parts of a list in one line; commas inside a known name do not divide it."""
-    for group in re.split(r"\s*;\s*", _before_explanation(text) or ""):
-        parts = re.split(r",\s+", group.strip(" ."))
-        while parts:
-            end = next((n for n in range(min(len(parts), 8), 1, -1) if known(", ".join(parts[:n]))), 1)
-            yield from _alternatives(re.sub(r"^(?:and|or)\s+", "", ", ".join(parts[:end])), known)
-            parts = parts[end:]
+    for group in re.split(r" ?; ?", _before_explanation(text) or ""):
+        parts, at = group.strip(" .").split(", "), 0
+        while at < len(parts):
+            ends = range(min(len(parts), at + 8), at + 1, -1)
+            end = next((end for end in ends if known(", ".join(parts[at:end]))), at + 1)
+            yield from _alternatives(re.sub(r"^(?:and|or) ", "", ", ".join(parts[at:end])), known)
+            at = end
 
 
 def _alternatives(text: str, known: Known) -> list[str]:
@@ -197,7 +212,7 @@ def _alternatives(text: str, known: Known) -> list[str]:
     if known(text) or re.search(r"with or without|and/or", text, re.I):
         return [text]
     both = text.split(" and ")
-    return both if len(both) == 2 and all(map(known, both)) else re.split(r"\s+(?:or|vs\.?|versus)\s+", text)
+    return both if len(both) == 2 and all(map(known, both)) else re.split(r" (?:or|vs\.?|versus) ", text)
 
 
 # ── sentences ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,9 +223,9 @@ _NEGATED = re.compile(
     re.I,
 )
 _CLAUSE = re.compile(
-    r"(?<=\w\w[\w)])[.!?](?:\s+|$)|;\s+|,?\s+(but not|and not|rather than|instead of|as opposed to|but|however|although"
-    r"|though|while|whereas)\s+|,\s+(not)\s+"
-    r"|,\s+(?=[^\s,]+(?: [^\s,]+){0,4} (?:is|are) (?:also |less )?(?:likely|possible|probable))",
+    r"(?<=\w\w[\w)])[.!?](?: |$)|; |,? (but not|and not|rather than|instead of|as opposed to|but|however|although"
+    r"|though|while|whereas) |, (not) "
+    r"|, (?=[^\s,]+(?: [^\s,]+){0,4} (?:is|are) (?:also |less )?(?:likely|possible|probable))",
     re.I,
 )
 _IS = r"(?:is|are|was|would be|seems?(?: to be)?|appears? to be|remains?)"
@@ -221,26 +236,26 @@ _PATTERNS = [  # rank and form; the first counts that leaves a diagnosis
     (
         1,
         r"\b(?:differentials?(?: diagnos[ie]s)?|possibilities|alternatives|considerations)\b[^:.]{0,40}?"
-        r"(?:\binclud\w+|\bare\b|\bis\b|:)\s*(?P<x>.+)",
+        r"(?:\binclud\w+|\bare\b|\bis\b|:) ?(?P<x>.+)",
     ),
     (
         0,
         r"\b(?:diagnosis|answer|impression|conclusion)\b[^:.,]{0,40}?(?:\bis\b|\bwould be\b|\bwas\b|\bof\b|:)"
-        r"(?: most likely)?\s*(?P<x>.+)",
+        r"(?: most likely)? ?(?P<x>.+)",
     ),
     (
         0,
         r"\b(?:most (?:likely|probably|probable|consistent with|suggestive of)"
         r"|(?:likely|probably) (?=has|have|suffers))(?: (?:cause|condition|explanation))?"
-        r"(?: (?:is|has|have|suffers from|to be|due to|represents?))?:?\s+(?P<x>.+)",
+        r"(?: (?:is|has|have|suffers from|to be|due to|represents?))?:? (?P<x>.+)",
     ),
     (
         1,
         r"\b(?:consistent with|suggestive of|suggests?|suggesting|points? (?:to|towards?)|indicative of|indicates?"
         r"|compatible with|suspicious for|concerning for|typical of|characteristic of|presentation of|picture of"
-        r"|case of|suffering from|diagnosed with|suspect)(?: likely| probably| possibly)?\s+(?P<x>.+)",
+        r"|case of|suffering from|diagnosed with|suspect)(?: likely| probably| possibly)? (?P<x>.+)",
     ),
-    (1, r"\b(?:this|it) (?:is|could be|may be|might be|looks like|sounds like)\s+(?P<x>.+)"),
+    (1, r"\b(?:this|it) (?:is|could be|may be|might be|looks like|sounds like) (?P<x>.+)"),
     (
         1,
         rf"^(?P<x>.+?) (?:{_IS}(?: also| still)? (?:a |an |another )?(?:likely|probable|possib\w+|plausible|alternative"
@@ -272,18 +287,19 @@ def _sentences(line: str, known: Known, first: int | None = None) -> Iterator[tu
 
 _LABEL = re.compile(
     r"^(?:(?:the|most|more|less|likely|probable|primary|final|leading|top|possible|alternative|differential|other|working"
-    r"|secondary|first|second|third|main|diagnos[ie]s|differentials?|condition|disease|answer|dx)\s*)+(?:#?\d+)?\s*"
-    r"(?::|\s[-–—])\s*",
+    r"|secondary|first|second|third|main|diagnos[ie]s|differentials?|condition|disease|answer|dx) ?)+(?:#?\d+)? ?"
+    r"(?::|\s[-–—]) ?",
     re.I,
 )
 _REMARK = re.compile(
-    r"\s*[(\[](?:[^()\[\]]*(?:%|likel|probab|possib|confiden|ICD|MIM\b|ORPHA)[^()\[\]]*|high|moderate|low|[A-Z]\d\d\.\w+)[)\]]"
-    r"|(?:[\s,:]|(?<!\w)[–-])*~?\d+(?:\.\d+)?\s*%.*$|\s+(?:O?MIM|ORPHA|ICD-10(?:-CM)?)[:# ]*[\w.]+$",
+    r" ?[(\[](?:[^()\[\]]{0,200}(?:%|likel|probab|possib|confiden|ICD|MIM\b|ORPHA)[^()\[\]]{0,200}"
+    r"|high|moderate|low|[A-Z]\d\d\.\w{1,9})[)\]]"
+    r"|(?:[ ,:]|(?<!\w)[–-]){0,5}~?\d{1,9}(?:\.\d{1,9})? ?%.*$| (?:O?MIM|ORPHA|ICD-10(?:-CM)?)[:# ]{0,3}[\w.]{1,30}$",
     re.I,
 )
 _EXPLANATION = re.compile(
-    r"\s+[-–—]+>?\s+|\s*[—→]\s*|:\s|(?<=\w\w[\w)])[.!?](?:\s|$)"
-    r"|,?\s+(?:because|given|based on|since|which|who|that|is|are|was|has|would|should|could|may|might|can|though"
+    r" [-–—]+>? | ?[—→] ?|:\s|(?<=\w\w[\w)])[.!?](?:\s|$)"
+    r"|,? (?:because|given|based on|since|which|who|that|is|are|was|has|would|should|could|may|might|can|though"
     r"|although|but|explain\w*|presenting with|suggested by|supported by|characteri[sz]ed by"
     r"|as (?:the|it|this|there|he|she|evidenced|indicated|suggested|shown)|due to (?:the|his|her|their)"
     r"|in (?:this|view))\b",
@@ -291,7 +307,7 @@ _EXPLANATION = re.compile(
 )
 _HEDGE = re.compile(
     r"^(?:(?:possibl[ey]|probabl[ey]|suspected|suspicion of|(?:most |very |highly )?likely|presumed|perhaps|maybe|also"
-    r"|(?:case|diagnosis) of|an?|the|either|underlying)\s+)+",
+    r"|(?:case|diagnosis) of|an?|the|either|underlying) )+",
     re.I,
 )
 _NO_NAME = re.compile(
@@ -314,7 +330,7 @@ def _before_explanation(text: str) -> str | None:
 
 def _name(raw: str) -> str | None:
     """The diagnosis alone, or None where it is negated, too long, or none."""
-    text = _HEDGE.sub("", (_before_explanation(raw) or "").strip(" \t\"'“”.,;:*"))
+    text = _HEDGE.sub("", (_before_explanation(" ".join(raw.split())) or "").strip(" \t\"'“”.,;:*"))
     return (
         text
         if re.search(r"[A-Za-z]{2}", text) and len(text.split()) <= MAX_WORDS and not _NO_NAME.search(text)

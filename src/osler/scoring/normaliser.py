@@ -117,7 +117,7 @@ def _stems(text: str) -> Iterator[str]:
     ``Ehlers-Danlos syndrome, kyphoscoliotic type, 1`` is an Ehlers-Danlos syndrome; a list (``…, nystagmus, and
     obesity``) is not its first item. ``Migraine with aura`` is a migraine.
     """
-    bare = re.sub(r"\s*\([^()]*\)", "", text)
+    bare = re.sub(r"(?<!\s)\s*\([^()]*\)", "", text)
     head = re.split(r",? (?:with|without|due to) ", bare)[0]
     names = [text, bare, head]
     if " and " not in head:
@@ -126,7 +126,7 @@ def _stems(text: str) -> Iterator[str]:
     for name in dict.fromkeys(names):
         form = canonical(name)
         forms = [form] if name != text else []
-        while (number := re.search(r" #(\S*?)([a-z]+|\d+)\.?$", form)) is not None:
+        while (number := re.search(r" #(\S{0,30}?)([a-z]{1,30}|\d{1,30})\.?$", form)) is not None:
             form = form[: number.start()] + (f" #{number[1].rstrip('.')}" if number[1] else "")
             forms.append(form)
         # Only without its number: recessive ataxia 7 is an ataxia, not ataxia 7.

@@ -113,7 +113,7 @@ class Perturbation:
         """Findings or sentences: without some, with some in another place, or with some more."""
         chosen = share_of(range(len(items)), self.strength, rng)
         if self.name == "dropped":
-            gone = chosen[: len(items) - 1]
+            gone = set(chosen[: len(items) - 1])
             return [item for position, item in enumerate(items) if position not in gone]
         result = list(items)
         if self.name == "reordered":
@@ -180,12 +180,8 @@ _BESIDE = {  # a key's neighbours in its row, and those it touches above and bel
 
 def mistyped(text: str, label: str, strength: float, rng: random.Random) -> str:
     """One typo in each of ``strength`` of the words of four letters or more; first and last letter stay."""
-    spared = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE)]
-    words = [
-        match
-        for match in re.finditer(r"[^\W\d_]{4,}", text)
-        if not any(start < match.end() and match.start() < end for start, end in spared)
-    ]
+    label_or_word = rf"(?<!\w)(?P<label>{re.escape(label)})(?!\w)|[^\W\d_]{{4,}}"
+    words = [match for match in re.finditer(label_or_word, text, re.IGNORECASE) if match["label"] is None]
     typos = {match.span(): _mistype(match[0], rng) for match in share_of(words, strength, rng)}
     for (start, end), typo in sorted(typos.items(), reverse=True):
         text = text[:start] + typo + text[end:]
@@ -202,7 +198,11 @@ def _mistype(word: str, rng: random.Random) -> str:
     return word[:at] + word[at + 1 :]
 
 
-_NEGATIONS = (  # pattern, what it says when affirmed
+def _rules(*rules: tuple[str, str]) -> list[tuple[re.Pattern[str], str]]:
+    return [(re.compile(pattern, re.IGNORECASE), other) for pattern, other in rules]
+
+
+_NEGATIONS = _rules(  # pattern, what it says when affirmed
     (r"\bcan(?:'t|not)\b", "can"),
     (r"\bwon't\b", "will"),
     (r"(?<=[a-z])n't\b", ""),
@@ -215,7 +215,7 @@ _NEGATIONS = (  # pattern, what it says when affirmed
 )
 _VERBS = "ache|experience|feel|get|hurt|itch|look|need|notice|report|see|show|suffer|swell|taste"
 _PARTICIPLE = r"(?=\s(?:\w+ly\s|also\s|just\s)?(?:been|become|felt|got|gotten|had|lost|noticed|seen|started|tried)\b)"
-_AFFIRMATIONS = (  # the one that begins first is denied
+_AFFIRMATIONS = _rules(  # the one that begins first is denied
     (r"\b(there (?:is|are|was|were))(?: an?| some)?\b", r"\1 no"),
     (r"'m\b", " am not"),
     (r"'ve\b", " have not"),
@@ -238,10 +238,10 @@ def flip(sentence: str) -> str:
         return sentence
     affirmed = sentence
     for pattern, positive in _NEGATIONS:
-        affirmed = re.sub(pattern, positive, affirmed, flags=re.IGNORECASE)
+        affirmed = pattern.sub(positive, affirmed)
     if affirmed != sentence:
         return affirmed[:1].upper() + affirmed[1:] if sentence[:1].isupper() else affirmed
-    searches = [(re.search(pattern, sentence, re.IGNORECASE), negative) for pattern, negative in _AFFIRMATIONS]
+    searches = [(pattern.search(sentence), negative) for pattern, negative in _AFFIRMATIONS]
     matches = [(match, negative) for match, negative in searches if match]
     if not matches:
         return sentence
@@ -264,6 +264,9 @@ _OF_ONE_SEX = re.compile(
 _OBJECT = r"(?!\s\w)|(?=\s(?:a|about|after|an|and|as|at|because|before|by|for|from|in|into|on|or|the|to|when|with)\b)"
 
 
+_SEXED = re.compile(rf"\b(?:(?P<object>her)\b(?:{_OBJECT})|(?:{'|'.join(_OTHER_SEX)})\b)", re.IGNORECASE)
+
+
 def swap_sex(text: str) -> str:
     """The text with the words for a sex exchanged; as it is where it names what only one sex can have.
 
@@ -279,8 +282,7 @@ def swap_sex(text: str) -> str:
             return word
         return _cased("him" if match["object"] else _OTHER_SEX[word.lower()], word)
 
-    words = rf"\b(?:(?P<object>her)\b(?:{_OBJECT})|(?:{'|'.join(_OTHER_SEX)})\b)"
-    return re.sub(words, other, text, flags=re.IGNORECASE)
+    return _SEXED.sub(other, text)
 
 
 _GROWN_UP = {"boy": "man", "girl": "woman", "newborn boy": "man", "newborn girl": "woman"}
@@ -293,13 +295,15 @@ _AGE = re.compile(
 )
 
 
+_OF_AN_AGE = re.compile(rf"\b(?:(an?)\s)?({'|'.join((*_GROWN_UP, *_YOUNG_AGAIN))})\b", re.IGNORECASE)
+
+
 def swap_age(text: str, rng: random.Random) -> str:
     """The text with a child's ages, and words for them, made an adult's or an adult's made a child's.
 
     Who the patient is, the first age or word for it says; those of the other group are somebody else's and stay.
     """
-    nouns = re.compile(rf"\b(?:(an?)\s)?({'|'.join((*_GROWN_UP, *_YOUNG_AGAIN))})\b", re.IGNORECASE)
-    first = min((m for m in (_AGE.search(text), nouns.search(text)) if m), key=re.Match.start, default=None)
+    first = min((m for m in (_AGE.search(text), _OF_AN_AGE.search(text)) if m), key=re.Match.start, default=None)
     if first is None:
         return text
     adult = _is_adult(first) if first.re is _AGE else first[2].lower() in _YOUNG_AGAIN
@@ -321,7 +325,7 @@ def swap_age(text: str, rng: random.Random) -> str:
             return f"{_cased('an' if other[0] in 'aeiou' else 'a', match[1])} {other}"
         return _cased(other, match[2])
 
-    return nouns.sub(noun, _AGE.sub(age, text))
+    return _OF_AN_AGE.sub(noun, _AGE.sub(age, text))
 
 
 def _is_adult(age: re.Match[str]) -> bool:

@@ -154,9 +154,9 @@ def annotated_diseases(annotations_path: Path) -> Iterator[Concept]:
         yield Concept(code, names[:1], tuple(name for name in synonyms if name != names[0]), single=True)
 
 
-_BRACKETS = re.compile(r"\s*\([^()]*\)")
+_BRACKETS = re.compile(r"(?<!\s)\s*\([^()]*\)")
 _NUMBERED = re.compile(
-    r"([^,]+(?:, [^,]+)*?,? (?:type )?(?:\d+[A-Z]{0,2}\d*|[IVX]+[A-Z]?))(?=,| with| \([^()]*\)(?:,|$))"
+    r"([^,]+(?:, [^,]+)*?,? (?:type )?(?:\d{1,4}[A-Z]{0,2}\d{0,4}|[IVX]{1,7}[A-Z]?))(?=,| with| \([^()]*\)(?:,|$))"
 )
 
 
@@ -207,7 +207,7 @@ def icd10cm() -> Iterator[Concept]:
 
 
 _SIDE = re.compile(r"(?:,|\b(?:of|in|into)) (?:left|right|bilateral|unspecified) (?!ventric|heart|organism|site)", re.I)
-_RANGE = re.compile(r"\s*\([A-Z]\w\w(?:-[A-Z]\w\w)?\)$")
+_RANGE = re.compile(r"(?<!\s)\s*\([A-Z]\w\w(?:-[A-Z]\w\w)?\)$")
 _OTHER = re.compile(r"^other (?:and unspecified |specified )?", re.I)
 _VAGUE = re.compile(r", not elsewhere classified|, unspecified organism$|, site not specified$", re.I)
 
@@ -216,12 +216,12 @@ def _names_and_synonyms(title: str) -> tuple[list[str], list[str]]:
     """The names and the synonyms in the title of a code."""
     title = _drop_vague(title)
     synonyms: list[str] = []
-    match = re.search(r"\[([^]]+)\]$", title)
-    if match and not re.fullmatch(r"[^a-z]+|\w+[A-Z]\w*", match[1]):  # not an abbreviation
+    match = re.search(r"\[([^][]+)\]$", title)
+    if match and not re.fullmatch(r"[^a-z]+|(?=\w+[A-Z])\w+", match[1]):  # not an abbreviation
         synonyms = [match[1]]
         if all(word[:1].isupper() for word in re.split(r"[ -]", match[1])):  # a person's name alone
             synonyms += [f"{match[1]} disease", f"{match[1]} syndrome"]
-    return list(_without_brackets(re.sub(r"\s*\[[^]]*\]", "", title))), synonyms
+    return list(_without_brackets(re.sub(r"(?<!\s)\s*\[[^][]*\]", "", title))), synonyms
 
 
 def _drop_vague(title: str) -> str:

@@ -147,6 +147,7 @@ SPELLING = {
     r"ies$": "y",
     r"(?<=\w{3})(?<![sui])s$": "",
 }
+MAX_BEFORE = 400  # characters of a name before its abbreviation
 DESIGNATOR = re.compile(r"\d{1,4}(?:[a-z]{1,3}(?:\d{1,3}[a-z]{0,2})?)?|[a-h]")
 _TOKEN = re.compile(rf"\w+(?:\.\d+)*|[{SIGNS}]")
 _EXPANDED = re.compile(rf"\b(?:({'|'.join(SERIES | ABBREVIATIONS)})[ -]?(?=\d)|({'|'.join(ABBREVIATIONS)})\b)")
@@ -216,9 +217,14 @@ def _words(text: str) -> list[str]:
 
 def _abbreviates(brackets: re.Match[str]) -> bool:
     """Whether the brackets hold an abbreviation of the words before them (CLL) and not something new (type 2)."""
-    inside, before = brackets[1], brackets.string[: brackets.start()].lower()
-    if not re.fullmatch(r"[A-Za-z0-9-]{2,10}", inside) or sum(character.isupper() for character in inside) < 2:
+    inside = brackets[1]
+    if (
+        brackets.start() > MAX_BEFORE
+        or not re.fullmatch(r"[A-Za-z0-9-]{2,10}", inside)
+        or sum(character.isupper() for character in inside) < 2
+    ):
         return False
+    before = brackets.string[: brackets.start()].lower()
     letters = iter(re.sub(r"\W", "", before))
     return before.strip()[:1] == inside[0].lower() and all(c in letters for c in inside.lower() if c != "-")
 

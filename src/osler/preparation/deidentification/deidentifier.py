@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -37,8 +38,14 @@ BATCH = 64  # texts that a process gets at once
 FREQUENT_SURNAMES = 5000  # with a given name, these are a name even if they are ordinary words: Emily Brown
 _FULL_NAME, _SURNAME = re.compile(FULL_NAME), re.compile(SURNAME)
 _STOP = re.compile(rf"(?:{STOP})\b", re.I)
+# A tab or a no-break space between two words of a name is a space to the rules; no place moves.
+_SPACES = dict.fromkeys(
+    map(ord, "\t\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff"), " "
+)
+_SPACES |= dict.fromkeys(range(0x2000, 0x200B), " ")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _PREPOSITION = re.compile(r"\b(?:in|from|near|at|to|of|outside|around)\s(?:the\s)?$", re.I)
+_ARTICLE = re.compile(r"\b(?:the|a|our|this) $", re.I)
 _TITLES = re.compile(r"(?i)(?:(?:re|dear|hi|hello|dr|mr|mrs|ms|miss|prof|professor|nurse|sister)\b[.:]?\s+)+")
 _INSTITUTION_NOUN = re.compile(
     r"(?i)\b(?:hospital|infirmary|clinic|cent(?:er|re)|surgery|hospice|home|trust|university|college|school|pharmacy"
@@ -109,19 +116,20 @@ class Deidentifier:
             while pending:
                 yield from pending.popleft().get()
 
-    def replace(self, text: str, patient: str) -> tuple[str, list[Identifier]]:
+    def replace(self, text: str, patient: str, day_first: bool | None = None) -> tuple[str, list[Identifier]]:
         """``text`` with surrogates, and the identifiers with their places in the original.
 
-        Surrogates and the shift of dates are the same in all notes of a ``patient``.
+        Surrogates and the shift of dates are the same in all notes of a ``patient``. ``day_first`` tells whether
+        3/4/2021 is in April; if it is None, a date that fits both is not shifted but becomes ``[DATE]``.
         """
         identifiers = self.find(text)
-        return self._replace(text, patient, identifiers), identifiers
+        return self._replace(text, patient, day_first, identifiers), identifiers
 
     def replace_all(
-        self, rows: Iterable[tuple[str, str, str]], processes: int = 1
+        self, rows: Iterable[tuple[str, str, str, bool | None]], processes: int = 1
     ) -> Iterator[tuple[str, str, list[AuditRow]]]:
-        """(case id, text, patient) → (case id, text with surrogates, audit), streamed in the same order."""
-        pending: deque[tuple[str, str, str]] = deque()
+        """(case id, text, patient, day first) → (case id, text with surrogates, audit), streamed in the same order."""
+        pending: deque[tuple[str, str, str, bool | None]] = deque()
 
         def texts() -> Iterator[str]:
             for row in rows:
@@ -129,17 +137,14 @@ class Deidentifier:
                 yield row[1]
 
         for identifiers in self.find_all(texts(), processes):
-            case_id, text, patient = pending.popleft()
+            case_id, text, patient, day_first = pending.popleft()
             yield (
                 case_id,
-                self._replace(text, patient, identifiers),
+                self._replace(text, patient, day_first, identifiers),
                 [AuditRow(case_id=case_id, start=i.start, end=i.end, type=i.type, rule=i.rule) for i in identifiers],
             )
 
-    def _replace(self, text: str, patient: str, identifiers: list[Identifier]) -> str:
-        dates = [text[i.start : i.end] for i in identifiers if i.type == "DATE"]
-        british = any(i.rule in ("nhs", "NhsRecognizer", "postcode uk", "phone uk") for i in identifiers)
-        day_first = surrogates.day_first(dates, british)
+    def _replace(self, text: str, patient: str, day_first: bool | None, identifiers: list[Identifier]) -> str:
         shift, today = self._surrogates.shift(patient), date.today()
         pieces, end = [], 0
         for identifier in identifiers:
@@ -155,20 +160,21 @@ class Deidentifier:
         return "".join([*pieces, text[end:]])
 
     def _find_batch(self, texts: list[str]) -> list[list[Identifier]]:
-        candidates = self._recognizers.propose(self._engine, texts, BATCH)
+        candidates = self._recognizers.propose(self._engine, (text.translate(_SPACES) for text in texts), BATCH)
         return [self._resolve(text, proposed) for text, proposed in candidates]
 
     def _resolve(self, text: str, candidates: list[Identifier]) -> list[Identifier]:
         """The candidates that are identifiers, of overlapping ones the surest, and other mentions of their names."""
-        protected = self._protected.spans(text)
+        eponyms = [self._without_person(text, span) for span in self._protected.eponyms(text)]
+        protected = _joined([*self._protected.spans(text), *eponyms])
         accepted: list[Identifier] = []
-        trimmed = (self._trim(text, candidate) for candidate in candidates)
+        trimmed = (_outside(self._trim(text, candidate), protected) for candidate in candidates)
         for candidate in sorted(trimmed, key=lambda c: (-c.score, c.start - c.end, c.start)):
             if self._is_identifier(text, candidate, protected):
                 _insert(accepted, candidate)
         for mention in self._mentions(text, accepted, protected):
             _insert(accepted, mention)
-        return sorted(accepted, key=lambda identifier: identifier.start)
+        return accepted
 
     def _trim(self, text: str, candidate: Identifier) -> Identifier:
         """A name without what spaCy adds to it: the next line, a possessive s, a title."""
@@ -184,6 +190,14 @@ class Deidentifier:
         skip = title.end() if title else 0
         return Identifier(start + skip, start + len(name_text), candidate.type, candidate.rule, candidate.score)
 
+    def _without_person(self, text: str, eponym: Span) -> Span:
+        """Without a given name and a surname before it: Glasgow Coma Scale in ``Anna Miller Glasgow Coma Scale``."""
+        words = list(_LETTERS.finditer(text, *eponym))
+        given, surname = words[0][0], words[1][0]
+        if len(words) < 4 or self._recognizers.fold(given) not in self._given or self._is_ordinary(surname):
+            return eponym
+        return (words[2].start(), eponym[1])
+
     def _is_identifier(self, text: str, candidate: Identifier, protected: list[Span]) -> bool:
         span = text[candidate.start : candidate.end]
         if not span.strip():
@@ -195,8 +209,7 @@ class Deidentifier:
         )
         if candidate.score >= CERTAIN or check is None:
             return True
-        is_protected = any(start < candidate.end and candidate.start < end for start, end in protected)
-        return not is_protected and check(text, candidate, span)
+        return not _overlapping(protected, candidate.start, candidate.end) and check(text, candidate, span)
 
     def _is_ordinary(self, word: str) -> bool:
         """Whether ``word`` is a word of the terminologies or of English, inflected or not."""
@@ -252,7 +265,7 @@ class Deidentifier:
             has_context = bool(_INSTITUTION_NOUN.search(span) or preposition)
             return has_context and not all_capitals and any(not self._protected.is_eponym(word) for word in foreign)
         if candidate.score <= POSSIBLE:  # the Parkinson Clinic is a department, Mayo Clinic is not
-            has_article = re.search(r"(?i)\b(?:the|a|our|this) $", text[: candidate.start])
+            has_article = _ARTICLE.search(text, max(0, candidate.start - 6), candidate.start)
             return any(not has_article or not self._protected.is_eponym(word) for word in foreign)
         return any(word not in GENERIC for word in words) or "st" in words
 
@@ -269,24 +282,55 @@ class Deidentifier:
             return
         alternatives = "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
         for match in re.finditer(rf"(?<!\w)(?:{alternatives})(?!\w)", text):
-            if not any(start < match.end() and match.start() < end for start, end in protected):
+            if not _overlapping(protected, *match.span()):
                 yield Identifier(*match.span(), "NAME", "mention", POSSIBLE)
 
 
+def _outside(name: Identifier, protected: list[Span]) -> Identifier:
+    """The part of a name that is outside of protected terms, unless it is certain: Anna Miller in Anna Miller Down."""
+    start, end = name.start, name.end
+    if name.type != "NAME" or name.score >= CERTAIN:
+        return name
+    for first, last in _overlapping(protected, start, end):
+        if start < first < end <= last:
+            end = first
+        elif first <= start < last < end:
+            start = last
+    return Identifier(start, end, name.type, name.rule, name.score)
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """The spans in order, those that overlap as one."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _overlapping(spans: list[Span], start: int, end: int) -> list[Span]:
+    """Those of ``spans``, which are in order and do not overlap, that overlap from ``start`` to ``end``."""
+    return spans[
+        bisect_right(spans, start, key=lambda span: span[1]) : bisect_left(spans, end, key=lambda span: span[0])
+    ]
+
+
 def _insert(accepted: list[Identifier], new: Identifier) -> None:
-    """Add ``new``. Join it with the identifiers that it overlaps, or drop it if one of them is of another type."""
-    overlapping = [other for other in accepted if other.start < new.end and new.start < other.end]
+    """Add ``new`` in its place. Join it with those that it overlaps, or drop it if one of them is of another type."""
+    first = bisect_right(accepted, new.start, key=lambda other: other.end)
+    last = bisect_left(accepted, new.end, key=lambda other: other.start)
+    overlapping = accepted[first:last]
     # The boundaries of spaCy are the least certain, so those of rules stay as they are.
     if any(
         other.type != new.type or (new.rule == "SpacyRecognizer" and other.score >= LIKELY) for other in overlapping
     ):
         return
-    for other in overlapping:
-        accepted.remove(other)
     whole = [*overlapping, new]
-    accepted.append(
-        Identifier(min(i.start for i in whole), max(i.end for i in whole), new.type, whole[0].rule, whole[0].score)
-    )
+    surest = max(whole, key=lambda identifier: identifier.score)
+    start, end = min(i.start for i in whole), max(i.end for i in whole)
+    accepted[first:last] = [Identifier(start, end, new.type, surest.rule, surest.score)]
 
 
 _inherited: Deidentifier

@@ -61,21 +61,23 @@ STOP = (
     "|January|February|April|June|July|August|September|October|November|December|Monday|Tuesday|Wednesday|Thursday|Friday"
     "|Saturday|Sunday|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|I|A|An|DATE|DOB|PATIENT|NAME|EXAM|ORDERED|CLINICAL|BY|OF|REFERRING|SEX"
 )
-CAPITALISED = rf"(?!(?:{STOP})\b(?!['’-]\w)){_U}{_L}+(?:-{_L}+)*"
+# Nothing in a name repeats without end: a search that begins at each word must not go on to the end of a long text.
+CAPITALISED = rf"(?<!\w)(?!(?:{STOP})\b(?!['’-]\w)){_U}{_L}{{1,30}}(?:-{_L}{{1,30}}){{0,3}}"
 _INITIAL = rf"(?!(?:I|A)\s){_U}\."
 _PARTICLE = (
     r"(?:(?:van|von|de|da|do|del|della|di|dos|der|den|ten|ter|la|le|du|bin|ibn|al|el|zu|zur"
     r"|Van|Von|De|Da|Del|Di|Der|La|Le|Du|El|Al|St\.?)\s)"
 )
-SURNAME = rf"{_PARTICLE}*{CAPITALISED}"
-FULL_NAME = rf"(?<![\w/])(?:(?:{CAPITALISED}|{_INITIAL}|{_U})[ ])*?(?:{_PARTICLE})*{CAPITALISED}(?:[ ](?:{_INITIAL}[ ]|{_PARTICLE})*{CAPITALISED})*"
-_REVERSED = (
-    rf"(?:{_PARTICLE})*{CAPITALISED}(?:[ ]{CAPITALISED})?,[ ]?{CAPITALISED}(?:[ ](?:{_INITIAL}|{_U}\b|{CAPITALISED}))*"
+SURNAME = rf"{_PARTICLE}{{0,2}}{CAPITALISED}"
+FULL_NAME = (
+    rf"(?<![\w/])(?:(?:{_INITIAL}|{_U})[ ]){{0,3}}{_PARTICLE}{{0,2}}{CAPITALISED}"
+    rf"(?:[ ](?:(?:{_INITIAL}|{_U})[ ]|{_PARTICLE}){{0,2}}{CAPITALISED}){{0,4}}"
 )
+_REVERSED = rf"{_PARTICLE}{{0,2}}{CAPITALISED}(?:[ ]{CAPITALISED})?(?:,[ ]?|[;|^+&*•(\[]){CAPITALISED}(?:[ ](?:{_INITIAL}|{_U}\b|{CAPITALISED})){{0,4}}"
 _NAME = rf"(?:{_REVERSED}|{FULL_NAME})"
 # Not in any case: "412 ms. Murphy".
 _TITLE = r"(?:Drs?|DR|Doctors?|MR|Mr|MRS|Mrs|MS|Ms|Miss|MISS|Mx|Messrs|Profs?|Professor|Sir|Dame|Rev(?:erend)?|Nurse|Sister|Matron|Midwife|dr|mr|mrs)\b\.?"
-_TITLES = rf"(?:{_TITLE}[ ]+)?"
+_TITLES = rf"(?:{_TITLE}[ ]{{1,3}})?"
 _CREDENTIAL = (
     r"(?:M\.?D\b|D\.?O\b|R\.?N\b|N\.?P\b|PA-?C\b|A?PRN\b|LPN\b|Ph\.?D\b|MB[ ,]?B[SC]|MBChB|BM ?BS|FRC|MRC|FAC[CPS]|FFA|LCSW|RD\b|PharmD"
     r"|DPM|DDS|BSc|MSc|RGN|CNS\b)"
@@ -123,7 +125,7 @@ _STREET = (
 _UNIT = r"(?:(?:Flat|Apt\.?|Apartment|Suite|Ste\.?|Unit|Room|Rm|No\.?|#)\s?#?[A-Z]?\d*[A-Z]?\b)"
 
 # ── organisations ─────────────────────────────────────────────────────────────────────────────────────────────────────
-_PROPER = r"(?:(?!(?:Dr|Mr|Mrs|Ms|Miss|Prof)\b)(?:St\.|[A-Z]\.|[A-ZÀ-Þ][\w'’-]*))"
+_PROPER = r"(?:(?!(?:Dr|Mr|Mrs|Ms|Miss|Prof)\b)(?:St\.|[A-Z]\.|[A-ZÀ-Þ][\w'’-]{0,40}))"
 INSTITUTION = (
     r"Hospitals?|Infirmary|Medical (?:Cent(?:er|re)|Group|Practice|College|School)|Health ?(?:Cent(?:er|re)|System|care|Board)|Surgery|Hospice"
     r"|(?:Nursing|Care|Rest|Retirement) Home|Assisted Living|(?:NHS )?(?:Foundation )?Trust|Universit(?:y|ies)|College|School|Academy"
@@ -154,11 +156,11 @@ def _rule(name: str, kind: str, score: float, pattern: str) -> Rule:
 
 RULES = (
     # Contacts.
-    _rule("email", "EMAIL", CERTAIN, r"(?P<x>[\w.+'-]+@[\w-]+(?:\.[\w-]+)+)"),
+    _rule("email", "EMAIL", CERTAIN, r"(?P<x>[\w.+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})"),
     _rule("url", "URL", CERTAIN, r"(?P<x>(?:https?://|www\.)[^\s<>\"')]*[^\s<>\"').,;:])"),
-    _rule("domain", "URL", CERTAIN, r"(?<![@\w.])(?P<x>(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|uk|io|health|info)(?:/[^\s<>\"')]*[^\s<>\"').,;:])?)(?![\w@])"),
+    _rule("domain", "URL", CERTAIN, r"(?<![@\w.-])(?P<x>(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|uk|io|health|info)(?:/[^\s<>\"')]*[^\s<>\"').,;:])?)(?![\w@])"),
     _rule("ipv4", "IP", CERTAIN, r"(?<![\d.])(?P<x>(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d))(?![\d.]\d)"),
-    _rule("ipv6", "IP", CERTAIN, r"(?i)(?<![\w:])(?P<x>(?=[0-9a-f:]*(?:::|(?:[0-9a-f]+:){7}))[0-9a-f]{0,4}(?:::?[0-9a-f]{1,4}){2,7})(?![\w:])"),
+    _rule("ipv6", "IP", CERTAIN, r"(?i)(?<![\w:])(?P<x>(?=[0-9a-f:]{0,39}(?:::|(?:[0-9a-f]{1,4}:){7}))[0-9a-f]{0,4}(?:::?[0-9a-f]{1,4}){2,7})(?![\w:])"),
     _rule("phone label", "PHONE", CERTAIN,
           r"(?i:\b(?:tele?phone|tel|phone|mobile|mob|cell|fax|call(?:ed)?(?: (?:me|us|her|him))?(?: on| at| from)?"
           r"|reach(?:ed)? (?:me |us |her |him )?(?:on|at)|contact(?:ed)? (?:me |us |her |him )?(?:on|at))\b(?: (?:number|no))?)"
@@ -213,12 +215,12 @@ RULES = (
     _rule("postcode ca", "POSTCODE", LIKELY, r"(?<![\w-])(?P<x>[ABCEGHJ-NPRSTVXY]\d[A-Z] \d[A-Z]\d)(?![\w-])"),
     # Not MD or PA without a ZIP code: those are physicians, and assistants of theirs.
     _rule("city before state", "PLACE", LIKELY,
-          rf"(?P<x>[A-Z][\w'’.-]+(?: [A-Z][\w'’.-]+){{0,2}}), (?:(?:{_STATES}) \d{{5}}|(?!MD|PA)(?:{_STATES})(?=[.,;)]|\s*$|\s*\n))"),
-    _rule("city after street", "PLACE", CERTAIN, rf"\d[A-Za-z]? (?:[\w'’.]+ ){{0,5}}(?:{_STREET}|[A-Z]\w+(?:way|gate|side))\b\.?(?:,? {_UNIT})?,?[ \n]{{1,2}}(?P<x>(?:{CAPITALISED}[ -]){{0,2}}{CAPITALISED})(?=,? (?:{_STATES})\b|,?\s+[A-Z]{{1,2}}\d|[.,;]|\s*\n)"),
-    _rule("city before postcode", "PLACE", CERTAIN, rf"(?P<x>(?:{CAPITALISED}[ -]){{0,2}}{CAPITALISED}),?\s+[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]? ?\d[A-Z]{{2}}\b"),
+          rf"(?<!\w)(?P<x>[A-Z][\w'’.-]{{1,40}}(?: [A-Z][\w'’.-]{{1,40}}){{0,2}}), (?:(?:{_STATES}) \d{{5}}|(?!MD|PA)(?:{_STATES})(?=[.,;)]|\s*$|\s*\n))"),
+    _rule("city after street", "PLACE", CERTAIN, rf"\d[A-Za-z]? (?:[\w'’.]+ ){{0,5}}(?:{_STREET}|[A-Z]\w+(?:way|gate|side))\b\.?(?:,? {_UNIT})?,?[ \n]{{1,2}}(?P<x>(?:{CAPITALISED}[ ]){{0,2}}{CAPITALISED})(?=,? (?:{_STATES})\b|,?\s+[A-Z]{{1,2}}\d|[.,;]|\s*\n)"),
+    _rule("city before postcode", "PLACE", CERTAIN, rf"(?P<x>(?:{CAPITALISED}[ ]){{0,2}}{CAPITALISED}),?\s+[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]? ?\d[A-Z]{{2}}\b"),
     # What somebody belongs to.
     _rule("institution", "ORGANIZATION", LIKELY,
-          rf"(?<![\w-])(?P<x>{_PROPER}(?: (?:(?:of|the|and|&|upon) )*{_PROPER}){{0,6}}? (?:{INSTITUTION})(?: (?:{INSTITUTION}))*(?: of (?:(?:the|and|of) )*[A-Z][\w'’-]+(?: (?:[A-Z][\w'’-]+|(?:of|and|the)(?= [A-Z])))*)?)(?!\w| (?:number|[Nn]o\b|#|ID))"),
+          rf"(?<![\w-])(?P<x>{_PROPER}(?: (?:(?:of|the|and|&|upon) ){{0,3}}{_PROPER}){{0,6}}? (?:{INSTITUTION})(?: (?:{INSTITUTION}))*(?: of (?:(?:the|and|of) )*[A-Z][\w'’-]+(?: (?:[A-Z][\w'’-]+|(?:of|and|the)(?= [A-Z])))*)?)(?!\w| (?:number|[Nn]o\b|#|ID))"),
     _rule("institution of", "ORGANIZATION", LIKELY, r"(?P<x>\b(?:Hospital|University|College|Institute|School) (?:of|for) (?:(?:the|and|of|for) )*[A-Z][\w'’-]+(?: (?:[A-Z][\w'’-]+|(?:of|and)(?= [A-Z])))*)"),
     _rule("small institution", "ORGANIZATION", POSSIBLE, rf"(?<![\w-])(?P<x>{_PROPER}(?: {_PROPER}){{0,3}} (?:{_MINOR_INSTITUTION}))(?!\w)"),
     _rule("employer", "ORGANIZATION", LIKELY, r"(?i:\b(?:works? (?:for|at)|working (?:for|at)|worked (?:for|at)|employed (?:by|at)|employer:?)\s)(?:the )?(?P<x>[A-Z][\w'’&.-]*\w(?: (?:[A-Z][\w'’&-]*|and|&))*)"),
@@ -226,22 +228,22 @@ RULES = (
     _rule("title", "NAME", CERTAIN, rf"(?<!\w){_TITLE}[ ]+(?P<x>{FULL_NAME})"),
     _rule("titles", "NAME", CERTAIN, rf"(?<!\w)(?:Drs|Messrs|Doctors)\.?[ ]+{FULL_NAME}(?: and|,? &|,)[ ](?P<x>{FULL_NAME})"),
     _rule("title lower", "NAME", POSSIBLE, r"(?<!\w)(?:[Dd]r|[Mm]rs?|[Mm]s)\.?[ ](?P<x>[a-z]{3,}(?:-[a-z]+)?)\b"),
-    _rule("name label", "NAME", LIKELY, rf"\b{_NAME_LABEL}(?:[ ]?[:=-]|[ ]is)?\s{{1,3}}{_TITLES}(?P<x>{_NAME})"),
+    _rule("name label", "NAME", LIKELY, rf"\b{_NAME_LABEL}(?:[ ]?[:;=|+&*•…,.(\[–—-]{{1,2}}\s{{0,3}}|[ ]is\s{{1,3}}|\s{{1,3}}){_TITLES}(?P<x>{_NAME})"),
     _rule("name cue", "NAME", POSSIBLE, rf"(?<!\w){_NAME_CUE}(?:[:,(-]{{1,2}})?[ ]\(?{_TITLES}(?P<x>{_NAME})"),
     _rule("subject", "NAME", POSSIBLE, rf"(?im:^(?:re|subject|ref|patient)\s?:)\s{{0,3}}{_TITLES}(?P<x>(?-i:{_NAME}))"),
     _rule("role", "NAME", LIKELY, rf"\b(?:SHO|FY[12]|F[12]|SpR|StR|ST[1-8]|CT[1-3]|HO|Cons|Pt|Resident)\.?:?[ ]{_TITLES}(?P<x>{FULL_NAME})"),
     _rule("who speaks", "NAME", POSSIBLE,
           rf"(?P<x>{FULL_NAME})[ ](?:called|phoned|rang|telephoned|wrote|asked|came|reports?|reported|says|said|feels|felt|states|stated|denies|denied|complains|complained|tells|told|describes|described"
           r"|attends|attended|visits|visited|thinks|believes|remains|agrees|agreed|wants|wishes)\b"),
-    _rule("initials", "NAME", LIKELY, rf"(?<![\w/.])(?P<x>(?:{_U}\.[ ]?){{1,3}}{_PARTICLE}*{CAPITALISED})"),
+    _rule("initials", "NAME", LIKELY, rf"(?<![\w/.])(?P<x>(?:{_U}\.[ ]?){{1,3}}{_PARTICLE}{{0,2}}{CAPITALISED})"),
     _rule("name beside number", "NAME", POSSIBLE,
           rf"(?P<x>{_NAME})\s{{0,2}}[|,;:(–-]{{1,2}}\s*(?:the |[A-Z][a-z]+day,? )?(?=(?i:DOB|D\.O\.B|born|date of birth|MRN|NHS|hosp|patient id|CRN|DOS)\b|\d{{4}}[/.-]|\d{{1,4}}[/.-]\d{{1,2}}[/.-]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th)?[ -]?(?:{_MONTH})|(?:{_MONTH})\.? \d)"),
     _rule("reversed beside number", "NAME", LIKELY,
           rf"(?P<x>{_REVERSED})(?=[ ,(]{{1,3}}(?i:DOB|MRN|MR ?#|CRN|NHS|patient id|hosp(?:ital)?\.? n|case|chart|unit n|record|medical record|\d{{6}}))"),
     _rule("name above address", "NAME", POSSIBLE, rf"(?m:^){_TITLES}(?P<x>{FULL_NAME})(?=\n(?:{_UNIT}, )?\d{{1,5}}[A-Za-z]? [A-Z])"),
     _rule("second subject", "NAME", POSSIBLE, rf"{CAPITALISED} and (?P<x>{CAPITALISED}) (?:are|were|have|had)\b"),
-    _rule("sentence subject", "NAME", POSSIBLE, rf"(?m:^|(?<=[.!?:]\s))(?P<x>{_PARTICLE}*{CAPITALISED})[ ](?:and {CAPITALISED} (?:are|were|have|had)|was|is|has|had|will|did|does|can|could|[a-z]{{2,}}(?:ed|[^s]s))\b"),
-    _rule("sign-off", "NAME", LIKELY, rf"(?i:\b(?:sincerely|faithfully|truly|regards|wishes|thanks|thank you|cheers|signed))[,.]?\s*\n+\s*{_TITLES}(?P<x>{FULL_NAME})"),
+    _rule("sentence subject", "NAME", POSSIBLE, rf"(?m:^|(?<=[.!?:]\s))(?P<x>{_PARTICLE}{{0,2}}{CAPITALISED})[ ](?:and {CAPITALISED} (?:are|were|have|had)|was|is|has|had|will|did|does|can|could|[a-z]{{2,}}(?:ed|[^s]s))\b"),
+    _rule("sign-off", "NAME", LIKELY, rf"(?i:\b(?:sincerely|faithfully|truly|regards|wishes|thanks|thank you|cheers|signed))[,.]?[^\S\n]{{0,9}}\n\s{{0,9}}{_TITLES}(?P<x>{FULL_NAME})"),
     _rule("credential", "NAME", LIKELY, rf"(?P<x>{_NAME}),?[ ]{_CREDENTIAL}"),
-    _rule("capitals reversed", "NAME", LIKELY, rf"(?m:^|(?<=\s))(?P<x>(?:{_PARTICLE})*[A-ZÀ-Þ][A-ZÀ-Þ'’-]{{2,}}, (?:{CAPITALISED})(?: {_U}\b\.?)?)(?=\s|$|[,.;(])"),
+    _rule("capitals reversed", "NAME", LIKELY, rf"(?m:^|(?<=\s))(?P<x>{_PARTICLE}{{0,2}}[A-ZÀ-Þ][A-ZÀ-Þ'’-]{{2,40}}, (?:{CAPITALISED})(?: {_U}\b\.?)?)(?=\s|$|[,.;(])"),
 )  # fmt: skip

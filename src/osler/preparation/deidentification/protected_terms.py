@@ -34,7 +34,7 @@ CLINICAL_NOUNS = (
     "|virus|wave|negative|positive"
 )
 _EPONYM = re.compile(
-    rf"\b{_CAPITALISED}(?:(?:['’]s?)?[ -–](?:(?:de|la|von|van|den|der|and) )*{_CAPITALISED}){{0,4}}(?:['’]s?)?"
+    rf"\b{_CAPITALISED}(?:(?:['’]s?)?[ –-](?:(?:de|la|von|van|den|der|and) ){{0,3}}{_CAPITALISED}){{0,4}}(?:['’]s?)?"
     rf"(?:[ -][a-z]+)?[ -](?i:{CLINICAL_NOUNS})\b"
 )
 _STEMS = (
@@ -91,10 +91,11 @@ class ProtectedTerms:
 
         Case, possessives and punctuation are ignored: ``Wilsons Disease`` is ``Wilson's disease``.
         """
-        spans = [match.span() for match in _EPONYM.finditer(text)]
-        spans += [match.span() for match in _DRUG.finditer(text)]
-        spans += self._phrase_spans(text)
-        return spans
+        return [*(match.span() for match in _DRUG.finditer(text)), *self._phrase_spans(text)]
+
+    def eponyms(self, text: str) -> list[Span]:
+        """The (start, end) of capitalised words before a clinical noun, whoever they are named after."""
+        return [match.span() for match in _EPONYM.finditer(text)]
 
     def _phrase_spans(self, text: str) -> Iterator[Span]:
         words = _words_with_spans(text)
@@ -134,7 +135,7 @@ def _icd10cm() -> Iterator[str]:
         if code[0] in "ABCDEFGHIJKLMNOPQR" and not icd.is_extended_subcategory(code):
             for text in (icd.get_description(code), *icd.get_inclusion_term(code)):
                 yield text
-                yield re.sub(r"\s*[([][^])]*[])]", "", text)
+                yield re.sub(r" ?[([][^])[(]*[])]", "", text)
                 yield from text.split(", unspecified")[:1]
 
 

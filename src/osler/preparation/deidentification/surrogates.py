@@ -57,14 +57,10 @@ def _normal(identifier: str) -> str:
     return " ".join(re.findall(r"[^\W\d_]+", re.sub(r"['’]", "", text)))
 
 
-def day_first(dates: Sequence[str], british: bool) -> bool:
-    """Whether 3/4/2021 is in April, judged by the other dates of the text; ``british`` decides a tie."""
-    votes = 0
-    for text in dates:
-        numbers = [int(part) for part in _PART.findall(text)[:2] if part.isdigit() and len(part) < 3]
-        if len(numbers) == 2 and max(numbers) > 12:
-            votes += 1 if numbers[0] > 12 else -1
-    return votes > 0 if votes else british
+def is_day_first(text: str) -> bool | None:
+    """Whether the day comes first in a date such as 21/12/2022; None where either fits, and where it is no date."""
+    numbers = [int(part) for part in _PART.findall(text)[:2]]
+    return numbers[0] > 12 if is_date(text) and max(numbers) > 12 else None
 
 
 def is_date(text: str) -> bool:
@@ -73,13 +69,18 @@ def is_date(text: str) -> bool:
     return _value(dict(zip(_fields(parts, True), parts, strict=True)), date.max) is not None
 
 
-def shift_date(text: str, by: timedelta, day_first: bool, today: date) -> str | None:
-    """The date ``text`` shifted by ``by``, in the same notation; None if it is no date or reveals an age over 89.
+def shift_date(text: str, by: timedelta, day_first: bool | None, today: date) -> str | None:
+    """The date ``text`` shifted by ``by``, in the same notation.
 
     A month without a day is shifted as its 15th, and a day without a year as in a year that is no leap year.
+
+    Returns:
+        None if ``text`` is no date, reveals an age over 89, or depends on ``day_first`` and that is None.
     """
     parts = _PART.findall(text)
-    fields = _fields(parts, day_first)
+    fields = _fields(parts, day_first is not False)
+    if day_first is None and fields != _fields(parts, False):
+        return None
     value = _value(dict(zip(fields, parts, strict=True)), today)
     if value is None or ("year" in fields and today.year - value.year > MAX_AGE):
         return None

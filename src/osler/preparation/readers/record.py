@@ -96,6 +96,12 @@ def excerpt(value: object) -> str:
     return repr(value[:MAX_EXCERPT] if isinstance(value, str | bytes) else value)[:MAX_EXCERPT]
 
 
+def file_of(source: str) -> str:
+    """The file in the ``source`` of a row: what stands before ``:<row>``, or ``:<line>:<row>``."""
+    file, colon, row = source.rpartition(":")
+    return file_of(file) if colon and row.isdecimal() else source
+
+
 def check_columns(place: str, available: Collection[str], columns: Columns | None) -> None:
     """Raise :class:`InputError` if the user named a column that is not ``available``, or named none."""
     listed = ", ".join(list(available)[:MAX_COLUMNS_LISTED])

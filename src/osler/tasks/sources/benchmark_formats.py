@@ -192,7 +192,7 @@ def _person(demographics: str) -> dict[str, str]:
     groups = {}
     if sex := re.search(r"\b(?:(female|woman|girl)|male|man|boy)\b", demographics, re.IGNORECASE):
         groups["sex"] = "female" if sex[1] else "male"
-    if age := re.search(r"(\d+)-(year|month|week|day)-old", demographics):
+    if age := re.search(r"(\d{1,3})-(year|month|week|day)-old", demographics):
         years = int(age[1]) * YEARS[age[2]]
         groups["age_band"] = age_band(years)
     elif "newborn" in demographics.lower():

@@ -84,7 +84,7 @@ EXPECTED: dict[str, tuple[tuple[str, ...], int, str]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``scripts/prepare_data.py`` made of a file: rows that it kept (0: refused), and what it printed, in a line."""
+    """What ``scripts/prepare_data.py`` made of a file: the rows it kept (0: refused), and its words, in one line."""
 
     rows: int
     said: str

@@ -161,8 +161,13 @@ def test_a_reader_in_a_hurry_learns_the_number_the_baseline_and_that_it_is_no_me
     accuracy = read_json(written.results_path())["records"][0]["systems"][TUNED]["metrics"]["accuracy"]
     assert "**Not a medical device.**" in first
     assert f"{accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]" in first
-    assert "best baseline, `tfidf_svm`" in first
-    assert "Worse than tfidf_svm" in first, "a baseline it does not beat is not hidden"
+    assert "best baseline: SVM on words (tfidf_svm)" in first
+    assert "Worse than SVM on words (tfidf_svm)" in first, "a baseline it does not beat is not hidden"
+    assert re.search(r"\| chance: guessing among \d+ labels \| 0\.\d{3} \|", first)
+
+
+def test_a_reader_is_told_what_the_columns_say(written: Run) -> None:
+    assert "*MRR*, mean reciprocal rank: a case counts 1 where" in section(rendered(written), "Results")
 
 
 def test_what_was_let_pass_stands_before_the_code_with_its_reason(written: Run) -> None:

@@ -82,7 +82,6 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         max_new_tokens=MAX_NEW_TOKENS,
         pictures={path: title for path, (title, _) in _pictures(evidence).items()},
         settings=dump_yaml(_settings(evidence)),
-        known=SYSTEMS,
         baselines=[[name, *system] for name, system in SYSTEMS.items() if name in evidence.headline.systems],
         meanings=summary.meanings(evidence.headline),
         energy=evidence.energy(about)[1],

@@ -133,7 +133,11 @@ def summary(evidence: Evidence) -> str:
     accuracy = cell(evidence.system.metrics["accuracy"])
     cases = f"{record.n} cases: {evidence.description(record.split)}"
     best = evidence.best_other
-    other = f"; of the best baseline, {best}: {cell(record.systems[best].metrics['accuracy'])}" if best else ""
+    other = (
+        f"; of the best baseline, {evidence.called(best)}: {cell(record.systems[best].metrics['accuracy'])}"
+        if best
+        else ""
+    )
     return f"{what(evidence)} Accuracy on {record.split} ({cases}): {accuracy}{other}. {verdict(evidence)}"
 
 
@@ -144,10 +148,16 @@ def verdict(evidence: Evidence) -> str:
         return "It was compared with nothing."
     words = {"behind": "worse than", "open": "not shown to be better than", "beats": "better than"}
     sentence = "; ".join(
-        f"{words[kind]} {', '.join(names)}" for kind, names in evidence.compared(record).items() if names
+        f"{words[kind]} {', '.join(map(evidence.called, names))}"
+        for kind, names in evidence.compared(record).items()
+        if names
     )
     behind = {r.split: evidence.compared(r)["behind"] for r in evidence.published if r.split != record.split}
-    elsewhere = [f" On {split} it is worse than {', '.join(names)}." for split, names in behind.items() if names]
+    elsewhere = [
+        f" On {split} it is worse than {', '.join(map(evidence.called, names))}."
+        for split, names in behind.items()
+        if names
+    ]
     return f"{sentence[0].upper()}{sentence[1:]}.{''.join(elsewhere)}"
 
 

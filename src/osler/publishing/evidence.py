@@ -12,7 +12,7 @@ from statistics import mean
 from typing import Any
 
 from osler.errors import InputError
-from osler.evaluation import LEVEL, VALIDATION, Confusions, count_confusions
+from osler.evaluation import LEVEL, SYSTEMS, VALIDATION, Confusions, count_confusions
 from osler.recipe import Recipe, TaskFile, find_tasks, read_task
 from osler.reproduction import RecordedRun, read_expected
 from osler.runs import (
@@ -127,6 +127,10 @@ class Evidence:
         name = self.data_report.labels.get(label, label) or "(no answer)"
         return name if name == label or not label else f"{name} ({label})"
 
+    def called(self, system: str) -> str:
+        """What a system is, with its name in the files; the name alone where Osler did not make it."""
+        return f"{SYSTEMS[system].title} ({system})" if system in SYSTEMS else system
+
     @property
     def published(self) -> Sequence[Record]:
         """The records of splits that nothing was chosen on, or all where there is no such."""
@@ -135,7 +139,7 @@ class Evidence:
     def compared(self, record: Record) -> dict[str, list[str]]:
         """The baselines of a split: those it ``beats``, is ``behind``, and where the difference is ``open``.
 
-        A difference counts from an adjusted p value below :data:`osler.evaluation.report.LEVEL`.
+        A difference counts from an adjusted p value below :data:`osler.evaluation.LEVEL`.
         """
         baselines: dict[str, list[str]] = {"behind": [], "open": [], "beats": []}
         for row in record.comparisons:

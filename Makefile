@@ -7,7 +7,7 @@ RUN     = runs/smollm2-135m-rare-disease-qlora/1.0.0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help install demo test quality docs release-check clean
+.PHONY: help install demo test quality robustness docs release-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ quality: install  ## lint, formatting, types, recipes
 	.venv/bin/mypy src
 	MYPYPATH=src .venv/bin/mypy --explicit-package-bases scripts benchmarks
 	.venv/bin/python scripts/check_recipes.py
+
+robustness: install  ## try strangers' models and broken files, write docs/robustness.md (some ten minutes)
+	OMP_NUM_THREADS=1 .venv/bin/python tests/record_robustness.py
 
 # The pages are copied to where they stand in the repository, so that links are checked as readers follow them.
 PAGES  = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md CITATION.cff LICENSE docs recipes tasks accelerate_configs

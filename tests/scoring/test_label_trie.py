@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from osler.errors import InputError
 from osler.scoring.label_trie import LabelTrie, Layout
 
 EOS = 0
@@ -29,10 +30,10 @@ def test_the_whole_likelihood_needs_all_nodes_but_the_last() -> None:
 
 
 def test_a_label_that_begins_another_is_refused() -> None:
-    with pytest.raises(ValueError, match="begins one"):
+    with pytest.raises(InputError, match="begins one"):
         LabelTrie({"short": [1], "long": [1, 2]})
 
 
 def test_two_labels_with_the_same_tokens_are_refused() -> None:
-    with pytest.raises(ValueError, match="has the tokens of another label"):
+    with pytest.raises(InputError, match="has the tokens of another label"):
         LabelTrie({"a": [1, EOS], "b": [1, EOS]})

@@ -195,6 +195,16 @@ def test_a_run_whose_adapter_or_recipe_was_exchanged_is_refused_before_a_model_i
         assert len(refused.stderr.splitlines()) == 1
 
 
+def test_a_base_folder_that_was_edited_after_training_is_refused(project: Path, tiny_base: BaseSection) -> None:
+    (weights,) = Path(tiny_base.model).glob("*.safetensors")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused = script(project, "evaluate", RUN)
+    weights.write_bytes(whole)
+    assert refused.returncode == 2
+    assert f"{tiny_base.model}: its weights are not those that {RUN} was trained on" in refused.stderr
+
+
 @pytest.mark.parametrize("script_name", ["evaluate", "train"])
 def test_a_data_report_without_what_is_needed_of_it_is_named(project: Path, script_name: str) -> None:
     report = project / RUN / "data_report.json"

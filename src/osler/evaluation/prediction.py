@@ -29,7 +29,7 @@ from osler.runs import (
     write_predictions,
 )
 from osler.scoring import WAYS, Answer, LabelScorer, Scorer, Way, batches, scorer_named
-from osler.storage import naming
+from osler.storage import fingerprint, naming
 from osler.tasks import Case, Perturbation, Task
 
 BATCH = 16  # cases scored at once
@@ -44,7 +44,11 @@ class Models(NamedTuple):
 
 
 def run_models(run: Run, recipe: Recipe) -> Models:
-    """The tuned model of ``run``, the merged one and their base, on this process's device."""
+    """The tuned model of ``run``, the merged one and their base, on this process's device.
+
+    Raises :class:`InputError` where the base is not the one that was trained on.
+    """
+    _check_base(run, recipe)
     device_map = choose_device_map(recipe)
     idle = idle_accelerators(PartialState().device)
     if idle and PartialState().is_main_process:
@@ -57,6 +61,15 @@ def run_models(run: Run, recipe: Recipe) -> Models:
             "base_model": lambda: load_base(recipe.base, device_map),
         },
     )
+
+
+def _check_base(run: Run, recipe: Recipe) -> None:
+    """A commit or a hash pins other bases, but nothing pins a local folder."""
+    folder = Path(recipe.base.model).expanduser()
+    if folder.is_dir() and fingerprint(folder) != run.read_manifest().base.fingerprint:
+        raise InputError(
+            f"{folder}: its weights are not those that {run.folder} was trained on; bring them back, or train again"
+        )
 
 
 def evaluated_systems(recipe: Recipe, task: Task, merged: bool = False) -> list[str]:

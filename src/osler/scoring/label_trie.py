@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from osler.errors import InputError
+
 ROOT = -1  # the parent of a label's first token: the last token of the prompt
 PIECE = 256  # trie nodes in one sequence: attention costs their square, so a large trie is run in pieces
 
@@ -30,7 +32,7 @@ class LabelTrie:
     """The trie of ``sequences``: label → its token ids, each ending in EOS so that no label is a prefix of another.
 
     Nodes are in breadth-first order: a parent's index is smaller than its children's.
-    Raises ValueError where two labels have the same tokens or one is a prefix of another.
+    Raises :class:`InputError` where two labels have the same tokens or one is a prefix of another.
     """
 
     def __init__(self, sequences: Mapping[str, Sequence[int]]) -> None:
@@ -46,7 +48,7 @@ class LabelTrie:
         ends = [path[-1] for path in self.paths.values()]
         for label, end in zip(self.labels, ends, strict=True):
             if ends.count(end) > 1 or self.children[end]:
-                raise ValueError(
+                raise InputError(
                     f"label {label!r} has the tokens of another label, or begins one: {self.sequences[label]}"
                 )
 

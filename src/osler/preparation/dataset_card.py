@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from osler.preparation.data_report import DataReport
-from osler.rendering import NOT_STATED, markdown
+from osler.rendering import NOT_STATED, code, escaped, markdown_table
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -33,8 +33,7 @@ def _body(name: str, report: DataReport) -> str:
         for split, n in report["splits"].items()
     ]
     steps = [
-        [f"`{step['step']}`", step["reason"], f"{step['changed']:,}", f"{step['dropped']:,}"]
-        for step in report["steps"]
+        [code(step["step"]), step["reason"], f"{step['changed']:,}", f"{step['dropped']:,}"] for step in report["steps"]
     ]
     labels = [[label, *(f"{n[split]:,}" for split in report["splits"])] for label, n in report["labels"].items()]
     dropped = [[reason, f"{count:,}"] for reason, count in report["dropped"].items()]
@@ -42,7 +41,7 @@ def _body(name: str, report: DataReport) -> str:
     return f"""# {name}
 
 {report["rows_out"]:,} texts with their diagnoses, {len(report["labels"])} labels. Osler's `scripts/prepare_data.py`
-prepared them from `{report["source"]}`; [data_report.html](data_report.html) shows what became of every row.
+prepared them from {code(report["source"])}; [data_report.html](data_report.html) shows what became of every row.
 
 **Research use only.** Nothing in this dataset is clinical evidence.
 
@@ -53,9 +52,9 @@ publication, or null) · `source` (the place of the row in the source)
 
 ## Splits
 
-{markdown(["split", "rows", "groups", "labels with rows"], splits)}
+{markdown_table(["split", "rows", "groups", "labels with rows"], splits)}
 
-{report["split_by"]}
+{escaped(report["split_by"])}
 
 ## Population and collection
 
@@ -65,10 +64,10 @@ publication, or null) · `source` (the place of the row in the source)
 
 {report["rows_in"]:,} rows in, {report["rows_out"]:,} out.
 
-{markdown(["step", "reason", "rows changed", "rows dropped"], steps)}
+{markdown_table(["step", "reason", "rows changed", "rows dropped"], steps)}
 {_unmasked_labels(report["labels_left_in_text"])}
 
-{markdown(["dropped because", "rows"], dropped) if dropped else "No row was dropped."}
+{markdown_table(["dropped because", "rows"], dropped) if dropped else "No row was dropped."}
 
 There are {clusters["clusters"]:,} clusters of near-duplicates (Jaccard similarity of character shingles at least
 {clusters["near"]}) with {clusters["rows"]:,} rows, each in one split. Training rows that were dropped because they also
@@ -80,11 +79,11 @@ are in a held-out split: {leakage["exact"]:,} word for word, {leakage["near"]:,}
 
 ## Labels
 
-{markdown(["label", *report["splits"]], labels)}
+{markdown_table(["label", *report["splits"]], labels)}
 
 ## Licence
 
-{report["license"] or NOT_STATED}
+{escaped(report["license"] or NOT_STATED)}
 
 ## Known problems
 
@@ -95,7 +94,7 @@ are in a held-out split: {leakage["exact"]:,} word for word, {leakage["near"]:,}
 def _unmasked_labels(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
-    labels = ", ".join(f"{label} ({count:,})" for label, count in counts.items())
+    labels = ", ".join(f"{escaped(label)} ({count:,})" for label, count in counts.items())
     return f"\nLabels that are one common word are not masked. Some of their texts contain them: {labels}.\n"
 
 

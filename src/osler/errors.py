@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import io
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class InputError(Exception):
@@ -18,14 +22,24 @@ def exit_status(main: Callable[[], int]) -> int:
     """Run a script's ``main``; an :class:`InputError` becomes one line on stderr and status 2, without a traceback.
 
     So does a file that the system will not open, make or write: the path is the user's, or below $HOME, $OSLER_CACHE or
-    $HF_HOME. An ``OSError`` that names no file is a failure of another kind.
+    $HF_HOME. So does a full disk. Another ``OSError`` that names no file is a failure of another kind.
+
+    What a terminal cannot show, such as a label's letters on one that knows only ASCII, is printed as ``\\xef``.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
+        if error.errno in DISK_FULL:
+            full = error.filename2 or error.filename  # of a copy, the second is the one that is written
+            place = f"{full}: " if full else ""
+            print(f"error: {place}{error.strerror}; make room, then run this again", file=sys.stderr)
+            return 2
         if error.filename is None:
             raise
         print(f"error: {error.filename}: {error.strerror}; name another place, or mend that one", file=sys.stderr)

@@ -105,7 +105,9 @@ class ProvedTrainer(SFTTrainer):
             length = min([inputs["input_ids"].shape[1], *starts.tolist()])
             rows = {**inputs, "labels": inputs["labels"].clone()}
             rows["labels"][:, length:] = IGNORED
-        alone: dict[str, torch.Tensor] = {name: rows[name][:1] for name in ("input_ids", "labels", "label_index") if name in rows}
+        alone: dict[str, torch.Tensor] = {
+            name: rows[name][:1] for name in ("input_ids", "labels", "label_index") if name in rows
+        }
         alone["input_ids"], alone["labels"] = alone["input_ids"][:, :length], alone["labels"][:, :length]
         name = type(self._whole).__name__
         training, with_auxiliary, self.aux_loss_enabled = model.training, self.aux_loss_enabled, False

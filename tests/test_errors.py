@@ -49,4 +49,4 @@ def test_a_full_disk_is_one_line_that_names_what_was_written(
     assert exit_status(copied) == 2
     assert f"error: {copy}: No space left" in capsys.readouterr().err, "the copy, not what was copied"
     assert exit_status(lambda: full() or 0) == 2
-    assert capsys.readouterr().err.startswith("error: No space left")
+    assert capsys.readouterr().err.startswith("error: the disk: No space left")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MAX_PATH = 500  # characters shown of a path: a file may name one that no disk takes
 
 
 class InputError(Exception):
@@ -35,14 +36,13 @@ def exit_status(main: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno in DISK_FULL:
-            full = error.filename2 or error.filename  # of a copy, the second is the one that is written
-            place = f"{full}: " if full else ""
-            print(f"error: {place}{error.strerror}; make room, then run this again", file=sys.stderr)
-            return 2
-        if error.filename is None:
+        full = error.errno in DISK_FULL
+        if error.filename is None and not full:
             raise
-        print(f"error: {error.filename}: {error.strerror}; name another place, or mend that one", file=sys.stderr)
+        # Of a copy, the second is the one that is written.
+        place = str((error.filename2 if full else None) or error.filename or "the disk")
+        way_out = "make room, then run this again" if full else "name another place, or mend that one"
+        print(f"error: {place[:MAX_PATH]}: {error.strerror}; {way_out}", file=sys.stderr)
         return 2
 
 

@@ -396,7 +396,7 @@ def test_data_that_no_hash_pins_cannot_even_be_read(run: Run, key: str) -> None:
 
 def test_data_that_nothing_pins_cannot_even_be_read(run: Run) -> None:
     edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", source__revision="main")
-    with pytest.raises(InputError, match=r"source\.revision: main is not allowed; expected the 40 hex digits"):
+    with pytest.raises(InputError, match=r"source\.revision: .main. is not allowed; expected the 40 hex digits"):
         run.recipe()
 
 

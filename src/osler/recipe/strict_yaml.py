@@ -44,12 +44,16 @@ def parse_yaml(text: str, where: str) -> Any:
         raise InputError(f"{where}: line {line}: {error.reason}") from None
     except RecursionError:
         raise InputError(f"{where}: nested too deeply") from None
+    except (OverflowError, ValueError):  # PyYAML's own, of chr()
+        raise InputError(f"{where}: an escape such as \\U00110000 is no character") from None
 
 
 def _plain(node: yaml.Node, seen: set[int]) -> Any:
     def wrong(text: str, at: yaml.Node) -> yaml.MarkedYAMLError:
         return yaml.MarkedYAMLError(problem=text, problem_mark=at.start_mark)
 
+    if isinstance(node, yaml.ScalarNode) and re.search(r"[\ud800-\udfff]", node.value):
+        raise wrong("an escape is half a character; write UTF-8", node)
     if not node.tag.endswith((":str", ":seq", ":map")):
         raise wrong(f"the tag {node.tag} is not read", node)
     if id(node) in seen:
@@ -62,6 +66,7 @@ def _plain(node: yaml.Node, seen: set[int]) -> Any:
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise wrong("a key must be text", key)
+            _plain(key, seen)
             if key.value in mapping:
                 raise wrong(f"duplicate key {show(key.value)}", key)
             mapping[key.value] = _plain(item, seen)

@@ -122,12 +122,12 @@ def test_another_adapter_than_training_wrote_is_not_evaluated(tmp_path: Path, ti
         (
             "base__model",
             "evil/x",
-            r"recipe\.yaml, base\.model: not what was trained with \(.*, in manifest\.json evil/x\)",
+            r"recipe\.yaml, base\.model: not what was trained with \(.*, in manifest\.json .evil/x.\)",
         ),
         (
             "task__name",
             "hpo",
-            r"recipe\.yaml, task\.name: not what was trained with \(made_up, in manifest\.json hpo\)",
+            r"recipe\.yaml, task\.name: not what was trained with \(.made_up., in manifest\.json .hpo.\)",
         ),
     ],
 )

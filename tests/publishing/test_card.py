@@ -378,7 +378,7 @@ def test_predictions_and_prompts_other_than_those_scored_are_refused(run: Run) -
         ("publications: one", "publications: .* a list of text"),
         ("publications: []", "publications: says nothing"),
         ("funding: '  '", "funding: says nothing"),
-        ('contact: "\\ud800"', "contact: .* half a character"),
+        ('contact: "\\ud800"', "half a character"),
         ("license_link: javascript:alert(1)", "license_link: .* is no address"),
         ("", "the file is empty"),
     ],

@@ -61,9 +61,6 @@ def read_about(path: Path | None) -> dict[str, Any]:
             texts = value if isinstance(value, list) else [value]
             if not texts or any(isinstance(text, str) and not text.strip() for text in texts):
                 raise Problem(key, "says nothing; leave the key out: the card then says that nobody has said it")
-            for text in (text for text in texts if isinstance(text, str)):
-                if re.search(r"[\ud800-\udfff]", text):
-                    raise Problem(key, f"{show(text)} holds half a character; write UTF-8")
         if not re.match("https?://", content.get("license_link") or "https://"):
             raise Problem("license_link", f"{show(content['license_link'])} is no address; it begins with https://")
         if (watts := content.get("power_watts")) is not None and watts <= 0:

@@ -26,7 +26,7 @@ from project import ROOT
 from tqdm import tqdm
 
 from osler.models.loading import load_tokenizer
-from osler.rendering import markdown
+from osler.rendering import code, markdown_table
 from osler.runs.environment import describe_environment
 
 PAGE = ROOT / "docs" / "robustness.md"
@@ -64,8 +64,8 @@ def numbers() -> str:
             score = own_numbers.score_difference(architecture)
             losses = [own_numbers.loss_difference(architecture, loss, folder, tokenizer) for loss in own_numbers.LOSSES]
             ways[score.how] += 1
-            rows.append([f"`{architecture}`", score.how, *(_off(one.off) for one in (score, *losses))])
-    head = ["architecture", "labels are scored", "largest &#124;Δp&#124;", "off: `completion`", "off: `label_trie`"]
+            rows.append([code(architecture), score.how, *(_off(one.off) for one in (score, *losses))])
+    head = ["architecture", "labels are scored", "largest |Δp|", "loss: completion, off by", "loss: label_trie, off by"]
     missing = ", ".join(f"`{name}` ({why})" for name, why in architectures.NOT_BUILT.items())
     return f"""## Scores and losses are the model's own
 
@@ -75,7 +75,7 @@ probability, and the loss of a batch, beside those of one call of the model for 
 {ways["refused"]} are refused. `completion` is TRL's own loss, refused for what it computes wrongly.
 Not built: {missing}.
 
-{markdown(head, rows)}"""
+{markdown_table(head, rows)}"""
 
 
 def files() -> str:
@@ -85,16 +85,14 @@ def files() -> str:
         os.environ["OSLER_DATA_DIR"] = str(Path(name) / "data")
         made = fuzzing.rows(Path(name), MUTATIONS, USES)
         del os.environ["OSLER_DATA_DIR"]
-    rows = [
-        [f"`{row.file}`", str(row.mutations), str(row.refused), str(row.tracebacks), str(row.hangs)] for row in made
-    ]
+    rows = [[code(row.file), str(row.mutations), str(row.refused), str(row.tracebacks), str(row.hangs)] for row in made]
     return f"""## Files that are wrong somewhere inside
 
 A value exchanged for one of another kind, left out, added or wrapped; the text cut off or broken. Each file is read,
 and up to {USES} of each type go through what the scripts do with it. Refused means one line and exit status 2; the
 others are let in.
 
-{markdown(["file", "mutations", "refused", "tracebacks", "hangs"], rows)}"""
+{markdown_table(["file", "mutations", "refused", "tracebacks", "hangs"], rows)}"""
 
 
 def kills() -> str:
@@ -110,19 +108,19 @@ def kills() -> str:
 A tiny training is killed (SIGKILL) and started again, and compared with one that was left alone: adapter, losses,
 steps, files.
 
-{markdown(["killed", "goes on from step", "steps", "differs"], rows)}"""
+{markdown_table(["killed", "goes on from step", "steps", "differs"], rows)}"""
 
 
 def expressions() -> str:
     """Every regular expression, on its worst text."""
     made = patterns.rows()
-    rows = [[f"`{row.place}`", f"{row.seconds:.2f}"] for row in made[:SLOWEST]]
+    rows = [[code(row.place), f"{row.seconds:.2f}"] for row in made[:SLOWEST]]
     return f"""## Texts that take long
 
 {len(made)} regular expressions, each on {patterns.LENGTH:,} characters that are made from it to take long: the slowest
 {SLOWEST}, in seconds of one core.
 
-{markdown(["expression", "seconds"], rows)}"""
+{markdown_table(["expression", "seconds"], rows)}"""
 
 
 def situations() -> str:
@@ -134,12 +132,12 @@ def situations() -> str:
             found = public_cases.outcome(file, Path(name))
             as_it_should = found.rows == expected and words in found.said
             happens = f"{found.rows} rows" if found.rows else "refused"
-            rows.append([f"`{file}`", f"{happens}; “{words}”" if as_it_should else f"WRONG: {found.said[:200]}"])
+            rows.append([code(file), f"{happens}; “{words}”" if as_it_should else f"WRONG: {found.said[:200]}"])
     return f"""## Situations from bug reports and real files
 
 Rebuilt small, prepared by `scripts/prepare_data.py`: the rows that are kept, and words from what it prints.
 
-{markdown(["file", "what happens"], rows)}"""
+{markdown_table(["file", "what happens"], rows)}"""
 
 
 def _off(difference: float | None) -> str:

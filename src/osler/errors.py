@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import errno
+import io
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MAX_PATH = 500  # characters shown of a path: a file may name one that no disk takes
 
 
 class InputError(Exception):
@@ -25,7 +29,12 @@ def exit_status(main: Callable[[], int]) -> int:
 
     So does a file that the system will not open, make or write: the path is the user's, or below $HOME, $OSLER_CACHE or
     $HF_HOME. So does a full disk. Another ``OSError`` that names no file is a failure of another kind.
+
+    What a terminal cannot show, such as a label's letters on one that knows only ASCII, is printed as ``\\xef``.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main()
     except InputError as error:
@@ -35,12 +44,13 @@ def exit_status(main: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = error.errno in DISK_FULL
         if error.filename is None and not full:
             raise
-        place = "the disk" if error.filename is None else error.filename
-        way_out = "free some space, or name another place" if full else "name another place, or mend that one"
-        print(f"error: {place}: {error.strerror or error}; {way_out}", file=sys.stderr)
+        # Of a copy, the second is the one that is written.
+        place = str((error.filename2 if full else None) or error.filename or "the disk")
+        way_out = "make room, then run this again" if full else "name another place, or mend that one"
+        print(f"error: {place[:MAX_PATH]}: {error.strerror or error}; {way_out}", file=sys.stderr)
         return 2
 
 

@@ -95,7 +95,9 @@ def write_reports(folder: Path, records: list[dict[str, Any]]) -> None:
     report = {**finished.data_report("ab" * 32, folder), "task": "rare_disease", "panel": "small", "labels": NAMES}
     (folder / "data_report.json").write_text(json.dumps(report))
     content = {"schema": 1, "task": "rare_disease", "split": "test", "records": {TUNED: records}}
-    (folder / "robustness.json").write_text(json.dumps({**content, "predictions_sha256": {TUNED: {}}}))
+    (folder / "robustness.json").write_text(
+        json.dumps({**content, "predictions_sha256": {TUNED: {"original": "0" * 64}}})
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -270,13 +271,16 @@ def test_a_metric_is_added_by_adding_its_file(
         "hits_per_case": MADE_UP_METRIC + MADE_UP_PER_CASE.replace("TYPE", "bool"),
         "score_per_case": MADE_UP_METRIC + MADE_UP_PER_CASE.replace("TYPE", "float"),
     }
+    for name in ("accuracy", "parse_rate"):
+        shutil.copytree(measurement.METRICS / name, tmp_path / "metrics" / name)
     for name, source in sources.items():
         (tmp_path / "metrics" / name).mkdir(parents=True)
         (tmp_path / "metrics" / name / f"{name}.py").write_text(source.replace("NAME", name))
     monkeypatch.setattr(measurement, "METRICS", tmp_path / "metrics")
     record = plain(results.score(files[:1], tmp_path / "added.json", resamples=500))["records"][0]
-    added = record["systems"][LLM]["metrics"]
-    assert list(added) == list(sources)
+    measured = record["systems"][LLM]["metrics"]
+    assert measured.keys() == {"accuracy", "parse_rate", *sources}
+    added = {name: measured[name] for name in sources}
     accuracy = scored["records"][0]["systems"][LLM]["metrics"]["accuracy"]
     assert added["hits_per_case"] == accuracy
     assert {metric["value"] for metric in added.values()} == {accuracy["value"]}
@@ -302,7 +306,8 @@ def test_the_table_fits_110_columns_and_shows_what_was_found(scored: dict[str, A
 def test_long_names_still_fit(scored: dict[str, Any]) -> None:
     record = json.loads(json.dumps(scored["records"][0]))
     long = "a-laboratory/with-a-very-long-name-for-its-fine-tuned-language-model"
-    record["systems"] = {f"{long}@{number}": system for number, system in enumerate(record["systems"].values())}
+    for key in ("systems", "predictions_sha256"):
+        record[key] = {f"{long}@{number}": value for number, value in enumerate(record[key].values())}
     for row in record["comparisons"]:
         row["a"], row["b"] = f"{long}@0", f"{long}@1"
     lines = table_of({**scored, "records": [record]}).splitlines()

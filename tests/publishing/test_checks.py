@@ -101,7 +101,6 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         ("git", _manifest(environment__git_dirty=True), "environment.git_dirty is true: trained from 333333333333 and"),
         ("git", _manifest(environment__git_dirty=None), "environment.git_dirty is none"),
         ("git", _manifest(environment__git_commit=None), "environment.git_commit is null"),
-        ("manifest", lambda run: run.manifest_path.unlink(), "manifest.json: is missing: training is not finished"),
         ("manifest", lambda run: run.manifest_path.write_text("{"), "manifest.json: not JSON"),
         ("manifest", lambda run: run.manifest_path.write_text("{}"), "manifest.json: schema: missing; make the file"),
         ("manifest", _manifest(adapter_sha256=None), "adapter_sha256: null is not allowed; expected text; make the"),
@@ -402,7 +401,7 @@ def test_data_that_no_hash_pins_cannot_even_be_read(run: Run, key: str) -> None:
 
 def test_data_that_nothing_pins_cannot_even_be_read(run: Run) -> None:
     edit_yaml(run.folder.parents[2] / "tasks" / "made_up" / "task.yaml", source__revision="main")
-    with pytest.raises(InputError, match=r"source\.revision: main is not allowed; expected the 40 hex digits"):
+    with pytest.raises(InputError, match=r"source\.revision: .main. is not allowed; expected the 40 hex digits"):
         run.recipe()
 
 
@@ -450,12 +449,6 @@ def test_the_vocabulary_of_the_base_is_not_searched_for_names(folder: Path) -> N
 
 
 # ── what may be allowed ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_reason_is_one_plain_sentence() -> None:
-    for reason in ("fine\n## All checks passed", "<b>fine</b>", "# fine"):
-        with pytest.raises(InputError, match="one plain sentence"):
-            checks.read_allowed([f"git={reason}"])
 
 
 def test_reasons_are_read() -> None:

@@ -72,9 +72,38 @@ def test_what_came_of_reproductions_is_published_beside_the_model(run: Run) -> N
     outcome.write(made, run.folder).rename(path)
     _, files = build(run)
     assert path.name in {file.path for file in files}
+    edit_json(path, target="/srv/jane/runs/tiny")
+    folder, _ = build(run)
+    assert json.loads((folder / path.name).read_text())["target"] == "tiny", "not where it lay on the author's machine"
     edit_json(path, recipe__sha256="0" * 64)
     with pytest.raises(InputError, match="of another recipe"):
         build(run)
+
+
+def test_what_a_killed_publication_left_is_deleted_by_the_next_and_two_at_once_are_refused(run: Run) -> None:
+    folder = run.folder / "publication"
+    with publication.workplace(folder) as place:
+        (place / "adapter_model.safetensors").write_bytes(b"a copy of the model")
+        left = shutil.copytree(place, run.folder / "left")
+        with pytest.raises(InputError, match="another process is publishing it"):
+            build(run)
+    left.rename(place)
+    build(run)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("name", ["../../../elsewhere", "x/../../../../../elsewhere", "a\0b"])
+def test_no_name_in_a_record_leads_out_of_the_publication(run: Run, tmp_path: Path, name: str) -> None:
+    content = json.loads(run.results_path().read_text())
+    (record,) = content["records"]
+    for key in ("systems", "predictions_sha256"):
+        record[key][name] = record[key].pop("majority")
+    record["comparisons"] = []
+    run.results_path().write_text(json.dumps(content))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="is outside the publication"):
+        build(run)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_what_a_link_points_to_is_not_published(run: Run, tmp_path: Path) -> None:

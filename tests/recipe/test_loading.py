@@ -462,6 +462,8 @@ BAD_FILES = {
     "an alias of itself": ("a: &a [*a]\n", ["alias"]),
     "nested too deeply": ("a: " + "[" * 5000, ["nested"]),
     "a control character": (GOOD.replace("tiny", "ti\x07ny"), ["line 3"]),
+    "an escape that is no character": (GOOD + 'x: "\\UFFFFFFFF"\n', ["escape"]),
+    "half a character": (GOOD + 'x: "\\ud800"\n', ["line 34", "half a character"]),
     "not UTF-8": (GOOD.encode().replace(b"Comments", b"\xff\xfe"), ["UTF-8"]),
     "binary": (b"\x89PNG\r\n\x1a\n\x00\x00", ["UTF-8"]),
     "no name": (GOOD.replace("name: tiny-rare-disease-qlora\n", ""), ["name", "missing"]),

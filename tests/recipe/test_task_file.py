@@ -117,7 +117,11 @@ def test_a_split_is_part_of_a_files_name(tmp_path: Path, name: str) -> None:
         ("rare_disease", {"panels__small": {"min_patient": 2}}, "panels.small.min_patient: unknown key; did you mean"),
         ("rare_disease", {"panels__small": {"min_patients": 0}}, "panels.small.min_patients: 0 is not allowed; exp"),
         ("rare_disease", {"labels": ["gout"]}, "labels: not with this source"),
-        ("symptom_to_diagnosis", {"source__revision": "main"}, "source.revision: main is not allowed; expected the 40"),
+        (
+            "symptom_to_diagnosis",
+            {"source__revision": "main"},
+            'source.revision: "main" is not allowed; expected the 40',
+        ),
         ("symptom_to_diagnosis", {"source__columns": {"text": "a"}}, "source.columns.label: missing"),
         ("symptom_to_diagnosis", {"source__validation_share": "a tenth"}, 'source.validation_share: "a tenth" is'),
         ("symptom_to_diagnosis", {"source__validation_share": 1.5}, "source.validation_share: 1.5 is not allowed; exp"),

@@ -19,7 +19,7 @@ from osler.storage.files import read_json, write_json
 from osler.storage.hashes import sha256_file
 
 TUNED = "tiny-made-up@1.0.0"
-HASHES = {TUNED: "ab"}
+HASHES = dict.fromkeys((TUNED, "base_model", "majority", "tfidf_svm"), "ab")
 SCORED: dict[str, Any] = {"schema": 1, "resamples": 50, "seed": 0, "weights_sha256": None}
 
 
@@ -44,7 +44,7 @@ def evaluated(folder: Path, path: Path, seed: int, accuracy: float, *overrides: 
     values = {"base_model": 0.1, "majority": 0.2, "tfidf_svm": 0.3, TUNED: accuracy}
     systems = {
         name: {
-            "metrics": {metric: estimate(v) for metric in (*expected.METRICS, "ece")},
+            "metrics": {metric: estimate(v) for metric in (*expected.METRICS, "parse_rate", "ece")},
             "calibration": {
                 "before": {
                     "ece": estimate(v),
@@ -101,7 +101,7 @@ def test_robustness_is_recorded_where_it_was_measured_and_only_with_the_same_pre
     }
     records = {TUNED: [{**row, "seed": 0, "unchanged": 0, "original_accuracy": estimate(0.4)}], "tfidf_svm": []}
     measured: dict[str, Any] = {"schema": 1, "task": "made_up", "split": "test", "records": records}
-    hashes = {TUNED: {"original": "ab", "typos-0.1": "cd"}}
+    hashes = {TUNED: {"original": "ab", "typos-0.1": "cd"}, "tfidf_svm": {"original": "ab"}}
     file = run.folder / "robustness.json"
     write_json(file, {**measured, "predictions_sha256": hashes})
     assert read_json(recording.record([run], path))["robustness"] == {"test": [row]}
@@ -211,7 +211,10 @@ def test_benchmarks_that_were_answered_are_in_the_table(tmp_path: Path, tiny_bas
     write_json(run.results_path("medqa"), {**SCORED, "records": [{**record, "task": "medqa", "n": 7}]})
     write_json(run.results_path("medqa", limit=3), {**SCORED, "records": [{**record, "task": "medqa", "n": 3}]})
     recording.record([run], path)
-    assert readme_tables.overview(tmp_path).splitlines()[-1] == "| tiny | medqa | test | 7 | 0.400 [0.400, 0.400] | – |"
+    assert (
+        readme_tables.overview(tmp_path).splitlines()[-1]
+        == "| tiny | medqa | test | 7 | 0.400 [0.400, 0.400] | 0.400 [0.400, 0.400] |"
+    )
 
 
 def test_a_baseline_the_recipe_lists_and_nobody_recorded_is_named(tmp_path: Path, tiny_base: BaseSection) -> None:

@@ -370,8 +370,9 @@ def test_trained_again_the_tuned_model_has_the_spread_and_a_classifier_has_none(
     (scored,) = read_json(original / "runs" / "tiny-made-up" / "1.0.0" / "results.json")["records"]
     scored["systems"]["base_model"] = {
         **scored["systems"]["majority"],
-        "metrics": {**metrics, "accuracy": {**metrics["accuracy"], "value": 0.3}},
+        "metrics": {**scored["systems"]["majority"]["metrics"], "accuracy": {**metrics["accuracy"], "value": 0.3}},
     }
+    scored["predictions_sha256"]["base_model"] = "0" * 64
     got = validated(Record, scored, "record")
     figures, others = reproduction._trained_figures(recipe, recorded, {"test": got})
     of = {(figure.system, figure.metric): figure for figure in figures}

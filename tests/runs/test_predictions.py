@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import unicodedata
@@ -64,27 +65,27 @@ def test_what_could_not_be_parsed_is_wrong() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"case_id": ""}, "case_id is ''"),
+        ({"case_id": ""}, 'case_id is ""'),
         ({"label": 7}, "label is 7"),
         ({"ranked": []}, "ranked is empty but parsed is true"),
-        ({"ranked": "OMIM:1"}, "ranked is 'OMIM:1'"),
-        ({"ranked": ["OMIM:1", "OMIM:1"]}, "ranked names 'OMIM:1' twice"),
+        ({"ranked": "OMIM:1"}, 'ranked is "OMIM:1"'),
+        ({"ranked": ["OMIM:1", "OMIM:1"]}, 'ranked names "OMIM:1" twice'),
         ({"probabilities": [0.7]}, "ranked has 2 labels and probabilities 1"),
-        ({"probabilities": [0.7, float("nan")]}, "the probability of 'OMIM:2' is nan"),
-        ({"probabilities": [1.2, 0.0]}, "the probability of 'OMIM:1' is 1.2"),
-        ({"probabilities": [0.7, -0.1]}, "the probability of 'OMIM:2' is -0.1"),
-        ({"probabilities": [True, 0.0]}, "the probability of 'OMIM:1' is True"),
+        ({"probabilities": [0.7, float("nan")]}, 'the probability of "OMIM:2" is NaN'),
+        ({"probabilities": [1.2, 0.0]}, 'the probability of "OMIM:1" is 1.2'),
+        ({"probabilities": [0.7, -0.1]}, 'the probability of "OMIM:2" is -0.1'),
+        ({"probabilities": [True, 0.0]}, 'the probability of "OMIM:1" is true'),
         ({"probabilities": [0.3, 0.7]}, "probabilities rise along ranked"),
         ({"probabilities": [0.9, 0.9]}, "probabilities sum to 1.8"),
         # Likelihoods of whole labels, or a ranking cut short: what is left for the labels that are not there?
         ({"probabilities": [0.2, 0.1]}, "probabilities sum to 0.3000; they must sum to one over the ranked labels"),
         ({"probabilities": 0.7}, "probabilities is 0.7"),
-        ({"parsed": "yes"}, "parsed is 'yes'"),
+        ({"parsed": "yes"}, 'parsed is "yes"'),
         ({"text": 3}, "text is 3"),
-        ({"subgroups": {"age": 3}}, "subgroups is {'age': 3}"),
-        ({"group": ""}, "group is ''"),
+        ({"subgroups": {"age": 3}}, 'subgroups is {"age": 3}'),
+        ({"group": ""}, 'group is ""'),
         ({"prompt_sha256": 3}, "prompt_sha256 is 3"),
-        ({"probabilites": None}, "the field 'probabilites' is unknown; did you mean probabilities?"),
+        ({"probabilites": None}, 'the field "probabilites" is unknown; did you mean probabilities?'),
         ({"text": "\ud800"}, "holds half a surrogate pair"),
     ],
 )
@@ -109,9 +110,9 @@ def test_a_file_of_other_software_may_leave_out_what_has_a_default(tmp_path: Pat
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"task": "other"}, "svm.jsonl:2: task is 'other', on line 1 'rare_disease'; one file, one task"),
-        ({"prompt_sha256": "ab"}, "svm.jsonl:2: prompt_sha256 of system 'svm' is 'ab', on line 1 None"),
-        ({"probabilities": None}, "svm.jsonl:2: system 'svm' gives no probabilities here and some on line 1"),
+        ({"task": "other"}, 'svm.jsonl:2: task is "other", on line 1 "rare_disease"; one file, one task'),
+        ({"prompt_sha256": "ab"}, 'svm.jsonl:2: prompt_sha256 of system "svm" is "ab", on line 1 null'),
+        ({"probabilities": None}, 'svm.jsonl:2: system "svm" gives no probabilities here and some on line 1'),
     ],
 )
 def test_a_file_of_unlike_predictions_is_refused(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
@@ -138,7 +139,7 @@ def test_a_file_cut_off_in_its_last_line_is_refused(tmp_path: Path) -> None:
         (json.dumps(LINE) + "\n\n", "svm.jsonl:2: not JSON"),
         ("[1, 2]", "svm.jsonl:1: holds a list"),
         ("", "svm.jsonl: holds no predictions"),
-        (2 * (json.dumps(LINE) + "\n"), "svm.jsonl:2: case_id 'c1' of system 'svm' is on line 1 already"),
+        (2 * (json.dumps(LINE) + "\n"), 'svm.jsonl:2: case_id "c1" of system "svm" is on line 1 already'),
     ],
 )
 def test_a_file_that_is_not_one_prediction_a_line_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
@@ -148,8 +149,8 @@ def test_a_file_that_is_not_one_prediction_a_line_is_refused(tmp_path: Path, tex
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        (json.dumps(LINE)[:-1] + ', "label": "OMIM:2"}', "the field 'label' is there twice"),
-        (json.dumps(LINE).replace('"sex"', '"sex": "male", "sex"'), "the field 'sex' is there twice"),
+        (json.dumps(LINE)[:-1] + ', "label": "OMIM:2"}', 'the field "label" is there twice'),
+        (json.dumps(LINE).replace('"sex"', '"sex": "male", "sex"'), 'the field "sex" is there twice'),
         ('{"text": ' + 100_000 * "[" + 100_000 * "]" + "}", "nested too deep"),
     ],
     ids=["key twice", "subgroup twice", "deep"],
@@ -202,7 +203,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
     def full_disk(handle: int) -> None:
         os.ftruncate(handle, 4)
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space"):

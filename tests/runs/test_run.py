@@ -121,12 +121,12 @@ def test_an_adapter_that_is_gone_is_said_to_be(tmp_path: Path, tiny_base: BaseSe
         (
             "base__model",
             "evil/x",
-            r"recipe\.yaml, base\.model: not what was trained with \(.*, in manifest\.json evil/x\)",
+            r"recipe\.yaml, base\.model: not what was trained with \(.*, in manifest\.json .evil/x.\)",
         ),
         (
             "task__name",
             "hpo",
-            r"recipe\.yaml, task\.name: not what was trained with \(made_up, in manifest\.json hpo\)",
+            r"recipe\.yaml, task\.name: not what was trained with \(.made_up., in manifest\.json .hpo.\)",
         ),
     ],
 )

@@ -111,6 +111,7 @@ def test_without_an_evaluation_nothing_is_built_and_all_that_can_be_is_checked(f
     ("arguments", "said"),
     [
         (["nowhere"], "nowhere: no recipe.yaml in it"),
+        (["unfinished"], "unfinished/manifest.json: is missing: training is not finished; run scripts/train.py"),
         ([RUN, "--allow", "gti=x"], "did you mean git?"),
         ([RUN, "--allow", "manifest=x"], "nothing allows that"),
         ([RUN, "--allow", "git=x"], "--allow git: the check passes"),
@@ -120,6 +121,7 @@ def test_without_an_evaluation_nothing_is_built_and_all_that_can_be_is_checked(f
 def test_wrong_input_is_one_line_and_status_2(
     folder: Path, publish: Publish, arguments: list[str | Path], said: str
 ) -> None:
+    shutil.copytree(folder / RUN, folder / "unfinished", ignore=shutil.ignore_patterns("manifest.json"))
     status, _, errors = publish(folder, *arguments)
     assert status == 2
     assert said in errors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from osler.rendering import aligned, cell, difference, p_value, shorten
+from osler.rendering import aligned, cell, difference, escaped, p_value, shorten
 from osler.runs import Comparison, PerturbedRecord, Record, Results, Robustness, System
 
 COLUMNS = {
@@ -69,15 +69,15 @@ def markdown_table(records: Sequence[Record]) -> str:
     """Markdown of the same numbers, every one with its 95% interval: for cards and READMEs."""
     lines = []
     for record in records:
-        lines += [f"**{record.task}, {record.split}** (n = {record.n})", ""]
+        lines += [f"**{escaped(f'{record.task}, {record.split}')}** (n = {record.n})", ""]
         columns = {**column_titles(record), "accuracy": "accuracy"}
         lines += [f"| {' | '.join(['system', *columns.values()])} |", f"|---|{'---:|' * len(columns)}"]
         for name, system in record.systems.items():
-            lines.append(f"| {' | '.join([name, *_cells(system, columns, with_interval=tuple(columns))])} |")
+            lines.append(f"| {' | '.join([escaped(name), *_cells(system, columns, with_interval=tuple(columns))])} |")
         lines.append("")
         lines += [f"* {note}" for note in (*group_notes(record), *contamination_notes(record), *parity_notes(record))]
-        lines += [f"* {name}: {note}" for name, note in parsing_notes(record)]
-        lines += [f"* accuracy of {row.a} minus {row.b}: {comparison(row)}" for row in record.comparisons]
+        lines += [f"* {escaped(name)}: {note}" for name, note in parsing_notes(record)]
+        lines += [f"* {escaped(f'accuracy of {row.a} minus {row.b}: {comparison(row)}')}" for row in record.comparisons]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from osler.preparation.data_report import DataReport
 from osler.preparation.mask_leak import MaskLeak
-from osler.rendering import NOT_STATED, markdown
+from osler.rendering import NOT_STATED, code, escaped, markdown_table
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -34,8 +34,7 @@ def _body(name: str, report: DataReport) -> str:
         for split, n in report["splits"].items()
     ]
     steps = [
-        [f"`{step['step']}`", step["reason"], f"{step['changed']:,}", f"{step['dropped']:,}"]
-        for step in report["steps"]
+        [code(step["step"]), step["reason"], f"{step['changed']:,}", f"{step['dropped']:,}"] for step in report["steps"]
     ]
     labels = [[label, *(f"{n[split]:,}" for split in report["splits"])] for label, n in report["labels"].items()]
     dropped = [[reason, f"{count:,}"] for reason, count in report["dropped"].items()]
@@ -43,7 +42,7 @@ def _body(name: str, report: DataReport) -> str:
     return f"""# {name}
 
 {report["rows_out"]:,} texts with their diagnoses, {len(report["labels"])} labels. Osler's `scripts/prepare_data.py`
-prepared them from `{report["source"]}`; [data_report.html](data_report.html) shows what became of every row.
+prepared them from {code(report["source"])}; [data_report.html](data_report.html) shows what became of every row.
 
 **Research use only.** Nothing in this dataset is clinical evidence.
 
@@ -54,9 +53,9 @@ publication, or null) · `source` (the place of the row in the source)
 
 ## Splits
 
-{markdown(["split", "rows", "groups", "labels with rows"], splits)}
+{markdown_table(["split", "rows", "groups", "labels with rows"], splits)}
 
-{report["split_by"]}
+{escaped(report["split_by"])}
 
 ## Population and collection
 
@@ -66,10 +65,10 @@ publication, or null) · `source` (the place of the row in the source)
 
 {report["rows_in"]:,} rows in, {report["rows_out"]:,} out.
 
-{markdown(["step", "reason", "rows changed", "rows dropped"], steps)}
+{markdown_table(["step", "reason", "rows changed", "rows dropped"], steps)}
 {_unmasked_labels(report["labels_left_in_text"])}{_mask_leak(report["mask_leak"])}
 
-{markdown(["dropped because", "rows"], dropped) if dropped else "No row was dropped."}
+{markdown_table(["dropped because", "rows"], dropped) if dropped else "No row was dropped."}
 {_notices(report["notices"])}
 
 There are {clusters["clusters"]:,} clusters of near-duplicates (Jaccard similarity of character shingles at least
@@ -82,11 +81,11 @@ are in a held-out split: {leakage["exact"]:,} word for word, {leakage["near"]:,}
 
 ## Labels
 
-{markdown(["label", *report["splits"]], labels)}
+{markdown_table(["label", *report["splits"]], labels)}
 
 ## Licence
 
-{report["license"] or NOT_STATED}
+{escaped(report["license"] or NOT_STATED)}
 
 ## Known problems
 
@@ -98,13 +97,13 @@ def _notices(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
     rows = [[text, f"{count:,}"] for text, count in counts.items()]
-    return f"\n{markdown(['of the source', 'number'], rows)}\n"
+    return f"\n{markdown_table(['of the source', 'number'], rows)}\n"
 
 
 def _unmasked_labels(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
-    labels = ", ".join(f"{label} ({count:,})" for label, count in counts.items())
+    labels = ", ".join(f"{escaped(label)} ({count:,})" for label, count in counts.items())
     return f"\nLabels of common words are not masked. Some of their texts contain them: {labels}.\n"
 
 

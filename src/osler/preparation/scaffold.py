@@ -11,7 +11,7 @@ from pathlib import Path
 from osler.errors import InputError
 from osler.preparation.data_report import DataReport
 from osler.recipe import Recipe, dump_yaml, load_recipe, read_task
-from osler.rendering import NOT_STATED
+from osler.rendering import NOT_STATED, code, escaped
 from osler.storage import checkout, write_atomically
 
 PROMPT = "{{ text }}\nDiagnosis?"
@@ -115,11 +115,11 @@ def _readme(name: str, report: DataReport) -> str:
     return f"""# {name}
 
 A text → one of {len(report["labels"])} diagnoses: {rows["train"]:,} rows for training, {rows["validation"]:,} for
-validation, {rows["test"]:,} held out for testing. Made by `scripts/prepare_data.py` from `{report["source"]}`.
+validation, {rows["test"]:,} held out for testing. Made by `scripts/prepare_data.py` from {code(report["source"])}.
 [data_report.html](../../data_report.html) shows what became of every row; [the card](../../README.md) describes the
 dataset.
 
-{report["split_by"]}
+{escaped(report["split_by"])}
 
 ## Known problems
 

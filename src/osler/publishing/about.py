@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from osler.errors import InputError, one_line
+from osler.errors import InputError, one_line, show
 from osler.recipe import Problem, check_keys, read_yaml
 
 
@@ -49,7 +49,8 @@ def read_about(path: Path | None) -> dict[str, Any]:
     """The content of an ``about.yaml``; nothing where there is no file.
 
     Raises :class:`InputError` for an unknown key (with the nearest valid one), a value of the wrong type, a power that
-    is none, text or a list that says nothing, and an address that is nobody's.
+    is none, a licence's link that is no web address, text or a list that says nothing, and an address that is nobody's.
+    The texts are shown as they are: the card escapes what would be markup.
     """
     if path is None:
         return {}
@@ -61,10 +62,10 @@ def read_about(path: Path | None) -> dict[str, Any]:
             if not texts or any(isinstance(text, str) and not text.strip() for text in texts):
                 raise Problem(key, "says nothing; leave the key out: the card then says that nobody has said it")
             for text in (text for text in texts if isinstance(text, str)):
-                if re.search(r"[<\ud800-\udfff]|^[^\S\n]*(#|\||---)", text, flags=re.MULTILINE):
-                    raise Problem(key, "may hold no HTML, headings, tables or halves of characters: plain sentences")
                 if re.search(r"\bexample\.(com|net|org)\b", text):  # RFC 2606: nobody's
                     raise Problem(key, "names an example's address; write your own, or leave the key out")
+        if not re.match("https?://", content.get("license_link") or "https://"):
+            raise Problem("license_link", f"{show(content['license_link'])} is no address; it begins with https://")
         if (watts := content.get("power_watts")) is not None and watts <= 0:
             raise Problem("power_watts", f"{watts} is out of range; allowed: > 0")
     except Problem as problem:

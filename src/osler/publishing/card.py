@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from osler.errors import InputError, nearest, one_line, show
 from osler.evaluation import SYSTEMS, perturbation_label, reliability_tables, subgroup_rows, summary
@@ -16,7 +17,18 @@ from osler.publishing import chai
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import Evidence, read_evidence
 from osler.recipe import Problem, dump_yaml, licences
-from osler.rendering import NOT_STATED, cell, difference, markdown, plots, render_template
+from osler.rendering import (
+    NOT_STATED,
+    Markdown,
+    bold,
+    cell,
+    code,
+    difference,
+    fenced,
+    markdown_table,
+    plots,
+    render_template,
+)
 from osler.runs import Calibration, PerturbedRecord, Run
 from osler.tasks import TEXT, turns
 
@@ -62,7 +74,17 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
     document = chai.document(evidence, repo_id, version, about, allowed)
     body = render_template(
         "publishing/card.md.jinja",
-        {"stated": _stated, "literal": _literal, "cell": cell, "listed": _listed, "capitalize_first": _capitalized},
+        {
+            "stated": _stated,
+            "literal": _literal,
+            "cell": cell,
+            "code": code,
+            "bold": bold,
+            "fenced": fenced,
+            "address": _address,
+            "listed": _listed,
+            "capitalize_first": _capitalized,
+        },
         evidence=evidence,
         recipe=evidence.recipe,
         record=evidence.headline,
@@ -85,7 +107,7 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         baselines=[[name, *system] for name, system in SYSTEMS.items() if name in evidence.headline.systems],
         meanings=summary.meanings(evidence.headline),
         energy=evidence.energy(about)[1],
-        table=markdown,
+        table=markdown_table,
         results_table=lambda record: summary.markdown_table([record]),
         perturbed=lambda measured: _perturbed(measured.records[evidence.tuned]),
         measures=_measures(evidence.system.calibration),
@@ -214,9 +236,14 @@ def _stated(text: str | None) -> str:
     return text or NOT_STATED
 
 
-def _literal(text: str) -> str:
-    """The text as Python writes it, in double quotes: JSON's way is Python's."""
-    return json.dumps(text, ensure_ascii=False)
+def _literal(text: str) -> Markdown:
+    """The text as Python writes it, in double quotes, for code: JSON's way is Python's."""
+    return Markdown(json.dumps(text, ensure_ascii=False))
+
+
+def _address(path: str) -> Markdown:
+    """The path of a file in the publication, as a link takes it."""
+    return Markdown(quote(path))
 
 
 def _listed(texts: list[str] | None) -> str | None:
@@ -292,9 +319,11 @@ def _fingerprints(evidence: Evidence) -> list[list[str]]:
     weights = evidence.results.weights_sha256 or {}
     rows = [("recipe", evidence.recipe.sha256), ("prompt", evidence.manifest.prompt_sha256)]
     rows += [("base weights", evidence.manifest.base.fingerprint)]
-    rows += [(f"weights of `{name}`", sha256) for name, sha256 in weights.items()]
-    rows += [(f"predictions on `{r.split}`", r.predictions_sha256[evidence.tuned]) for r in evidence.records]
-    return [[what, f"`{sha256}`"] for what, sha256 in rows]
+    rows += [(Markdown(f"weights of {code(name)}"), sha256) for name, sha256 in weights.items()]
+    rows += [
+        (Markdown(f"predictions on {code(r.split)}"), r.predictions_sha256[evidence.tuned]) for r in evidence.records
+    ]
+    return [[what, code(sha256)] for what, sha256 in rows]
 
 
 # ── what the Hub would refuse ────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -175,6 +176,8 @@ def read_evidence(run: Run) -> Evidence:
     recipe = run.recipe()
     tuned = tuned_name(recipe)
     manifest, data_report, results = run.read_manifest(), run.read_data_report(), run.read_results()
+    if not results.records:
+        raise InputError(f"{run.results_path()}: no split in it: run scripts/evaluate.py again")
     for record in results.records:
         if tuned not in record.systems:
             raise InputError(
@@ -192,10 +195,17 @@ def read_evidence(run: Run) -> Evidence:
         manifest=manifest,
         data_report=data_report,
         results=results,
-        robustness={split: read_model(path, Robustness) for split, path in measured.items() if path.is_file()},
+        robustness={split: _robustness(path, tuned) for split, path in measured.items() if path.is_file()},
         confused=_confused(run, recipe, headline_of(results)),
         runs=_recorded(run, recipe),
     )
+
+
+def _robustness(path: Path, tuned: str) -> Robustness:
+    measured = read_model(path, Robustness)
+    if tuned not in measured.records:
+        raise InputError(f"{path}: no answers of {tuned} in it; measure it again")
+    return measured
 
 
 def _recorded(run: Run, recipe: Recipe) -> Sequence[RecordedRun]:

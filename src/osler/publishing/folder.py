@@ -6,20 +6,28 @@ that the adapter stands at the root, where PEFT looks for it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.evaluation import report
 from osler.recipe import Recipe, find_tasks, read_task
 from osler.reproduction import ReproductionFile, read_expected
 from osler.runs import Results, Run
-from osler.storage import check_folder, read_json, read_model, sha256_file, write_atomically, write_json
+from osler.storage import (
+    check_folder,
+    read_json,
+    read_model,
+    sha256_file,
+    write_atomically,
+    write_json,
+)
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,7 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
     if folder.is_symlink():
         raise InputError(f"{folder}: is a link; take it away")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        part = Path(temporary) / folder.name
-        part.mkdir()
+    with workplace(folder) as part:
         _weights(run, part)
         _records(run, recipe, part)
         _tasks(recipe, find_tasks(recipe.path), part)
@@ -72,8 +78,30 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
         write_atomically(Run(part).sums_path, "".join(f"{file.sha256}  {file.path}\n" for file in files))
         if folder.is_dir():
             shutil.rmtree(folder)
-        os.replace(part, folder)
+        part.rename(folder)
     return sorted([*files, _file(folder, Run(folder).sums_path)], key=lambda file: file.path)
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """An empty folder beside ``folder``, deleted at the end; what a killed publication left in it goes first.
+
+    Raises :class:`InputError` where another process is at it. The lock is the kernel's and ends with its process.
+    """
+    path, descriptor = folder.with_name(f".{folder.name}-in-work"), os.open(folder.parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another process is publishing it; wait until it is done") from None
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)
 
 
 def _hashed(folder: Path) -> list[File]:
@@ -92,10 +120,10 @@ def task_names(recipe: Recipe) -> list[str]:
 def _weights(run: Run, part: Path) -> None:
     """The adapter at the root; the merged model, where there is one."""
     for path in _files(run.adapter_path):
-        _copy(path, part / path.name)
+        _copy(path, part, path.name)
     if run.merged_path.is_dir():
         for path in _files(run.merged_path):
-            _copy(path, part / run.merged_path.name / path.name)
+            _copy(path, part, f"{run.merged_path.name}/{path.name}")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -108,17 +136,18 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
     robustness = [run.robustness_path(recipe, split) for split in recipe.evaluation.splits]
     reproductions = sorted(run.folder.glob("reproduction*.json"))
     for path in (run.folder / "recipe.yaml", run.manifest_path, run.results_path()):
-        _copy(path, part / path.name)
-    for path in (*robustness, *reproductions):
+        _copy(path, part, path.name)
+    for path in robustness:
         if path.is_file():
-            _copy(path, part / path.name)
+            _copy(path, part, path.name)
     for path in reproductions:
         if read_model(path, ReproductionFile).recipe.sha256 != recipe.sha256:
             raise InputError(f"{path}: of another recipe than {recipe.path}; take it out of the run")
+        write_json(part / path.name, _without_folders(read_json(path)))
     write_json(part / run.data_report_path.name, _without_folders(read_json(run.data_report_path)))
     for path in sorted((find_tasks(recipe.path).parent / "recipes").rglob("*.expected.json")):
         if read_expected(path).recipe_sha256 == recipe.sha256:
-            _copy(path, part / "expected.json")
+            _copy(path, part, "expected.json")
 
 
 def _without_folders(value: Any) -> Any:
@@ -134,18 +163,17 @@ def _tasks(recipe: Recipe, tasks: Path, part: Path) -> None:
     """The task files, so that the recipe loads from the folder; never a row of data."""
     for name in task_names(recipe):
         for file in ("task.yaml", read_task(tasks / name).prompt, "README.md"):
-            path = tasks / name / file
-            if path.is_file() or file != "README.md":
-                _copy(path, part / "tasks" / name / file)
+            if (tasks / name / file).is_file() or file != "README.md":
+                _copy(tasks / name / file, part, f"tasks/{name}/{file}")
 
 
 def _predictions(run: Run, results: Results, part: Path) -> Sequence[Path]:
     copies = []
     for path, sha256 in run.scored_predictions(results).items():
+        copies.append(_place(part, path.relative_to(run.folder).as_posix()))
         if not path.is_file() or sha256_file(path) != sha256:
             raise InputError(f"{path}: not what results.json was made from; run scripts/evaluate.py again")
-        copies.append(part / path.relative_to(run.folder))
-        _copy(path, copies[-1])
+        _copy(path, part, path.relative_to(run.folder).as_posix())
     return copies
 
 
@@ -160,10 +188,18 @@ def _card(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allowe
     chai.validate(document)
     write_json(run.folder / "chai.json", document)
     for name, image in card.figures(run).items():
-        write_atomically(run.folder / name, image)
+        write_atomically(_place(run.folder, name), image)
 
 
-def _copy(path: Path, copy: Path) -> None:
+def _place(part: Path, name: str) -> Path:
+    """Where a file of the publication goes. Names are made of what records say, which others may have written."""
+    if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() or "\0" in name:
+        raise InputError(f"{show(name)}: is outside the publication; name splits, systems and tasks by plain words")
+    return part / name
+
+
+def _copy(path: Path, part: Path, name: str) -> None:
+    copy = _place(part, name)
     if path.is_symlink():
         raise InputError(f"{path}: is a link, and what it points to is no file of the run; put the file itself there")
     copy.parent.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from osler.errors import InputError
+from osler.publishing.folder import workplace
 from osler.storage import ATTRIBUTES, download_once, explained, hub_api, persistently, read_record, sha256_file
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def publish(folder: Path, repo_id: str, tag: str, private: bool, verify: Callabl
     api = hub_api(repo_id)
     files = _files(folder)
     recipe = read_record(folder / MANIFEST, "recipe.name", "recipe.version")["recipe"]
-    with tempfile.TemporaryDirectory(prefix="osler-publish-") as cache:
-        return persistently(_Publication(api, repo_id, tag, private, recipe, files, verify, Path(cache)).attempt)
+    with workplace(folder) as place:
+        downloads = Path(tempfile.mkdtemp(dir=place))  # huggingface_hub remembers what it listed, by the folder's name
+        return persistently(_Publication(api, repo_id, tag, private, recipe, files, verify, downloads).attempt)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class _Publication:
     recipe: dict[str, str]  # its name and version, of the manifest
     files: dict[str, _File]
     verify: Callable[[Path], None]
-    cache: Path  # empty at first, so that what is verified did come from the Hub
+    downloads: Path  # empty at first, so that what is verified did come from the Hub
     main: str | None = None  # its head when we first looked
     verified: bool = False  # these very files
     contents: dict[str, dict[str, RepoFile]] = field(default_factory=dict)  # of commits, which never change
@@ -137,9 +139,8 @@ class _Publication:
 
     def _check_earlier(self, main: str, tagged: bool) -> None:
         """That what is on main is of our recipe and, where it is to be replaced, no newer."""
-        with tempfile.TemporaryDirectory(prefix="osler-manifest-") as cache:  # ours has to stay empty
-            file = self.api.hf_hub_download(self.repo_id, MANIFEST, revision=main, cache_dir=cache)
-            content = Path(file).read_bytes()
+        cache = self.downloads / "main"
+        content = Path(self.api.hf_hub_download(self.repo_id, MANIFEST, revision=main, cache_dir=cache)).read_bytes()
         ours, version = self.recipe["name"], self.recipe["version"]
         try:
             recipe = json.loads(content)["recipe"]
@@ -183,7 +184,7 @@ class _Publication:
 
     def _verified(self, commit: str) -> Path:
         """What the Hub gives back for a commit, once it has passed every check."""
-        folder, _ = download_once(self.repo_id, commit, self.cache)
+        folder, _ = download_once(self.repo_id, commit, self.downloads / "staged")
         here = {path: sha256_file(file) for path, file in _paths(folder).items()}
         for path in sorted(self.files.keys() | here.keys()):
             if path not in self.files or here.get(path) != self.files[path].sha256:

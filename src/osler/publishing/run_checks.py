@@ -25,9 +25,7 @@ C = TypeVar("C")
 
 
 def manifest(run: Run, recipe: Recipe) -> list[str]:
-    """There is one, of a finished training, and of these weights."""
-    if not run.finished:
-        return [f"{run.manifest_path}: is missing: training is not finished; run scripts/train.py again"]
+    """It is whole, and of these weights."""
     try:
         changed = list(changed_weights(run, run.read_manifest()))
     except InputError as error:

@@ -25,8 +25,6 @@ _SCALARS: list[tuple[re.Pattern[str], Callable[[str], Any]]] = [
     (re.compile(r"[-+]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"), float),
 ]
 
-SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character beyond the first 65,536, from an escape
-
 
 def parse_yaml(text: str, where: str) -> Any:
     """Parse one YAML document to plain values, without duplicate keys, aliases and tags. Keys are always text.
@@ -45,7 +43,10 @@ def parse_yaml(text: str, where: str) -> Any:
         line = text.count("\n", 0, error.position) + 1
         raise InputError(f"{where}: line {line}: {error.reason}") from None
     except (ValueError, OverflowError):  # PyYAML makes characters of escapes without a look at their range
-        escape = next(m for m in re.finditer(r"\\U([0-9A-Fa-f]{8})", text) if int(m[1], 16) > 0x10FFFF)
+        escapes = re.finditer(r"\\U([0-9A-Fa-f]{8})", text)
+        escape = next((match for match in escapes if int(match[1], 16) > 0x10FFFF), None)
+        if escape is None:
+            raise InputError(f"{where}: a number in it has too many digits") from None
         line = text.count("\n", 0, escape.start()) + 1
         raise InputError(f"{where}: line {line}: {escape[0]} is no character") from None
     except RecursionError:
@@ -56,6 +57,8 @@ def _plain(node: yaml.Node, seen: set[int]) -> Any:
     def wrong(text: str, at: yaml.Node) -> yaml.MarkedYAMLError:
         return yaml.MarkedYAMLError(problem=text, problem_mark=at.start_mark)
 
+    if isinstance(node, yaml.ScalarNode) and re.search(r"[\ud800-\udfff]", node.value):
+        raise wrong("the text holds half a character, which no file can hold", node)
     if not node.tag.endswith((":str", ":seq", ":map")):
         raise wrong(f"the tag {node.tag} is not read", node)
     if id(node) in seen:
@@ -68,8 +71,7 @@ def _plain(node: yaml.Node, seen: set[int]) -> Any:
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise wrong("a key must be text", key)
-            if SURROGATE.search(key.value):
-                raise wrong("the key holds half a character, which no file can hold", key)
+            _plain(key, seen)
             if key.value in mapping:
                 raise wrong(f"duplicate key {show(key.value)}", key)
             mapping[key.value] = _plain(item, seen)
@@ -78,8 +80,6 @@ def _plain(node: yaml.Node, seen: set[int]) -> Any:
     plain = node.style is None  # neither quoted nor a block
     convert = next((convert for pattern, convert in _SCALARS if plain and pattern.fullmatch(node.value)), str)
     value = convert(node.value)
-    if isinstance(value, str) and SURROGATE.search(value):
-        raise wrong("the text holds half a character, which no file can hold", node)
     if isinstance(value, float) and math.isinf(value):
         raise wrong(f"{node.value} is too large for a number", node)
     return value

@@ -23,7 +23,7 @@ COMMIT = (r"[0-9a-f]{40}", "the 40 hex digits of a commit: pin it, branches and 
 
 def _commit(text: str) -> str:
     if not re.fullmatch(COMMIT[0], text, re.ASCII):
-        raise ValueError(f"{text} is not allowed; expected {COMMIT[1]}")
+        raise ValueError(f"{show(text)} is not allowed; expected {COMMIT[1]}")
     return text
 
 
@@ -36,7 +36,7 @@ def _wheel_file(text: str) -> str:
 
 def _sha256(text: str) -> str:
     if not re.fullmatch(SHA256, text, re.ASCII):
-        raise ValueError(f"{text} is not allowed; expected 64 hex digits, as `sha256sum` prints them")
+        raise ValueError(f"{show(text)} is not allowed; expected 64 hex digits, as `sha256sum` prints them")
     return text
 
 

@@ -1,14 +1,20 @@
 """Render numbers as tables and plots, and pages from templates."""
 
-from osler.rendering.tables import aligned, cell, difference, markdown, p_value, shorten, signed
+from osler.rendering.markdown import Markdown, bold, code, escaped, fenced, markdown_table
+from osler.rendering.tables import aligned, cell, difference, p_value, shorten, signed
 from osler.rendering.templates import NOT_STATED, render_template
 
 __all__ = [
     "NOT_STATED",
+    "Markdown",
     "aligned",
+    "bold",
     "cell",
+    "code",
     "difference",
-    "markdown",
+    "escaped",
+    "fenced",
+    "markdown_table",
     "p_value",
     "plots",
     "render_template",

@@ -57,13 +57,6 @@ def shorten(name: str, width: int = 36) -> str:
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"
 
 
-def markdown(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; whatever the cells hold, it stays one."""
-    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in [header, *rows]]
-    head, *body = (f"| {' | '.join(row)} |" for row in cells)
-    return "\n".join([head, "|" + "---|" * len(header), *body])
-
-
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of cells as lines: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,4 +1,4 @@
-"""Render pages from Jinja templates: a missing value is an error, and values in HTML are escaped."""
+"""Render pages from Jinja templates: a missing value is an error, and values are escaped, in HTML and in Markdown."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ from typing import Any
 
 import jinja2
 
+from osler.rendering.markdown import Markdown, escaped
 from osler.storage import checkout
 
 
-def render_template(template: str, filters: Mapping[str, Callable[[Any], Any]] | None = None, **values: Any) -> str:
-    """Render ``template``, a path inside the package. The same arguments give the same bytes."""
+def render_template(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
+    """Render ``template``, a path inside the package. The same arguments give the same bytes.
+
+    In a ``.md.jinja`` every value is :func:`~osler.rendering.escaped`, also what was joined of Markdown; the filter
+    ``markdown`` says that a text, such as what a macro gives, is Markdown.
+    """
+    of_markdown = template.endswith(".md.jinja")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(checkout.PACKAGE),
         autoescape=template.endswith(".html.jinja"),
+        finalize=escaped if of_markdown else None,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= filters or {}
+    environment.filters |= {"markdown": Markdown, **(filters or {})}
     return environment.get_template(template).render(**values)
 
 
-NOT_STATED = "*Not stated yet.*"
+NOT_STATED = Markdown("*Not stated yet.*")

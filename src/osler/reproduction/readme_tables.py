@@ -9,7 +9,7 @@ from statistics import mean
 
 from osler.errors import InputError
 from osler.recipe import Recipe, load_recipe
-from osler.rendering import cell, difference, p_value
+from osler.rendering import Markdown, cell, code, difference, escaped, p_value
 from osler.reproduction.expected import METRICS, Depth, Expected, expected_path, read_expected, threads_text
 from osler.runs import Estimate, tuned_name
 
@@ -36,7 +36,7 @@ def overview(root: Path) -> str:
         for benchmark, splits in (read_expected(path).benchmarks or {}).items():
             for split, scored in splits.items():
                 cells = [recipe, benchmark, split, f"{scored.n:,}", cell(scored.accuracy), cell(scored.parse_rate)]
-                answered.append(f"| {' | '.join(cells)} |")
+                answered.append(_row(cells))
     if answered:
         head = [
             "| recipe | benchmark | split | n | accuracy [95%] | answers that could be read |",
@@ -60,20 +60,20 @@ def reproductions(root: Path) -> str:
             moved = made.max_probability_difference
             cells = [
                 name,
-                f"`--{depth}`",
-                f"**{made.verdict}**, {made.date}",
+                code(f"--{depth}"),
+                Markdown(f"**{made.verdict}**, {escaped(made.date)}"),
                 f"{made.figures_inside:,} of {made.figures:,}",
                 f"{made.same_rankings:,} of {made.answers:,}" if made.answers else "",
                 "" if moved is None else f"{moved:.1e}",
                 "; ".join(made.differences) or "none",
             ]
-            lines.append(f"| {' | '.join(cells)} |")
+            lines.append(_row(cells))
     return "\n".join(lines)
 
 
 def _rows(recipe: Recipe, shown: Path, path: Path) -> list[str]:
     method = "QLoRA (NF4)" if recipe.base.quantization else "LoRA" if recipe.lora is not None else "full"
-    head = f"| [{shown.with_suffix('')}]({shown}) | {recipe.base.model.rpartition('/')[2]}, {method} |"
+    head = f"| [{shown.with_suffix('')}]({shown}) | {escaped(recipe.base.model.rpartition('/')[2])}, {method} |"
     if recipe.stage == "pretrain":
         return [f"{head} {PRETRAINING} | | | | | | | |"]
     if not expected_path(path).is_file():
@@ -93,9 +93,13 @@ def _rows(recipe: Recipe, shown: Path, path: Path) -> list[str]:
             _accuracy(svm["accuracy"]) if svm else "",
         ]
         cells += [f"{tuned[name].value:.3f}" if name in tuned else "" for name in ("top_3_accuracy", "top_5_accuracy")]
-        rows.append(f"{head} {' | '.join(map(str, cells))} |")
+        rows.append(f"{head} {' | '.join(map(escaped, cells))} |")
         head, cost = "| | |", ""
     return rows
+
+
+def _row(cells: Sequence[object]) -> str:
+    return f"| {' | '.join(map(escaped, cells))} |"
 
 
 def _over_seeds(values: Sequence[float]) -> str:
@@ -112,15 +116,15 @@ def headline(recipe_path: Path) -> str:
     for system in (tuned, *(name for name in HEADLINE if name in values.systems)):
         metrics = values.systems[system]
         cells = [cell(metrics.get(name), with_interval=False) for name in ("top_3_accuracy", "top_5_accuracy", "mrr")]
-        lines.append(f"| {system} | {_accuracy(metrics['accuracy'])} | {' | '.join(cells)} |")
-    lines += [f"\n{values.n} cases of `{split}`. {_cost(expected)}\n"]
+        lines.append(_row([system, _accuracy(metrics["accuracy"]), *cells]))
+    lines += [f"\n{values.n} cases of {code(split)}. {_cost(expected)}\n"]
     lines += [
-        f"* `{tuned}` minus `{row.b}`: {difference(row)}, {p_value(row.p_adjusted)} after Holm's correction."
+        f"* {code(tuned)} minus {code(row.b)}: {difference(row)}, {p_value(row.p_adjusted)} after Holm's correction."
         for row in values.comparisons
         if row.b == "tfidf_svm"
     ]
     if over_seeds := _over_seeds(expected.over_seeds(split, "accuracy")):
-        lines.append(f"* `{tuned}` over training seeds, mean (range, number of seeds): {over_seeds}.")
+        lines.append(f"* {code(tuned)} over training seeds, mean (range, number of seeds): {over_seeds}.")
     return "\n".join(lines)
 
 
@@ -131,7 +135,7 @@ def details(recipe_path: Path) -> str:
     for split in (split for split in recipe.evaluation.splits if split in expected.splits):
         values = expected.splits[split]
         lines += [
-            f"\n**{split}**, {values.n} cases\n",
+            f"\n**{escaped(split)}**, {values.n} cases\n",
             "| system | accuracy [95%] | balanced | macro F1 | top-3 | top-5 | MRR |",
             "|---|---|---|---|---|---|---|",
         ]
@@ -143,7 +147,7 @@ def details(recipe_path: Path) -> str:
                 )
             metrics = values.systems[system]
             cells = [cell(metrics.get(name), with_interval=False) for name in METRICS[1:]]
-            lines.append(f"| {system} | {_accuracy(metrics['accuracy'])} | {' | '.join(cells)} |")
+            lines.append(_row([system, _accuracy(metrics["accuracy"]), *cells]))
     return "\n".join(lines)
 
 
@@ -151,7 +155,7 @@ def _cost(expected: Expected) -> str:
     hardware = expected.hardware
     return (
         f"Trained in {expected.train_minutes:g} minutes on {threads_text(expected.threads)} of {hardware.cores} cores"
-        f" ({hardware.cpu or 'CPU'}), with {expected.peak_memory_gb:g} GB of memory."
+        f" ({escaped(hardware.cpu or 'CPU')}), with {expected.peak_memory_gb:g} GB of memory."
     )
 
 

@@ -53,6 +53,8 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
                 f"{run.folder}: {recipe_path} evaluates something else now; start scripts/train.py with it once more,"
                 " which trains nothing, then scripts/evaluate.py"
             )
+        if unscored := [of.split for of in results[-1].records if tuned_name(as_run) not in of.systems]:
+            raise InputError(f"{run.results_path()}: no {tuned_name(as_run)} on {unscored[0]}; evaluate it again")
         if _circumstances(manifest) in map(_circumstances, manifests):
             raise InputError(
                 f"{run.folder}: seed {manifest.seed} is there already, on {threads_text(manifest.threads)} of such a"
@@ -184,6 +186,8 @@ def _robustness(run: Run, recipe: Recipe, results: Results) -> dict[str, tuple[E
         if not path.is_file():
             continue
         measured = read_model(path, Robustness)
+        if system not in measured.records:
+            raise InputError(f"{path}: no answers of {system} in it; measure it again")
         if measured.predictions_sha256[system]["original"] != record.predictions_sha256[system]:
             raise InputError(f"{path}: of other predictions than {run.results_path().name}; measure it again")
         splits[record.split] = tuple(

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.recipe import Recipe, find_tasks, load_recipe
 from osler.reproduction.differences import Circumstances, circumstances
 from osler.reproduction.expected import Depth, Expected, expected_path, read_expected
@@ -59,7 +59,7 @@ class Target:
         if expected.recipe_sha256 != recipe.sha256:
             raise InputError(
                 f"{recipe.path}: changed since its results were recorded (sha256 {recipe.sha256[:12]}, in {path.name}"
-                f" {expected.recipe_sha256[:12]}): bring that one back, or make the next version of it"
+                f" {show(expected.recipe_sha256[:12])}): bring that one back, or make the next version of it"
             )
         return expected
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from osler.errors import InputError, nearest
+from osler.errors import InputError, nearest, show
 from osler.storage import repeated, write_atomically
 
 
@@ -48,38 +48,38 @@ class Prediction:
     def __post_init__(self) -> None:
         for name in ("case_id", "task", "split", "system", "label"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a string that is not empty")
+                raise ValueError(f"{name} is {show(getattr(self, name))}; it must be a string that is not empty")
         if not isinstance(self.ranked, tuple) or not set(map(type, self.ranked)) <= {str} or "" in self.ranked:
-            raise ValueError(f"ranked is {self.ranked!r}; it must list labels (strings that are not empty)")
+            raise ValueError(f"ranked is {show(self.ranked)}; it must list labels (strings that are not empty)")
         if (twice := repeated(self.ranked)) is not None:
-            raise ValueError(f"ranked names {twice!r} twice; every label has one rank")
+            raise ValueError(f"ranked names {show(twice)} twice; every label has one rank")
         if not isinstance(self.parsed, bool):
-            raise ValueError(f"parsed is {self.parsed!r}; it must be true or false")
+            raise ValueError(f"parsed is {show(self.parsed)}; it must be true or false")
         if self.parsed and not self.ranked:
             raise ValueError("ranked is empty but parsed is true; an answer without a label has parsed: false")
         if self.probabilities is not None:
             self._check_probabilities(self.probabilities)
         if not (self.text is None or isinstance(self.text, str)):
-            raise ValueError(f"text is {self.text!r}; it must be a string or null")
+            raise ValueError(f"text is {show(self.text)}; it must be a string or null")
         if not isinstance(self.subgroups, dict) or not all(
             isinstance(name, str) and isinstance(value, str) for name, value in self.subgroups.items()
         ):
-            raise ValueError(f"subgroups is {self.subgroups!r}; it must map names to strings")
+            raise ValueError(f"subgroups is {show(self.subgroups)}; it must map names to strings")
         for name in ("group", "prompt_sha256"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
-                raise ValueError(f"{name} is {value!r}; it must be a string that is not empty, or null")
+                raise ValueError(f"{name} is {show(value)}; it must be a string that is not empty, or null")
 
     def _check_probabilities(self, probabilities: tuple[float, ...]) -> None:
         if not isinstance(probabilities, tuple):
-            raise ValueError(f"probabilities is {probabilities!r}; it must be a list of numbers or null")
+            raise ValueError(f"probabilities is {show(probabilities)}; it must be a list of numbers or null")
         if len(probabilities) != len(self.ranked):
             raise ValueError(
                 f"ranked has {len(self.ranked)} labels and probabilities {len(probabilities)}; one belongs to each"
             )
         for label, value in zip(self.ranked, probabilities, strict=True):
             if type(value) not in (float, int) or not 0 <= value <= 1:
-                raise ValueError(f"the probability of {label!r} is {value!r}; it must be a number from 0 to 1")
+                raise ValueError(f"the probability of {show(label)} is {show(value)}; it must be a number from 0 to 1")
         # Probabilities in the order of the panel beside a sorted ranking are the mistake these two catch. The
         # tolerances leave room for bf16 and for files rounded to a few digits.
         if list(probabilities) != sorted(probabilities, reverse=True) and any(
@@ -211,7 +211,7 @@ def _parse(line: str) -> Prediction:
     for name in row:
         if name not in FIELDS:
             hint = nearest(name, FIELDS) or f"; allowed are {', '.join(FIELDS)}"
-            raise ValueError(f"the field {name!r} is unknown{hint}")
+            raise ValueError(f"the field {show(name)} is unknown{hint}")
     for name in REQUIRED:
         if name not in row:
             raise ValueError(f"the field {name!r} is missing; needed are {', '.join(REQUIRED)}")
@@ -233,7 +233,7 @@ def _composed(label: str) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object as a dict, which would keep the last of two values and say nothing."""
     if (twice := repeated([name for name, _ in pairs])) is not None:
-        raise ValueError(f"the field {twice!r} is there twice")
+        raise ValueError(f"the field {show(twice)} is there twice")
     return dict(pairs)
 
 
@@ -242,7 +242,9 @@ def _check_unique(predictions: list[Prediction]) -> None:
     for number, row in enumerate(predictions, start=1):
         first = seen.setdefault((row.task, row.split, row.system, row.case_id), number)
         if first != number:
-            raise ValueError(f"{number}: case_id {row.case_id!r} of system {row.system!r} is on line {first} already")
+            raise ValueError(
+                f"{number}: case_id {show(row.case_id)} of system {show(row.system)} is on line {first} already"
+            )
 
 
 def _check_alike(predictions: list[Prediction]) -> None:
@@ -251,18 +253,20 @@ def _check_alike(predictions: list[Prediction]) -> None:
     given: dict[str, tuple[int, bool]] = {}
     for number, row in enumerate(predictions, start=1):
         if row.task != predictions[0].task:
-            raise ValueError(f"{number}: task is {row.task!r}, on line 1 {predictions[0].task!r}; one file, one task")
+            raise ValueError(
+                f"{number}: task is {show(row.task)}, on line 1 {show(predictions[0].task)}; one file, one task"
+            )
         first, other = systems.setdefault(row.system, (number, row))
         if row.prompt_sha256 != other.prompt_sha256:
             raise ValueError(
-                f"{number}: prompt_sha256 of system {row.system!r} is {row.prompt_sha256!r}, on line {first} "
-                f"{other.prompt_sha256!r}; predict all cases with one prompt"
+                f"{number}: prompt_sha256 of system {show(row.system)} is {show(row.prompt_sha256)}, on line {first} "
+                f"{show(other.prompt_sha256)}; predict all cases with one prompt"
             )
         if row.parsed:
             has = row.probabilities is not None
             first, had = given.setdefault(row.system, (number, has))
             if has != had:
                 raise ValueError(
-                    f"{number}: system {row.system!r} gives {'' if has else 'no '}probabilities here and "
+                    f"{number}: system {show(row.system)} gives {'' if has else 'no '}probabilities here and "
                     f"{'some' if had else 'none'} on line {first}; give them for all answers or for none"
                 )

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from osler.errors import show
 from osler.storage import Contract, FileContract
+
+Count = Annotated[int, Field(ge=0)]
+MAX_RESAMPLES = 100_000  # more say nothing more, and take hours and all memory to compute again
 
 
 class Estimate(Contract):
@@ -17,7 +25,7 @@ class Estimate(Contract):
 class Reliability(Contract):
     """One bin of cases of similar confidence: how sure the system was on average, how often it was right."""
 
-    n: int
+    n: Count
     confidence: float
     accuracy: Estimate
 
@@ -41,7 +49,7 @@ class FittedOn(Contract):
     """What temperature and threshold were chosen on: a split and the number of its cases."""
 
     split: str
-    n: int
+    n: Count
 
 
 class AnsweredShare(Contract):
@@ -78,7 +86,7 @@ class Calibration(Contract):
 class Subgroup(Contract):
     """The cases with one value of an attribute; no accuracy where there are too few."""
 
-    n: int
+    n: Count
     accuracy: Estimate | None
 
 
@@ -89,6 +97,13 @@ class Subgroups(Contract):
     worst: str | None
     best: str | None
     gap: Estimate | None
+
+    @model_validator(mode="after")
+    def _names_its_own(self) -> Subgroups:
+        for name in (self.worst, self.best):
+            if name is not None and name not in self.values:
+                raise ValueError(f"{show(name)} is none of its values")
+        return self
 
 
 class System(Contract):
@@ -120,9 +135,9 @@ class Parity(Contract):
     """How near the merged model ``system`` is to the model with its adapter, over the ``n`` cases of a split."""
 
     system: str
-    n: int
-    same_first_label: int
-    same_ranking: int
+    n: Count
+    same_first_label: Count
+    same_ranking: Count
     max_probability_difference: float | None
     bound: float
     holds: bool
@@ -131,7 +146,7 @@ class Parity(Contract):
 class Overlap(Contract):
     """Held-out cases that stand in the training data by one measure; ``worst`` names them, with what they are like."""
 
-    cases: int
+    cases: Count
     share: float
     worst: tuple[tuple[str | float, ...], ...]
 
@@ -139,9 +154,9 @@ class Overlap(Contract):
 class PhraseOverlap(Contract):
     """As :class:`Overlap`, by runs of words; ``measured`` cases are long enough, ``mean`` is their mean share."""
 
-    cases: int
+    cases: Count
     mean: float
-    measured: int
+    measured: Count
     share: float
     worst: tuple[tuple[str | float, ...], ...]
 
@@ -168,7 +183,7 @@ class SplitOverlap(Contract):
     """What the ``n`` cases of a split have in common with the training data (:mod:`osler.data.contamination`)."""
 
     exact: Overlap
-    n: int
+    n: Count
     near: Overlap
     ngrams: PhraseOverlap
     normalised: Overlap
@@ -193,8 +208,8 @@ class Record(Contract):
     task: str
     task_version: int | None
     split: str
-    n: int
-    groups: int | None
+    n: Annotated[int, Field(ge=1)]
+    groups: Count | None
     prompt_sha256: str | None
     predictions_sha256: dict[str, str]
     systems: dict[str, System]
@@ -202,13 +217,26 @@ class Record(Contract):
     parity: Parity | None
     contamination: MeasuredOverlap | None
 
+    @model_validator(mode="after")
+    def _is_of_its_systems(self) -> Record:
+        if not self.systems or self.systems.keys() != self.predictions_sha256.keys():
+            raise ValueError("systems and predictions_sha256 are not of the same systems, one or more")
+        for name, system in self.systems.items():
+            if missing := {"accuracy", "parse_rate"} - system.metrics.keys():
+                raise ValueError(f"{show(name)} has no {min(missing)}")
+        compared = [name for row in self.comparisons for name in (row.a, row.b)]
+        for name in (*compared, *([self.parity.system] if self.parity else ())):
+            if name not in self.systems:
+                raise ValueError(f"{show(name)} is compared, and is none of its systems")
+        return self
+
 
 class Results(FileContract):
     """``results.json``. ``weights_sha256``: system to fingerprint of its weights, configuration and tokenizer; null
     where none are known."""
 
-    resamples: int
-    seed: int
+    resamples: Annotated[int, Field(ge=1, le=MAX_RESAMPLES)]
+    seed: Count
     weights_sha256: dict[str, str] | None
     records: tuple[Record, ...]
 
@@ -227,13 +255,20 @@ class PerturbedRecord(Contract):
 
     perturbation: str
     strength: float
-    seed: int
-    n: int
-    unchanged: int
+    seed: Count
+    n: Count
+    unchanged: Count
     original_accuracy: Estimate | None
     accuracy: Estimate | None
     change: Change | None
     top_1_flip_rate: Estimate | None
+
+    @model_validator(mode="after")
+    def _is_measured_where_it_was_changed(self) -> PerturbedRecord:
+        measured = (self.original_accuracy, self.accuracy, self.change, self.top_1_flip_rate)
+        if any((value is None) is not (self.n == 0) for value in measured):
+            raise ValueError(f"n is {self.n}: the measured values are null where it is 0, and nowhere else")
+        return self
 
 
 class Robustness(FileContract):
@@ -243,3 +278,11 @@ class Robustness(FileContract):
     split: str
     records: dict[str, tuple[PerturbedRecord, ...]]
     predictions_sha256: dict[str, dict[str, str]]
+
+    @model_validator(mode="after")
+    def _is_of_its_systems(self) -> Robustness:
+        if self.records.keys() != self.predictions_sha256.keys():
+            raise ValueError("records and predictions_sha256 are not of the same systems")
+        if any("original" not in hashes for hashes in self.predictions_sha256.values()):
+            raise ValueError("predictions_sha256 has no original of a system")
+        return self

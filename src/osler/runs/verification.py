@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.recipe import Recipe
 from osler.runs.data_report import DataReport
 from osler.runs.manifest import Manifest
@@ -57,7 +57,7 @@ class Mismatch:
         if self.now is None:
             return f"{self.what}: is missing, and {self.record} says that it is there"
         hashes = all(isinstance(value, str) and len(value) == 64 for value in (self.was, self.now))
-        was, now = (value[:12] if hashes else value for value in (self.was, self.now))
+        was, now = (value[:12] if hashes else show(value) for value in (self.was, self.now))
         kind = "sha256 " if hashes else ""
         return f"{self.what}: not {MEANING[self.part]} ({kind}{now}, in {self.record} {was})"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from osler.errors import InputError
+from osler.errors import DISK_FULL, InputError
 
 # Seconds without a byte from the Hub; huggingface_hub itself would wait for ever.
 TIMEOUT = 60.0
@@ -76,7 +76,7 @@ def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
     try:
         yield
     except (HTTPError, OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, OSError) and error.filename is not None:
+        if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_FULL):
             raise  # of the disk
         raise _explanation(error, repo_id if revision is None else f"{repo_id}@{revision}") from None
 

@@ -232,7 +232,7 @@ def test_a_split_that_is_neither_on_the_hub_nor_here_is_empty(make: Make, copied
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"revision": "main"}, "source.revision: main is not allowed; expected the 40 hex digits of a commit"),
+        ({"revision": "main"}, 'source.revision: "main" is not allowed; expected the 40 hex digits of a commit'),
         ({"revision": None}, "source.revision: null is not allowed; expected the 40 hex digits of a commit"),
         ({"dataset": None}, "source.files.test.hub: questions.jsonl of which dataset? source.dataset is null"),
         ({"format": "medQA"}, 'source.format: "medQA" is not allowed; expected one of agentclinic, medqa, mmlu, '),

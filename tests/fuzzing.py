@@ -28,7 +28,7 @@ from osler.publishing.about import read_about
 from osler.recipe import load_recipe
 from osler.reproduction import outcome, readme_tables, recording, reproduction, target
 from osler.reproduction.expected import read_expected
-from osler.runs import Run, check_trained, mark_complete, read_predictions
+from osler.runs import Run, check_trained, checkpoints, read_predictions
 from osler.runs.results import Robustness
 from osler.storage import read_model, write_json
 from osler.tasks import load_task
@@ -114,8 +114,9 @@ def ended(action: Callable[[], object]) -> str | None:
         return traceback.format_exc(limit=-3)
     if status == 0:
         return None
-    line = said.getvalue()
-    return "" if line.count("\n") == 1 and len(line) < LONG else f"not one short line: {line[:300]!r}"
+    lines = said.getvalue().splitlines()
+    short = lines and all(line.startswith("error: ") and len(line) < LONG for line in lines)  # a line a fault
+    return "" if short else f"not short lines: {lines[:3]}"
 
 
 class Hang(BaseException):
@@ -205,7 +206,7 @@ def kinds_of(project: Path) -> dict[str, Kind]:
     checkpoint = project / "checkpoint"
     checkpoint.mkdir()
     write_json(checkpoint / "trainer_state.json", {"global_step": 2})
-    mark_complete(checkpoint)
+    checkpoints.mark_complete(checkpoint, train_seconds=1)
     about = project / "about.yaml"
     about.write_bytes((ROOT / "docs" / "about.yaml").read_bytes())
     predictions = run.predictions_path / "made_up-test-majority.jsonl"
@@ -254,7 +255,7 @@ def kinds_of(project: Path) -> dict[str, Kind]:
     def resume() -> None:
         shutil.rmtree(run.checkpoints_path, ignore_errors=True)
         shutil.copytree(checkpoint, run.checkpoints_path / "checkpoint-2")
-        run.last_checkpoint_path()
+        checkpoints.newest_whole(run.checkpoints_path)
 
     def compare() -> None:
         readme_tables.overview(project)

@@ -12,13 +12,16 @@ from patterns import COMMON, LENGTH, Use, rows, sre, sre_parser, uses, worst
 
 from osler.preparation.cleaning_steps import DEFAULT_STEPS, parse_steps
 from osler.preparation.deidentification.protected_terms import ProtectedTerms
+from osler.preparation.label_masking import LabelNames
 from osler.scoring.differential import differential
 from osler.tasks.perturbation import TEXT_PERTURBATIONS, Perturbation
 from osler.terminology import canonical, normal_form
 
 # Made when a program runs: of a label, a key or a number of a recipe, or of constants that are tested as such.
-MADE_BY_A_RUN = 20
-RANGES = {"09", "az", "AZ", "af", "AF", "ah", "19", "12", "29", "ÀÖ", "ØÞ", "ÀÞ", "\ud800\udfff"}
+MADE_BY_A_RUN = 22
+RANGES = {"09", "az", "AZ", "af", "AF", "ah", "19", "12", "29", "ÀÖ", "ØÞ", "ÀÞ", "\ud800\udfff", "\0\x1f", "Ạỹ"}
+# Scripts without spaces, whole.
+RANGES |= {"\u0e00\u0eff", "\u1000\u109f", "\u1780\u17ff", "\u3040\u30ff", "\u3400\u9fff", "\uac00\ud7af"}
 
 
 def test_no_pattern_takes_a_second_for_its_worst_text() -> None:
@@ -58,13 +61,14 @@ WORST = (
     '["{",', "a, ", "; ", "**", "is less likely ", "most likely ", "he ", "her ", "aged 1 ", "not ", "Dr. ", "\u00c3",
     "é", "e\u0301", "😀",
 )  # fmt: skip
+NAMES = LabelNames(["gout", "type 1 diabetes", "痛風"])
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     "normal form": normal_form,
     "canonical": canonical,
     "differential": differential,
     "terms": lambda text: [ProtectedTerms(["gout"]).spans(text), ProtectedTerms([]).eponyms(text)],
     **{
-        f"step {name}": lambda text, step=step: step(text, "gout")
+        f"step {name}": lambda text, step=step: step(text, "gout", NAMES)
         for name, step in parse_steps(list(DEFAULT_STEPS), "").items()
         if name not in ("encoding", "language")
     },

@@ -108,7 +108,7 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         (
             "manifest",
             lambda run: edit_json(run.adapter_path / "adapter_config.json", lora_alpha=8000),
-            "adapter/adapter_config.json, adapter/adapter_model.safetensors, adapter/chat_template.jinja, ",
+            "adapter (weights, configuration, tokenizer or chat template): not what training wrote",
         ),
         ("manifest", lambda run: shutil.rmtree(run.folder / "adapter"), "no .safetensors file in it"),
         (
@@ -130,7 +130,7 @@ def _other_weights(folder: str, name: str) -> Callable[[Run], None]:
         (
             "evaluation",
             lambda run: edit_json(run.results_path(), **{"weights_sha256__tiny-made-up@1.0.0": "4" * 64}),
-            "adapter/tokenizer_config.json: not what was scored (sha256 ",
+            "adapter (weights, configuration, tokenizer or chat template): not what was scored (sha256 ",
         ),
         ("evaluation", _other_weights("merged", "model.safetensors"), "it is not what was merged of this adapter"),
         (

@@ -101,7 +101,7 @@ def test_no_name_in_a_record_leads_out_of_the_publication(run: Run, tmp_path: Pa
     record["comparisons"] = []
     run.results_path().write_text(json.dumps(content))
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(InputError, match="is outside the publication"):
+    with pytest.raises(InputError, match="is not allowed as part of a file's name"):
         build(run)
     assert sorted(tmp_path.rglob("*")) == before
 

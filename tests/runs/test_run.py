@@ -102,7 +102,7 @@ def test_another_adapter_than_training_wrote_is_not_evaluated_whichever_of_its_f
     (run.adapter_path / "README.md").write_text("decides nothing")
     check_trained(run, run.recipe())
     (run.adapter_path / file).write_text(content)
-    said = rf"adapter/{file}.*: not what training wrote \(sha256 .*bring that back"
+    said = r"adapter \(weights, .*\): not what training wrote \(sha256 .*bring that back"
     with pytest.raises(InputError, match=said):
         check_trained(run, run.recipe())
 

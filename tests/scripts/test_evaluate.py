@@ -115,13 +115,13 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on_later(project
         done = script_on_full_disk(project, "evaluate", *arguments, free=free)
         assert done.returncode == (2 if full else 0), done.stderr
         if full:
-            assert done.stderr == "error: full.json: File too large; free some space, or name another place\n"
+            assert done.stderr == "error: full.json: File too large; make room, then run this again\n"
         assert (project / "full.json").exists() != full
     answers = files[0].read_bytes()
     files[0].unlink()
     done = script_on_full_disk(project, "evaluate", RUN, free=1000)
     assert done.returncode == 2
-    assert f"error: {RUN / 'predictions' / files[0].name}: File too large; free some space" in done.stderr
+    assert f"error: {RUN / 'predictions' / files[0].name}: File too large; make room" in done.stderr
     assert "Traceback" not in done.stderr
     assert script(project, "evaluate", RUN).returncode == 0
     assert files[0].read_bytes() == answers
@@ -184,14 +184,15 @@ def test_a_limited_evaluation_leaves_the_real_one_alone(project: Path) -> None:
 
 def test_a_run_whose_adapter_or_recipe_was_exchanged_is_refused_before_a_model_is_loaded(project: Path) -> None:
     weights, recipe = project / RUN / "adapter" / "adapter_model.safetensors", project / RUN / "recipe.yaml"
-    for path, old, new in ((weights, b"F32", b"F16"), (recipe, b"seed: 0", b"seed: 1")):
+    named = f"{RUN}/adapter (weights, configuration, tokenizer or chat template)"
+    for path, old, new, said in ((weights, b"F32", b"F16", named), (recipe, b"seed: 0", b"seed: 1", recipe.name)):
         whole = path.read_bytes()
         assert old in whole
         path.write_bytes(whole.replace(old, new))
         refused = script(project, "evaluate", RUN)
         path.write_bytes(whole)
         assert refused.returncode == 2
-        assert f"{path.relative_to(project)}: not " in refused.stderr
+        assert f"{said}: not " in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
 
 

@@ -158,7 +158,7 @@ def test_a_full_disk_ends_in_one_line_and_leaves_nothing_behind(tmp_path: Path, 
     export(tmp_path / "export.csv", rows())
     done = script_on_full_disk(tmp_path, "prepare_data", *COMMAND, free=free)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "error: clinic: File too large; free some space, or name another place"
+    assert done.stderr.splitlines()[-1] == "error: clinic: File too large; make room, then run this again"
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "clinic").exists()
 

@@ -121,7 +121,7 @@ def test_an_augmented_recipe_is_another_recipe_and_survives_being_written(
         (["augment.typos=1.5"], "augment.typos (override): 1.5 is out of range; allowed: above 0 to 1"),
         (["augment.typos=true"], "augment.typos (override): true is not allowed; expected a finite number or null"),
         (["augment.typoes=0.1"], "augment.typoes (override): unknown key; did you mean augment.typos?"),
-        (["augment.copies=0", "augment.typos=0.1"], "augment.copies (override): 0 is out of range; allowed: >= 1"),
+        (["augment.copies=0", "augment.typos=0.1"], "augment.copies (override): 0 is out of range; allowed: 1 to 1000"),
         (["augment.copies=2"], "augment (override): nothing in it has a strength; expected one of synonyms, dropout,"),
         (
             ["augment.ancestors=0.2"],

@@ -89,7 +89,7 @@ class Refusals:
 
     def add(self, row: RejectedRow) -> None:
         self.n += 1
-        kind = re.sub(r"'[^']*'|\"[^\"]*\"|\S+:\d+|\d[\d,]*", "", row.reason)
+        kind = re.sub(r"'[^']*'|\"[^\"]*\"|(?<!\S)[^\s:]+:\d+|\d[\d,]*", "", row.reason)
         self._counts[kind] += 1
         if self._counts[kind] == 1:
             self._first[kind] = row

@@ -17,7 +17,7 @@ from osler.runs.data_report import DataReport
 from osler.runs.manifest import Manifest
 from osler.runs.results import Results
 from osler.runs.run import Run, merged_name, tuned_name
-from osler.storage import ATTRIBUTES, deciding_files, model_fingerprint, sha256_file
+from osler.storage import ATTRIBUTES, model_fingerprint, sha256_file
 
 Part = Literal["version", "recipe", "data", "weights", "scored weights", "template", "predictions", "overlap"]
 MEANING: dict[Part, str] = {
@@ -213,9 +213,9 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _named(run: Run, folder: Path) -> str:
-    """The files of a model that its fingerprint is of, by their paths inside the run."""
-    names = [str((folder / name).relative_to(run.folder)) for name in deciding_files(folder)]
-    return f"one of {', '.join(names)}" if len(names) > 1 else names[0] if names else folder.name
+    """The model in ``folder`` and what its fingerprint is of; a published adapter lies in the run's folder itself."""
+    name = "adapter" if folder == run.folder else folder.name
+    return f"{name} (weights, configuration, tokenizer or chat template)"
 
 
 def _sha256(path: Path) -> str | None:

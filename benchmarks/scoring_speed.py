@@ -100,7 +100,9 @@ def curve(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         cells = []
         for normalised in SCORERS.values():
             layout = Layout(trie, normalised)
-            _, seconds = timed(lambda layout=layout, prompts=prompts: score(model, prompts, [layout] * len(prompts)))  # type: ignore[misc]
+            _, seconds = timed(
+                lambda layout=layout, prompts=prompts: score(model, prompts, [layout] * len(prompts), "shared")
+            )  # type: ignore[misc]
             cells.append(f"{seconds / len(prompts):8.3f} ({len(layout.node_tokens):6,d})")
         print(f"  {labels:6,d}  {tokens:13,d}  {cells[0]:>17s}  {cells[1]:>17s}", flush=True)
 
@@ -118,7 +120,7 @@ def own_scores(
     prompts = [task.prompt.encode(tokenizer, row.text) for row in rows]
     found = torch.empty(len(rows), len(task.labels))
     for batch in batches(prompts, BATCH):
-        found[batch] = torch.stack(score(model, [prompts[i] for i in batch], [layout] * len(batch)))
+        found[batch] = torch.stack(score(model, [prompts[i] for i in batch], [layout] * len(batch), "shared"))
     return found
 
 

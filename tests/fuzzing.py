@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from project import ROOT
 
-from osler.errors import exit_status
+from osler.errors import InputError, exit_status
 from osler.evaluation import report, results, summary
 from osler.publishing import card, checks
 from osler.publishing import folder as publication
@@ -255,7 +255,9 @@ def kinds_of(project: Path) -> dict[str, Kind]:
     def resume() -> None:
         shutil.rmtree(run.checkpoints_path, ignore_errors=True)
         shutil.copytree(checkpoint, run.checkpoints_path / "checkpoint-2")
-        checkpoints.newest_whole(run.checkpoints_path)
+        _, damaged = checkpoints.newest_whole(run.checkpoints_path)
+        if damaged:
+            raise InputError("; ".join(damaged.values()))
 
     def compare() -> None:
         readme_tables.overview(project)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jinja2
@@ -164,8 +163,12 @@ def test_training_data_that_is_empty_is_refused(load: Callable[..., Loaded], tmp
         build_training_data(*load())
 
 
-def test_two_labels_of_one_name_are_named(load: Callable[..., Loaded]) -> None:
-    chosen, complaints, tokenizer = load()
-    twice = replace(complaints, labels={**complaints.labels, "another": "Noonan syndrome"})
-    with pytest.raises(InputError, match=r'same tokens for two labels .*"Noonan syndrome" and "Noonan syndrome"'):
-        build_training_data(chosen, twice, tokenizer)
+def test_labels_that_the_tokenizer_cannot_tell_apart_are_named(
+    load: Callable[..., Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def same_tokens(tokenizer: PreTrainedTokenizerBase, labels: Mapping[str, str]) -> dict[str, list[int]]:
+        return {label: [5, tokenizer.eos_token_id] for label in labels}
+
+    monkeypatch.setattr("osler.data.training_data.completions", same_tokens)
+    with pytest.raises(InputError, match="has the same tokens for two labels of made_up, "):
+        build_training_data(*load())

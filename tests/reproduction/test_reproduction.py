@@ -120,23 +120,35 @@ def of_first_record(path: Path) -> None:
     [
         ("predictions/made_up-test-majority.jsonl", Path.unlink, "predictions/made_up-test-majority.jsonl"),
         (f"predictions/made_up-test-{TUNED}.jsonl", flip, f"predictions/made_up-test-{TUNED}.jsonl"),
-        ("adapter_model.safetensors", flip, "tokenizer_config.json (sha256 in manifest.json)"),
+        (
+            "adapter_model.safetensors",
+            flip,
+            "adapter (weights, configuration, tokenizer or chat template) (sha256 in manifest.json)",
+        ),
         (
             "results.json",
             edited(**{f"weights_sha256__{TUNED}": "0" * 64}),
-            "tokenizer_config.json (sha256 in results.json)",
+            "adapter (weights, configuration, tokenizer or chat template) (sha256 in results.json)",
         ),
         (
             "adapter_config.json",
             edited(lora_alpha=8000),
-            "one of adapter_config.json, adapter_model.safetensors, chat_template.jinja, tokenizer.json, ",
+            "adapter (weights, configuration, tokenizer or chat template) (sha256 in manifest.json)",
         ),
-        ("merged/model.safetensors", flip, "merged/model.safetensors (sha256 in results.json)"),
+        (
+            "merged/model.safetensors",
+            flip,
+            "merged (weights, configuration, tokenizer or chat template) (sha256 in results.json)",
+        ),
         ("chat_template.jinja", flip, "chat_template.jinja (sha256 in manifest.json)"),
         ("manifest.json", edited(chat_template_sha256=None), "chat_template.jinja (sha256 in manifest.json)"),
         ("recipe.yaml", edited(train__learning_rate=0.5), "recipe.yaml (sha256 in manifest.json)"),
         ("recipe.yaml", edited(evaluation__resamples=60), "recipe.yaml (sha256 in expected.json)"),
-        ("manifest.json", edited(adapter_sha256="0" * 64), "tokenizer_config.json (sha256 in manifest.json)"),
+        (
+            "manifest.json",
+            edited(adapter_sha256="0" * 64),
+            "adapter (weights, configuration, tokenizer or chat template) (sha256 in manifest.json)",
+        ),
         ("manifest.json", edited(rows_out=23), "data_report.json, rows_out (in manifest.json)"),
         ("data_report.json", edited(tokens__total=999), "data_report.json, tokens_a_pass (in manifest.json)"),
         (

@@ -114,17 +114,18 @@ def clean_rows(
 ) -> Dataset:
     """The rows of ``raw`` after cleaning and, with a key, de-identification, in the same order.
 
-    There are as many processes as cores. ``day_first`` has the order of day and month in each file
+    Large data is cleaned in as many processes as there are cores. ``day_first`` has the order of day and month by file
     (:class:`~osler.preparation.deidentification.date_order.DateOrders`). The columns are ``text``, ``label``,
     ``dropped`` (a step, or empty), ``changed`` (steps, comma-separated), ``identifiers`` (audit lines as JSON),
     ``words`` (their number), and hashes of the normalised text after and before cleaning, ``text_hash`` and
     ``raw_text_hash``.
     """
+    processes = min(os.cpu_count() or 1, -(-len(raw) // BATCH))
     return raw.map(
         _BatchCleaner(cleaning, key, day_first),
         batched=True,
         batch_size=BATCH,
-        num_proc=min(os.cpu_count() or 1, -(-len(raw) // BATCH)),
+        num_proc=processes if processes > 1 else None,  # 1 would start a process, which takes longer than small data
         remove_columns=raw.column_names,
         cache_file_name=str(work / "cleaned.arrow"),
         new_fingerprint="cleaned",  # nobody else uses the folder, so nothing is looked up; hashing the steps is slow

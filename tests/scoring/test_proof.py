@@ -29,8 +29,26 @@ def test_a_model_whose_labels_cannot_share_a_pass_says_that_it_takes_longer(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert prove(tiny(architecture)) == "plain"
-    assert "its labels cannot share one forward pass" in caplog.text
+    assert "its labels do not share one forward pass" in caplog.text
     assert "takes longer" in caplog.text
+
+
+@pytest.mark.parametrize("architecture", ["llama4", "gpt_neo", "mpt", "recurrent_gemma"])
+def test_a_fault_smaller_than_rounding_in_half_precision_is_seen(architecture: str) -> None:
+    model = tiny(architecture).bfloat16()
+    assert prove(model) == "plain"
+    assert model.dtype == torch.bfloat16
+
+
+def test_without_room_for_float32_the_way_that_needs_no_proof_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> list[torch.Tensor]:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("osler.scoring.proof.score", full)
+    assert prove(tiny("llama")) == "plain"
+    assert "there is no room to prove that they can" in caplog.text
 
 
 def test_a_score_that_is_not_the_models_is_never_given(monkeypatch: pytest.MonkeyPatch) -> None:

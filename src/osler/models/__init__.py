@@ -4,6 +4,7 @@ from osler.models.base_weights import base_folder
 from osler.models.loading import choose_device_map, idle_accelerators, load_base, load_tokenizer, load_tuned
 from osler.models.logits import logits_at
 from osler.models.merging import load_merged, merge_run
+from osler.models.precision import in_float32
 from osler.models.targets import check_architecture
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "check_architecture",
     "choose_device_map",
     "idle_accelerators",
+    "in_float32",
     "load_base",
     "load_merged",
     "load_tokenizer",

@@ -4,12 +4,11 @@ from osler.scoring.answer import Answer, Scorer
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import LabelScorer, batches
 from osler.scoring.passes import Way, score
-from osler.scoring.proof import BOUND, HALF_PRECISION_BOUND, WAYS, prove
+from osler.scoring.proof import BOUND, WAYS, prove
 from osler.scoring.scorers import scorer_named
 
 __all__ = [
     "BOUND",
-    "HALF_PRECISION_BOUND",
     "WAYS",
     "Answer",
     "LabelScorer",

@@ -1,0 +1,36 @@
+"""A model computing in float32 for a while, to tell faults from rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from bitsandbytes.nn import Linear4bit, Params4bit
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+@contextmanager
+def in_float32(model: torch.nn.Module) -> Iterator[None]:
+    """Meanwhile ``model`` computes in float32; afterwards it has the very weights again that it had.
+
+    Needs room for its half-precision weights once more, in float32. 4-bit weights stay, and are multiplied in float32.
+    Raises ``torch.OutOfMemoryError`` where there is no room.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    halves = [tensor for tensor in tensors if tensor.dtype in HALF and not isinstance(tensor, Params4bit)]
+    layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
+    weights = [tensor.data for tensor in halves]
+    kernels = [(layer.compute_dtype, layer.support_avx512bf16_for_cpu) for layer in layers]
+    try:
+        for tensor in halves:
+            tensor.data = tensor.data.float()
+        for layer in layers:
+            layer.compute_dtype, layer.support_avx512bf16_for_cpu = torch.float32, False
+        yield
+    finally:
+        for tensor, weight in zip(halves, weights, strict=True):
+            tensor.data = weight
+        for layer, (dtype, support) in zip(layers, kernels, strict=True):
+            layer.compute_dtype, layer.support_avx512bf16_for_cpu = dtype, support

@@ -64,7 +64,7 @@ def _damage(checkpoint: Path) -> str | None:
     there = _hashes(checkpoint)
     for name, sha256 in saved.items():
         if there.get(name) != sha256:
-            return f"{name} is {'not what was saved' if name in there else 'missing'}"
+            return f"{name[:100]} is {'not what was saved' if name in there else 'missing'}"
     return None
 
 

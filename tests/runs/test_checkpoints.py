@@ -17,7 +17,7 @@ def checkpoint(folder: Path, step: int, whole: bool = True) -> Path:
     (made / "adapter_model.safetensors").write_bytes(b"weights")
     (made / "optimizer_0" / "shard.bin").write_bytes(b"moments")
     if whole:
-        mark_complete(made, 12.5)
+        mark_complete(made, 12.5, "0" * 64)
     return made
 
 

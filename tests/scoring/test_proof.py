@@ -8,9 +8,12 @@ import pytest
 import torch
 from architectures import ARCHITECTURES, NOT_CAUSAL, NOT_REPEATABLE, tiny
 from own_numbers import score_difference
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from osler.errors import InputError
-from osler.scoring.proof import prove
+from osler.scoring.label_trie import LabelTrie, Layout
+from osler.scoring.passes import score
+from osler.scoring.proof import prove, reference
 
 # Only these are refused: each position of a prompt sees the rest of it, hashes are drawn anew, several tokens at once.
 REFUSED = {*NOT_CAUSAL, *NOT_REPEATABLE, "prophetnet"}
@@ -38,6 +41,29 @@ def test_a_fault_smaller_than_rounding_in_half_precision_is_seen(architecture: s
     model = tiny(architecture).bfloat16()
     assert prove(model) == "plain"
     assert model.dtype == torch.bfloat16
+
+
+def test_a_long_prompt_does_not_change_the_scores_of_a_short_one_in_its_batch() -> None:
+    factors = {"short_factor": [1.0] * 4, "long_factor": [3.0] * 4}
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 32, **factors}
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=96,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        rope_parameters=rope,
+        initializer_range=0.2,
+    )
+    model = LlamaForCausalLM(config).eval()
+    layout = Layout(LabelTrie({"a": [5, 6, 2], "b": [5, 7, 2], "c": [8, 2]}), normalised=False)
+    short, long = list(range(10, 30)), [*range(10, 90)]
+    together = score(model, [short, long], [layout, layout], prove(model))
+    for prompt, scores in zip((short, long), together, strict=True):
+        for tokens, found in zip(([5, 6, 2], [5, 7, 2], [8, 2]), scores.tolist(), strict=True):
+            assert found == pytest.approx(reference(model, prompt, tokens), abs=1e-4)
 
 
 def test_without_room_for_float32_the_way_that_needs_no_proof_is_taken(

@@ -23,7 +23,7 @@ from osler.data.training_data import build_training_data
 from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
-from osler.runs.checkpoints import mark_complete, newest_whole
+from osler.runs.checkpoints import learnt_from, mark_complete, newest_whole
 from osler.runs.run import Run
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.passes import score
@@ -217,7 +217,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, tiny_ba
     assert not (killed / "manifest.json").exists(), "the run ended before it could be killed"
     whole, _ = newest_whole(killed / "checkpoints")
     assert whole is not None
-    mark_complete(whole, train_seconds=1000)
+    mark_complete(whole, 1000, learnt_from(whole))
     # What a kill during saving leaves behind: a folder that looks like a checkpoint and is not whole.
     (killed / "checkpoints" / "checkpoint-39").mkdir()
     (killed / "checkpoints" / "checkpoint-39" / "adapter_model.safetensors").write_bytes(b"cut off")

@@ -76,6 +76,7 @@ class Baseline(ABC):
                 probabilities=ranking.probabilities,
                 subgroups=dict(case.subgroups),
                 group=case.group,
+                case_sha256=case.sha256,
             )
             for case, ranking in zip(cases, self.rank(cases, split), strict=True)
         ]

@@ -64,6 +64,13 @@ def evaluate(
     task = load_task(tasks / benchmark) if benchmark else load_task(tasks / recipe.task.name, recipe.task.panel)
     if not benchmark and manifest.prompt_sha256 != task.prompt.sha256:
         raise InputError(f"{run.folder}: trained with another prompt than tasks/{task.name} has now; train again")
+    for split, measured in overlap.splits.items() if overlap else ():
+        here = len(task.source.split(split)) if split in asked else 0
+        if here and measured.n != here:
+            raise InputError(
+                f"{run.folder}: {split} has {here:,} cases now, and had {measured.n:,} when training looked for them in"
+                " its rows; bring those back, or train again"
+            )
     predictor = prediction.Predictor(run, recipe, task, prediction.run_models(run, recipe), limit)
     is_main_process = PartialState().is_main_process
     with run.locked("evaluating") if is_main_process else nullcontext():

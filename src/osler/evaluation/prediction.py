@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from osler.runs import (
     merged_name,
     open_part,
     read_parts,
+    read_predictions,
     tuned_name,
     write_predictions,
 )
@@ -109,11 +110,14 @@ class Predictor:
 
         Splits without data on this machine are skipped. ``perturbations`` are done to the cases of each split; these
         copies are answered too, and one that changes no case has no file. Returns the files of the cases as they are,
-        system by system. Raises :class:`InputError` where a baseline cannot be fitted or a prompt is too long.
+        system by system. Raises :class:`InputError` where a baseline cannot be fitted, a prompt is too long, or a file
+        that is there answers other cases.
         """
         asked = self._asked(splits)
         copies = [self._perturbed(unchanged, p) for unchanged in asked for p in perturbations]
         for name in systems:
+            for cases in (*asked, *copies):
+                _check_same(self._path(name, cases), cases.cases)
             missing = [cases for cases in (*asked, *copies) if cases.cases and not self._path(name, cases).is_file()]
             PartialState().wait_for_everyone()  # before the first of us writes one of them
             if missing:
@@ -157,12 +161,29 @@ class Predictor:
         normalised = self.recipe.evaluation.scorer == "label_trie"
         scorer = LabelScorer(model, self.models.tokenizer, task.prompt, task.labels, normalised=normalised)
         label_tokens = max(len(tokens) for tokens in scorer.trie.paths.values())
-        context = model.config.max_position_embeddings
-        return LanguageModelWithLabels(WITH_LABELS, task, scorer, self.recipe.base.model, context, label_tokens)
+        base = self.recipe.base.model
+        return LanguageModelWithLabels(WITH_LABELS, task, scorer, _context(model), base, label_tokens)
 
     @cached_property
     def _training_cases(self) -> list[Case]:
         return load_training_rows(self.recipe, self.task).rows
+
+
+def _check_same(path: Path, cases: Sequence[Case]) -> None:
+    """Raise :class:`InputError` where the answers in ``path``, if there are any, are not to these cases."""
+    if not path.is_file():
+        return
+    answers = read_predictions(path)
+    if [answer.case_id for answer in answers] != [case.case_id for case in cases]:
+        raise InputError(f"{path}: answers other cases than the data have now; delete it to ask again")
+    _check_answers(path, answers, {case.case_id: case for case in cases})
+
+
+def _check_answers(path: Path, answers: Iterable[Prediction], cases: Mapping[str, Case]) -> None:
+    for answer in answers:
+        case = cases.get(answer.case_id)
+        if case is None or answer.case_sha256 not in (None, case.sha256):
+            raise InputError(f"{path}: {answer.case_id} is another case now than was asked; delete it to ask again")
 
 
 class System(Protocol):
@@ -193,17 +214,25 @@ class LanguageModel:
     name: str
     task: Task
     scorer: Scorer
+    context: int | None  # tokens the model reads; None where it does not say
 
     def answer(self, cases: Sequence[Case], split: str, path: Path) -> None:
-        """See :class:`System`.
+        """See :class:`System`. Raises :class:`InputError` where a prompt is longer than the model reads.
 
         Batches are shared out over the processes of ``accelerate launch`` whole, so any number of them gives the same
         predictions, bit for bit. What a killed run had scored is not scored again.
         """
         state = PartialState()
         prompts = [self.scorer.encode(case) for case in cases]
+        if self.context is not None and (longest := max(map(len, prompts))) >= self.context:
+            raise InputError(
+                f"{self.name}: a case of {split} has {longest:,} tokens with its prompt, and the base reads"
+                f" {self.context:,}; shorten it, or take a base with a longer context"
+            )
         own_batches = batches(prompts, BATCH)[state.process_index :: state.num_processes]
         answered = read_parts(path)
+        parts = path.with_name(f".{path.name}.part-*")
+        _check_answers(parts, answered.values(), {case.case_id: case for case in cases})
         state.wait_for_everyone()  # nobody may write before everybody has read: all must know the same cases
         with (
             naming(path),
@@ -241,6 +270,7 @@ class LanguageModel:
             subgroups=dict(case.subgroups),
             group=case.group,
             prompt_sha256=self.task.prompt.sha256,
+            case_sha256=case.sha256,
         )
 
 
@@ -251,7 +281,12 @@ def language_model(name: str, recipe: Recipe, task: Task, models: Models, ways: 
     """
     model = models.loaders[name]().eval()
     scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, models.tokenizer, task, ways)
-    return LanguageModel(name, task, scorer)
+    return LanguageModel(name, task, scorer, _context(model))
+
+
+def _context(model: PreTrainedModel) -> int | None:
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return context if isinstance(context, int) and context > 0 else None
 
 
 @dataclass(frozen=True)
@@ -259,13 +294,12 @@ class LanguageModelWithLabels(LanguageModel):
     """A model whose prompts list the panel. A panel that it cannot read is refused, not cut off."""
 
     model: str
-    context: int  # tokens the model reads
     label_tokens: int  # of the longest label
 
     def answer(self, cases: Sequence[Case], split: str, path: Path) -> None:
         """See :class:`System`. Raises :class:`InputError` where a prompt with its label is too long."""
         longest = max(len(self.scorer.encode(case)) for case in cases) + self.label_tokens
-        if longest > self.context:
+        if self.context is not None and longest > self.context:
             raise InputError(
                 f"evaluation.baselines: {self.name}: with its {len(self.task.labels)} labels listed, a case of {split}"
                 f" has {longest:,} tokens and {self.model} reads {self.context:,}; leave it out,"

@@ -30,6 +30,7 @@ class Prediction:
         group: what the case shares with others that are not independent of it (its publication, its family); None
             where it stands alone.
         prompt_sha256: of the prompt template the system was asked with; None where it has none.
+        case_sha256: of the case's text, options and label; None where other software did not write it.
     """
 
     case_id: str
@@ -44,6 +45,7 @@ class Prediction:
     subgroups: dict[str, str] = field(default_factory=dict)
     group: str | None = None
     prompt_sha256: str | None = None
+    case_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("case_id", "task", "split", "system", "label"):
@@ -65,7 +67,7 @@ class Prediction:
             isinstance(name, str) and isinstance(value, str) for name, value in self.subgroups.items()
         ):
             raise ValueError(f"subgroups is {show(self.subgroups)}; it must map names to strings")
-        for name in ("group", "prompt_sha256"):
+        for name in ("group", "prompt_sha256", "case_sha256"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
                 raise ValueError(f"{name} is {show(value)}; it must be a string that is not empty, or null")

@@ -9,7 +9,7 @@ share one (:mod:`osler.scoring.proof` finds out). Either way the logits are the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -67,7 +67,9 @@ def score(
         for nodes in (layout.pieces if way == "shared" else layout.branches)
     ]
     choices = [torch.zeros(len(layout.choice_tokens)) for layout in layouts]
-    for batch in _batches(pieces, way, model.config.get_text_config().vocab_size):
+    config = model.config.get_text_config()
+    alone = bool({"longrope", "dynamic"} & set(_rope_types(getattr(config, "rope_parameters", None))))
+    for batch in _batches(pieces, way, config.vocab_size, alone):
         inputs, starts = _shared_inputs(model, batch) if way == "shared" else _plain_inputs(model, batch)
         counts = [len(piece.deciding) for piece in batch]
         rows = torch.arange(len(batch)).repeat_interleave(torch.tensor(counts))
@@ -82,16 +84,28 @@ def score(
     return scores
 
 
-def _batches(pieces: Sequence[Piece], way: Way, vocabulary: int) -> Iterator[Sequence[Piece]]:
-    """As many pieces as fit in memory; the plain way only those of one length, which need no padding."""
-    groups: defaultdict[int, list[Piece]] = defaultdict(list)
+def _batches(pieces: Sequence[Piece], way: Way, vocabulary: int, alone: bool) -> Iterator[Sequence[Piece]]:
+    """As many pieces as fit in memory; the plain way only those of one length, which need no padding.
+
+    Only those of one case where the longest of a batch changes the positions of all (scaled rotary embeddings).
+    """
+    groups: defaultdict[tuple[int, int], list[Piece]] = defaultdict(list)
     for piece in pieces:
-        groups[len(piece) if way == "plain" else 0].append(piece)
+        groups[piece.case if alone else 0, len(piece) if way == "plain" else 0].append(piece)
     for group in groups.values():
         longest = max(len(piece.prompt) for piece in group) + max(len(piece.nodes) for piece in group)
         logits = vocabulary * max(len(piece.deciding) for piece in group)
         at_once = max(1, min(ATTENDED // longest**2, LOGITS // max(1, logits)))
         yield from (group[start : start + at_once] for start in range(0, len(group), at_once))
+
+
+def _rope_types(parameters: Any) -> Iterator[str]:
+    """How rotary embeddings are scaled, by kind of layer where these differ."""
+    if isinstance(parameters, Mapping):
+        for name, value in parameters.items():
+            if name == "rope_type":
+                yield value
+            yield from _rope_types(value)
 
 
 def _choice_log_probabilities(

@@ -17,6 +17,7 @@ WAYS: tuple[Way, ...] = ("shared", "plain")  # the faster one first
 # How far a token's log-probability may be off in float32. SmolLM2-135M: 1e-5, on NF4 weights, too.
 BOUND = 1e-4
 LENGTHS = (7, 12)  # tokens of the prompts that are tried
+RATES = ("rope_theta", "factor")  # of rotary embeddings: no lengths
 LONGEST_WINDOW = 1024  # where a model attends no further than that, a prompt longer than its window is tried, too
 
 
@@ -92,10 +93,11 @@ def _random_cases(model: PreTrainedModel) -> tuple[list[list[int]], dict[str, li
     def draw(n: int) -> list[int]:
         return usual[torch.randint(len(usual), (n,), generator=generator)].tolist()
 
+    # Beyond these a model attends no further, or scales its positions.
+    limits = [(name, value) for name, value in vars(config).items() if "window" in name or "chunk" in name]
+    limits += dict(getattr(config, "rope_parameters", None) or {}).items()
     windows = {
-        value
-        for name, value in vars(config).items()
-        if ("window" in name or "chunk" in name) and type(value) is int and 0 < value <= LONGEST_WINDOW
+        value for name, value in limits if name not in RATES and type(value) is int and 0 < value <= LONGEST_WINDOW
     }
     context = getattr(config, "max_position_embeddings", None)
     lengths = [*LENGTHS, *(n + 5 for n in sorted(windows) if not isinstance(context, int) or n + 10 <= context)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+from osler.storage import sha256_text
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Case:
     group: str | None = None
     source: str = ""
     options: Mapping[str, str] | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of what the model reads and should answer."""
+        return sha256_text(json.dumps([self.text, dict(self.options or {}), self.label]))
 
 
 @dataclass

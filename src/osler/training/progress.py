@@ -26,9 +26,10 @@ class NothingLeft(Exception):
 class Progress(TrainerCallback):
     """Writes ``train_log.jsonl``, and marks a checkpoint as whole once all of it is on disk."""
 
-    def __init__(self, run: Run, started: float) -> None:
+    def __init__(self, run: Run, started: float, learnt_from: str) -> None:
         self._run = run
         self._started = started
+        self._learnt_from = learnt_from
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Raise :class:`NothingLeft` where it is so: transformers 5.23 asks only after a step whether it was the last.
@@ -50,7 +51,7 @@ class Progress(TrainerCallback):
         PartialState().wait_for_everyone()  # each process saves its own random state
         if state.is_world_process_zero:
             checkpoint = self._run.checkpoints_path / f"checkpoint-{state.global_step}"
-            checkpoints.mark_complete(checkpoint, time.monotonic() - self._started)
+            checkpoints.mark_complete(checkpoint, time.monotonic() - self._started, self._learnt_from)
 
 
 class Finite(TrainerCallback):

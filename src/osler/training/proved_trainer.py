@@ -65,7 +65,7 @@ class ProvedTrainer(SFTTrainer):
 
     @torch.no_grad()
     def _prove(self, model: torch.nn.Module, inputs: dict[str, Any]) -> None:
-        """Compare the loss of the batch's shortest row with that of the model's answer to it alone, unpadded.
+        """Compare the loss of the batch's shortest row, or last document, with that of the model's answer to it alone.
 
         Every process calls the model twice, because a call is collective where the model is sharded.
         """
@@ -74,16 +74,16 @@ class ProvedTrainer(SFTTrainer):
         if "attention_mask" in inputs:
             lengths = inputs["attention_mask"].sum(1)
             shortest, length = int(lengths.argmin()), int(lengths.min())
-            rows = {name: value[[shortest, shortest]] for name, value in inputs.items()}  # still a batch
-        else:  # documents packed into one row, of which the first is taken: each begins with position 0
-            starts = (inputs["position_ids"][0, 1:] == 0).nonzero().flatten() + 1
-            length = min([inputs["input_ids"].shape[1], *starts.tolist()])
+            rows, start = {name: value[[shortest, shortest]] for name, value in inputs.items()}, 0  # still a batch
+        else:  # documents packed into one row, of which the last is taken, behind all that it must not see
+            start = int((inputs["position_ids"][0] == 0).nonzero().max())
+            length = inputs["input_ids"].shape[1]
             rows = {**inputs, "labels": inputs["labels"].clone()}
-            rows["labels"][:, length:] = IGNORED
+            rows["labels"][:, : start + 1] = IGNORED
         alone: dict[str, torch.Tensor] = {
             name: rows[name][:1] for name in ("input_ids", "labels", "label_index") if name in rows
         }
-        alone["input_ids"], alone["labels"] = alone["input_ids"][:, :length], alone["labels"][:, :length]
+        alone |= {name: alone[name][:, start:length] for name in ("input_ids", "labels")}
         name = type(self._whole).__name__
         training, with_auxiliary, self.aux_loss_enabled = model.training, self.aux_loss_enabled, False
         model.eval()  # dropout differs from one call to the next

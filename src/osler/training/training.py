@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
 import tempfile
@@ -55,7 +57,10 @@ def train(recipe: Recipe, run: Run) -> None:
     """
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
     tokenizer, data, conversation = _prepare(recipe)
-    with _opened(recipe, run) as checkpoint:  # nothing is written before the data has been read and found right
+    learnt_from = _learnt_from(recipe, data)
+    with _opened(
+        recipe, run, learnt_from
+    ) as checkpoint:  # nothing is written before the data has been read and found right
         model = load_base(recipe.base)
         loaded = {"architecture": type(model).__name__, "parameters": plan.parameters(model)}
         trainer = build_trainer(recipe, run, model, tokenizer, data)
@@ -64,8 +69,9 @@ def train(recipe: Recipe, run: Run) -> None:
             print(plan.describe(trainer, data, show_text=False), flush=True)
             write_model(run.data_report_path, data.report)
         _check_steps(recipe, trainer, len(data.examples))
+        _check_context(recipe, model, data)
         try:
-            figures = _fit(recipe, trainer, run, checkpoint)
+            figures = _fit(recipe, trainer, run, checkpoint, learnt_from)
         except Exception as error:
             if not DISK_FULL.search(f"{error!r} {error}"):
                 raise
@@ -106,7 +112,7 @@ def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Con
 
 
 @contextmanager
-def _opened(recipe: Recipe, run: Run) -> Iterator[Path | None]:
+def _opened(recipe: Recipe, run: Run, learnt_from: str) -> Iterator[Path | None]:
     """The run directory, opened and locked by the main process for all of them; gives the checkpoint to go on from.
 
     Raises :class:`InputError` in every process where the main one may not have it.
@@ -120,7 +126,7 @@ def _opened(recipe: Recipe, run: Run) -> Iterator[Path | None]:
                 if run.finished:
                     raise InputError(f"{run.folder}: another process has trained it meanwhile")
                 run.open(recipe)
-                opened[1] = _take_up(run)
+                opened[1] = _take_up(run, learnt_from)
             except InputError as error:
                 opened[0] = str(error)
         broadcast_object_list(opened)
@@ -130,13 +136,29 @@ def _opened(recipe: Recipe, run: Run) -> Iterator[Path | None]:
         yield checkpoint
 
 
-def _take_up(run: Run) -> Path | None:
-    """The checkpoint to go on from; what a kill, a full disk or a broken one left of newer ones is deleted."""
+def _learnt_from(recipe: Recipe, data: TrainingData) -> str:
+    """A hash of what the recipe's own hash does not cover: the examples' tokens, and a base in a local folder."""
+    digest = hashlib.sha256(json.dumps(data.examples).encode())
+    if Path(recipe.base.model).expanduser().is_dir():
+        digest.update(fingerprint(base_folder(recipe.base)).encode())
+    return digest.hexdigest()
+
+
+def _take_up(run: Run, learnt_from: str) -> Path | None:
+    """The checkpoint to go on from; what a kill, a full disk or a broken one left of newer ones is deleted.
+
+    Raises :class:`InputError` where it was trained on something else.
+    """
     whole, damaged = checkpoints.newest_whole(run.checkpoints_path)
     for path, damage in damaged.items():
         print(f"{path}: {damage}: deleted; training goes on from {whole.name if whole else 'the start'}", flush=True)
         shutil.rmtree(path)
     shutil.rmtree(run.folder / STAGING, ignore_errors=True)
+    if whole is not None and checkpoints.learnt_from(whole) != learnt_from:
+        raise InputError(
+            f"{whole}: was trained on other rows, with another prompt or on another base than there are now; bring"
+            " those back, or train with an --output of its own"
+        )
     return whole
 
 
@@ -150,12 +172,22 @@ def _check_steps(recipe: Recipe, trainer: SFTTrainer, rows: int) -> None:
         )
 
 
-def _fit(recipe: Recipe, trainer: SFTTrainer, run: Run, checkpoint: Path | None) -> dict[str, Any]:
+def _check_context(recipe: Recipe, model: Any, data: TrainingData) -> None:
+    """Raise :class:`InputError` where a row is longer than the base reads."""
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(context, int) and 0 < context < data.report.tokens.max:
+        raise InputError(
+            f"{recipe.path}: train.max_length: a row has {data.report.tokens.max:,} tokens, and {recipe.base.model}"
+            f" reads {context:,}; lower it to that"
+        )
+
+
+def _fit(recipe: Recipe, trainer: SFTTrainer, run: Run, checkpoint: Path | None, learnt_from: str) -> dict[str, Any]:
     """Train from ``checkpoint``, if there is one, to the end; save the adapter and its tokenizer."""
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (checkpoints.train_seconds(checkpoint) if checkpoint else 0)
     finite = Finite(run, trainer.args.learning_rate)
-    trainer.add_callback(Progress(run, started))
+    trainer.add_callback(Progress(run, started, learnt_from))
     trainer.add_callback(finite)
     bar = Bar()
     if trainer.pop_callback(ProgressCallback):  # a recipe may have said disable_tqdm

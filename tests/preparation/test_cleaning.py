@@ -155,7 +155,8 @@ def test_every_label_of_the_task_is_masked_in_every_row() -> None:
     "label",
     [
         "heart_attack", "HeartAttack", "0_heart_attack", "i21_9_heart_attack", "I21 - Heart attack",
-        "I21.9 Heart attack", "22298006 Heart attack", "22298006 | Heart attack", "OMIM:608446 heart attack", "[I21.9] Heart attack",
+        "I21.9 Heart attack", "22298006 Heart attack", "22298006 | Heart attack", "OMIM:608446 heart attack",
+        "[I21.9] Heart attack",
         "ICD-10 I21.9: heart attack", "BA41 - Heart attack", "1. Heart attack", "Heart attack [I21.9]",
         "Heart_attack_(I21.9)", "Heart attack - I21.9",
     ],

@@ -218,8 +218,8 @@ def _warn_of_missed(missed: Mapping[str, int]) -> list[str]:
     n, most = sum(missed.values()), max(missed, key=lambda label: missed[label])
     return [
         f"{n:,} {'text still holds' if n == 1 else 'texts still hold'} all words of the label in one sentence, though"
-        f" no name that is masked (most often {most}: {missed[most]:,}), and may tell the answer; read some of them, and"
-        " write the labels as the texts do, or take the sentence out"
+        f" no name that is masked (most often {most}: {missed[most]:,}), and may tell the answer; read some of them,"
+        " and write the labels as the texts do, or take the sentence out"
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from osler.preparation.cleaning import CleanedRow, Cleaning
 from osler.preparation.cleaning_steps import DEFAULT_STEPS, LabelInText, Language, parse_steps
-from osler.preparation.label_masking import SYMPTOMS, LabelNames
+from osler.preparation.label_masking import SYMPTOMS, LabelNames, holds_words
 from osler.recipe.type_check import Problem
 
 
@@ -149,6 +149,53 @@ def test_every_label_of_the_task_is_masked_in_every_row() -> None:
     text = "Past: hypertension, type-1 diabetes, DIABETES; viêm tủy, viêm tụy; 患者肺炎; मलेरिया, मलारया."
     after = "Past: [diagnosis], [diagnosis], [diagnosis]; viêm tủy, [diagnosis]; 患者[diagnosis]; [diagnosis], मलारया."
     assert [cleaning.clean(text, label).text for label in labels] == [after] * len(labels)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "heart_attack", "HeartAttack", "0_heart_attack", "i21_9_heart_attack", "I21 - Heart attack",
+        "I21.9 Heart attack", "22298006 Heart attack", "22298006 | Heart attack", "OMIM:608446 heart attack",
+        "[I21.9] Heart attack",
+        "ICD-10 I21.9: heart attack", "BA41 - Heart attack", "1. Heart attack", "Heart attack [I21.9]",
+        "Heart_attack_(I21.9)", "Heart attack - I21.9",
+    ],
+)  # fmt: skip
+def test_a_label_as_an_export_writes_it_is_masked(label: str) -> None:
+    text = "Impression: heart attack. Old notes: dx_heart_attack."
+    assert masked(text, label) == "Impression: [diagnosis]. Old notes: dx_[diagnosis]."
+    assert masked(text, label, action="drop") is None
+
+
+@pytest.mark.parametrize(
+    "label", ["B12 deficiency", "21-hydroxylase deficiency", "22q11.2 deficiency", "p53_deficiency"]
+)
+def test_a_number_that_is_part_of_the_name_is_no_code(label: str) -> None:
+    text = "Iron deficiency."
+    assert masked(text, label) == text
+    assert masked(f"Known {label}.", label) == "Known [diagnosis]."
+
+
+def test_capitals_within_a_name_are_found_as_written_and_apart() -> None:
+    labels = ["McArdle disease", "HIVInfection", "HighFever"]
+    text = "McArdle disease, HIVInfection, HIV infection, high fever."
+    assert masked(text, *labels) == "[diagnosis], [diagnosis], [diagnosis], high fever."
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "holds"),
+    [
+        ("urinary tract infection", "An infection of the urinary tract.", True),
+        ("QX77 Migraines with aura", "A migraine, aura before it.", True),
+        ("Type 2 diabetes", "Type 1 diabetes.", False),
+        ("hepatitis B", "Viral hepatitis.", False),
+        ("heart failure", "The heart is normal. Renal failure.", False),
+        ("AS", "As said.", False),
+        ("38.1", "38.1 degrees.", False),
+    ],
+)
+def test_all_words_of_a_label_in_one_sentence_may_tell_it(label: str, text: str, holds: bool) -> None:
+    assert holds_words(label, text) == holds
 
 
 @pytest.mark.parametrize("keep_common", [True, False])

@@ -338,6 +338,17 @@ def test_what_masks_and_labels_give_away_is_said_in_the_report_and_the_summary(t
             assert "The masks give answers away." in page
 
 
+def test_texts_that_still_hold_the_words_of_their_label_are_said(tmp_path: Path) -> None:
+    made = [
+        (f"{note} An infection of the urinary tract." if label != "gout" else note, label)
+        for note, label in notes("urinary_tract_infection", "gout")
+    ]
+    report = prepare(lines(tmp_path / "x.jsonl", made), tmp_path / "out", Columns("note", "diagnosis"))
+    (warning,) = report["warnings"]
+    assert warning.startswith("30 texts still hold all words of the label in one sentence")
+    assert f"WARNING: {warning}" in report_page.render_summary(report)
+
+
 def test_one_label_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     source = lines(tmp_path / "x.jsonl", notes("flu"))
     with pytest.raises(InputError, match=r"only one label is left \(flu\)"):

@@ -21,7 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from osler.errors import join, nearest
-from osler.preparation.label_masking import LabelNames, is_common, names_label
+from osler.preparation.label_masking import LabelNames, holds_words, is_common, names_label
 from osler.recipe import Problem, check
 
 if TYPE_CHECKING:
@@ -198,6 +198,10 @@ class LabelInText:
     def count_kept(self, label: str, texts: Iterable[str]) -> int:
         """The number of ``texts`` of this ``label`` in which it is left because it consists of common words."""
         return sum(names_label(label, text) for text in texts) if self.keep_common and is_common(label) else 0
+
+    def count_missed(self, label: str, texts: Iterable[str]) -> int:
+        """The number of ``texts`` of this ``label`` with all its words in a sentence, though it should be masked."""
+        return 0 if self.keep_common and is_common(label) else sum(holds_words(label, text) for text in texts)
 
 
 STEPS: Mapping[str, type[Any]] = {

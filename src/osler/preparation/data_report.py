@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import TypedDict
 
@@ -138,7 +138,11 @@ def build_report(
         labels=labels,
         spellings=_spellings(selection),
         similar_labels=find_similar(labels),
-        warnings=[*warn_of_labels(source_labels), *_warn_of_leak(leak)],
+        warnings=[
+            *warn_of_labels(source_labels),
+            *_warn_of_missed(_labels_missed_in_text(selection, settings.steps)),
+            *_warn_of_leak(leak),
+        ],
         lengths=_lengths(selection),
         clusters=_clusters(selection),
         leakage=selection.leakage,
@@ -184,9 +188,19 @@ def _labels_left_in_text(selection: RowSelection, steps: Mapping[str, Step]) -> 
     step = steps.get("label_in_text")
     if not isinstance(step, LabelInText):
         return {}
+    return _count_texts(selection, step.count_kept)
+
+
+def _labels_missed_in_text(selection: RowSelection, steps: Mapping[str, Step]) -> dict[str, int]:
+    """Label → the number of its texts that still hold all its words after masking."""
+    step = steps.get("label_in_text")
+    return _count_texts(selection, step.count_missed) if isinstance(step, LabelInText) else {}
+
+
+def _count_texts(selection: RowSelection, count: Callable[[str, Iterable[str]], int]) -> dict[str, int]:
     kept, counts = selection.kept, {}
     for code, label in enumerate(map(str, selection.labels)):
-        counts[label] = step.count_kept(label, selection.texts(kept[selection.label_code[kept] == code]))
+        counts[label] = count(label, selection.texts(kept[selection.label_code[kept] == code]))
     return {label: n for label, n in counts.items() if n}
 
 
@@ -196,6 +210,17 @@ def _mask_leak(selection: RowSelection) -> MaskLeak | None:
     own = np.where(groups == "", case_ids, groups)
     labels = selection.labels[selection.label_code[kept]]
     return mask_leak.measure(selection.texts(kept), labels.tolist(), own.tolist())
+
+
+def _warn_of_missed(missed: Mapping[str, int]) -> list[str]:
+    if not missed:
+        return []
+    n, most = sum(missed.values()), max(missed, key=lambda label: missed[label])
+    return [
+        f"{n:,} {'text still holds' if n == 1 else 'texts still hold'} all words of the label in one sentence, though"
+        f" no name that is masked (most often {most}: {missed[most]:,}), and may tell the answer; read some of them,"
+        " and write the labels as the texts do, or take the sentence out"
+    ]
 
 
 def _warn_of_leak(leak: MaskLeak | None) -> list[str]:

@@ -47,10 +47,24 @@ MAX_ABBREVIATION = 3  # letters; longer words in capitals are also written in sm
 # Thai, Lao, Burmese, Khmer, Japanese, Chinese, Korean: words have no spaces between them, or endings.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
+# As ICD-10 (J45.9, I21), MeSH (D001249) and UMLS (C0004096) write codes. Vitamin B12, p53 and vertebra T12 are none.
+_LETTERED_CODE = r"(?!(?:b12|p53|t1[0-2])(?![^\W_]))[a-z]\d[\dab](?:\.[\da-z]{1,4}|_?\d[\da-z]{0,4})?"
+_SIGN = r"\s{0,3}[-\u2013\u2014:|.)\]]{1,3}\s"
+# A code before the name. A short number (1 - Asthma) or an ICD-11 code needs a sign: "21-hydroxylase" is a name.
+_CODE_BEFORE = re.compile(
+    rf"[\[(]?(?:icd[\w-]{{0,12}}[\s:]{{1,3}}|[a-z]{{2,12}}:\s?)?(?:{_LETTERED_CODE}[\W_]+|\d{{3,18}}(?:\.\d{{1,3}})?\W{{0,3}}[\s_]"
+    rf"|\d{{1,18}}(?:\.\d{{1,3}})?(?:_|{_SIGN})|[\da-z][a-z]\d[\da-z](?:\.[\da-z]{{1,3}})?{_SIGN})[\W_]*",
+    re.IGNORECASE,
+)
+_CODE_BEHIND = re.compile(rf"(?:[,:;|]\s?|\s[-\u2013\u2014]\s)(?:{_LETTERED_CODE}|\d{{6,18}})$", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+")
+# HeartAttack, HIVInfection.
+_CAMEL = re.compile("(?<=[a-z])(?=[A-Z][a-z]{2})|(?<=[A-Z]{2})(?=[A-Z][a-z]{2})")
+
 
 class LabelNames:
-    """The names of a task's labels, found in texts in any case, with spaces or hyphens between words, and in the
-    plural.
+    """The names of a task's labels, found in texts in any case, with spaces, hyphens or underscores between words, and
+    in the plural. A code before the name or in brackets behind it (J45.9 Asthma, Asthma (J45.9)) is no part of it.
 
     Numbers, single letters and signs are no names: a text holds them for other reasons.
 
@@ -60,14 +74,16 @@ class LabelNames:
 
     def __init__(self, labels: Iterable[str]) -> None:
         # The longest first: "type 1 diabetes" is no "diabetes" with words before it.
-        self._names = sorted(filter(_has_name, labels), key=lambda label: (-len(label), label))
+        self._names = sorted(filter(_has_name, labels), key=lambda label: (-len(_name(label)), label))
         self._by_word: defaultdict[str, list[int]] = defaultdict(list)
         self._anywhere: list[int] = []
         for number, label in enumerate(self._names):
             if _UNSPACED.search(label):
                 self._anywhere.append(number)
             else:
-                self._by_word[_words(label)[0]].append(number)
+                first = _WORD.findall(_name(label))[0]
+                for word in {first.lower(), _CAMEL.split(first)[0].lower()}:
+                    self._by_word[word].append(number)
 
     def mask(self, text: str, keep_common: bool) -> str:
         """``text`` with :data:`MASK` in place of each name; with ``keep_common`` common words are left."""
@@ -85,44 +101,78 @@ def names_label(label: str, text: str) -> bool:
     return _has_name(label) and _pattern(label).search(text) is not None
 
 
+def holds_words(label: str, text: str) -> bool:
+    """Whether a sentence of ``text`` holds all words of the name of ``label``, in any order, outside of masks.
+
+    Function words need not be there, nor long numbers and what mixes letters and digits: they may be codes.
+    """
+    wanted = _telling_words(label)
+    if not wanted or not _all_in(wanted, text):
+        return False
+    return any(_all_in(wanted, sentence) for sentence in re.split(r"[.;!?\n]", text.replace(MASK, " ; ")))
+
+
+def _all_in(wanted: Iterable[str], text: str) -> bool:
+    there = {*_WORD.findall(text), *_singulars(text)}
+    return all(word in there or (len(word) > MAX_ABBREVIATION and word.removesuffix("s") in there) for word in wanted)
+
+
+@cache
+def _telling_words(label: str) -> frozenset[str]:
+    words = _CAMEL.sub(" ", _name(label))
+    return (
+        frozenset(
+            word if _is_abbreviation(word) and len(word) > 1 else word.lower()
+            for word in _WORD.findall(words)
+            if (word.isalpha() or len(word) == 1) and (word.lower() not in _FUNCTION_WORDS or len(word) == 1)
+        )
+        if _has_name(label)
+        else frozenset()
+    )
+
+
 @cache
 def is_common(label: str) -> bool:
     """Whether ``label``, apart from a code in brackets, consists of common words: British or American, also plural."""
-    return all(map(_is_common, re.findall(r"\w+", _name(label))))
+    return all(map(_is_common, _WORD.findall(_CAMEL.sub(" ", _name(label)))))
 
 
 def _is_common(word: str) -> bool:
     small = word.lower()
     american = small.replace("ae", "e").replace("oe", "e")
     return (
-        not _has_name(word)
+        not _has_letters(word)
         or _ROMAN.fullmatch(small) is not None
         or not _COMMON.isdisjoint((small, american, american.removesuffix("s")))
         or (small in _FUNCTION_WORDS and not _is_abbreviation(word))
     )
 
 
+@cache
 def _name(label: str) -> str:
-    """Without what is in brackets, which texts seldom contain: a code."""
-    return label.partition(" (")[0]
+    """Without what texts seldom contain: a code before or behind it, and what is in brackets; words apart."""
+    before = _CODE_BEFORE.match(label.strip())
+    without = label.strip()[before.end() if before else 0 :]
+    name = re.split(r"\s[(\[]", _CODE_BEHIND.sub("", without).replace("_", " "))[0].strip(" )]")
+    return name if _has_letters(name) else label
 
 
 def _has_name(label: str) -> bool:
+    return _has_letters(_name(label))
+
+
+def _has_letters(text: str) -> bool:
     """Whether two letters stand together in it."""
-    return re.search(r"[^\W\d_]{2}", _name(label)) is not None
+    return re.search(r"[^\W\d_]{2}", text) is not None
 
 
 def _is_abbreviation(word: str) -> bool:
     return word.isupper() and len(word) <= MAX_ABBREVIATION
 
 
-def _words(label: str) -> list[str]:
-    return re.findall(r"\w+", _name(label).lower())
-
-
 def _singulars(text: str) -> Iterator[str]:
     """The different words of ``text``, and those without their last s or es."""
-    for word in set(re.findall(r"\w+", text.lower())):
+    for word in set(_WORD.findall(text.lower())):
         yield word
         if word.endswith("s"):
             yield word[:-1]
@@ -137,8 +187,10 @@ def _pattern(label: str) -> re.Pattern[str]:
         return re.compile(re.escape(name), re.IGNORECASE)
     # A mark is a letter in some scripts, though no `\w`: such names are found as they are written.
     marked = any(unicodedata.category(character)[0] == "M" for character in name)
-    words = name.split() if marked else re.findall(r"\w+", name)
-    joined = r"[\W_]{1,3}".join(map(re.escape, words))
+    words = name.split() if marked else _WORD.findall(name)
+    # McArdle is one word in texts, and HeartAttack two.
+    words = [r"[\W_]{0,3}".join(map(re.escape, _CAMEL.split(word))) for word in words]
+    joined = r"[\W_]{1,3}".join(words)
     if _is_abbreviation(name):
-        return re.compile(rf"\b{joined}s?\b")
-    return re.compile(rf"(?<!\w){joined}(?:e?s)?(?!\w)", re.IGNORECASE)
+        return re.compile(rf"(?<![^\W_]){joined}s?(?![^\W_])")
+    return re.compile(rf"(?<![^\W_]){joined}(?:e?s)?(?![^\W_])", re.IGNORECASE)

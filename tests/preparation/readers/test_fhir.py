@@ -140,6 +140,28 @@ def test_findings_of_years_later_are_not_told_of_the_patient_as_they_were(tmp_pa
     assert export.notices["Observations later than every diagnosis of their patient were set aside"] == 1
 
 
+@pytest.mark.parametrize(
+    ("time", "told"),
+    [
+        ({"effectiveDateTime": "2020"}, False),
+        ({"effectiveDateTime": "2020-05"}, False),
+        ({"effectiveDateTime": "2020-04"}, True),
+        ({"effectiveDateTime": "2019"}, True),
+        ({"effectivePeriod": {"start": "2020-04-01", "end": "2020-06-01"}}, False),
+        ({"effectivePeriod": {"start": "2020-04-01", "end": "2020-05"}}, False),
+        ({"effectivePeriod": {"start": "2020-04-01"}}, True),
+    ],
+)
+def test_a_finding_that_may_be_later_than_the_diagnosis_is_not_told(
+    tmp_path: Path, time: dict[str, Any], told: bool
+) -> None:
+    coarse = {key: value for key, value in observation("Rash").items() if key != "effectiveDateTime"} | time
+    export = Export(tmp_path, PATIENT, condition(), observation("Fatigue"), coarse)
+    assert ("rash" in export.text) is told
+    if "effectiveDateTime" in time:
+        assert export.notices["Observations dated by a month or a year count from its last day on"] == 1
+
+
 def test_what_has_no_date_is_counted(tmp_path: Path) -> None:
     timeless = {key: value for key, value in condition().items() if key != "recordedDate"}
     undated = {key: value for key, value in observation("Fatigue").items() if key != "effectiveDateTime"}

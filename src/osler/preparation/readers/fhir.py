@@ -188,7 +188,10 @@ class _ResourceStore:
             self._notices["Observations without a result of their own were set aside"] += 1
             return
         day = fhir_elements.observation_day(observation)
-        reference, date = self._subject(source, observation), iso_date(day) if day else None
+        # Told is only what was surely known by then: of a month or a year, the last day counts.
+        reference, date = self._subject(source, observation), iso_date(day, last=True) if day else None
+        if day and len(day.strip()) < len("YYYY-MM-DD"):
+            self._notices["Observations dated by a month or a year count from its last day on"] += 1
         for number, finding in enumerate(findings):
             values = (reference, date, *finding, number == 0)
             self._db.execute("INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?)", values)

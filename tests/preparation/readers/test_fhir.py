@@ -140,6 +140,28 @@ def test_findings_of_years_later_are_not_told_of_the_patient_as_they_were(tmp_pa
     assert export.notices["Observations later than every diagnosis of their patient were set aside"] == 1
 
 
+@pytest.mark.parametrize(
+    ("time", "told"),
+    [
+        ({"effectiveDateTime": "2020"}, False),
+        ({"effectiveDateTime": "2020-05"}, False),
+        ({"effectiveDateTime": "2020-04"}, True),
+        ({"effectiveDateTime": "2019"}, True),
+        ({"effectivePeriod": {"start": "2020-04-01", "end": "2020-06-01"}}, False),
+        ({"effectivePeriod": {"start": "2020-04-01", "end": "2020-05"}}, False),
+        ({"effectivePeriod": {"start": "2020-04-01"}}, True),
+    ],
+)
+def test_a_finding_that_may_be_later_than_the_diagnosis_is_not_told(
+    tmp_path: Path, time: dict[str, Any], told: bool
+) -> None:
+    coarse = {key: value for key, value in observation("Rash").items() if key != "effectiveDateTime"} | time
+    export = Export(tmp_path, PATIENT, condition(), observation("Fatigue"), coarse)
+    assert ("rash" in export.text) is told
+    if "effectiveDateTime" in time:
+        assert export.notices["Observations dated by a month or a year count from its last day on"] == 1
+
+
 def test_what_has_no_date_is_counted(tmp_path: Path) -> None:
     timeless = {key: value for key, value in condition().items() if key != "recordedDate"}
     undated = {key: value for key, value in observation("Fatigue").items() if key != "effectiveDateTime"}
@@ -285,3 +307,97 @@ def test_a_code_without_a_name_has_that_of_its_text_and_local_codes_of_two_syste
         "Gout",
     ]
     assert labels(tmp_path, coded("1", "Gout", "urn:a"), coded("1", "Flu", "urn:b")) == ["Gout (1)", "Flu (1)"]
+
+
+# ── which version counts ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def version(number: int, **changes: Any) -> dict[str, Any]:
+    return {"id": "o", "meta": {"versionId": str(number)}, **changes}
+
+
+def updated(time: str, **changes: Any) -> dict[str, Any]:
+    return {"id": "o", "meta": {"lastUpdated": time}, **changes}
+
+
+HIGH, LOW = {"valueInteger": 99}, {"valueInteger": 11}
+WRONG = {"status": "entered-in-error"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (version(10, **HIGH), version(9, **LOW), "99"),
+        (version(9, **LOW), version(10, **HIGH), "99"),
+        (updated("2020-05-01T23:00:00-05:00", **HIGH), updated("2020-05-02T01:00:00Z", **LOW), "99"),
+        ({"id": "o", **LOW}, {"id": "o", **HIGH}, "99"),
+        (version(1, **HIGH), version(2, **WRONG), None),
+        (version(2, **WRONG), version(1, **HIGH), None),
+        (version(1, **WRONG), version(2, **HIGH), "99"),
+        ({"id": "o", **HIGH}, {"id": "o", **WRONG}, None),
+        ({"id": "o", **WRONG}, version(1, **HIGH), None),
+    ],
+)
+def test_of_an_observation_only_the_newest_version_is_told(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], told: str | None
+) -> None:
+    versions = []
+    for changes in (first, second):
+        made = observation("Pulse", **changes)
+        made.pop("valueBoolean")
+        versions.append(made)
+    export = Export(tmp_path, PATIENT, condition(), observation("Fatigue"), *versions)
+    assert [number for number in ("99", "11") if number in export.text] == ([told] if told else [])
+    assert export.notices["older versions of Observations were set aside"] == 1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_diagnosis_that_was_entered_in_error_is_no_case(tmp_path: Path, order: int) -> None:
+    wrong = condition(id="d", meta={"versionId": "2"}, verificationStatus=status("entered-in-error"))
+    versions = [condition(id="d", meta={"versionId": "1"}), wrong][::order]
+    export = Export(tmp_path, PATIENT, condition(), *versions)
+    assert [record["case_id"] for record in export.records] == ["c"]
+    assert [row.kind for row in export.rejected] == [NO_DIAGNOSIS]
+    assert export.notices["older versions of Conditions were set aside"] == 1
+
+
+def deletion(url: str) -> dict[str, Any]:
+    return {"request": {"method": "DELETE", "url": url}, "response": {"status": "204"}}
+
+
+def history(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": "history", "entry": list(entries)}
+
+
+def put(resource: dict[str, Any]) -> dict[str, Any]:
+    return {"resource": resource, "request": {"method": "PUT", "url": f"{resource['resourceType']}/{resource['id']}"}}
+
+
+def test_what_a_history_deletes_is_not_told_though_an_older_page_has_it(tmp_path: Path) -> None:
+    pages = [
+        history(deletion("Condition/d"), deletion("https://fhir.example/Observation/e"), put(PATIENT)),
+        history(*map(put, (condition(), condition(id="d"), observation("Rash", id="e"), observation("Pica", id="f")))),
+        history(deletion("Observation/f"), put(observation("Fatigue", id="f"))),  # deleted before it was made again
+    ]
+    export = Export(tmp_path, *pages)
+    assert [record["case_id"] for record in export.records] == ["c"]
+    assert "pica" in export.text
+    assert not [word for word in ("rash", "fatigue") if word in export.text]
+    assert export.notices["Conditions that were deleted were set aside"] == 1
+    assert export.notices["Observations that were deleted were set aside"] == 1
+
+
+def test_deletions_of_a_bulk_export_take_away_what_they_name(tmp_path: Path) -> None:
+    request = {"method": "DELETE", "url": "Condition/d"}
+    deleted = {"resourceType": "Bundle", "type": "transaction", "entry": [{"request": request}]}
+    export = Export(tmp_path, deleted, PATIENT, condition(), condition(id="d"))
+    assert [record["case_id"] for record in export.records] == ["c"]
+    assert export.notices["Conditions that were deleted were set aside"] == 1
+    assert not export.rejected
+
+
+def test_a_patient_is_as_the_newest_version_says(tmp_path: Path) -> None:
+    versions = [{**PATIENT, "meta": {"versionId": "1"}, "gender": "male"}, {**PATIENT, "meta": {"versionId": "2"}}]
+    export = Export(tmp_path, *versions, condition(), observation("Fatigue"))
+    assert "woman" in export.text
+    assert not export.rejected

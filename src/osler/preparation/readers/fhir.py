@@ -1,8 +1,9 @@
 """Read FHIR R4 as rows: one for each Condition with a code, described by the Observations of its patient.
 
-A Bundle is read by itself. Resources that stand one a line (a bulk export, in one file or one for each type) are joined
-over all files of the source, in any order, in a temporary database on disk. What parts of them say is in
-:mod:`osler.preparation.readers.fhir_elements`.
+A Bundle is read by itself. Resources that stand one a line (a bulk export, in one file or one for each type), history
+Bundles and Bundles of deletions are joined over all files of the source, in any order, in a temporary database on disk.
+What parts of resources say is in :mod:`osler.preparation.readers.fhir_elements`, which versions of them count in
+:mod:`osler.preparation.readers.fhir_versions`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from urllib.parse import unquote
 from osler.errors import InputError
 from osler.patients import Patient, years_between
 from osler.preparation.readers import clinical, fhir_elements
+from osler.preparation.readers.fhir_versions import KINDS, Versions
 from osler.preparation.readers.record import (
     NO_DIAGNOSIS,
     NOT_CONFIRMED,
@@ -64,6 +66,8 @@ def read_conditions(
         for item in resources:
             if isinstance(item, RejectedRow):
                 yield item
+            elif item.columns.get("resourceType") == "Bundle" and _is_of_the_whole_source(item.columns):
+                yield from unbundled.add_entries(item)
             elif item.columns.get("resourceType") == "Bundle":
                 with closing(_ResourceStore(include_suspected, notices)) as bundle:
                     yield from bundle.add_entries(item)
@@ -105,39 +109,52 @@ class _ResourceStore:
                 (source TEXT, id TEXT, reference TEXT, codings TEXT, words TEXT, date TEXT);
             """
         )
+        self._versions = Versions(self._db)
 
     def close(self) -> None:
         self._db.close()
 
     def add_entries(self, bundle: RawRow) -> Iterator[RejectedRow]:
         """Add the resources of a Bundle; yields those that cannot be read."""
-        entries = bundle.columns.get("entry", [])
+        entries, in_history = bundle.columns.get("entry", []), bundle.columns.get("type") == "history"
         for number, entry in enumerate(entries if isinstance(entries, list) else [], 1):
             source = f"{bundle.source}:{number}"
             if isinstance(entry, dict) and isinstance(entry.get("resource"), dict):
-                yield from self.add(source, entry["resource"], entry.get("fullUrl"))
+                yield from self.add(source, entry["resource"], entry, in_history)
             elif isinstance(entry, dict) and ("request" in entry or "response" in entry):
-                self._notices["Bundle entries without a resource were skipped"] += 1
+                if not self._versions.add_deletion(source, entry, in_history):
+                    self._notices["Bundle entries without a resource were skipped"] += 1
             else:
                 yield RejectedRow(source, "an entry without a resource", excerpt(entry))
 
-    def add(self, source: str, resource: Mapping[str, Any], full_url: str | None = None) -> Iterator[RejectedRow]:
-        """Add a resource; yields it with the reason if it cannot be read, or is no diagnosis."""
+    def add(
+        self, source: str, resource: Mapping[str, Any], entry: Mapping[str, Any] | None = None, in_history: bool = False
+    ) -> Iterator[RejectedRow]:
+        """Add a resource, of a Bundle's ``entry`` if it is in one; yields it with the reason if it cannot be read."""
         kind = resource.get("resourceType")
         self.conditions += kind == "Condition"
+        if kind is None:
+            yield RejectedRow(source, "not a resource of FHIR: no resourceType", _id(resource))
+        elif kind not in KINDS:
+            self._notices[f"{kind} resources were not read"] += 1
+        else:
+            try:
+                self._versions.add(source, resource, entry or {}, in_history)
+            except (AttributeError, TypeError, ValueError, *WRONG_TYPE_ERRORS) as error:
+                yield _not_r4(source, resource, error)
+
+    def _read(self, source: str, resource: Mapping[str, Any], full_url: str | None) -> Iterator[RejectedRow]:
+        """Read the version of a resource that counts; yields it with the reason if it is no diagnosis or unreadable."""
+        kind = resource["resourceType"]
         try:
-            if kind is None:
-                raise ValueError("not a resource of FHIR: no resourceType")
             if kind == "Patient":
                 self._add_patient(resource, full_url)
             elif kind == "Observation":
                 self._add_observation(source, resource)
-            elif kind == "Condition":
-                self._add_condition(source, resource)
             else:
-                self._notices[f"{kind} resources were not read"] += 1
+                self._add_condition(source, resource)
         except (AttributeError, KeyError, TypeError, *WRONG_TYPE_ERRORS) as error:
-            yield RejectedRow(source, f"not a {kind} of FHIR R4 ({type(error).__name__}: {error})", _id(resource))
+            yield _not_r4(source, resource, error)
         except NotACase as error:
             yield RejectedRow(source, str(error), _id(resource), error.kind)
         except ValueError as error:
@@ -171,7 +188,10 @@ class _ResourceStore:
             self._notices["Observations without a result of their own were set aside"] += 1
             return
         day = fhir_elements.observation_day(observation)
-        reference, date = self._subject(source, observation), iso_date(day) if day else None
+        # Told is only what was surely known by then: of a month or a year, the last day counts.
+        reference, date = self._subject(source, observation), iso_date(day, last=True) if day else None
+        if day and len(day.strip()) < len("YYYY-MM-DD"):
+            self._notices["Observations dated by a month or a year count from its last day on"] += 1
         for number, finding in enumerate(findings):
             values = (reference, date, *finding, number == 0)
             self._db.execute("INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?)", values)
@@ -222,7 +242,9 @@ class _ResourceStore:
         return f"{source}{reference}"
 
     def cases(self) -> Iterator[clinical.Case | RejectedRow]:
-        """The Conditions in the order in which they were added."""
+        """The Conditions in the order in which they were added, and what cannot be read or is no diagnosis."""
+        for source, resource, full_url in self._versions.newest(self._notices):
+            yield from self._read(source, resource, full_url)
         # A name that several patients have refers to none. A contained patient has a name of its own, unless the name
         # is an identifier that a Patient of the source has.
         self._db.executescript(
@@ -297,6 +319,21 @@ class _ResourceStore:
             """
         )
         self._notices.update(dict(counts))
+
+
+def _is_of_the_whole_source(bundle: Mapping[str, Any]) -> bool:
+    """Whether a Bundle is a page of a history, or the deletions of a bulk export."""
+    entries = bundle.get("entry")
+    return bundle.get("type") == "history" or (
+        isinstance(entries, list)
+        and any(isinstance(entry, dict) and "request" in entry for entry in entries)
+        and not any(isinstance(entry, dict) and "resource" in entry for entry in entries)
+    )
+
+
+def _not_r4(source: str, resource: Mapping[str, Any], error: Exception) -> RejectedRow:
+    reason = f"not a {resource['resourceType']} of FHIR R4 ({type(error).__name__}: {error})"
+    return RejectedRow(source, reason, _id(resource))
 
 
 def _id(resource: Mapping[str, Any]) -> str:

@@ -124,9 +124,10 @@ def _string(element: Mapping[str, Any], name: str) -> str | None:
 
 
 def observation_day(observation: Mapping[str, Any]) -> str | None:
-    """When something was observed, or else issued, as it is written."""
+    """When something was observed (of a period, its end), or else issued, as it is written."""
     day = observation.get("effectiveDateTime") or observation.get("effectiveInstant")
-    return day or observation.get("effectivePeriod", {}).get("start") or observation.get("issued")
+    period = observation.get("effectivePeriod", {})
+    return day or period.get("end") or period.get("start") or observation.get("issued")
 
 
 def findings(observation: Mapping[str, Any]) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -114,8 +115,8 @@ def check_columns(place: str, available: Collection[str], columns: Columns | Non
             raise InputError(f"{place}: no column {name!r}; it has {listed}{nearest(name, available)}")
 
 
-def iso_date(text: str) -> str:
-    """The date (YYYY-MM-DD) of an ISO 8601 date or time; the first day of a month or a year.
+def iso_date(text: str, last: bool = False) -> str:
+    """The date (YYYY-MM-DD) of an ISO 8601 date or time; the first (or ``last``) day of a month or a year.
 
     Raises:
         ValueError: ``text`` is something else.
@@ -124,6 +125,9 @@ def iso_date(text: str) -> str:
     try:
         if match is None:
             raise ValueError
-        return date(*(int(part or 1) for part in match.groups())).isoformat()
+        year, month, day = (int(part) if part else None for part in match.groups())
+        assert year is not None  # the pattern requires it
+        month = month or (12 if last else 1)
+        return date(year, month, day or (monthrange(year, month)[1] if last else 1)).isoformat()
     except ValueError:
         raise ValueError(f"{excerpt(text)} is not an ISO 8601 date (YYYY-MM-DD)") from None

@@ -22,8 +22,8 @@ MONTHS = ("january", "february", "march", "april", "may", "june", "july", "augus
 # French, German, Spanish and Italian, where English has another name: such a date is found, but not shifted.
 FOREIGN_MONTHS = frozenset(
     "janvier février fevrier mars avril mai juin juillet août aout septembre octobre novembre décembre decembre januar"
-    " jänner februar märz juni juli oktober dezember enero febrero marzo abril mayo junio julio agosto septiembre octubre"
-    " noviembre diciembre gennaio febbraio aprile maggio giugno luglio settembre ottobre dicembre".split()
+    " jänner februar märz juni juli oktober dezember enero febrero marzo abril mayo junio julio agosto septiembre"
+    " octubre noviembre diciembre gennaio febbraio aprile maggio giugno luglio settembre ottobre dicembre".split()
 )
 _RANGE = re.compile(
     r"(\d{1,2}(?:([/.-])\d{1,2}(?:\2(?:\d{4}|\d{2}))?)?)(\.?[ ]?[–-][ ]?)(\d{1,2}([/.])\d{1,2}\5(?:\d{4}|\d{2}))"

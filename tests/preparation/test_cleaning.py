@@ -30,6 +30,16 @@ def clean(text: str | None, label: str | None = "migraine", *only: dict) -> Clea
         ("html", "<p>fever &amp; cough<br/>since <b>Mon</b>day</p>", " fever & cough since Monday "),
         ("html", "<style>p {color: red}</style>pain<!-- a note -->", " pain "),
         ("html", "CRP <5, pain > 3 days, p<b and <2 cm", "CRP <5, pain > 3 days, p<b and <2 cm"),
+        *(
+            ("html", comparison, comparison)
+            for comparison in (
+                "Temp <b and HR >100, then fever",
+                "pO2 <i and pCO2 >45",
+                "K<P 3.0 mmol, Na>150",
+                "Smith <small son> asthma",
+            )
+        ),
+        ("html", """<td nowrap width=50 class='x y'>fever<a href="a?b=c" title="">s</A ><br />""", " fever s  "),
         ("control_characters", "fe\x00ver\u200b and\ufeff chills\n", "fever and chills\n"),
         ("control_characters", "température 38 °C", "température 38 °C"),
         ("whitespace", "  fever \t and\u00a0chills\r\n\r\n  since Monday ", "fever and chills\nsince Monday"),

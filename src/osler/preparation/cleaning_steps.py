@@ -67,11 +67,16 @@ _HIDDEN = [
     (re.compile(rf"<{name}\b[^<>]*>", re.IGNORECASE), re.compile(rf"</{name}\s*>", re.IGNORECASE))
     for name in ("script", "style")
 ] + [(re.compile("<!--"), re.compile("-->"))]
-# Clinicians write "<2 cm" and "CRP<br", so only the names of HTML elements count as tags.
+# Clinicians write "<2 cm", "CRP<br" and "pO2 <i and pCO2 >45", so a tag is the name of an HTML element and nothing but
+# attributes behind it: with a value, or one of those that have none.
+_ATTRIBUTE = (
+    r"(?:(?:checked|compact|disabled|hidden|multiple|noshade|nowrap|readonly|required|reversed|selected)(?![\w=-])"
+    r"|[a-z][\w:.-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>=]+))"
+)
 _TAGS = re.compile(
     r"</?(?:a|abbr|article|b|big|blockquote|body|br|center|code|col|dd|div|dl|dt|em|font|footer|form|h[1-6]|head|header"
     r"|hr|html|i|img|input|label|li|link|main|meta|nav|ol|option|p|pre|s|section|select|small|span|strong|sub|sup|table"
-    r"|tbody|td|tfoot|th|thead|title|tr|u|ul)(?:\s[^<>]*)?/?>",
+    rf"|tbody|td|tfoot|th|thead|title|tr|u|ul)(?:\s+{_ATTRIBUTE})*\s*/?>",
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.IGNORECASE)

@@ -177,9 +177,16 @@ def test_the_key_decides_the_shift() -> None:
         ("the 25th of December 2020", True, "the 1st of January 2021"),
         ("January 2021", False, "January 2021"),
         ("31/12", True, "07/01"),
+        ("2021-05", False, "2021-05"),
+        ("1.4.-9.4.2021", True, "8.4.-16.4.2021"),
+        ("27.12.-3.1.2022", True, "03.01.-10.1.2022"),
+        ("01/04/2021 - 09/04/2021", True, "08/04/2021 - 16/04/2021"),
+        ("2011-12", True, None),
+        ("1.-9.4.2021", True, None),
+        ("3 avril 2021", True, None),
     ],
 )
-def test_a_date_moves_and_keeps_its_form(text: str, first: bool, moved: str) -> None:
+def test_a_date_moves_and_keeps_its_form(text: str, first: bool, moved: str | None) -> None:
     assert shift_date(text, timedelta(weeks=1), first, date(2025, 1, 1)) == moved
 
 
@@ -222,6 +229,27 @@ def test_the_time_between_any_two_dates_of_a_patient_stays_in_every_notation(
 def test_a_date_that_fits_both_orders_is_taken_out_where_nobody_says_which(deidentifier: Deidentifier) -> None:
     text, _ = deidentifier.replace("Seen 03/04/2021 and 25/04/2021 and on 3/4 and 2021-04-03.", "p4")
     assert re.fullmatch(r"Seen \[DATE\] and \d\d/\d\d/202\d and on \[DATE\] and 202\d-\d\d-\d\d\.", text)
+
+
+@pytest.mark.parametrize(
+    ("note", "left"),
+    [
+        ("letter April 2021, next 2021-05", "letter #, next #"),
+        ("seen 03/2021 and 5/4", "seen # and #"),
+        ("an inpatient 1.4.-9.4.2021, again 1/5/2021-9/5/2021", "an inpatient #, again #"),
+        ("an inpatient 2021-04-01/2021-04-09 and 1.-9.5.2021", "an inpatient #/# and #"),
+        ("taken 20210403T1230, 20210403123055 and 2021-04-03T1230", "taken #T1230, #123055 and #T1230"),
+        ("vue le 3 avril 2021, am 1. Mai 2021, el 3 de abril de 2021", "vue le #, am #, el #"),
+        ("power 5/4 and 4/5, ratio 2100-05, dose 1.5-2.5 mg", "power 5/4 and 4/5, ratio 2100-05, dose 1.5-2.5 mg"),
+    ],
+)
+def test_no_date_of_a_note_stays_beside_one_that_moves(deidentifier: Deidentifier, note: str, left: str) -> None:
+    pieces, end = [], 0
+    for found in deidentifier.find(note):
+        assert found.type == "DATE"
+        pieces += [note[end : found.start], "#"]
+        end = found.end
+    assert "".join([*pieces, note[end:]]) == left
 
 
 def test_a_date_that_tells_an_age_over_89_is_taken_out() -> None:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from osler.preparation.deidentification.surrogates import FOREIGN_MONTHS
+
 TYPES = ("NAME", "AGE", "DATE", "ADDRESS", "POSTCODE", "PLACE", "ORGANIZATION", "PHONE", "EMAIL", "URL", "IP", "NATIONAL_ID",
          "RECORD", "ACCOUNT", "LICENCE", "DEVICE", "VEHICLE")  # fmt: skip
 # The score of a rule. CERTAIN overrides a protected term (Mr Wilson's disease), LIKELY does not. POSSIBLE also needs a
@@ -110,6 +112,8 @@ _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _MON = r"(?:0?[1-9]|1[0-2])"
 _YEAR = r"(?:19|20)\d{2}"
 _TH = r"(?:st|nd|rd|th)"
+_SHORT_YEAR = r"(?:\d{4}|\d{2})"
+_IN_OTHER_LANGUAGES = "|".join(sorted(FOREIGN_MONTHS, key=len, reverse=True))
 _NO_UNIT = r"(?!\d|[.,]\d|\s?(?:mg|mcg|g|ml|mL|cm|mm|units?|%|kg|°|days|weeks|months|years|tablets?))"
 
 # ── numbers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -193,7 +197,11 @@ RULES = (
           r"(?![/.]\d|\s?(?:%|mg|kg|bpm|/min|cm|mm|days|hours|weeks|months|ml))"),
     # Dates.
     _rule("date numeric", "DATE", LIKELY, r"(?<![\w/.-])(?P<x>\d{1,2}([/.-])\d{1,2}\2(?:\d{4}|\d{2}))(?![\w/]|[.-]\d)"),
-    _rule("date iso", "DATE", CERTAIN, rf"(?<![\w/.-])(?P<x>{_YEAR}([/.-]){_MON}\2{_DAY})(?=T\d\d:|(?![\w/]|[.-]\d))"),
+    _rule("date range", "DATE", CERTAIN, rf"(?<![\w/.-])(?P<x>(?:\d{{1,2}}([/.-])\d{{1,2}}(?:\2{_SHORT_YEAR}|\.)?[ ]?[–-][ ]?|\d{{1,2}}\.?[–-])\d{{1,2}}([/.])\d{{1,2}}\3{_SHORT_YEAR})(?![\w/]|[.-]\d)"),
+    _rule("date iso", "DATE", CERTAIN, rf"(?:(?<![\w/.-])|(?<=-\d\d/))(?P<x>{_YEAR}([/.-]){_MON}\2{_DAY})(?=T\d\d|/{_YEAR}-|(?![\w/]|[.-]\d))"),
+    _rule("date year-month", "DATE", LIKELY, rf"(?<![\w/.-])(?P<x>{_YEAR}[/-](?:0[1-9]|1[0-2]))(?![\w/]|[.-]\d)"),
+    _rule("date and time compact", "DATE", CERTAIN, rf"(?<![\w/.-])(?P<x>{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?=[T_ -]?[0-2]\d:?[0-5]\d(?::?[0-5]\d|(?<=\D\d{{4}})|(?<=:\d\d))(?:Z|(?!\w)))"),
+    _rule("date in another language", "DATE", CERTAIN, rf"(?i)(?<![\w/.])(?P<x>{_DAY}(?:er|º|°|\.)? ?(?:de )?(?:{_IN_OTHER_LANGUAGES})\.?,? (?:de |del )?{_YEAR})(?!\w)"),
     _rule("date compact", "DATE", LIKELY, rf"(?i:\b(?:dates?|dob|born|on|dated|seen|exam\w*)\b[^\d\n]{{0,12}})(?P<x>{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?!\w)"),
     _rule("date day month", "DATE", CERTAIN, rf"(?<![\w/.])(?P<x>{_DAY}{_TH}?[ /-]?(?:of )?{_MONTH}\.?(?:,?[ /-]?(?:of )?(?:{_YEAR}|['’]?\d{{2}}(?!\w|:\d)))?){_NO_UNIT}"),
     _rule("date day-month-year joined", "DATE", CERTAIN, rf"(?<![\w/.])(?P<x>{_DAY}(?i:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(?:{_YEAR}|\d{{2}}))(?!\w)"),
@@ -202,6 +210,9 @@ RULES = (
     _rule("date numeric month", "DATE", LIKELY, rf"(?<![\w/.-])(?P<x>(?:0[1-9]|1[0-2])/{_YEAR})(?![\w/])"),
     _rule("date without year", "DATE", LIKELY,
           r"(?i:\b(?:on|since|until|till|from|by|dated?|before|after|due|seen)\s)(?P<x>\d{1,2}/\d{1,2})(?![\w/]|[.]\d|\s?(?:mmHg|to \d|points|on the))"),
+    # 5/4 alone can be the strength of a muscle, so it needs one of those words or another date before it.
+    _rule("date after date", "DATE", LIKELY,
+          rf"(?<![\w.-])(?:\d{{1,2}}/)?\d{{1,2}}/{_SHORT_YEAR} (?:and|or|to|until|&) (?P<x>\d{{1,2}}/\d{{1,2}})(?![\w/]|[.]\d|\s?(?:mmHg|to \d|points|on the|power|strength))"),
     # Where somebody lives.
     _rule("street", "ADDRESS", CERTAIN,
           rf"(?<![\w/.-])(?P<x>(?:{_UNIT},? )?(?:\d+ [A-Z]\w+ (?:Court|House), )?\d{{1,5}}[A-Za-z]? (?:(?:[NSEW]|N[EW]|S[EW])\.? )?(?:(?:The|[A-Z][\w'’.-]*|\d+(?:st|nd|rd|th)) ){{0,5}}?"

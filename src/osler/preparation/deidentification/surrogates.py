@@ -5,6 +5,7 @@ of a patient are shifted by a number of whole weeks that depends on the key and 
 time between two dates are preserved. Numbers follow the order of appearance, so they reveal nothing of the identifier.
 """
 
+# ruff: noqa: SIM905  (a list of words is read in one piece)
 from __future__ import annotations
 
 import hashlib
@@ -18,6 +19,15 @@ WEEKS = 52  # dates are shifted by 1 to this many weeks, forwards or backwards
 MAX_AGE = 89  # Safe Harbor groups ages over 89, and dates that reveal them: 45 CFR 164.514(b)(2)(i)(C)
 MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
           "december")  # fmt: skip
+# French, German, Spanish and Italian, where English has another name: such a date is found, but not shifted.
+FOREIGN_MONTHS = frozenset(
+    "janvier février fevrier mars avril mai juin juillet août aout septembre octobre novembre décembre decembre januar"
+    " jänner februar märz juni juli oktober dezember enero febrero marzo abril mayo junio julio agosto septiembre"
+    " octubre noviembre diciembre gennaio febbraio aprile maggio giugno luglio settembre ottobre dicembre".split()
+)
+_RANGE = re.compile(
+    r"(\d{1,2}(?:([/.-])\d{1,2}(?:\2(?:\d{4}|\d{2}))?)?)(\.?[ ]?[–-][ ]?)(\d{1,2}([/.])\d{1,2}\5(?:\d{4}|\d{2}))"
+)
 _PART = re.compile(r"\d+|[^\W\d_]+")
 
 
@@ -65,19 +75,29 @@ def is_day_first(text: str) -> bool | None:
 
 def is_date(text: str) -> bool:
     """Whether the numbers and words make a date, in either order of day and month."""
+    if dates := _RANGE.fullmatch(text):
+        return is_date(dates[4])
     parts = _PART.findall(text)
+    if _is_foreign(parts):
+        return True
     return _value(dict(zip(_fields(parts, True), parts, strict=True)), date.max) is not None
 
 
 def shift_date(text: str, by: timedelta, day_first: bool | None, today: date) -> str | None:
     """The date ``text`` shifted by ``by``, in the same notation.
 
-    A month without a day is shifted as its 15th, and a day without a year as in a year that is no leap year.
+    A month without a day is shifted as its 15th, and a day without a year as in a year that is no leap year. Of two
+    dates with a dash between them the first, without a year, is the last such day before the other.
 
     Returns:
-        None if ``text`` is no date, reveals an age over 89, or depends on ``day_first`` and that is None.
+        None if ``text`` is no date, reveals an age over 89, depends on ``day_first`` and that is None, can be two years
+        (2011-12), names its month in another language, or is a day and a date (1.-9.4.2021).
     """
+    if dates := _RANGE.fullmatch(text):
+        return _shift_range(dates, by, day_first, today)
     parts = _PART.findall(text)
+    if _is_foreign(parts) or _are_years(parts):
+        return None
     fields = _fields(parts, day_first is not False)
     if day_first is None and fields != _fields(parts, False):
         return None
@@ -92,6 +112,37 @@ def shift_date(text: str, by: timedelta, day_first: bool | None, today: date) ->
     )
     new = iter([_written(part, field, moved, padded) for part, field in zip(parts, fields, strict=True)])
     return _PART.sub(lambda match: next(new), text)
+
+
+def _shift_range(dates: re.Match[str], by: timedelta, day_first: bool | None, today: date) -> str | None:
+    """The two dates of a range, shifted; the first without a year again if it had none."""
+    first, mark, dash, last = dates.group(1, 2, 3, 4)
+    moved_last = shift_date(last, by, day_first, today)
+    if mark is None or moved_last is None:
+        return None
+    if len(_PART.findall(first)) == 3:
+        moved_first = shift_date(first, by, day_first, today)
+        return moved_first and f"{moved_first}{dash}{moved_last}"
+    year = _PART.findall(last)[2]
+    values = [
+        _value(dict(zip(_fields(p, day_first is not False), p, strict=True)), today)
+        for p in (_PART.findall(f"{first}{mark}{year}"), _PART.findall(last))
+    ]
+    if values[0] and values[1] and values[0] > values[1]:
+        year = f"{(int(year) - 1) % 10 ** len(year):0{len(year)}}"
+    moved_first = shift_date(f"{first}{mark}{year}", by, day_first, today)
+    return moved_first and f"{moved_first.rpartition(mark)[0]}{dash}{moved_last}"
+
+
+def _is_foreign(parts: Sequence[str]) -> bool:
+    return any(part.lower() in FOREIGN_MONTHS for part in parts)
+
+
+def _are_years(parts: Sequence[str]) -> bool:
+    """Whether the second number can be the year after the first: a winter, 2011-12."""
+    return (
+        len(parts) == 2 and len(parts[0]) == 4 and parts[0].isdigit() and parts[1] == f"{(int(parts[0]) + 1) % 100:02}"
+    )
 
 
 def _fields(parts: Sequence[str], day_first: bool) -> list[str]:

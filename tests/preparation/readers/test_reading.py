@@ -98,6 +98,7 @@ def test_the_same_rows_are_the_same_records_in_every_format(tmp_path: Path, name
             "date": "2024-03-05",
             "subgroups": {"sex": "f", "ward": "3"},
             "source": f"{name}:{line}",
+            "code": None,
         },
         {
             "case_id": "2",
@@ -107,6 +108,7 @@ def test_the_same_rows_are_the_same_records_in_every_format(tmp_path: Path, name
             "date": "2024-03-01",
             "subgroups": {"sex": "m"},
             "source": f"{name}:{line + 1}",
+            "code": None,
         },
     ]
 
@@ -760,6 +762,7 @@ def test_a_condition_of_a_bundle_is_told_from_the_observations_of_its_patient(tm
         "date": "2020-05-02",
         "subgroups": {"sex": "female", "age_band": "40-64"},
         "source": "b.json:1:1",
+        "code": "D50",
     }
     assert text.startswith("A 59-year-old woman"), "on the very day"
     present = ["hemoglobin 9.1 g/dL (low)", "fatigue", "smoker never"]

@@ -165,6 +165,7 @@ def _record(row: RawRow, columns: Columns) -> Record:
         date=None if day is None else iso_date(day),
         subgroups={name: text for name, text in subgroups.items() if text is not None},
         source=row.source,
+        code=row.code,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from osler.preparation.data_report import DataReport
+from osler.preparation.data_report import DataReport, describe_outcome
 from osler.preparation.mask_leak import MaskLeak
 from osler.rendering import NOT_STATED, code, escaped, markdown_table
 
@@ -55,7 +55,7 @@ publication, or null) · `source` (the place of the row in the source)
 
 {markdown_table(["split", "rows", "groups", "labels with rows"], splits)}
 
-{escaped(report["split_by"])}
+{escaped(report["split_by"])} What came out: {describe_outcome(report)}.
 
 ## Population and collection
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 import osler
-from osler.preparation.data_report import DataReport
+from osler.preparation.data_report import DataReport, describe_outcome
 from osler.preparation.splitting import SPLITS
 from osler.rendering import plots, render_template
 
@@ -31,6 +31,7 @@ def render_page(name: str, report: DataReport) -> str:
         version=osler.__version__,
         name=name,
         report=report,
+        outcome=describe_outcome(report),
         shows_text=any(example["text"] for examples in report["examples"].values() for example in examples),
         rows=Markup(plots.bars("flow", f"What became of the rows of {name}", rows, "rows")),
         labels=Markup(plots.bars("labels", "Rows of each label", labels, "rows")),
@@ -78,6 +79,7 @@ def render_summary(report: DataReport) -> str:
     for order, n in (report["dates"] or {}).items():
         if n:
             lines.append(f"  dates of {n:,} {'file' if n == 1 else 'files'} read with the {order.replace('_', ' ')}")
+    lines.append(f"  {describe_outcome(report)}{_aim(report)}")
     lines += _thin_splits(report)
     clusters = report["clusters"]
     lines.append(
@@ -91,6 +93,13 @@ def render_summary(report: DataReport) -> str:
     return "\n".join(lines)
 
 
+def _aim(report: DataReport) -> str:
+    if report["shares"] is None:
+        return ""
+    shares = ", ".join(f"{100 * share:.4g}%" for share in report["shares"].values())
+    return f"; aimed at {shares}, but every split gets every label where it can"
+
+
 def _thin_splits(report: DataReport) -> list[str]:
     lines, advice = [], ""
     for split, counts in report["splits"].items():
@@ -101,9 +110,8 @@ def _thin_splits(report: DataReport) -> list[str]:
         thin = [label for label, rows in report["labels"].items() if 0 < rows[split] < THIN]
         if thin:
             lines.append(f"  {split} has fewer than {THIN} rows of {_labels(thin)}")
-            advice = (
-                "  what is measured on so few says little: add rows, change --shares, or drop rare labels by --min-rows"
-            )
+            by_shares = " choose other --shares in another --output," if report["shares"] else ""
+            advice = f"  what is measured on so few says little: add rows,{by_shares} or drop rare labels by --min-rows"
     return [*lines, advice] if advice else lines
 
 

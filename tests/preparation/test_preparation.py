@@ -328,7 +328,7 @@ def test_what_masks_and_labels_give_away_is_said_in_the_report_and_the_summary(t
         assert f"{60 if name == 'safe' else 15} masked: label in text" in said
         if name == "safe":
             assert ["no row names its patient" in warning for warning in report["warnings"]] == [True]
-            assert "where masks stand tells 0.5" in said
+            assert "masks give no answer away: from their places alone 5" in said
             assert "The masks do not give answers away." in page
         else:
             assert "WARNING: 15 rows name several diagnoses in one cell (gout|flu)" in said

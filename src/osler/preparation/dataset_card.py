@@ -112,8 +112,8 @@ def _mask_leak(leak: MaskLeak | None) -> str:
         return ""
     low, high = leak["interval"]
     return (
-        f"\nWhere masks stand tells {leak['accuracy']:.2f} [{low:.2f}, {high:.2f}] of the labels (balanced accuracy of"
-        f" a classifier that sees nothing else, cross-validated); {leak['chance']:.2f} is chance.\n"
+        f"\nFrom the places of masks alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of the labels are guessed"
+        f" (balanced accuracy of a classifier that sees nothing else, cross-validated); {leak['chance']:.0%} is chance.\n"
     )
 
 

@@ -60,12 +60,12 @@ def render_summary(report: DataReport) -> str:
         lines.append(f"  {n:>9,} {texts} the label {label}, which is not masked because it is a common word")
     leak = report["mask_leak"]
     if leak is None and any(step["changed"] for step in report["steps"] if step["step"] == MASKING):
-        lines.append("  too few rows a label to measure whether masks tell it")
+        lines.append("  whether masks give answers away was not measured: too few rows a label")
     if leak is not None and not leak["above_chance"]:
         low, high = leak["interval"]
         lines.append(
-            f"  where masks stand tells {leak['accuracy']:.2f} [{low:.2f}, {high:.2f}] of the labels;"
-            f" {leak['chance']:.2f} is chance"
+            f"  masks give no answer away: from their places alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of the"
+            f" labels are guessed; {leak['chance']:.0%} is chance"
         )
     lines += [
         f"  not joined, but maybe one label: {', '.join(map(repr, labels))}; if so, write them alike in the source"

@@ -196,6 +196,13 @@ def test_a_column_that_is_not_there_ends_in_the_list_of_those_there_are(tmp_path
     assert "name its text and label columns (it has notes, diagnosis)" in refused(path, None)
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_of_several_columns_the_wrong_one_is_named_whatever_separates_them(tmp_path: Path, delimiter: str) -> None:
+    (tmp_path / "e.csv").write_text(delimiter.join(("id", "patient", "note", "diagnosis")) + "\n")
+    message = refused(tmp_path / "e.csv", Columns("note", "diagnosis", group="pat"))
+    assert "no column 'pat'; it has id, patient, note, diagnosis; did you mean patient?" in message
+
+
 def test_a_column_that_only_some_json_rows_have_is_there(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", [{"note": "x"}] * 99 + [{"note": "y", "diagnosis": "flu"}])
     assert records(path, NOTE)[99]["label"] == "flu"

@@ -65,7 +65,7 @@ def read(
     path = Path(source)
     hub = re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None
     if revision is not None and path.exists():
-        raise InputError(f"{source}: is a local file or folder, which has no revision; leave {revision} out")
+        raise InputError(f"{source} is a local file or folder, which has no revision; leave --revision out")
     if revision is None and not path.exists():
         way_out = "; a dataset on the Hub needs a revision, the 40 hex digits of a commit" if hub else ""
         raise InputError(f"{source}: no such file or folder{way_out}")
@@ -124,9 +124,7 @@ def _as_table(
         cases = phenopacket.read_phenopackets(rows, include_suspected)
     else:
         if include_suspected:
-            raise InputError(
-                f"{place}: is a table, which does not say what is suspected; leave --include-suspected out"
-            )
+            raise InputError(f"{place} is a table, which does not say what is suspected; leave --include-suspected out")
         available = tuple(dict.fromkeys(name for row in head if isinstance(row, RawRow) for name in row.columns))
         check_columns(place, available, columns)
         assert columns is not None

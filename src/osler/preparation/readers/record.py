@@ -111,7 +111,7 @@ def check_columns(place: str, available: Collection[str], columns: Columns | Non
     if len(available) > MAX_COLUMNS_LISTED:
         listed += f" and {len(available) - MAX_COLUMNS_LISTED} more"
     if columns is None:
-        raise InputError(f"{place}: is a table; name its text and label columns (it has {listed})")
+        raise InputError(f"{place} is a table: name its text and label columns (it has {listed})")
     for name in columns.names:
         if name not in available:
             raise InputError(f"{place}: no column {name!r}; it has {listed}{nearest(name, available)}")

@@ -282,6 +282,7 @@ def test_a_run_that_is_interrupted_leaves_the_folder_as_it_was(tmp_path: Path) -
         (["export.csv", "--text-column", "note"], "name both --text-column and --label-column"),
         (["export.csv", *NAMED, "--test-from", "2020-01-01"], "needs both --validation-from and --test-from"),
         (["export.csv", *NAMED, "--name", "My Clinic"], "lower-case letters, digits and underscores"),
+        (["export.csv", *NAMED, "--date-column", "seen"], "--date-column: without --validation-from and --test-from"),
         (["export.csv", *NAMED, "--deidentify", "no.key"], "openssl rand"),
         (["exports.csv", *NAMED], "no such file"),
         (["export.csv", *NAMED, "--max-rejected", "-1"], "--max-rejected -1: must be at least 0"),

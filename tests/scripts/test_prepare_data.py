@@ -418,13 +418,15 @@ def labelled(n: int, first: int) -> list[tuple[dict[str, str], str]]:
         (["symptom_to_diagnosis", "--include-suspected"], "--include-suspected: symptom_to_diagnosis is a task"),
         (["export.csv", "--group-column", "patient"], "name both --text-column and --label-column"),
         (["export.csv", *NAMED, "--shares", "80,20"], "--shares 80,20: expected three numbers"),
+        (["export.csv", *NAMED, "--shares", "70,20,20"], "--shares 70,20,20: add up to 110"),
+        (["export.csv", *NAMED, "--output", "out.csv"], "--output out.csv: the task is named after it; give a --name"),
         (["export.csv", *NAMED, "--shares", "80,20,0"], "only validation may be 0"),
         (["export.csv", *NAMED, "--min-rows", "0"], "--min-rows 0: must be at least 1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
     export(tmp_path / "export.csv", rows(20))
-    done = script(tmp_path, "prepare_data", *arguments, "--output", "out")
+    done = script(tmp_path, "prepare_data", "--output", "out", *arguments)
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1

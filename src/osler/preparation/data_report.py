@@ -206,9 +206,10 @@ def _warn_of_leak(leak: MaskLeak | None) -> list[str]:
         return []
     low, high = leak["interval"]
     return [
-        f"THE MASKS TELL THE LABEL: from the places of {MASK} alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of the"
-        f" labels are guessed, {leak['chance']:.0%} is chance, and a model can learn that instead of the case; take out the part of"
-        " the text that names the diagnosis, or set `action: drop` for label_in_text in task.yaml, and prepare again"
+        f"THE MASKS TELL THE LABEL: from the places of {MASK} alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of"
+        f" the labels are guessed, {leak['chance']:.0%} is chance, and a model can learn that instead of the case;"
+        " take out the part of the text that names the diagnosis, or set `action: drop` for label_in_text in task.yaml,"
+        " and prepare again"
     ]
 
 

@@ -113,7 +113,8 @@ def _mask_leak(leak: MaskLeak | None) -> str:
     low, high = leak["interval"]
     return (
         f"\nFrom the places of masks alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of the labels are guessed"
-        f" (balanced accuracy of a classifier that sees nothing else, cross-validated); {leak['chance']:.0%} is chance.\n"
+        " (balanced accuracy of a classifier that sees nothing else, cross-validated);"
+        f" {leak['chance']:.0%} is chance.\n"
     )
 
 

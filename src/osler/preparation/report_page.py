@@ -20,7 +20,7 @@ MASKING = "label_in_text"  # the step that masks
 def render_page(name: str, report: DataReport) -> str:
     """``data_report.html``: one page that needs no network. The same arguments give the same bytes."""
     rows = [(split, {"rows": counts["rows"]}) for split, counts in report["splits"].items()]
-    rows += [(f"dropped: {reason.replace('_', ' ')}", {"rows": n}) for reason, n in report["dropped"].items()]
+    rows += [(f"dropped: {_words(reason)}", {"rows": n}) for reason, n in report["dropped"].items()]
     labels = list(report["labels"].items())[:MAX_LABELS]
     lengths = [
         (f"{lengths['from']}–{lengths['to']}", {split: lengths[split] for split in SPLITS})  # type: ignore[literal-required]
@@ -47,7 +47,7 @@ def render_summary(report: DataReport) -> str:
     counted = [("dropped", reason, n) for reason, n in report["dropped"].items()]
     for step in report["steps"]:
         counted.append(("masked" if step["step"] == MASKING else "changed", step["step"], step["changed"]))
-    lines += [f"  {n:>9,} {verb}: {what.replace('_', ' ')}" for verb, what, n in counted if n]
+    lines += [f"  {n:>9,} {verb}: {_words(what)}" for verb, what, n in counted if n]
     lines += [f"  {n:>9,} {text}" for text, n in report["notices"].items()]
     joined = {label: sum(spellings.values()) for label, spellings in report["spellings"].items()}
     for label in sorted(joined, key=lambda label: -joined[label])[:MAX_LISTED]:
@@ -64,8 +64,8 @@ def render_summary(report: DataReport) -> str:
     if leak is not None and not leak["above_chance"]:
         low, high = leak["interval"]
         lines.append(
-            f"  masks give no answer away: from their places alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of the"
-            f" labels are guessed; {leak['chance']:.0%} is chance"
+            f"  masks give no answer away: from their places alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of"
+            f" the labels are guessed; {leak['chance']:.0%} is chance"
         )
     lines += [
         f"  not joined, but maybe one label: {', '.join(map(repr, labels))}; if so, write them alike in the source"
@@ -91,6 +91,10 @@ def render_summary(report: DataReport) -> str:
         )
     lines += [f"WARNING: {warning}" for warning in report["warnings"]]
     return "\n".join(lines)
+
+
+def _words(reason: str) -> str:
+    return "no text" if reason == "missing" else reason.replace("_", " ")
 
 
 def _aim(report: DataReport) -> str:

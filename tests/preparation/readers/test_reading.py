@@ -587,7 +587,9 @@ def test_the_user_may_choose_among_the_columns_of_a_phenopacket(tmp_path: Path) 
     path = write(tmp_path / "ada.json", json.dumps(ADA))
     (record,) = records(path, Columns("text", "diagnosis_id", subgroups=("sex",)))
     assert (record["label"], record["case_id"], record["group"]) == ("OMIM:900001", "ada.json:1", None)
-    assert "did you mean diagnosis?" in refused(path, Columns("text", "diagnosi"))
+    message = refused(path, Columns("text", "diagnosi"))
+    assert "needs no columns: leave --text-column, --label-column and the others out" in message
+    assert "did you mean diagnosis?" in message
 
 
 def interpreted(status: str, disease_id: str, name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from osler.errors import InputError
+from osler.errors import InputError, nearest
 from osler.preparation.readers import clinical, fhir, files, phenopacket
 from osler.preparation.readers.record import (
     MAX_FIELD_BYTES,
@@ -130,7 +130,12 @@ def _as_table(
         assert columns is not None
         return rows, columns
     columns = columns or clinical.DEFAULT_COLUMNS
-    check_columns(place, clinical.COLUMNS, columns)
+    if not set(columns.names) <= set(clinical.COLUMNS):
+        named = next(name for name in columns.names if name not in clinical.COLUMNS)
+        raise InputError(
+            f"{place} is of a clinical format, which needs no columns: leave --text-column, --label-column and the"
+            f" others out (it has {', '.join(clinical.COLUMNS)}, and no {named!r}{nearest(named, clinical.COLUMNS)})"
+        )
     return clinical.label_cases(cases), columns
 
 

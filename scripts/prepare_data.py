@@ -65,8 +65,7 @@ def main() -> int:
     options.check_numbers(arguments)
     if arguments.license:
         licences.check(arguments.license, "--license")
-    name = (arguments.name or arguments.output.resolve().name).replace("-", "_")
-    scaffold.check_task_name(name)
+    name = scaffold.find_task_name(arguments.name, arguments.output)
     key = read_key(arguments.deidentify) if arguments.deidentify else None
     if key is None and arguments.day_first is not None:
         raise InputError("--day-first and --month-first tell --deidentify how to read dates; add it, or leave them out")

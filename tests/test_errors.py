@@ -32,6 +32,25 @@ def test_letters_that_a_terminal_does_not_know_end_no_command(tmp_path: Path) ->
     assert all("exit_status(main)" in path.read_text(encoding="utf-8") for path in (ROOT / "scripts").glob("*.py"))
 
 
+def test_a_command_whose_output_nobody_reads_ends_without_a_word(tmp_path: Path) -> None:
+    code = (
+        "import sys; from osler.errors import exit_status\n"
+        "def main():\n"
+        "    print('line\\n' * int(sys.argv[1]))\n"
+        "    return 0\n"
+        "sys.exit(exit_status(main))"
+    )
+    for lines in ("1", "100000"):  # written at the end, and at once
+        command = [sys.executable, "-c", code, lines]
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open(writing, "wb") as unread:
+            done = subprocess.run(
+                command, env=environment(tmp_path), stdout=unread, stderr=subprocess.PIPE, timeout=60, check=False
+            )
+        assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_a_full_disk_is_one_line_that_names_what_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,11 +6,13 @@ import difflib
 import errno
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+BROKEN_PIPE = 128 + 13  # the status of a command that SIGPIPE ends
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MAX_PATH = 500  # characters shown of a path: a file may name one that no disk takes
 
@@ -30,13 +32,21 @@ def exit_status(main: Callable[[], int]) -> int:
     So does a file that the system will not open, make or write: the path is the user's, or below $HOME, $OSLER_CACHE or
     $HF_HOME. So does a full disk. Another ``OSError`` that names no file is a failure of another kind.
 
+    Where nobody reads the output any more (``| head -1``), the script ends at once and without a word.
+
     What a terminal cannot show, such as a label's letters on one that knows only ASCII, is printed as ``\\xef``.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return main()
+        status = main()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has had enough. What is left in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except InputError as error:
         print_error(error)
         return 2

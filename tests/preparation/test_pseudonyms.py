@@ -20,8 +20,8 @@ def pseudonyms() -> Pseudonyms:
 
 
 def row(**changes: Any) -> Record:
-    record = Record(case_id="7", text="x", label="gout", group="g", date=None, subgroups={}, source="whitfield.csv:2")
-    return Record(**{**record, **changes})
+    record = {"case_id": "7", "text": "x", "label": "gout", "group": "g", "date": None, "subgroups": {}}
+    return Record(**{**record, "source": "whitfield.csv:2", "code": None, **changes})  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,17 @@ def test_diseases_and_groups_of_people_stay(pseudonyms: Pseudonyms, subgroups: d
     assert kept["identifiers"] == "[]"
 
 
+def test_a_code_of_a_terminology_is_no_record_number_and_a_table_is_told_what_was_seen(pseudonyms: Pseudonyms) -> None:
+    for label in ("Type 2 diabetes mellitus (44054006)", "44054006"):
+        coded = row(label=label, code="44054006")
+        assert pseudonyms.check(coded) is coded
+        of_table = pseudonyms.check(row(label=label))
+        assert isinstance(of_table, RejectedRow)
+        assert "a number that looks like a record number: if it is the code of the disease, write" in of_table.reason
+    named = pseudonyms.check(row(label="gout, Mrs Whitfield (44054006)", code="44054006"))
+    assert isinstance(named, RejectedRow), "the words of the label are searched as ever"
+
+
 def test_ages_over_89_are_grouped_and_audited(pseudonyms: Pseudonyms) -> None:
     record = row(subgroups={"age": "93"})
     assert pseudonyms.check(record) is record
@@ -100,6 +111,7 @@ def test_without_a_key_all_stays_and_a_row_without_an_id_is_called_after_its_tex
     record = row(label="Mrs Whitfield", subgroups={"age": "93"})
     assert plain.check(record) is record
     kept = plain.mask(record)
-    assert kept == {**record, "subgroups": json.dumps({"age": "93"}), "identifiers": "[]"}
+    as_read = {name: value for name, value in record.items() if name != "code"}
+    assert kept == {**as_read, "subgroups": json.dumps({"age": "93"}), "identifiers": "[]"}
     assert plain.mask(row(case_id="whitfield.csv:2"))["case_id"] == pseudonym("x", "")
     assert plain.mask_rejected(RejectedRow("a.csv:1", "why", "x")) == RejectedRow("a.csv:1", "why", "x")

@@ -237,10 +237,55 @@ def test_thin_labels_are_warned_of_and_can_get_more_rows_or_be_left_out(tmp_path
     assert "4 dropped: rare label" in done.stdout
     report = json.loads((tmp_path / "larger" / "data_report.json").read_text())
     assert "gout" not in report["labels"]
-    assert "(60% train, 0% validation, 40% test)" in report["split_by"]
+    assert "aims at 60% train, 0% validation, 40% test." in report["split_by"]
     test = report["splits"]["test"]
     assert 0.25 < test["rows"] / report["rows_out"] < 0.55
     assert report["splits"]["validation"]["rows"] == 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ("--shares", "50,10,40"),
+        ("--date-column", "seen", "--validation-from", "2015-01-01", "--test-from", "2018-01-01"),
+    ],
+)
+def test_options_that_would_not_apply_to_rows_that_keep_their_splits_are_refused(
+    tmp_path: Path, undisturbed: tuple[dict[str, bytes], dict[str, bytes]], changed: tuple[str, ...]
+) -> None:
+    export(tmp_path / "export.csv", rows())
+    for name, content in undisturbed[0].items():
+        (tmp_path / "clinic" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clinic" / name).write_bytes(content)
+    done = script(tmp_path, "prepare_data", *COMMAND, *changed)
+    assert done.returncode == 2
+    assert "clinic: 242 rows keep the splits they have, so other --shares, or dates, would not apply" in done.stderr
+    assert contents(tmp_path / "clinic") == undisturbed[0]
+
+
+def test_patients_that_earlier_splits_tear_apart_are_refused(tmp_path: Path) -> None:
+    export(tmp_path / "export.csv", rows())
+    ungrouped = [option for option in COMMAND if option not in ("--group-column", "patient")]
+    done = script(tmp_path, "prepare_data", *ungrouped)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING: no row names its patient, so notes of one patient can be in train and in test" in done.stdout
+    done = script(tmp_path, "prepare_data", *COMMAND)
+    assert done.returncode == 2
+    assert "groups would be in several splits" in done.stderr
+
+
+def test_what_came_out_is_said_beside_the_shares_that_were_aimed_at(tmp_path: Path) -> None:
+    export(tmp_path / "export.csv", rows(16))
+    done = script(tmp_path, "prepare_data", *COMMAND)
+    splits = json.loads((tmp_path / "clinic" / "data_report.json").read_text())["splits"]
+    groups = {split: counts["groups"] for split, counts in splits.items()}
+    total = sum(groups.values())
+    came_out = ", ".join(f"{split} {n} ({n / total:.0%})" for split, n in ((s, groups[s]) for s in SPLITS))
+    assert f"{total} groups: {came_out}; aimed at 80%, 10%, 10%" in done.stdout
+    for name in ("README.md", "data_report.html"):
+        said = (tmp_path / "clinic" / name).read_text()
+        assert "aims at 80% train, 10% validation, 10% test" in said
+        assert f"What came out: {total} groups: {came_out}." in said
 
 
 # ── clinical formats ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -373,13 +418,15 @@ def labelled(n: int, first: int) -> list[tuple[dict[str, str], str]]:
         (["symptom_to_diagnosis", "--include-suspected"], "--include-suspected: symptom_to_diagnosis is a task"),
         (["export.csv", "--group-column", "patient"], "name both --text-column and --label-column"),
         (["export.csv", *NAMED, "--shares", "80,20"], "--shares 80,20: expected three numbers"),
+        (["export.csv", *NAMED, "--shares", "70,20,20"], "--shares 70,20,20: add up to 110"),
+        (["export.csv", *NAMED, "--output", "out.csv"], "--output out.csv: the task is named after it; give a --name"),
         (["export.csv", *NAMED, "--shares", "80,20,0"], "only validation may be 0"),
         (["export.csv", *NAMED, "--min-rows", "0"], "--min-rows 0: must be at least 1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
     export(tmp_path / "export.csv", rows(20))
-    done = script(tmp_path, "prepare_data", *arguments, "--output", "out")
+    done = script(tmp_path, "prepare_data", "--output", "out", *arguments)
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1

@@ -78,7 +78,8 @@ class DataReport(TypedDict):
     ``leakage`` counts training rows that were dropped because they are also in a held-out split of the source.
     ``notices`` count what the reader of a clinical format set aside beside rows, or took in doubt. ``spellings`` is
     label → its other spellings in the source → rows; ``similar_labels`` were not joined, but may be one. ``warnings``
-    are sentences. ``files`` maps names to sha256.
+    are sentences. ``split_by`` is the rule, and ``shares`` what it aims at (split → share of the groups; None: at
+    none). ``files`` maps names to sha256.
     """
 
     schema: int
@@ -100,6 +101,7 @@ class DataReport(TypedDict):
     leakage: dict[str, int]
     splits: dict[str, SplitCounts]
     split_by: str
+    shares: dict[str, float] | None
     subgroups: dict[str, dict[str, dict[str, int]]]
     identifiers: dict[str, int] | None
     dates: dict[str, int] | None
@@ -142,12 +144,14 @@ def build_report(
             *warn_of_labels(source_labels),
             *_warn_of_missed(_labels_missed_in_text(selection, settings.steps)),
             *_warn_of_leak(leak),
+            *_warn_of_groups(selection),
         ],
         lengths=_lengths(selection),
         clusters=_clusters(selection),
         leakage=selection.leakage,
         splits={split: _split_counts(selection, split, labels) for split in SPLITS},
-        split_by=_split_by(selection, settings),
+        split_by=describe_rule(selection, settings),
+        shares=None if settings.cutoffs or selection.source_split.any() else dict(settings.shares),
         subgroups=_subgroups(selection),
         identifiers=None
         if settings.key is None
@@ -228,9 +232,19 @@ def _warn_of_leak(leak: MaskLeak | None) -> list[str]:
         return []
     low, high = leak["interval"]
     return [
-        f"THE MASKS TELL THE LABEL: where {MASK} stands tells {leak['accuracy']:.2f} [{low:.2f}, {high:.2f}] of the"
-        f" labels, {leak['chance']:.2f} is chance, and a model can learn that instead of the case; take out the part of"
-        " the text that names the diagnosis, or set `action: drop` for label_in_text in task.yaml, and prepare again"
+        f"THE MASKS TELL THE LABEL: from the places of {MASK} alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of"
+        f" the labels are guessed, {leak['chance']:.0%} is chance, and a model can learn that instead of the case;"
+        " take out the part of the text that names the diagnosis, or set `action: drop` for label_in_text in task.yaml,"
+        " and prepare again"
+    ]
+
+
+def _warn_of_groups(selection: RowSelection) -> list[str]:
+    if selection.source_split.any() or selection.column(selection.raw, "group")[selection.kept].any():
+        return []
+    return [
+        "no row names its patient, so notes of one patient can be in train and in test, and the test then flatters the"
+        " model; name the column of the patients with --group-column, unless each has one note"
     ]
 
 
@@ -287,16 +301,25 @@ def _split_counts(selection: RowSelection, split: str, labels: Mapping[str, Mapp
     )
 
 
-def _split_by(selection: RowSelection, settings: PreparationSettings) -> str:
+def describe_rule(selection: RowSelection, settings: PreparationSettings) -> str:
+    """By what rule rows are split: the same words for the same rule, whatever comes of it."""
     if selection.source_split.any():
         return "The splits are those of the source."
     if cutoffs := settings.cutoffs:
         return f"By date: before {cutoffs[0]} train, before {cutoffs[1]} validation, from then on test."
-    shares = ", ".join(f"{share:.0%} {split}" for split, share in settings.shares.items())
+    shares = ", ".join(f"{100 * share:.4g}% {split}" for split, share in settings.shares.items())
     return (
-        f"By a hash of the group, or of the case where it has none ({shares}); what shares a group or is nearly the"
-        " same stays together, and rows added later move no row that is here."
+        f"By a hash of the group, or of the case where it has none, which aims at {shares}. What shares a group or is"
+        " nearly the same stays together, some groups are moved so that every split has every label, and rows added"
+        " later move no row that is here."
     )
+
+
+def describe_outcome(report: DataReport) -> str:
+    """How many groups each split has, a case without one being its own: ``160 groups: train 131 (82%), …``."""
+    groups = {split: counts["groups"] for split, counts in report["splits"].items()}
+    total = sum(groups.values())
+    return f"{total:,} groups: " + ", ".join(f"{split} {n:,} ({n / total:.0%})" for split, n in groups.items())
 
 
 def _subgroups(selection: RowSelection) -> dict[str, dict[str, dict[str, int]]]:

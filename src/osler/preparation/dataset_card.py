@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from osler.preparation.data_report import DataReport
+from osler.preparation.data_report import DataReport, describe_outcome
 from osler.preparation.mask_leak import MaskLeak
 from osler.rendering import NOT_STATED, code, escaped, markdown_table
 
@@ -55,7 +55,7 @@ publication, or null) · `source` (the place of the row in the source)
 
 {markdown_table(["split", "rows", "groups", "labels with rows"], splits)}
 
-{escaped(report["split_by"])}
+{escaped(report["split_by"])} What came out: {describe_outcome(report)}.
 
 ## Population and collection
 
@@ -112,8 +112,9 @@ def _mask_leak(leak: MaskLeak | None) -> str:
         return ""
     low, high = leak["interval"]
     return (
-        f"\nWhere masks stand tells {leak['accuracy']:.2f} [{low:.2f}, {high:.2f}] of the labels (balanced accuracy of"
-        f" a classifier that sees nothing else, cross-validated); {leak['chance']:.2f} is chance.\n"
+        f"\nFrom the places of masks alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of the labels are guessed"
+        " (balanced accuracy of a classifier that sees nothing else, cross-validated);"
+        f" {leak['chance']:.0%} is chance.\n"
     )
 
 

@@ -25,19 +25,19 @@ def warn_of_labels(counts: Mapping[str, int]) -> list[str]:
     warnings = []
     if several := _name_several(counts):
         warnings.append(
-            f"{_rows(several, counts)} name several diagnoses in one cell ({_some(several)}), and each combination is"
-            " learnt as a diagnosis of its own; write one diagnosis a row, or leave these rows out"
+            f"{_rows(several, counts, 'names', 'name')} several diagnoses in one cell ({_some(several)}), and each"
+            " combination is learnt as a diagnosis of its own; write one diagnosis a row, or leave these rows out"
         )
     if numbers := [label for label in counts if _NUMBER.fullmatch(label.strip())]:
         hidden = "; -1 often marks a label that is hidden or missing: leave such rows out" if "-1" in numbers else ""
         warnings.append(
-            f"{_rows(numbers, counts)} have a number for a label ({_some(numbers)}), and a model will answer with it;"
-            f" write the name of the diagnosis{hidden}"
+            f"{_rows(numbers, counts, 'has', 'have')} a number for a label ({_some(numbers)}), and a model will answer"
+            f" with it; write the name of the diagnosis{hidden}"
         )
     if unsaid := [label for label in counts if spelling(label) in _NO_LABEL]:
         warnings.append(
-            f"{_rows(unsaid, counts)} have a label that may say that there is none ({_some(unsaid)}), and it is learnt"
-            " as a diagnosis; leave these rows out, or empty the cell"
+            f"{_rows(unsaid, counts, 'has', 'have')} a label that may say that there is none ({_some(unsaid)}), and it"
+            " is learnt as a diagnosis; leave these rows out, or empty the cell"
         )
     return warnings
 
@@ -53,9 +53,10 @@ def _name_several(counts: Iterable[str]) -> list[str]:
     return found
 
 
-def _rows(labels: Iterable[str], counts: Mapping[str, int]) -> str:
+def _rows(labels: Iterable[str], counts: Mapping[str, int], one: str, more: str) -> str:
+    """The number of rows, with the verb for one or for more."""
     n = sum(counts[label] for label in labels)
-    return "1 row" if n == 1 else f"{n:,} rows"
+    return f"1 row {one}" if n == 1 else f"{n:,} rows {more}"
 
 
 def _some(labels: Iterable[str]) -> str:

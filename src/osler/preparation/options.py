@@ -80,6 +80,11 @@ def _cutoffs(options: Namespace) -> tuple[str, str] | None:
     if (options.validation_from is None) != (options.test_from is None):
         raise InputError("a split by date needs both --validation-from and --test-from")
     if options.validation_from is None:
+        if options.date_column is not None:
+            raise InputError(
+                "--date-column: without --validation-from and --test-from nothing is split by it; add them, or leave it"
+                " out"
+            )
         return None
     if options.date_column is None and options.text_column is not None:
         raise InputError("a split by date needs --date-column, too")
@@ -105,4 +110,6 @@ def _shares(options: Namespace) -> Mapping[str, float]:
             f"--shares {options.shares}: expected three numbers, for train, validation and test, such as 70,10,20;"
             " only validation may be 0"
         )
+    if sum(numbers) not in (1, 100) and not math.isclose(sum(numbers), 1):
+        raise InputError(f"--shares {options.shares}: add up to {sum(numbers):g}; give shares that add up to 100")
     return {split: number / sum(numbers) for split, number in zip(SPLITS, numbers, strict=True)}

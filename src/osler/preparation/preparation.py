@@ -19,7 +19,7 @@ import numpy as np
 from osler.errors import InputError
 from osler.preparation.arrow_rows import clean_rows, store_rows
 from osler.preparation.cleaning import Cleaning
-from osler.preparation.data_report import DataReport, build_report
+from osler.preparation.data_report import DataReport, build_report, describe_rule
 from osler.preparation.deidentification.date_order import DateOrders
 from osler.preparation.label_spellings import merge_spellings
 from osler.preparation.pseudonyms import Pseudonyms, pseudonym
@@ -66,6 +66,7 @@ def prepare(
         selection.drop_conflicts_and_duplicates()
         selection.drop_rare_labels(settings.min_rows)
         selection.assign_splits(_previous_splits(output), settings.cutoffs, settings.shares)
+        _check_previous(output, selection, settings)
         _check_labels(selection, source, notices)
         _check_splits(selection, source, settings)
         files = _write_rows(selection, work, with_audit=settings.key is not None)
@@ -103,6 +104,24 @@ def _check_key(output: Path, key: str | None) -> None:
         raise InputError(
             f"{output}: was prepared without --deidentify or with another key, so its rows cannot be recognised and"
             " would change splits; choose another --output"
+        )
+
+
+def _check_previous(output: Path, selection: RowSelection, settings: PreparationSettings) -> None:
+    """Refuse to report a rule, or groups that stay together, where rows keep splits that came about otherwise."""
+    if not selection.kept_splits:
+        return
+    n = selection.kept_splits
+    kept = "1 row keeps the split it has" if n == 1 else f"{n:,} rows keep the splits they have"
+    if read_json(output / REPORT)["split_by"] != describe_rule(selection, settings):
+        raise InputError(
+            f"{output}: {kept}, so other --shares, or dates, would not apply to them; prepare with those of before, or"
+            " choose another --output"
+        )
+    if selection.divided:
+        raise InputError(
+            f"{output}: {kept}, by which {selection.divided:,} groups would be in several splits: they were other"
+            " groups before; choose another --output"
         )
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Reasons may quote ids and dates.
 WITHHELD = "the reason is not kept with --deidentify: it may hold an identifier"
 LABEL, SUBGROUP = "label", "subgroup "  # fields in the audit
+# The rule that knows a record number by its form alone, which the code of a disease may have, too.
+NUMBER_FORM = "number form"
 LONG_NUMBER = re.compile(r"\d{5,}")  # identifies a person rather than a group
 
 
@@ -73,9 +75,15 @@ class Pseudonyms:
     def check(self, row: Record) -> Record | RejectedRow:
         """``row`` itself, or rejected if its label or a subgroup identifies somebody."""
         for field, value in self._fields(row).items():
-            kinds = sorted({identifier.type for identifier in self._identifiers(field, value)})
+            identifiers = self._identifiers(field, value)
+            kinds = sorted({identifier.type for identifier in identifiers})
             if kinds and (kinds != ["AGE"] or field == LABEL):
                 reason = f"the {field} identifies somebody ({', '.join(kinds)}): leave it out, or group its values"
+                if field == LABEL and all(identifier.rule == NUMBER_FORM for identifier in identifiers):
+                    reason = (
+                        "the label holds a number that looks like a record number: if it is the code of the disease,"
+                        " write the name of the disease without it; if not, leave it out"
+                    )
                 self._safe_reasons.add(reason)
                 return RejectedRow(row["source"], reason, excerpt(value))
         return row
@@ -127,7 +135,10 @@ class Pseudonyms:
         if self._key is None:
             return {}
         subgroups = {f"{SUBGROUP}{name}": value for name, value in row["subgroups"].items()}
-        return {LABEL: row["label"] or "", **subgroups}
+        label = row["label"] or ""
+        if row["code"] is not None:  # of a terminology, so it names nobody, whatever its digits look like
+            label = "" if label == row["code"] else label.removesuffix(f"({row['code']})")
+        return {LABEL: label, **subgroups}
 
     def _identifiers(self, field: str, value: str) -> list[Identifier]:
         """The identifiers in ``value``."""

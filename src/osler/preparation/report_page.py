@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 import osler
-from osler.preparation.data_report import DataReport
+from osler.preparation.data_report import DataReport, describe_outcome
 from osler.preparation.splitting import SPLITS
 from osler.rendering import plots, render_template
 
@@ -20,7 +20,7 @@ MASKING = "label_in_text"  # the step that masks
 def render_page(name: str, report: DataReport) -> str:
     """``data_report.html``: one page that needs no network. The same arguments give the same bytes."""
     rows = [(split, {"rows": counts["rows"]}) for split, counts in report["splits"].items()]
-    rows += [(f"dropped: {reason.replace('_', ' ')}", {"rows": n}) for reason, n in report["dropped"].items()]
+    rows += [(f"dropped: {_words(reason)}", {"rows": n}) for reason, n in report["dropped"].items()]
     labels = list(report["labels"].items())[:MAX_LABELS]
     lengths = [
         (f"{lengths['from']}–{lengths['to']}", {split: lengths[split] for split in SPLITS})  # type: ignore[literal-required]
@@ -31,6 +31,7 @@ def render_page(name: str, report: DataReport) -> str:
         version=osler.__version__,
         name=name,
         report=report,
+        outcome=describe_outcome(report),
         shows_text=any(example["text"] for examples in report["examples"].values() for example in examples),
         rows=Markup(plots.bars("flow", f"What became of the rows of {name}", rows, "rows")),
         labels=Markup(plots.bars("labels", "Rows of each label", labels, "rows")),
@@ -46,7 +47,7 @@ def render_summary(report: DataReport) -> str:
     counted = [("dropped", reason, n) for reason, n in report["dropped"].items()]
     for step in report["steps"]:
         counted.append(("masked" if step["step"] == MASKING else "changed", step["step"], step["changed"]))
-    lines += [f"  {n:>9,} {verb}: {what.replace('_', ' ')}" for verb, what, n in counted if n]
+    lines += [f"  {n:>9,} {verb}: {_words(what)}" for verb, what, n in counted if n]
     lines += [f"  {n:>9,} {text}" for text, n in report["notices"].items()]
     joined = {label: sum(spellings.values()) for label, spellings in report["spellings"].items()}
     for label in sorted(joined, key=lambda label: -joined[label])[:MAX_LISTED]:
@@ -59,12 +60,12 @@ def render_summary(report: DataReport) -> str:
         lines.append(f"  {n:>9,} {texts} the label {label}, which is not masked because it is a common word")
     leak = report["mask_leak"]
     if leak is None and any(step["changed"] for step in report["steps"] if step["step"] == MASKING):
-        lines.append("  too few rows a label to measure whether masks tell it")
+        lines.append("  whether masks give answers away was not measured: too few rows a label")
     if leak is not None and not leak["above_chance"]:
         low, high = leak["interval"]
         lines.append(
-            f"  where masks stand tells {leak['accuracy']:.2f} [{low:.2f}, {high:.2f}] of the labels;"
-            f" {leak['chance']:.2f} is chance"
+            f"  masks give no answer away: from their places alone {leak['accuracy']:.0%} [{low:.0%}, {high:.0%}] of"
+            f" the labels are guessed; {leak['chance']:.0%} is chance"
         )
     lines += [
         f"  not joined, but maybe one label: {', '.join(map(repr, labels))}; if so, write them alike in the source"
@@ -78,6 +79,7 @@ def render_summary(report: DataReport) -> str:
     for order, n in (report["dates"] or {}).items():
         if n:
             lines.append(f"  dates of {n:,} {'file' if n == 1 else 'files'} read with the {order.replace('_', ' ')}")
+    lines.append(f"  {describe_outcome(report)}{_aim(report)}")
     lines += _thin_splits(report)
     clusters = report["clusters"]
     lines.append(
@@ -91,6 +93,17 @@ def render_summary(report: DataReport) -> str:
     return "\n".join(lines)
 
 
+def _words(reason: str) -> str:
+    return "no text" if reason == "missing" else reason.replace("_", " ")
+
+
+def _aim(report: DataReport) -> str:
+    if report["shares"] is None:
+        return ""
+    shares = ", ".join(f"{100 * share:.4g}%" for share in report["shares"].values())
+    return f"; aimed at {shares}, but every split gets every label where it can"
+
+
 def _thin_splits(report: DataReport) -> list[str]:
     lines, advice = [], ""
     for split, counts in report["splits"].items():
@@ -101,9 +114,8 @@ def _thin_splits(report: DataReport) -> list[str]:
         thin = [label for label, rows in report["labels"].items() if 0 < rows[split] < THIN]
         if thin:
             lines.append(f"  {split} has fewer than {THIN} rows of {_labels(thin)}")
-            advice = (
-                "  what is measured on so few says little: add rows, change --shares, or drop rare labels by --min-rows"
-            )
+            by_shares = " choose other --shares in another --output," if report["shares"] else ""
+            advice = f"  what is measured on so few says little: add rows,{by_shares} or drop rare labels by --min-rows"
     return [*lines, advice] if advice else lines
 
 

@@ -67,6 +67,8 @@ class RowSelection:
         source_split, split: the split in the source, and the one assigned; empty if there is none.
         cluster: the number of the row's cluster of near-duplicates.
         leakage: number of training rows dropped because they are also in a held-out split.
+        kept_splits: number of rows that kept the split they had in an earlier output.
+        divided: number of groups whose rows kept different splits.
         units: number of units, of rows that belong together, once splits are assigned; 0 if the source has splits.
     """
 
@@ -79,7 +81,7 @@ class RowSelection:
         self.split = self.source_split.copy()
         self.cluster: Array = np.arange(len(raw))
         self.leakage = {"exact": 0, "near": 0}
-        self.units = 0
+        self.units = self.kept_splits = self.divided = 0
 
     @staticmethod
     def column(rows: Dataset, name: str) -> Array:
@@ -155,8 +157,13 @@ class RowSelection:
             cutoffs=cutoffs,
             previous=previous,
         )
-        self.units = assignment.report["units"]["n"]
+        self.units, self.kept_splits = assignment.report["units"]["n"], assignment.report["previous"]["kept"]
         self.split[kept] = [split or "" for split in assignment.splits]
+        if self.kept_splits:
+            pairs = {
+                (g, s) for g, s in zip(self.column(self.raw, "group")[kept], self.split[kept], strict=True) if g and s
+            }
+            self.divided = len(pairs) - len({group for group, _ in pairs})
         for row, reason in assignment.reasons.items():
             self.dropped[kept[row]] = reason
 

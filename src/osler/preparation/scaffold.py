@@ -62,10 +62,19 @@ def write_task_and_recipe(
     return path
 
 
-def check_task_name(name: str) -> None:
-    """Raise :class:`InputError` if ``name`` cannot be the name of a task."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise InputError(f"--name {name}: use lower-case letters, digits and underscores, and begin with a letter")
+def find_task_name(name: str | None, output: Path) -> str:
+    """``name``, or that of the folder ``output``, as the name of a task.
+
+    Raises:
+        InputError: it cannot be one.
+    """
+    found = (name or output.resolve().name).replace("-", "_")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", found):
+        form = "lower-case letters, digits and underscores, beginning with a letter"
+        if name is None:
+            raise InputError(f"--output {output}: the task is named after it; give a --name of {form}")
+        raise InputError(f"--name {name}: give one of {form}")
+    return found
 
 
 def next_commands(recipe: Path, folder: Path) -> str:

@@ -18,7 +18,16 @@ def seen(**texts: str) -> DateOrders:
     records: list[tuple[str | None, Record | RejectedRow]] = [
         (
             None,
-            Record(case_id="", text=text, label="", group=None, date=None, subgroups={}, source=f"{file}.csv:{number}"),
+            Record(
+                case_id="",
+                text=text,
+                label="",
+                group=None,
+                date=None,
+                subgroups={},
+                source=f"{file}.csv:{number}",
+                code=None,
+            ),
         )
         for file, number, text in rows
     ]

@@ -144,7 +144,7 @@ def test_everyone_in_a_family_or_a_cohort_is_a_row_and_a_family_stays_together(t
 def test_a_table_with_columns_of_those_names_is_a_table(tmp_path: Path) -> None:
     row = {"proband": "yes", "members": 4, "subject": "x", "metadata": "y"}
     (tmp_path / "table.jsonl").write_text(json.dumps(row))
-    with pytest.raises(InputError, match="is a table; name its text and label columns"):
+    with pytest.raises(InputError, match="is a table: name its text and label columns"):
         list(read(str(tmp_path / "table.jsonl"), None))
 
 

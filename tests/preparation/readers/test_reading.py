@@ -98,6 +98,7 @@ def test_the_same_rows_are_the_same_records_in_every_format(tmp_path: Path, name
             "date": "2024-03-05",
             "subgroups": {"sex": "f", "ward": "3"},
             "source": f"{name}:{line}",
+            "code": None,
         },
         {
             "case_id": "2",
@@ -107,6 +108,7 @@ def test_the_same_rows_are_the_same_records_in_every_format(tmp_path: Path, name
             "date": "2024-03-01",
             "subgroups": {"sex": "m"},
             "source": f"{name}:{line + 1}",
+            "code": None,
         },
     ]
 
@@ -192,6 +194,13 @@ def test_a_column_that_is_not_there_ends_in_the_list_of_those_there_are(tmp_path
     make(path, [{"notes": "Cough", "diagnosis": "flu"}])
     assert "no column 'note'; it has notes, diagnosis; did you mean notes?" in refused(path, NOTE)
     assert "name its text and label columns (it has notes, diagnosis)" in refused(path, None)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_of_several_columns_the_wrong_one_is_named_whatever_separates_them(tmp_path: Path, delimiter: str) -> None:
+    (tmp_path / "e.csv").write_text(delimiter.join(("id", "patient", "note", "diagnosis")) + "\n")
+    message = refused(tmp_path / "e.csv", Columns("note", "diagnosis", group="pat"))
+    assert "no column 'pat'; it has id, patient, note, diagnosis; did you mean patient?" in message
 
 
 def test_a_column_that_only_some_json_rows_have_is_there(tmp_path: Path) -> None:
@@ -578,7 +587,9 @@ def test_the_user_may_choose_among_the_columns_of_a_phenopacket(tmp_path: Path) 
     path = write(tmp_path / "ada.json", json.dumps(ADA))
     (record,) = records(path, Columns("text", "diagnosis_id", subgroups=("sex",)))
     assert (record["label"], record["case_id"], record["group"]) == ("OMIM:900001", "ada.json:1", None)
-    assert "did you mean diagnosis?" in refused(path, Columns("text", "diagnosi"))
+    message = refused(path, Columns("text", "diagnosi"))
+    assert "needs no columns: leave --text-column, --label-column and the others out" in message
+    assert "did you mean diagnosis?" in message
 
 
 def interpreted(status: str, disease_id: str, name: str) -> dict[str, Any]:
@@ -760,6 +771,7 @@ def test_a_condition_of_a_bundle_is_told_from_the_observations_of_its_patient(tm
         "date": "2020-05-02",
         "subgroups": {"sex": "female", "age_band": "40-64"},
         "source": "b.json:1:1",
+        "code": "D50",
     }
     assert text.startswith("A 59-year-old woman"), "on the very day"
     present = ["hemoglobin 9.1 g/dL (low)", "fatigue", "smoker never"]

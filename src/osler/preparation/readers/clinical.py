@@ -98,7 +98,8 @@ def label_cases(cases: Iterable[Case | RejectedRow | Notice]) -> Iterator[RawRow
         notices: Counter[str] = Counter()
         for line in waiting:
             source, columns, codings, words = json.loads(line)
-            yield RawRow(source, names.label(columns, [Coding(*coding) for coding in codings], words, notices))
+            labelled = names.label(columns, [Coding(*coding) for coding in codings], words, notices)
+            yield RawRow(source, labelled, code=labelled["diagnosis_id"])
     yield from (Notice(text, number) for text, number in notices.most_common())
 
 

@@ -68,11 +68,13 @@ def _first_line(lines: TextLines) -> str:
 
 
 def _delimiter(header: str, usual: str, columns: Columns | None) -> str:
-    """The delimiter that makes all named columns of the line ``header``; of those that do so, the ``usual`` one."""
+    """The delimiter that makes most of the named columns of the line ``header``, or else most columns; of equally good
+    ones the ``usual`` one. So of several names that are right but one, the message names that one."""
     found = {delimiter: _fields(header, delimiter) for delimiter in dict.fromkeys(usual + OTHER_DELIMITERS)}
-    if columns is None:  # the user is told what columns there are
-        return max(found, key=lambda delimiter: len(found[delimiter]))
-    return next((delimiter for delimiter, fields in found.items() if set(columns.names) <= set(fields)), usual)
+    names = set(columns.names) if columns else set()
+    if columns and names <= set(found[usual]):
+        return usual
+    return max(found, key=lambda delimiter: (len(names & set(found[delimiter])), len(found[delimiter])))
 
 
 def _fields(line: str, delimiter: str) -> list[str]:

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from osler.errors import InputError
+from osler.errors import InputError, nearest
 from osler.preparation.readers import clinical, fhir, files, phenopacket
 from osler.preparation.readers.record import (
     MAX_FIELD_BYTES,
@@ -65,7 +65,7 @@ def read(
     path = Path(source)
     hub = re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None
     if revision is not None and path.exists():
-        raise InputError(f"{source}: is a local file or folder, which has no revision; leave {revision} out")
+        raise InputError(f"{source} is a local file or folder, which has no revision; leave --revision out")
     if revision is None and not path.exists():
         way_out = "; a dataset on the Hub needs a revision, the 40 hex digits of a commit" if hub else ""
         raise InputError(f"{source}: no such file or folder{way_out}")
@@ -124,15 +124,18 @@ def _as_table(
         cases = phenopacket.read_phenopackets(rows, include_suspected)
     else:
         if include_suspected:
-            raise InputError(
-                f"{place}: is a table, which does not say what is suspected; leave --include-suspected out"
-            )
+            raise InputError(f"{place} is a table, which does not say what is suspected; leave --include-suspected out")
         available = tuple(dict.fromkeys(name for row in head if isinstance(row, RawRow) for name in row.columns))
         check_columns(place, available, columns)
         assert columns is not None
         return rows, columns
     columns = columns or clinical.DEFAULT_COLUMNS
-    check_columns(place, clinical.COLUMNS, columns)
+    if not set(columns.names) <= set(clinical.COLUMNS):
+        named = next(name for name in columns.names if name not in clinical.COLUMNS)
+        raise InputError(
+            f"{place} is of a clinical format, which needs no columns: leave --text-column, --label-column and the"
+            f" others out (it has {', '.join(clinical.COLUMNS)}, and no {named!r}{nearest(named, clinical.COLUMNS)})"
+        )
     return clinical.label_cases(cases), columns
 
 
@@ -165,6 +168,7 @@ def _record(row: RawRow, columns: Columns) -> Record:
         date=None if day is None else iso_date(day),
         subgroups={name: text for name, text in subgroups.items() if text is not None},
         source=row.source,
+        code=row.code,
     )
 
 

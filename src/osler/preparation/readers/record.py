@@ -45,7 +45,8 @@ class Record(TypedDict):
 
     ``case_id`` is the value of the id column as text, or else ``source``. ``text`` and ``label`` are as in the source,
     even if None or blank. ``group`` is what a split must not divide (patient, family, publication). ``date`` is an ISO
-    8601 date (YYYY-MM-DD). ``source`` is ``<file>:<row>``, where lines or rows are counted from 1.
+    8601 date (YYYY-MM-DD). ``source`` is ``<file>:<row>``, where lines or rows are counted from 1. ``code`` is that of
+    the diagnosis in its terminology, if the reader of a clinical format made ``label`` of it; None in a table.
     """
 
     case_id: str
@@ -55,6 +56,7 @@ class Record(TypedDict):
     date: str | None
     subgroups: dict[str, str]
     source: str
+    code: str | None
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,11 @@ class Notice(NamedTuple):
 
 
 class RawRow(NamedTuple):
-    """A row as it is in the source: its place and column → value."""
+    """A row as it is in the source: its place and column → value; of a clinical format also the diagnosis's code."""
 
     source: str
     columns: Mapping[str, Any]
+    code: str | None = None
 
 
 def excerpt(value: object) -> str:
@@ -109,7 +112,7 @@ def check_columns(place: str, available: Collection[str], columns: Columns | Non
     if len(available) > MAX_COLUMNS_LISTED:
         listed += f" and {len(available) - MAX_COLUMNS_LISTED} more"
     if columns is None:
-        raise InputError(f"{place}: is a table; name its text and label columns (it has {listed})")
+        raise InputError(f"{place} is a table: name its text and label columns (it has {listed})")
     for name in columns.names:
         if name not in available:
             raise InputError(f"{place}: no column {name!r}; it has {listed}{nearest(name, available)}")

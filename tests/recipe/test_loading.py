@@ -365,6 +365,7 @@ BAD_VALUES = [
     # not among the choices
     ("train.packing_strategy=wrapd", ["train.packing_strategy", '"wrapd"', "bfd", "did you mean wrapped?"]),
     ("train.optim=adamw", ["train.optim", "adamw_torch"]),
+    ("train.optim=adam", ["train.optim", "did you mean adamw_torch?"]),
     ("train.lr_scheduler_type=cosin", ["train.lr_scheduler_type", "did you mean cosine?"]),
     ("train.save_strategy=never", ["train.save_strategy", "one of steps, epoch, no"]),
     ("train.log_level=loud", ["train.log_level", "warning"]),
@@ -540,7 +541,7 @@ def test_a_licence_that_cannot_be_published_under_is_said_when_the_recipe_is_che
 ) -> None:
     assert script(str(path), "publish.license=other") == 0
     assert "publish.py will refuse it" in (out := capsys.readouterr().out)
-    assert "publish.license: other is not a licence known here" in out
+    assert "publish.py will refuse it: publish.license: `other` needs the data's licence: run prepare_data.py" in out
     assert script(str(path)) == 0
     out = capsys.readouterr().out
     assert "tasks/rare_disease/task.yaml: its licence is not known; write it into that file as `license:`" in out

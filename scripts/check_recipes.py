@@ -1,7 +1,10 @@
-"""Check that recipes can be trained here, without loading or downloading anything: all of recipes/, or the named.
+"""Check recipes without the base's weights, torch or a network: all of recipes/, or the named.
 
     scripts/check_recipes.py
-    scripts/check_recipes.py recipes/smollm2-135m/rare_disease/qlora-v1.yaml --override train.learning_rate=1e-4
+    scripts/check_recipes.py recipes/smollm2-135m/rare_disease/qlora-v1.yaml train.learning_rate=1e-4
+
+Keys, values, what goes together, pins, packages, licences. `scripts/train.py RECIPE --plan` loads the base, and also
+checks the layers that lora: names, and that this machine can do what train: asks for.
 
 Exit status: 0 all fine, 1 a recipe was changed after its results were published, 2 a recipe is wrong.
 """
@@ -9,6 +12,7 @@ Exit status: 0 all fine, 1 a recipe was changed after its results were published
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -40,24 +44,25 @@ def check_recipe(path: Path, overrides: list[str], seen: dict[str, Path]) -> int
     state = "overridden" if overrides else "published" if published else "not run yet"
     print(f"ok  {path}  {title}  {loaded.sha256[:12]}  {state}")
     for conflict in licences.conflicts(loaded, licences.task_licences(loaded)):
-        print(f"    scripts/publish.py will refuse it: {conflict}")
+        print(f"    scripts/publish.py will refuse it: {conflict.removeprefix(f'{path}: ')}")
     return 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "recipes", nargs="*", type=Path, metavar="FILE", help="recipes; all of recipes/ if none is named"
+    text = "recipes (all of recipes/ if none is named), and values to check them with, as scripts/train.py takes them"
+    parser.add_argument("given", nargs="*", metavar="FILE | KEY=VALUE", help=text)
+    given = parser.parse_args().given
+    overrides = [argument for argument in given if "=" in argument and not os.path.exists(argument)]
+    paths = [Path(argument) for argument in given if argument not in overrides] or sorted(
+        Path("recipes").glob("**/*.yaml")
     )
-    parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="check with this value")
-    arguments = parser.parse_intermixed_args()
-    paths = arguments.recipes or sorted(Path("recipes").glob("**/*.yaml"))
     if not paths:
         raise InputError("recipes/: no recipe here; name a file, or start from the root of the repository")
     status, seen = 0, dict[str, Path]()
     for path in paths:
         try:
-            status = max(status, check_recipe(path, arguments.override, seen))
+            status = max(status, check_recipe(path, overrides, seen))
         except InputError as error:
             print_error(error)
             status = 2

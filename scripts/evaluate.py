@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--benchmark", metavar="TASK", help="a benchmark of tasks/ to answer instead")
     parser.add_argument("--merged", action="store_true", help="also merge the adapter into its base, and score that")
     parser.add_argument("--robustness", action="store_true", help="instead, perturb the cases of its first split")
-    parser.add_argument("--split", action="append", help="only this split (may be repeated; default: the recipe's)")
+    parser.add_argument("--split", action="append", help="only this split (repeatable; default: the recipe's)")
     parser.add_argument("--limit", type=int, help="only the first N cases of each split; no results.json of the run")
     parser.add_argument("--predictions", nargs="+", type=Path, metavar="FILE", help="score files instead of a run")
     parser.add_argument("--output", type=Path, help="where --predictions writes its results")
@@ -52,7 +52,8 @@ def main() -> int:
         report.write(arguments.output, scored, arguments.predictions)
         print(summary.render_table(scored))
         if headline := next((record.comparisons[0].a for record in scored.records if record.comparisons), None):
-            print(f"compared with the others: {headline}" + ("" if arguments.headline else " (or name it: --headline)"))
+            way_out = "" if arguments.headline else "; choose another with --headline SYSTEM"
+            print(f"the others are compared with {headline}{way_out}")
         return 0
     if arguments.robustness and (arguments.benchmark or len(arguments.split or []) > 1):
         raise InputError("--robustness is of one split of the recipe's own task")

@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="a run directory, evaluated with scripts/evaluate.py RUN --merged")
     parser.add_argument("--repo-id", required=True, metavar="USER/NAME", help="of the model on the Hub")
     parser.add_argument("--about", type=Path, metavar="about.yaml", help="what only the author knows, for the card")
-    allow = "let a check pass; the reason lands in the card"
+    allow = "let a check pass; the reason lands in the card (repeatable)"
     parser.add_argument("--allow", action="append", default=[], metavar="CHECK=REASON", help=allow)
     parser.add_argument("--push", action="store_true", help="publish; without it, only show what would be")
     arguments = parser.parse_args()

@@ -23,9 +23,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", help="a recipe, a run directory, or USER/NAME[@REVISION]")
     depths = parser.add_mutually_exclusive_group(required=True)
-    depths.add_argument("--scores", dest="depth", action="store_const", const="scores")
-    depths.add_argument("--predictions", dest="depth", action="store_const", const="predictions")
-    depths.add_argument("--training", dest="depth", action="store_const", const="training")
+    depths.add_argument(
+        "--scores",
+        dest="depth",
+        action="store_const",
+        const="scores",
+        help="the metrics, from the published predictions",
+    )
+    depths.add_argument(
+        "--predictions",
+        dest="depth",
+        action="store_const",
+        const="predictions",
+        help="the answers, from the published weights",
+    )
+    depths.add_argument(
+        "--training", dest="depth", action="store_const", const="training", help="everything, from the recipe"
+    )
     parser.add_argument("--output", type=Path, help="a folder (default: reproductions/<name>/<version>/<depth>)")
     parser.add_argument("--config_file", type=Path, help="train by `accelerate launch` with this configuration")
     arguments = parser.parse_args()

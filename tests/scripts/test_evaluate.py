@@ -95,7 +95,7 @@ def test_results_can_be_computed_again_from_the_predictions_alone(project: Path)
     files = sorted((project / RUN / "predictions").glob("*.jsonl"))  # as the shell writes out *.jsonl: base_model first
     done = script(project, "evaluate", "--predictions", *files, "--output", "again.json")
     assert done.returncode == 0, done.stderr
-    assert "compared with the others: tiny-made-up@1.0.0 (or name it: --headline)" in done.stdout
+    assert "the others are compared with tiny-made-up@1.0.0; choose another with --headline SYSTEM" in done.stdout
     assert (project / "again.html").is_file()
     again = json.loads((project / "again.json").read_text())["records"][0]
     first = json.loads((project / RUN / "results.json").read_text())["records"][0]

@@ -102,7 +102,7 @@ def test_showing_the_plan_writes_nothing(tmp_path: Path, tiny_base: BaseSection)
         assert planned.returncode == 0, planned.stderr
         assert "⟦Duchenne muscular dystrophy<|im_end|>⟧" in planned.stdout
         assert ("Patient 0 has" in planned.stdout) == quoted
-        assert "6 of 4 rows (1 pass; max_steps says so)" in planned.stdout
+        assert "6, 4 rows each (1 pass, by max_steps)" in planned.stdout
         assert "device      cpu" in planned.stdout
         assert not (tmp_path / "runs").exists()
 

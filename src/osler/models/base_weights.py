@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from osler.errors import InputError
@@ -41,10 +41,11 @@ def _from_hub(model: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=list(HUB_FILES)))
     except (OSError, HFValidationError) as error:  # Hub, connection and cache errors are all OSError
-        cause = str(error).strip().splitlines()[0]
+        absent = isinstance(error, LocalEntryNotFoundError)
+        cause = "it is not in the cache" if absent else str(error).strip().splitlines()[0].partition(". ")[0][:100]
         raise InputError(
-            f"cannot get the base model {model}@{revision}: {cause} (connect to the Hub once, `hf auth login` for a "
-            "gated model, or give a local folder of safetensors as base.model)"
+            f"cannot get the base model {model}@{revision}: connect to the Hub once, `hf auth login` for a gated model,"
+            f" or give a local folder of safetensors as base.model ({cause})"
         ) from error
 
 

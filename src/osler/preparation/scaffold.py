@@ -58,7 +58,7 @@ def write_task_and_recipe(
     write_atomically(task / "prompt.jinja", PROMPT)
     write_atomically(task / "README.md", _readme(name, report))
     path = folder / "recipes" / name / "qlora-v1.yaml"
-    write_atomically(path, _recipe(name, len(labels), path, report))
+    write_atomically(path, _recipe(name, len(labels), path, folder, report))
     return path
 
 
@@ -100,7 +100,7 @@ def _most_similar_recipe(n_labels: int) -> Recipe:
     return min(candidates, key=lambda entry: entry[:2])[2]
 
 
-def _recipe(name: str, n_labels: int, path: Path, report: DataReport) -> str:
+def _recipe(name: str, n_labels: int, path: Path, folder: Path, report: DataReport) -> str:
     template = _most_similar_recipe(n_labels)
     content = template.to_dict()
     content |= {"name": f"{name.replace('_', '-')}-qlora", "version": "1.0.0", "task": {"name": name, "version": 1}}
@@ -113,7 +113,8 @@ def _recipe(name: str, n_labels: int, path: Path, report: DataReport) -> str:
     return (
         f"# {template.base.model.rpartition('/')[2]} · QLoRA (NF4) · {name}, {n_labels} diagnoses."
         f" Made from {template.name} by scripts/prepare_data.py.\n"
-        f"#   accelerate launch --config_file accelerate_configs/cpu.yaml scripts/train.py {shlex.quote(str(path))}\n"
+        f"#   accelerate launch --config_file accelerate_configs/cpu.yaml scripts/train.py {shlex.quote(str(path))}"
+        f" --output {shlex.quote(str(folder / 'runs' / path.stem))}\n"
         "# Override any value:  … train.num_train_epochs=3 --output ANOTHER_FOLDER\n"
         "# Hardware: two CPU cores are enough for a few thousand short texts. Not run yet.\n" + dump_yaml(content)
     )

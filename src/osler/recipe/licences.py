@@ -103,6 +103,9 @@ def conflicts(recipe: Recipe, sources: Mapping[str, tuple[str | None, str]]) -> 
         sources: what the model is made of → its licence (None if unknown), and how to make that known.
     """
     ours, where = recipe.publish.license, f"{recipe.path}: publish.license: {recipe.publish.license}"
+    if ours == "other":
+        way_out = "run prepare_data.py with --license, write it here, or publish with --allow licence=REASON"
+        return [f"{recipe.path}: publish.license: `other` needs the data's licence: {way_out}"]
     if ours not in KNOWN or ours in DATA_ONLY:
         close = nearest(ours, sorted(KNOWN - DATA_ONLY))
         return [f"{where} is not a licence known here{close}; {_TERMS}"]

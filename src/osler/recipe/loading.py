@@ -68,8 +68,8 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         raise InputError(f"{path}: no such file" + (f"; did you mean {close[0]}?" if close else ""))
     document = read_yaml(path)
     written = dict(document["base"]) if isinstance(document.get("base"), dict) else {}
-    for override in overrides:
-        _apply_override(document, override, path)
+    for number, override in enumerate(overrides):
+        _apply_override(document, override, overrides[:number], path)
     try:
         return _resolve(document, path, tuple(overrides), written)
     except _Wrong as wrong:
@@ -95,10 +95,14 @@ def _noted(problems: list[Problem]) -> Iterator[None]:
 
 
 def _line(path: Path, problem: Problem, overrides: Sequence[str]) -> str:
-    keys = [f"{override.partition('=')[0]}." for override in overrides]
-    key = f"{problem.key}."
-    mark = " (override)" if any(key.startswith(other) or other.startswith(key) for other in keys) else ""
+    overridden = any(_overlap(problem.key, override.partition("=")[0]) for override in overrides)
+    mark = " (override)" if overridden else ""
     return one_line(f"{path}: {problem.key}{mark}: {problem.text}")
+
+
+def _overlap(key: str, other: str) -> bool:
+    """Whether two keys are one, or one of them is of a section that the other is."""
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
 
 
 def _shipped(path: Path) -> list[Path]:
@@ -106,11 +110,15 @@ def _shipped(path: Path) -> list[Path]:
     return sorted(root.glob("recipes/**/*.yaml")) if root else []
 
 
-def _apply_override(document: dict[str, Any], override: str, path: Path) -> None:
+def _apply_override(document: dict[str, Any], override: str, others: Sequence[str], path: Path) -> None:
+    """Put one override over ``document``, after ``others``."""
     key, equals, value = override.partition("=")
     *sections, last = key.split(".")
     if not equals or not all([*sections, last]):
         raise InputError(f"{path}: override {show(override)}: expected KEY=VALUE, such as train.learning_rate=1e-4")
+    for other in others:
+        if _overlap(key, other.partition("=")[0]):
+            raise InputError(f"{path}: {key} (override): given twice, {show(other)} and {show(override)}; give one")
     for section in sections:
         if not isinstance(document.get(section), dict):
             document[section] = {}

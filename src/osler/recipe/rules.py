@@ -152,17 +152,18 @@ def _letters(name: str) -> str:
 
 
 def check_replaced_base(before: Mapping[str, Any], now: Mapping[str, Any], overridden: Collection[str]) -> None:
-    """``model``, ``revision`` and ``weights`` name one base together: whoever overrides one gives or nulls the others.
+    """``model``, ``revision`` and ``weights`` name one base together: whoever overrides one gives all.
 
     ``before`` is ``base:`` as the file has it, ``now`` with the overrides of the keys ``overridden``.
     """
-    named = ("model", "revision", "weights")
-    changed = [key for key in named if now.get(key) not in (None, before.get(key))]
-    left = [key for key in named if before.get(key) is not None and not {"base", f"base.{key}"} & {*overridden}]
+    example = {"model": "ORG/NAME", "revision": "COMMIT", "weights": "null"}
+    changed = [key for key in example if now.get(key) not in (None, before.get(key))]
+    left = [key for key in example if before.get(key) is not None and not {"base", f"base.{key}"} & {*overridden}]
     if changed and left:
-        others = " ".join(f"base.{key}={'…' if key == 'model' else 'null'}" for key in left)
-        text = f"is overridden, and {' and '.join(left)} still those of {before['model']}; they name one base together"
-        raise Problem(f"base.{changed[0]}", f"{text}: give its own, as in {others}")
+        text = f"{' and '.join(left)} still belong to {before['model']}; give all three, as in"
+        values = {**example, **{key: now[key] for key in changed}}
+        give = " ".join(f"base.{key}={value}" for key, value in values.items())
+        raise Problem(f"base.{changed[0]}", f"{text} {give} (base.revision=null for a local folder)")
 
 
 def _check_model(section: BaseSection | TranslatorSection, where: str, shipped: Sequence[Path]) -> None:

@@ -43,6 +43,7 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
     manifests: list[Manifest] = []
     results: list[Results] = []
     for run in runs:
+        run.recipe()  # where the folder is no run, it says so
         manifest = run.read_manifest()
         results.append(run.read_results())
         as_run = recipe if run is runs[0] else load_recipe(recipe_path, [f"train.seed={manifest.seed}"])

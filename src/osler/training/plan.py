@@ -33,23 +33,26 @@ def describe(trainer: SFTTrainer, data: TrainingData, show_text: bool) -> str:
     rows = math.ceil(tokens.total / config.max_length) if config.packing else len(data.examples)
     steps = config.max_steps if config.max_steps > 0 else math.ceil(rows / batch) * config.num_train_epochs
     passes = steps * batch / rows if config.max_steps > 0 else config.num_train_epochs
-    decided = "; max_steps says so" if config.max_steps > 0 else ""
+    times = f"{passes:,.2g}" if passes < 1 else f"{round(passes, 2):,g}"
+    decided = ", by max_steps" if config.max_steps > 0 else ""
     idle = idle_accelerators(config.device)
     minutes = _minutes(total, passes * tokens.total, model)
+    duration = "less than a minute" if minutes < 1 else f"about {math.ceil(minutes)} minutes"
     lines = [
         f"rows        {report.rows_in:,} in, {report.rows_out:,} out"
         + "".join(f", {n:,} dropped ({reason})" for reason, n in report.dropped.items() if n)
         + f"; {len(report.labels)} labels; "
-        + ", ".join(f"{n:,} {source}" for source, n in report.sources.items()),
+        + ", ".join(f"{n:,} from {source}" for source, n in report.sources.items()),
         f"tokens      {tokens.total:,} a pass, {tokens.completion:,} of them answers;"
         f" a row: {tokens.min} to {tokens.max}, median {tokens.median}; {report.truncated} rows truncated",
         *_augmentation_and_mixture(report),
         *_histogram([len(example["input_ids"]) for example in data.examples]),
-        f"steps       {math.ceil(steps):,} of {batch} rows ({passes:,.4g} pass{'' if passes == 1 else 'es'}{decided})",
+        f"steps       {math.ceil(steps):,}, {batch} {'row' if batch == 1 else 'rows'} each"
+        f" ({times} {'pass' if passes == 1 else 'passes'}{decided})",
         f"device      {config.device}" + (f"; {idle}" if idle else ""),
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
         f"memory      about {memory_bytes(model, config, tokens.max) / 1e9:.1f} GB",
-        f"time        about {minutes:.0f} minutes (from a matrix product timed just now)",
+        f"time        {duration} (from a matrix product timed just now)",
         "example     the loss is taken on what stands between ⟦ and ⟧",
         *(f"            {line}" for line in masked(data.examples[0], tokenizer, show_text).splitlines()),
     ]

@@ -94,7 +94,7 @@ def memory_bytes(model: Any, config: TrainingArguments, length: int) -> float | 
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     training = sum(12 * p.numel() for p in model.parameters() if p.requires_grad)
     names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
-    sizes = [getattr(model.config.get_text_config(), name, None) for name in names]
+    sizes: list[Any] = [getattr(model.config.get_text_config(), name, None) for name in names]
     if not all(isinstance(size, int) for size in sizes):  # some have a list, a size a layer
         return None
     hidden, inner, heads, layers = sizes

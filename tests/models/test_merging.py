@@ -101,6 +101,51 @@ def test_an_adapter_trained_on_nf4_does_not_belong_on_the_weights_before_roundin
     assert far["unrounded"] > 1000 * far["rounded"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "lora"),
+    [
+        ("lora.lora_bias true", {"lora_bias": True, "target_modules": ["q_proj"]}),
+        ("lora.layer_replication", {"layer_replication": [[0, 2], [0, 2]], "target_modules": ["q_proj"]}),
+        ("lora.target_modules has model.embed_tokens", {"target_modules": ["q_proj", "embed_tokens"]}),
+    ],
+)
+def test_an_adapter_that_merged_would_be_another_model_is_refused_and_serves_unmerged(
+    tiny_base: BaseSection, tmp_path: Path, setting: str, lora: dict[str, object]
+) -> None:
+    network = loading.load_base(tiny_base)
+    assert network.get_output_embeddings().weight is network.get_input_embeddings().weight
+    adapter = tmp_path / "adapter"
+    get_peft_model(network, LoraConfig(task_type="CAUSAL_LM", **lora)).save_pretrained(adapter)
+    with pytest.raises(InputError, match=r"^[^\n]*cannot be merged[^\n]*without --merged$") as refused:
+        merging.merge(tiny_base, adapter, tmp_path / "merged")
+    assert setting in str(refused.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter"]
+    assert logits(loading.load_tuned(tiny_base, adapter), tiny_base).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "lora",
+    [
+        {"modules_to_save": ["embed_tokens"]},
+        {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
+        {"trainable_token_indices": [5, 6, 7]},
+    ],
+)
+def test_tied_embeddings_trained_otherwise_are_merged_as_they_were_trained(
+    tiny_base: BaseSection, tmp_path: Path, lora: dict[str, object]
+) -> None:
+    network = get_peft_model(
+        loading.load_base(tiny_base), LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], **lora)
+    )
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.data += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(7)) * 0.05
+    network.save_pretrained(tmp_path / "adapter")
+    merging.merge(tiny_base, tmp_path / "adapter", tmp_path / "merged")
+    expected = logits(loading.load_tuned(tiny_base, tmp_path / "adapter"), tiny_base)
+    assert (logits(merging.load_merged(tiny_base, tmp_path / "merged"), tiny_base) - expected).abs().max() < 1e-4
+
+
 def test_plain_transformers_loads_it_without_osler_peft_or_bitsandbytes(tiny_base: BaseSection, tmp_path: Path) -> None:
     base = replace(tiny_base, quantization="nf4")
     adapter = adapter_of(base, tmp_path / "adapter")

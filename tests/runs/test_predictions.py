@@ -29,7 +29,7 @@ LINE: dict[str, Any] = {
     "subgroups": {"sex": "female"},
     "group": "PMID:1",
     "prompt_sha256": None,
-        "case_sha256": None,
+    "case_sha256": None,
 }
 ROW = Prediction(
     case_id="c1",

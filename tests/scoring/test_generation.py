@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
 from osler.models.loading import load_base, load_tokenizer
@@ -65,3 +71,28 @@ def test_what_is_written_depends_on_the_prompts_alone(
     assert generator.write(prompts) == first
     if samples == 1:
         assert generator.write(prompts[1:]) == first[1:], "padding makes no difference"
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_what_the_base_would_rather_write_makes_no_difference(
+    tiny_base: BaseSection, tmp_path: Path, samples: int, adapter: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "MAX_NEW_TOKENS", 12)
+    folder = tmp_path / "base"
+    shutil.copytree(tiny_base.model, folder)
+    wishes = {"num_beams": 4, "no_repeat_ngram_size": 2, "repetition_penalty": 5.0, "min_p": 0.9, "do_sample": True}
+    wishes |= {"suppress_tokens": list(range(20, 200)), "min_new_tokens": 12, "length_penalty": 3.0}
+    (folder / "generation_config.json").write_text(json.dumps(wishes))
+    texts = []
+    for base in (tiny_base, replace(tiny_base, model=str(folder))):
+        network = load_base(base)
+        if adapter:
+            network = get_peft_model(network, LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
+        texts.append(
+            Generator(network, load_tokenizer(base), Prompt("{{ text }}", ""), LABELS, TERMS, samples).write(
+                [[5, 6, 7]]
+            )
+        )
+    assert texts[0] == texts[1]
+    assert network.generation_config.num_beams == 4, "a model that is saved later keeps what its base says"

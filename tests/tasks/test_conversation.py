@@ -134,6 +134,20 @@ REFUSED = {
     "no case": ("{% for m in messages %}<|user|>{% endfor %}" + OPENED, "does not write the user turn as it is"),
     "a changed case": (TURNS.replace("m.content", "m.content | upper"), "does not write the user turn as it is"),
     "an escaped case": (TURNS.replace("m.content", "m.content | escape"), "does not write the user turn as it is"),
+    "a case twice": (TURNS.replace("m.content", "m.content ~ m.content"), "writes the user turn more than once"),
+    "a user turn twice": (
+        TURNS + "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}",
+        "writes the user turn more than once",
+    ),
+    "a long case dropped": (
+        TURNS.replace("m.content", "m.content if m.content | length < 5000 else ''"),
+        "drops, cuts or changes a long user turn",
+    ),
+    "a long case cut": (TURNS.replace("m.content", "m.content | truncate(120)"), "a long user turn"),
+    "line breaks taken for spaces": (
+        TURNS.replace("m.content", "m.content.split('\n') | join('\n' if m.content | length < 99 else ' ')"),
+        "a long user turn",
+    ),
     "no answer": (
         "{% for m in messages if m.role != 'assistant' %}{{ m.content }}{% endfor %}",
         "does not write the assistant's turn",

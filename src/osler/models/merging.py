@@ -17,6 +17,7 @@ from accelerate import PartialState
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -34,7 +35,8 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
     the adapter and of what was made of it.
 
     Raises:
-        InputError: ``folder`` exists, ``adapter`` holds no adapter, or the base cannot be loaded.
+        InputError: ``folder`` exists, ``adapter`` holds no adapter or one that cannot be merged, or the base cannot be
+            loaded.
     """
     if folder.exists():
         raise InputError(f"{folder}: exists already; move it away to merge again")
@@ -43,7 +45,10 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
     model = loading.load_base(replace(base, quantization=None))
     if base.quantization is not None:
         _round(model, loading.load_base(base))
-    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()  # the adapter is float32 here
+    tuned = PeftModel.from_pretrained(model, str(adapter))  # the adapter is float32 here
+    if hindrance := _hindrance(tuned):
+        raise InputError(f"{adapter}: {hindrance}; evaluate and publish the adapter itself, without --merged")
+    merged = tuned.merge_and_unload()
     # Made under another name beside the folder: what a killed merge leaves there, the next one deletes.
     part = folder.with_name(f".{folder.name}")
     shutil.rmtree(part, ignore_errors=True)
@@ -55,6 +60,23 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _hindrance(tuned: PeftModel) -> str | None:
+    """Why no plain model of the base's architecture computes what ``tuned`` does; None where one can."""
+    config: Any = tuned.active_peft_config
+    if config.layer_replication:
+        return f"lora.layer_replication {config.layer_replication} cannot be merged: the layers share their weights"
+    head: Any = tuned.get_output_embeddings()
+    for name, layer in tuned.named_modules():
+        if isinstance(layer, LoraLayer):
+            base: Any = layer.get_base_layer()
+            name = name.removeprefix("base_model.model.")
+            if config.lora_bias and getattr(base, "bias", None) is None:
+                return f"lora.lora_bias true cannot be merged: {name} has no bias to add it to"
+            if isinstance(base, torch.nn.Embedding) and head is not None and head.weight is base.weight:
+                return f"lora.target_modules has {name}, which cannot be merged: its weights are the head's too"
+    return None
 
 
 def _round(model: PreTrainedModel, quantised: PreTrainedModel) -> None:

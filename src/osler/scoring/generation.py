@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.scoring.answer import Answer
 from osler.scoring.differential import read_answer
@@ -62,28 +62,26 @@ class Generator:
         padding = self._tokenizer.pad_token_id
         ids = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        sampling = (
-            {
-                "do_sample": True,
-                "temperature": TEMPERATURE,
-                "top_k": 0,
-                "top_p": 1.0,
-                "num_return_sequences": self._samples,
-            }
-            if self._samples > 1
-            else {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
+        sampling = {"do_sample": True, "temperature": TEMPERATURE, "top_k": 0, "top_p": 1.0}
+        asked = GenerationConfig(
+            max_new_tokens=MAX_NEW_TOKENS,
+            eos_token_id=self._tokenizer.eos_token_id,
+            pad_token_id=padding,
+            num_return_sequences=self._samples,
+            **(sampling if self._samples > 1 else {"do_sample": False}),
         )
-        with torch.random.fork_rng():
-            torch.manual_seed(zlib.crc32(repr(prompts).encode()))  # what is drawn depends on the batch alone
-            generate: Any = self._model.generate  # a mixin's method, whose type torch's Module hides
-            written = generate(
-                input_ids=ids.to(self._model.device),
-                attention_mask=mask.to(self._model.device),
-                max_new_tokens=MAX_NEW_TOKENS,
-                eos_token_id=self._tokenizer.eos_token_id,
-                pad_token_id=padding,
-                **sampling,
-            )
+        model: Any = self._model  # generate() is a mixin's method, whose type torch's Module hides
+        of_base = model.generation_config
+        # What is asked leaves open, generate() takes from here: the base's beams and penalties are not the scorer's.
+        model.generation_config = GenerationConfig()
+        try:
+            with torch.random.fork_rng():
+                torch.manual_seed(zlib.crc32(repr(prompts).encode()))  # what is drawn depends on the batch alone
+                written = model.generate(
+                    input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=asked
+                )
+        finally:
+            model.generation_config = of_base
         texts = self._tokenizer.batch_decode(written[:, width:], skip_special_tokens=True)
         return [texts[start : start + self._samples] for start in range(0, len(texts), self._samples)]
 

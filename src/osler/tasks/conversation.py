@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # slow, and what only hashes a prompt needs none of it
 TEXT, OPTIONS = "\0text\0", "\0options\0"  # where a case's text and its options go
 _ANSWER = "\0answer\0"
 _PROBE = "38,5 °C; a < b & c > d; TSH↑, ♀, ½, 熱, Fuß, 'x', \"y\""  # signs that a template or tokenizer could change
+_LONG_PROBE = "\n".join(f"{_PROBE} {line}" for line in range(400))  # about 20,000 characters: some templates cut
 
 CPU_SECONDS, MEMORY_BYTES = 2, 512 * 2**20  # real templates take milliseconds and next to nothing
 MOST_ADDED = 100_000  # characters that a template may add to the turns
@@ -105,7 +106,7 @@ def converse(system: str | None, user: str, tokenizer: PreTrainedTokenizerBase) 
     owning = (True, False) if system is not None else (False,)
     ways = [(own, parts) for parts in (False, True) for own in owning]
     asked = [turns(system, user, *way) for way in ways]
-    probed = [turns(system, _probed(user), *way) for way in ways]
+    probed = [[turns(system, _probed(user, probe), *way) for probe in (_PROBE, _LONG_PROBE)] for way in ways]
     try:
         days = in_bounds(
             lambda: [_rendered_on(day, tokenizer, asked, probed) for day in _DAYS], CPU_SECONDS, MEMORY_BYTES
@@ -150,18 +151,21 @@ def _control_tokens(tokenizer: PreTrainedTokenizerBase, template: str) -> re.Pat
     return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
-def _probed(turn: str) -> str:
-    return turn.replace(TEXT, _PROBE).replace(OPTIONS, _PROBE)
+def _probed(turn: str, probe: str = _PROBE) -> str:
+    return turn.replace(TEXT, probe).replace(OPTIONS, probe)
 
 
 # ── in the child ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _rendered_on(
-    day: datetime, tokenizer: PreTrainedTokenizerBase, asked: Sequence[list[Message]], probed: Sequence[list[Message]]
+    day: datetime,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[list[Message]],
+    probed: Sequence[list[list[Message]]],
 ) -> list[dict[str, str]]:
-    """Of each way to ask: the prompt ``asked`` with its marks and ``probed`` with a text in their place, and ``whole``,
-    the conversation with an answer; or the ``error`` that the template ended with."""
+    """Of each way to ask: the prompt ``asked`` with its marks, ``probed`` and ``long`` with a text in their place, and
+    ``whole``, the conversation with an answer; or the ``error`` that the template ended with."""
     from transformers.utils import chat_template_utils
 
     vars(chat_template_utils)["datetime"] = SimpleNamespace(now=lambda: day)  # what its strftime_now asks
@@ -169,7 +173,7 @@ def _rendered_on(
     return [_rendered(tokenizer, *way) for way in zip(asked, probed, strict=True)]
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, asked: list[Message], probed: list[Message]) -> dict[str, str]:
+def _rendered(tokenizer: PreTrainedTokenizerBase, asked: list[Message], probed: list[list[Message]]) -> dict[str, str]:
     content = [{"type": "text", "text": _ANSWER}] if isinstance(asked[-1]["content"], list) else _ANSWER
     answer = {"role": "assistant", "content": content}
 
@@ -182,7 +186,8 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, asked: list[Message], probed: 
     try:
         return {
             "asked": render(asked, True),
-            "probed": render(probed, True),
+            "probed": render(probed[0], True),
+            "long": render(probed[1], True),
             "whole": render([*asked, answer], False),
         }
     except MemoryError:
@@ -205,8 +210,13 @@ def _fault(messages: Sequence[Message], rendering: Mapping[str, str]) -> tuple[s
     for message, content in zip(messages, contents, strict=True):
         if content.strip() not in asked:
             return f"does not write the {message['role']} turn as it is", ""
+    for mark in (TEXT, OPTIONS):
+        if asked.count(mark) != contents[-1].count(mark):
+            return "writes the user turn more than once", ""
     if _probed(asked) != rendering["probed"]:
         return "does not write the user turn as it is", ""
+    if _probed(asked, _LONG_PROBE) != rendering["long"]:
+        return "drops, cuts or changes a long user turn", ""
     if len(asked) - len("".join(contents)) > MOST_ADDED:
         return f"adds more than {MOST_ADDED:,} characters to a prompt", ""
     before, answer, _ = whole.partition(_ANSWER)

@@ -38,6 +38,7 @@ def describe(trainer: SFTTrainer, data: TrainingData, show_text: bool) -> str:
     idle = idle_accelerators(config.device)
     minutes = _minutes(total, passes * tokens.total, model)
     duration = "less than a minute" if minutes < 1 else f"about {math.ceil(minutes)} minutes"
+    memory = memory_bytes(model, config, tokens.max)
     lines = [
         f"rows        {report.rows_in:,} in, {report.rows_out:,} out"
         + "".join(f", {n:,} dropped ({reason})" for reason, n in report.dropped.items() if n)
@@ -51,7 +52,7 @@ def describe(trainer: SFTTrainer, data: TrainingData, show_text: bool) -> str:
         f" ({times} {'pass' if passes == 1 else 'passes'}{decided})",
         f"device      {config.device}" + (f"; {idle}" if idle else ""),
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
-        f"memory      about {memory_bytes(model, config, tokens.max) / 1e9:.1f} GB",
+        f"memory      {'not estimated' if memory is None else f'about {memory / 1e9:.1f} GB'}",
         f"time        {duration} (from a matrix product timed just now)",
         "example     the loss is taken on what stands between ⟦ and ⟧",
         *(f"            {line}" for line in masked(data.examples[0], tokenizer, show_text).splitlines()),
@@ -84,8 +85,10 @@ def parameters(model: Any) -> int:
     )
 
 
-def memory_bytes(model: Any, config: TrainingArguments, length: int) -> float:
+def memory_bytes(model: Any, config: TrainingArguments, length: int) -> float | None:
     """An estimate of a step's peak: weights, AdamW's two moments and gradients of what trains, and activations.
+
+    None where the base's configuration does not give its sizes under the usual names.
 
     A decoder layer keeps about 34 hidden-size and 6 MLP-size values a token for its backward pass, attention one
     length × length matrix a head (Korthikanti et al. 2022, arXiv:2205.05198, with the MLP's gate added); activation
@@ -93,14 +96,15 @@ def memory_bytes(model: Any, config: TrainingArguments, length: int) -> float:
     """
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     training = sum(12 * p.numel() for p in model.parameters() if p.requires_grad)
-    shape = model.config
+    names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
+    sizes: list[Any] = [getattr(model.config.get_text_config(), name, None) for name in names]
+    if not all(isinstance(size, int) for size in sizes):  # some have a list, a size a layer
+        return None
+    hidden, inner, heads, layers = sizes
     tokens = config.per_device_train_batch_size * length
     width = 4 if model.get_input_embeddings().weight.dtype == torch.float32 else 2
-    layer = tokens * (16 * shape.hidden_size + 6 * shape.intermediate_size + 2 * shape.num_attention_heads * length)
-    if config.gradient_checkpointing:
-        activations = shape.num_hidden_layers * tokens * shape.hidden_size + layer
-    else:
-        activations = shape.num_hidden_layers * layer
+    layer = tokens * (16 * hidden + 6 * inner + 2 * heads * length)
+    activations = layers * tokens * hidden + layer if config.gradient_checkpointing else layers * layer
     runtime = 0.7e9  # Python, torch and its kernels
     return runtime + weights + training + activations * width
 

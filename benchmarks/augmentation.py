@@ -64,9 +64,9 @@ def main() -> int:
     arguments = parser.parse_intermixed_args()
 
     def trained(line: str, seed: int) -> Trained:
-        settings = () if line == NONE else [f"augment.{setting}" for setting in line.split(",")]
+        augment = "null" if line == NONE else "{" + line.replace("=", ": ").replace(",", ", ") + "}"
         systems = "evaluation.baselines=[majority]"  # the classifiers answer here
-        overrides = (*arguments.overrides, "augment=null", *settings, f"train.seed={seed}", systems)
+        overrides = (*arguments.overrides, f"augment={augment}", f"train.seed={seed}", systems)
         folder = arguments.output / re.sub(r"[^\w.,=-]", "_", line) / f"seed-{seed}"
         return Trained(load_recipe(arguments.recipe, overrides), overrides, Run(folder))
 

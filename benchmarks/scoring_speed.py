@@ -100,9 +100,7 @@ def curve(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         cells = []
         for normalised in SCORERS.values():
             layout = Layout(trie, normalised)
-            _, seconds = timed(
-                lambda layout=layout, prompts=prompts: score(model, prompts, [layout] * len(prompts), "shared")
-            )  # type: ignore[misc]
+            _, seconds = timed(partial(score, model, prompts, [layout] * len(prompts), "shared"))
             cells.append(f"{seconds / len(prompts):8.3f} ({len(layout.node_tokens):6,d})")
         print(f"  {labels:6,d}  {tokens:13,d}  {cells[0]:>17s}  {cells[1]:>17s}", flush=True)
 

@@ -42,7 +42,7 @@ EXPECTED: dict[str, tuple[tuple[str, ...], int, str]] = {
     "04-excel-sep-line/in-bom.csv": (_ID, 30, "30 rows in"),
     "04-excel-sep-line/in-formula.csv": (_ID, 30, "30 rows in"),
     "04-excel-sep-line/in-x000d.csv": (_ID, 30, "30 rows in"),
-    "04-excel-sep-line/in-excel-tail.csv": (_ID, 30, "20 dropped: missing"),
+    "04-excel-sep-line/in-excel-tail.csv": (_ID, 30, "20 dropped: no text"),
     "04-excel-sep-line/in-title.csv": (_ID, 0, "delete the lines above that one"),
     "04-excel-sep-line/in-cp1252.csv": (_ID, 0, "iconv -f WINDOWS-1252"),
     "04-excel-sep-line/in-utf16.csv": (_ID, 0, "UTF-16"),

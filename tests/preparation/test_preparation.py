@@ -345,7 +345,7 @@ def test_texts_that_still_hold_the_words_of_their_label_are_said(tmp_path: Path)
         for note, label in notes("urinary_tract_infection", "gout")
     ]
     report = prepare(lines(tmp_path / "x.jsonl", made), tmp_path / "out", Columns("note", "diagnosis"))
-    (warning,) = report["warnings"]
+    (warning,) = [warning for warning in report["warnings"] if "no row names its patient" not in warning]
     assert warning.startswith("30 texts still hold all words of the label in one sentence")
     assert f"WARNING: {warning}" in report_page.render_summary(report)
 

@@ -20,11 +20,12 @@ from project import ROOT, environment, script, script_on_full_disk
 FAULTY = """
 import os, runpy, signal, sys, time
 import osler.preparation
-from osler.preparation import cleaning, preparation, report_page
+from osler.preparation import arrow_rows, cleaning, preparation, report_page
 from osler.preparation.readers import reading
 
 _, fault = sys.argv.pop(0), sys.argv.pop(0)
-kill = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+main = os.getpid()
+kill = lambda *_, **__: os.kill(main, signal.SIGKILL)
 read, replace, moved = reading.read, os.replace, []
 
 def some_rows(*arguments):
@@ -38,7 +39,7 @@ def some_rows(*arguments):
         yield row
 
 def clean(self, text, label):
-    os.kill(os.getppid(), signal.SIGKILL)
+    kill()
     time.sleep(60)
 
 def move(source, target):
@@ -50,6 +51,7 @@ def move(source, target):
 if fault in ("reading", "append"):
     osler.preparation.read = some_rows
 elif fault == "cleaning":
+    arrow_rows.BATCH = 50  # so that there are several processes
     cleaning.Cleaning.clean = clean
 elif fault == "writing":
     preparation.write_json = kill
@@ -172,6 +174,7 @@ def test_all_bad_dates_are_told_at_once_and_no_note_is_printed(tmp_path: Path) -
         made[number]["seen"] = f"{number:02}/05/2021"
     export(tmp_path / "export.csv", made)
     command = ("export.csv", *NAMED, "--date-column", "seen", "--output", "out")
+    command = (*command, "--validation-from", "2022-01-01", "--test-from", "2023-01-01")
     for options, quoted in (([], False), (["--show-text"], True)):
         done = script(tmp_path, "prepare_data", *command, *options)
         assert done.returncode == 2

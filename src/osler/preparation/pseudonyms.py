@@ -30,6 +30,9 @@ NUMBER_FORM = "number form"
 LONG_NUMBER = re.compile(r"\d{5,}")  # identifies a person rather than a group
 
 
+MONTH = re.compile(r"\d{4}[-/]\d{2}")
+
+
 def pseudonym(name: str, key: str) -> str:
     """The first 16 hex digits of the HMAC-SHA256 of ``name``."""
     return hmac.new(key.encode(), name.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:16]
@@ -143,6 +146,8 @@ class Pseudonyms:
     def _identifiers(self, field: str, value: str) -> list[Identifier]:
         """The identifiers in ``value``."""
         assert self._key is not None
+        if field != LABEL and MONTH.fullmatch(value):
+            return []  # a group of people
         if (field, value) not in self._by_value:
             # The name of a column tells what a number in it is: a record number, an age over 89.
             name = "diagnosis" if field == LABEL else field.removeprefix(SUBGROUP).replace("_", " ")

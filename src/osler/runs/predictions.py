@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 from osler.errors import InputError, nearest, show
 from osler.storage import repeated, write_atomically
 
+MAX_NAME = 300  # characters of a case's id, a task, a split, a system
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -51,6 +53,8 @@ class Prediction:
         for name in ("case_id", "task", "split", "system", "label"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} is {show(getattr(self, name))}; it must be a string that is not empty")
+            if name != "label" and len(getattr(self, name)) > MAX_NAME:
+                raise ValueError(f"{name} is {show(getattr(self, name))}; it may have {MAX_NAME} characters")
         if not isinstance(self.ranked, tuple) or not set(map(type, self.ranked)) <= {str} or "" in self.ranked:
             raise ValueError(f"ranked is {show(self.ranked)}; it must list labels (strings that are not empty)")
         if (twice := repeated(self.ranked)) is not None:

@@ -15,7 +15,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from osler.baselines import Baseline, load_baseline
 from osler.data import load_training_rows
 from osler.errors import InputError
-from osler.models import choose_device_map, idle_accelerators, load_base, load_merged, load_tokenizer, load_tuned
+from osler.models import (
+    choose_device_map,
+    context_length,
+    idle_accelerators,
+    load_base,
+    load_merged,
+    load_tokenizer,
+    load_tuned,
+)
 from osler.recipe import Recipe
 from osler.runs import (
     Prediction,
@@ -162,7 +170,7 @@ class Predictor:
         scorer = LabelScorer(model, self.models.tokenizer, task.prompt, task.labels, normalised=normalised)
         label_tokens = max(len(tokens) for tokens in scorer.trie.paths.values())
         base = self.recipe.base.model
-        return LanguageModelWithLabels(WITH_LABELS, task, scorer, _context(model), base, label_tokens)
+        return LanguageModelWithLabels(WITH_LABELS, task, scorer, context_length(model), base, label_tokens)
 
     @cached_property
     def _training_cases(self) -> list[Case]:
@@ -281,12 +289,7 @@ def language_model(name: str, recipe: Recipe, task: Task, models: Models, ways: 
     """
     model = models.loaders[name]().eval()
     scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, models.tokenizer, task, ways)
-    return LanguageModel(name, task, scorer, _context(model))
-
-
-def _context(model: PreTrainedModel) -> int | None:
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return context if isinstance(context, int) and context > 0 else None
+    return LanguageModel(name, task, scorer, context_length(model))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,14 @@
 """Base models: their weights, how they are loaded with or without an adapter, and how an adapter is merged into one."""
 
 from osler.models.base_weights import base_folder
-from osler.models.loading import choose_device_map, idle_accelerators, load_base, load_tokenizer, load_tuned
+from osler.models.loading import (
+    choose_device_map,
+    context_length,
+    idle_accelerators,
+    load_base,
+    load_tokenizer,
+    load_tuned,
+)
 from osler.models.logits import logits_at
 from osler.models.merging import load_merged, merge_run
 from osler.models.precision import in_float32
@@ -11,6 +18,7 @@ __all__ = [
     "base_folder",
     "check_architecture",
     "choose_device_map",
+    "context_length",
     "idle_accelerators",
     "in_float32",
     "load_base",

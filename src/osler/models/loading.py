@@ -54,6 +54,12 @@ def idle_accelerators(device: torch.device) -> str | None:
     )
 
 
+def context_length(model: PreTrainedModel) -> int | None:
+    """How many tokens ``model`` reads; None where its configuration does not say."""
+    length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return length if isinstance(length, int) and length > 0 else None
+
+
 def load_tokenizer(base: BaseSection) -> PreTrainedTokenizerBase:
     """Load the base model's tokenizer, with a padding token that is not EOS and a chat template without today's date.
 

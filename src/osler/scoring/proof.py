@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from osler.errors import InputError, one_line, show
-from osler.models import in_float32
+from osler.models import context_length, in_float32
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.passes import Way, score
 
@@ -99,7 +99,7 @@ def _random_cases(model: PreTrainedModel) -> tuple[list[list[int]], dict[str, li
     windows = {
         value for name, value in limits if name not in RATES and type(value) is int and 0 < value <= LONGEST_WINDOW
     }
-    context = getattr(config, "max_position_embeddings", None)
-    lengths = [*LENGTHS, *(n + 5 for n in sorted(windows) if not isinstance(context, int) or n + 10 <= context)]
+    context = context_length(model)
+    lengths = [*LENGTHS, *(n + 5 for n in sorted(windows) if context is None or n + 10 <= context)]
     a, b, c, *others = usual[torch.randperm(len(usual), generator=generator)[:9]].tolist()
     return [draw(n) for n in lengths], {"1": [a, b, c], "2": [a, b, *others[:2]], "3": [a, others[2]], "4": others[3:]}

@@ -22,7 +22,7 @@ from trl import SFTTrainer
 
 from osler.data import TrainingData, build_training_data
 from osler.errors import FailedError, InputError
-from osler.models import base_folder, check_architecture, load_base, load_tokenizer
+from osler.models import base_folder, check_architecture, context_length, load_base, load_tokenizer
 from osler.recipe import BaseSection, Recipe, find_tasks
 from osler.runs import (
     Environment,
@@ -81,7 +81,8 @@ def train(recipe: Recipe, run: Run) -> None:
                 " command again"
             ) from error
         if main_process:
-            _finish(recipe, run, data, environment, loaded, {**figures, **_asked_with(tokenizer, conversation)})
+            figures |= _asked_with(tokenizer, conversation)
+            _finish(run, _manifest(recipe, run, data, environment, loaded, figures))
 
 
 def show_plan(recipe: Recipe, show_text: bool = False) -> None:
@@ -174,8 +175,8 @@ def _check_steps(recipe: Recipe, trainer: SFTTrainer, rows: int) -> None:
 
 def _check_context(recipe: Recipe, model: Any, data: TrainingData) -> None:
     """Raise :class:`InputError` where a row is longer than the base reads."""
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if isinstance(context, int) and 0 < context < data.report.tokens.max:
+    context = context_length(model)
+    if context is not None and context < data.report.tokens.max:
         raise InputError(
             f"{recipe.path}: train.max_length: a row has {data.report.tokens.max:,} tokens, and {recipe.base.model}"
             f" reads {context:,}; lower it to that"
@@ -237,21 +238,14 @@ def _asked_with(tokenizer: PreTrainedTokenizerBase, conversation: Conversation |
     }
 
 
-def _finish(
-    recipe: Recipe,
-    run: Run,
-    data: TrainingData,
-    environment: Environment,
-    loaded: Mapping[str, Any],
-    figures: Mapping[str, Any],
-) -> None:
+def _finish(run: Run, manifest: Manifest) -> None:
     """Make the run a finished one: set aside what was made of an earlier training, and write the manifest."""
     if earlier := run.set_aside():
         print(f"predictions and results of an earlier training are in {earlier} now")
-    write_model(run.manifest_path, _manifest(recipe, run, data, environment, loaded, figures))
+    write_model(run.manifest_path, manifest)
     print(
-        f"trained {figures['steps']:,} steps in {figures['train_seconds'] / 60:.1f} minutes,"
-        f" {figures['peak_memory_bytes']['host'] / 1e9:.1f} GB at most; the adapter is in {run.adapter_path}"
+        f"trained {manifest.steps:,} steps in {manifest.train_seconds / 60:.1f} minutes,"
+        f" {manifest.peak_memory_bytes.host / 1e9:.1f} GB at most; the adapter is in {run.adapter_path}"
     )
 
 

@@ -23,6 +23,7 @@ ASK = Prompt("{{ text }}\nDiagnosis?", system="")
 # Every published number was measured with these questions. To ask another one, make a new version of the task.
 SHIPPED = {
     "agentclinic_medqa": "bdc8540dfa491e8dfe71c6964f51a5d49568fa4c5cc58fd4f15e9fd1f1cd8c0d",
+    "dxbench": "3c701ec8a0db4df94ef1593c0a1795b97ec966ec5db883172e0766332e359ae2",
     "medqa": "6ace7d2ab04e7309f534dab0f0b258d7ab311449d580b6fc218ee42e22684ebc",
     "mmlu_medical": "6ace7d2ab04e7309f534dab0f0b258d7ab311449d580b6fc218ee42e22684ebc",
     "pubmedqa": "6ace7d2ab04e7309f534dab0f0b258d7ab311449d580b6fc218ee42e22684ebc",

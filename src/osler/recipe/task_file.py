@@ -253,7 +253,7 @@ class BenchmarkSource(SourceSection):
     no_rows_reason = "it is a benchmark, scored as published: scripts/evaluate.py RUN --benchmark NAME"
 
     kind: Literal["benchmark"]
-    format: Literal["agentclinic", "medqa", "mmlu", "pubmedqa"]
+    format: Literal["agentclinic", "dxbench", "medqa", "mmlu", "pubmedqa"]
     dataset: str | None
     revision: Commit | None
     local: RelativePath

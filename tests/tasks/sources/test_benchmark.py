@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 from project import ROOT
+from scipy.stats import chisquare
 
 from osler.errors import InputError
 from osler.recipe.loading import load_recipe
@@ -25,7 +26,7 @@ from osler.tasks.sources.benchmark import fingerprint
 from osler.tasks.task import Task, load_task
 
 SHARED = Path(os.environ.get("OSLER_DATA_DIR") or ROOT.parent / "shared" / "data")
-BENCHMARKS = ("agentclinic_medqa", "medqa", "mmlu_medical", "pubmedqa")
+BENCHMARKS = ("agentclinic_medqa", "dxbench", "medqa", "mmlu_medical", "pubmedqa")
 
 # ── made-up ones ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,7 +236,7 @@ def test_a_split_that_is_neither_on_the_hub_nor_here_is_empty(make: Make, copied
         ({"revision": "main"}, 'source.revision: "main" is not allowed; expected the 40 hex digits of a commit'),
         ({"revision": None}, "source.revision: null is not allowed; expected the 40 hex digits of a commit"),
         ({"dataset": None}, "source.files.test.hub: questions.jsonl of which dataset? source.dataset is null"),
-        ({"format": "medQA"}, 'source.format: "medQA" is not allowed; expected one of agentclinic, medqa, mmlu, '),
+        ({"format": "medQA"}, 'source.format: "medQA" is not allowed; expected one of agentclinic, dxbench, medqa, '),
         ({"files": {"test": {"hub": None}}}, "source.files.test.local: missing"),
         ({"files": {"test": {"hub": None, "local": "a", "sha": "b"}}}, "source.files.test.sha: unknown key"),
         ({"splits": {"tset": "misspelt"}}, "source.files: has test; expected one entry a split: tset"),
@@ -378,8 +379,11 @@ def test_the_hub_s_test_file_gives_the_same_cases_as_the_copy_of_all(
         ({"all.json": {"3": "no"}}, "all.json: 3: no column 'CONTEXTS', which the task reads"),
         ({"all.json": {"20": STUDY}}, "all.json: has no record 3, which test.json says is a case of the split"),
         ({"all.json": [STUDY, STUDY]}, "all.json: not JSON ("),
-        ({"all.json": [[]]}, "all.json: holds a list; expected one object, key → record"),
-        ({"all.json": STUDIES, "test.json": [[]]}, "test.json: holds a list; expected one object, key → record"),
+        ({"all.json": [[]]}, "all.json: holds []; expected a list of records, or an object, key → record"),
+        (
+            {"all.json": STUDIES, "test.json": [[]]},
+            "test.json: holds []; expected a list of records, or an object, key → record",
+        ),
     ],
 )
 def test_a_study_that_is_wrong_is_named_by_file_and_id(
@@ -469,6 +473,80 @@ def test_a_vignette_that_is_wrong_is_named_by_file_and_row(
     assert refusal(loaded).startswith(f"{tmp_path / 'data' / 'quiz' / 'test.jsonl'}:1: {message}")
 
 
+DIALOGUE = {
+    "id": "DxBench_7",
+    "department": "Orthopedics",
+    "explicit_symptoms": [["Red toe", "True"], [" Hot\ntoe ", "True"]],
+    "implicit_symptoms": [["Fever", "False"], ["Pain", "True"]],
+    "candidate_diseases": ["Gout", "Frostbite", "A stubbed toe"],
+    "disease": "Gout",
+}
+
+
+def dialogues(make: Make, *records: Any) -> Task:
+    """A task of DxBench's form, whose file holds a list."""
+    files = {"test": {"hub": None, "local": "test.json"}}
+    return make({"test.json": [json.dumps(records)]}, format="dxbench", files=files, dataset=None, revision=None)
+
+
+def test_a_dialogue_is_told_with_what_is_there_and_what_is_not_but_not_with_its_department(make: Make) -> None:
+    (row,) = dialogues(make, DIALOGUE).source.split("test")
+    assert row.text == "Symptoms: Red toe; Hot toe\nOn asking: Pain\nAbsent: Fever"
+    assert row.case_id == "DxBench_7"
+    assert row.options is not None
+    assert row.options[row.label] == "Gout"
+    assert sorted(row.options.values()) == ["A stubbed toe", "Frostbite", "Gout"]
+    assert row.subgroups == {"department": "Orthopedics", "names_diagnosis": "no"}
+
+
+def test_the_order_of_candidates_follows_from_their_case_alone(make: Make) -> None:
+    def order(*records: dict[str, Any]) -> list[str]:
+        rows = dialogues(make, *records).source.split("test")
+        return next(list((row.options or {}).values()) for row in rows if row.case_id == "DxBench_7")
+
+    other = {**DIALOGUE, "id": "DxBench_1", "disease": "Frostbite"}
+    turned = {**DIALOGUE, "candidate_diseases": DIALOGUE["candidate_diseases"][::-1]}
+    # Written out, because published numbers were measured with it.
+    assert order(DIALOGUE) == order(other, DIALOGUE) == order(turned) == ["Frostbite", "A stubbed toe", "Gout"]
+
+
+def test_a_dialogue_that_stands_there_twice_is_asked_once_whatever_the_order_of_its_candidates(make: Make) -> None:
+    again = [{**DIALOGUE, "id": f"DxBench_{number}"} for number in range(20)]
+    source = dialogues(make, *again).source
+    assert len(source.split("test")) == 1
+    assert source.provenance()["splits"]["test"]["dropped"] == {"stands in the split already": 19}
+
+
+def test_a_dialogue_with_two_candidates_of_one_name_has_no_right_letter_and_is_counted(make: Make) -> None:
+    twice = {**DIALOGUE, "id": "DxBench_8", "candidate_diseases": ["Gout", "gout", "Frostbite"]}
+    source = dialogues(make, DIALOGUE, twice).source
+    assert [row.case_id for row in source.split("test")] == ["DxBench_7"]
+    dropped = {"stands in the split already": 0, "two options are the same": 1}
+    assert source.provenance()["splits"]["test"]["dropped"] == dropped
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"disease": "Fever"}, "disease: 'Fever' is not among the candidates Gout, Frostbite, A stubbed toe"),
+        ({"candidate_diseases": ["Gout", "Frostbite"]}, "candidate_diseases: 2 of them; expected 3"),
+        ({"candidate_diseases": "Gout"}, 'candidate_diseases: "Gout" is not allowed; expected a list of text'),
+        ({"implicit_symptoms": [["Pain", "Maybe"]]}, 'implicit_symptoms: ["Pain", "Maybe"] is not allowed; expected ['),
+        ({"explicit_symptoms": [["Pain", True]]}, 'explicit_symptoms: ["Pain", true] is not allowed; expected ['),
+        ({"explicit_symptoms": [[" ", "True"]]}, 'explicit_symptoms: [" ", "True"] is not allowed; expected ['),
+        ({"explicit_symptoms": ["Pain"]}, 'explicit_symptoms: "Pain" is not allowed; expected ['),
+        ({"explicit_symptoms": [], "implicit_symptoms": []}, "no symptoms"),
+        ({"id": "DxBench_7"}, "id: 'DxBench_7' is another case already; each case needs its own"),
+        ({"department": None}, "department: null is not allowed; expected text"),
+    ],
+)
+def test_a_dialogue_that_is_wrong_is_named_by_file_and_number(
+    make: Make, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    loaded = dialogues(make, DIALOGUE, {**DIALOGUE, "id": "DxBench_8", **changes})
+    assert refusal(loaded).startswith(f"{tmp_path / 'data' / 'quiz' / 'test.json'}: 00002: {message}")
+
+
 # ── the shipped ones ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -489,7 +567,7 @@ def test_a_shipped_benchmark_names_its_data_prompt_and_licence(name: str, monkey
     loaded = load_task(ROOT / "tasks" / name)
     assert (loaded.name, content["license"] != "") == (name, True)
     assert all(file["sha256"] for file in content["source"]["files"].values())
-    assert content["source"]["dataset"] in readme
+    assert (content["source"]["dataset"] or content["source"]["files"]["test"]["local"]) in readme
     options = dict.fromkeys(loaded.labels, "an option") or None
     assert "A toe." in loaded.prompt.messages("A toe.", options)[-1]["content"]
 
@@ -498,6 +576,7 @@ def test_a_shipped_benchmark_names_its_data_prompt_and_licence(name: str, monkey
 SIZES = {
     ("agentclinic_medqa", "test"): (107, 2, "0.019"),
     ("agentclinic_medqa", "extended"): (214, 3, "0.014"),
+    ("dxbench", "test"): (1061, 381, "0.359"),
     ("medqa", "test"): (1273, 353, "0.277"),
     ("mmlu_medical", "test"): (1011, 321, "0.318"),
     ("pubmedqa", "test"): (500, 276, "0.552"),
@@ -554,3 +633,16 @@ def test_agentclinic_s_extended_cases_contain_those_of_test_and_28_name_their_di
     sexes = Counter(row.subgroups.get("sex") for row in extended)
     assert sexes == {"female": 92, "male": 115, None: 7}
     assert all("age_band" in row.subgroups for row in extended)
+
+
+def test_dxbench_s_answers_stand_in_every_place_alike_and_85_unclear_cases_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = shipped("dxbench", monkeypatch).source
+    rows = source.split("test")
+    dropped = {"stands in the split already": 2, "two options are the same": 85}
+    assert source.provenance()["splits"]["test"]["dropped"] == dropped
+    places = Counter(row.label for row in rows)
+    assert set(places) == set("ABC")
+    assert chisquare(list(places.values())).pvalue > 0.05
+    assert Counter(row.subgroups["names_diagnosis"] for row in rows)["yes"] == 90

@@ -62,9 +62,17 @@ class Benchmark(TextSource):
         )
         once: dict[str, Case] = {}
         for row in rows:
-            once.setdefault(json.dumps([row.text, row.options, row.label]), row)
-        kept = list(once.values())
-        dropped["stands in the split already"] = len(rows) - len(kept)
+            options = row.options or {}
+            # The order of the options does not make another question of it.
+            asked = [row.text, sorted(options.values()), options.get(row.label, row.label)]
+            once.setdefault(json.dumps(asked), row)
+        dropped["stands in the split already"] = len(rows) - len(once)
+        kept = []
+        for row in once.values():
+            if row.options and len({text.lower() for text in row.options.values()}) < len(row.options):
+                dropped["two options are the same"] += 1  # no letter alone is right, or there is less to choose from
+            else:
+                kept.append(row)
         if file.sha256 and (actual := fingerprint(kept)) != file.sha256:
             raise InputError(
                 f"{path}: {len(kept)} cases with the fingerprint {actual[:12]}, not those the task was described with"

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.patients import age_band
 from osler.recipe import Problem, check
+from osler.storage import sha256_text
 
 LETTERS = "ABCDEFGHIJ"
 DECISIONS = {"yes": "A", "no": "B", "maybe": "C"}  # PubMedQA's three answers, and the letters they are shown with
@@ -50,7 +51,7 @@ class Record(NamedTuple):
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The records of a ``.jsonl`` file, a ``.parquet`` file, or a ``.json`` file that holds one object of them.
+    """The records of a ``.jsonl`` file, a ``.parquet`` file, or a ``.json`` file: an object or a list of them.
 
     Raises :class:`InputError` for a file that is not there, and for a file or a line that is none of these.
     """
@@ -71,8 +72,10 @@ def read_records(path: Path) -> Iterator[Record]:
             yield Record(f"{path}: row {number}", f"{number:05d}", columns)
     else:
         content = _json(path.read_bytes(), str(path))
+        if isinstance(content, list) and content:
+            content = {f"{number:05d}": columns for number, columns in enumerate(content, 1)}
         if not isinstance(content, dict):
-            raise InputError(f"{path}: holds a {type(content).__name__}; expected one object, key → record")
+            raise InputError(f"{path}: holds {show(content)}; expected a list of records, or an object, key → record")
         for key, columns in content.items():
             yield Record(f"{path}: {key}", key, columns)
 
@@ -164,12 +167,60 @@ def agentclinic(records: Iterator[Record]) -> Iterator[Question]:
         yield Question(record, record.name, text, label, [], subgroups | _person(actor.column("Demographics", str)))
 
 
+def dxbench(records: Iterator[Record]) -> Iterator[Question]:
+    """``id``, ``explicit_symptoms`` and ``implicit_symptoms`` (found on asking), ``candidate_diseases``, ``disease``.
+
+    The candidates are sorted by a hash of ``id`` and their own names, so that neither their order in the file, where
+    the right one often stands first, nor any other case has a say. ``department`` is a subgroup and not told.
+    """
+    seen = set()
+    for record in records:
+        case_id, disease = record.column("id", str), record.column("disease", str)
+        if case_id in seen:
+            record.refuse(f"id: {case_id!r} is another case already; each case needs its own")
+        seen.add(case_id)
+        candidates = record.column("candidate_diseases", list[str])
+        if len(candidates) != 3:
+            record.refuse(f"candidate_diseases: {len(candidates)} of them; expected 3")
+        if disease not in candidates:
+            record.refuse(f"disease: {disease!r} is not among the candidates {', '.join(candidates)}")
+        told, asked = (_flagged(record, name) for name in ("explicit_symptoms", "implicit_symptoms"))
+        lines = {
+            "Symptoms": [symptom for symptom, flag in told if flag == "True"],
+            "On asking": [symptom for symptom, flag in asked if flag == "True"],
+            "Absent": [symptom for symptom, flag in (*told, *asked) if flag == "False"],
+        }
+        if not any(lines.values()):
+            record.refuse("no symptoms")
+        text = "\n".join(f"{name}: {'; '.join(symptoms)}" for name, symptoms in lines.items() if symptoms)
+        shuffled = sorted(candidates, key=lambda name: sha256_text(json.dumps([case_id, name], ensure_ascii=False)))
+        options = list(zip(LETTERS, shuffled, strict=False))
+        subgroups = {
+            "department": record.column("department", str),
+            "names_diagnosis": "yes" if disease.lower() in text.lower() else "no",
+        }
+        yield Question(record, case_id, text, LETTERS[shuffled.index(disease)], options, subgroups)
+
+
 FORMATS: dict[str, Callable[[Iterator[Record]], Iterator[Question]]] = {
     "agentclinic": agentclinic,
+    "dxbench": dxbench,
     "medqa": medqa,
     "mmlu": mmlu,
     "pubmedqa": pubmedqa,
 }
+
+
+def _flagged(record: Record, name: str) -> list[tuple[str, str]]:
+    """DxBench's pairs of a symptom and its flag, checked."""
+    pairs = []
+    for pair in record.column(name, list):
+        match pair:
+            case [str(symptom), "True" | "False" as flag] if symptom.strip():
+                pairs.append((" ".join(symptom.split()), flag))
+            case _:
+                record.refuse(f'{name}: {show(pair)} is not allowed; expected [SYMPTOM, "True"] or [SYMPTOM, "False"]')
+    return pairs
 
 
 def _words(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,36 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on_later(project
     assert "Traceback" not in done.stderr
     assert script(project, "evaluate", RUN).returncode == 0
     assert files[0].read_bytes() == answers
+
+
+def test_a_benchmark_is_answered_by_the_tuned_model_and_its_base_and_compared_with_chance(project: Path) -> None:
+    task = project / "tasks" / "dxbench"
+    shutil.copytree(ROOT / "tasks" / "dxbench", task)
+    made_up = [line for line in (task / "task.yaml").read_text().splitlines() if "sha256" not in line]
+    (task / "task.yaml").write_text("\n".join(made_up))
+    cases = [
+        {
+            "id": f"DxBench_{number}",
+            "department": "Other",
+            "explicit_symptoms": [[f"Symptom {number}", "True"]],
+            "implicit_symptoms": [["Fever", "False"]],
+            "candidate_diseases": ["Gout", "Frostbite", "A stubbed toe"],
+            "disease": ("Gout", "Frostbite", "A stubbed toe")[number % 3],
+        }
+        for number in range(12)
+    ]
+    (project / "data" / "dxbench").mkdir()
+    (project / "data" / "dxbench" / "DxBench_en.json").write_text(json.dumps(cases))
+    done = script(project, "evaluate", RUN, "--benchmark", "dxbench", "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    assert script(project, "evaluate", RUN, "--benchmark", "dxbench").returncode == 0
+    results = json.loads((project / RUN / "results-dxbench.json").read_text())
+    (record,) = results["records"]
+    assert (record["task"], record["n"]) == ("dxbench", 12)
+    assert set(record["systems"]) == {"tiny-made-up@1.0.0", "base_model"}
+    assert [(row["a"], row["b"]) for row in record["comparisons"]] == [("tiny-made-up@1.0.0", "base_model")]
+    page = (project / RUN / "report-dxbench.html").read_text()
+    assert "Guessing among 3 labels comes to 0.333." in page
 
 
 def test_a_page_beside_the_results_shows_the_cases(project: Path) -> None:

@@ -204,16 +204,22 @@ def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_bas
     assert readme_tables.NOT_RUN in readme_tables.overview(tmp_path)
 
 
-def test_benchmarks_that_were_answered_are_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
+def test_benchmarks_that_were_answered_are_in_the_table_beside_what_the_base_made_of_them(
+    tmp_path: Path, tiny_base: BaseSection
+) -> None:
     path = make(tmp_path, tiny_base)
     run = evaluated(tmp_path, path, 0, 0.4)
     (record,) = read_json(run.results_path())["records"]
+    change = {"difference": 0.3, "low": 0.1, "high": 0.5, "interval_method": "made up", "p_value": 0.02}
+    change |= {"p_adjusted": 0.02, "method": "made up", "discordance": 0.5, "minimum_detectable_difference": None}
+    record["comparisons"] = [{"a": TUNED, "b": "base_model", "metric": "accuracy", **change}]
     write_json(run.results_path("medqa"), {**SCORED, "records": [{**record, "task": "medqa", "n": 7}]})
     write_json(run.results_path("medqa", limit=3), {**SCORED, "records": [{**record, "task": "medqa", "n": 3}]})
     recording.record([run], path)
     assert (
         readme_tables.overview(tmp_path).splitlines()[-1]
-        == "| tiny | medqa | test | 7 | 0.400 [0.400, 0.400] | 0.400 [0.400, 0.400] |"
+        == "| tiny | medqa | test | 7 | 0.400 [0.400, 0.400] | 0.100 [0.100, 0.100] "
+        "| +0.300 [+0.100, +0.500], p = 0.020 | 0.400 [0.400, 0.400] |"
     )
 
 

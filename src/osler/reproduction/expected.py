@@ -105,11 +105,13 @@ class ExpectedPerturbation(Contract):
 
 
 class ExpectedBenchmark(Contract):
-    """What the tuned model made of a benchmark's split."""
+    """What the tuned model made of a benchmark's split, and its untuned base; null where the base was not asked."""
 
     n: int
     accuracy: Estimate
     parse_rate: Estimate | None = None
+    base_accuracy: Estimate | None = None
+    comparison: ExpectedComparison | None = None
 
 
 class RecordedReproduction(Contract):

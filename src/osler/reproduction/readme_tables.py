@@ -35,12 +35,15 @@ def overview(root: Path) -> str:
         recipe = str(path.relative_to(root / "recipes")).removesuffix(".expected.json")
         for benchmark, splits in (read_expected(path).benchmarks or {}).items():
             for split, scored in splits.items():
-                cells = [recipe, benchmark, split, f"{scored.n:,}", cell(scored.accuracy), cell(scored.parse_rate)]
-                answered.append(_row(cells))
+                base, row = scored.base_accuracy, scored.comparison
+                cells = [recipe, benchmark, split, f"{scored.n:,}", cell(scored.accuracy)]
+                cells += [cell(base) if base else "", f"{difference(row)}, {p_value(row.p_adjusted)}" if row else ""]
+                answered.append(_row([*cells, cell(scored.parse_rate)]))
     if answered:
         head = [
-            "| recipe | benchmark | split | n | accuracy [95%] | answers that could be read |",
-            "|---|---|---|---|---|---|",
+            "| recipe | benchmark | split | n | accuracy [95%] | untuned base | tuned minus base "
+            "| answers that could be read |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         lines += ["", *head, *answered]
     return "\n".join(lines)

@@ -151,20 +151,24 @@ def _split(record: Record, tuned: str) -> ExpectedSplit:
         for name, system in record.systems.items()
     }
     system = record.systems[tuned]
-    compared = (plain(comparison) for comparison in record.comparisons)
     return ExpectedSplit(
         n=record.n,
         groups=record.groups,
         systems={**systems, tuned: system.metrics},
-        comparisons=tuple(
-            ExpectedComparison(**{name: row[name] for name in ExpectedComparison.model_fields}) for row in compared
-        ),
+        comparisons=_comparisons(record),
         calibration=_calibration(system.calibration),
         subgroups={
             name: SubgroupGap(worst=subgroups.worst, best=subgroups.best, gap=subgroups.gap)
             for name, subgroups in system.subgroups.items()
         },
         predictions_sha256=record.predictions_sha256[tuned],
+    )
+
+
+def _comparisons(record: Record) -> tuple[ExpectedComparison, ...]:
+    compared = (plain(comparison) for comparison in record.comparisons)
+    return tuple(
+        ExpectedComparison(**{name: row[name] for name in ExpectedComparison.model_fields}) for row in compared
     )
 
 
@@ -199,12 +203,18 @@ def _robustness(run: Run, recipe: Recipe, results: Results) -> dict[str, tuple[E
 
 
 def _benchmarks(run: Run, recipe: Recipe) -> dict[str, dict[str, ExpectedBenchmark]] | None:
-    """Benchmark → split → number of cases and what the tuned model made of them; None where none was answered."""
+    """Benchmark → split → what the tuned model and its base made of it; None where none was answered."""
     answered: dict[str, dict[str, ExpectedBenchmark]] = {}
     for path in sorted(run.folder.glob("results-*.json")):
         for record in read_model(path, Results).records:
             if path == run.results_path(record.task):  # not a part of the cases
                 metrics = record.systems[tuned_name(recipe)].metrics
-                kept = {name: metrics[name] for name in ("accuracy", "parse_rate") if name in metrics}
-                answered.setdefault(record.task, {})[record.split] = ExpectedBenchmark(n=record.n, **kept)
+                base = record.systems.get("base_model")
+                answered.setdefault(record.task, {})[record.split] = ExpectedBenchmark(
+                    n=record.n,
+                    accuracy=metrics["accuracy"],
+                    parse_rate=metrics.get("parse_rate"),
+                    base_accuracy=base.metrics["accuracy"] if base else None,
+                    comparison=next((row for row in _comparisons(record) if row.b == "base_model"), None),
+                )
     return answered or None

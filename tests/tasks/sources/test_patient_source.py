@@ -8,7 +8,7 @@ import pytest
 from project import GOLDEN, make_cohort
 
 from osler.recipe.sections import BaseSection, DataSection
-from osler.tasks.sources.simulated import annotated_patients, organ_system
+from osler.tasks.sources.patient_source import annotated_patients, organ_system
 from osler.tasks.task import load_task
 from osler.terminology.hpo import Ontology, read_annotations, read_ontology
 

@@ -14,9 +14,10 @@ from osler.patients.narrative import (
 from osler.patients.patient import Patient, age_band, years, years_between
 from osler.patients.phenopacket import find_diagnosis
 from osler.patients.published import (
+    Group,
+    count_subtracted,
     disease_panel,
-    publication_disjoint,
-    small_publications,
+    held_out_publications,
     training_annotations,
 )
 from osler.patients.simulator import EXCLUDED_BY_SEX, Simulator
@@ -27,19 +28,20 @@ __all__ = [
     "ONSET_PHRASES",
     "PSEUDOCOUNTS",
     "TEMPLATES",
+    "Group",
     "Patient",
     "Simulator",
     "age_band",
     "choose_wordings",
+    "count_subtracted",
     "describe",
     "disease_panel",
     "find_diagnosis",
+    "held_out_publications",
     "indefinite_article",
     "phenopacket_store",
     "pool_annotations",
-    "publication_disjoint",
     "select_findings",
-    "small_publications",
     "training_annotations",
     "write_sentences",
     "years",

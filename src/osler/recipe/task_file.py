@@ -135,13 +135,12 @@ class OntologySource(SourceSection):
 
 
 class SimulatedSource(OntologySource):
-    """Patients simulated from the annotations, tested on published ones; ``phenopackets`` is below OSLER_DATA_DIR."""
+    """Patients simulated from the annotations, tested on published ones that are taken out of them before."""
 
     trains_on = "findings"
     no_rows_reason = "its patients are simulated when a recipe is trained; the run's data_report.json describes them"
 
     kind: Literal["simulated"]
-    phenopackets: RelativePath
 
     def check(self, task: TaskFile) -> None:
         """Every panel says how many patients a disease needs, too."""

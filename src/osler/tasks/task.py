@@ -77,7 +77,7 @@ def _source(folder: Path, task: TaskFile, min_patients: int | None) -> Source:
     section, labels = task.source, task.labels or ()
     if isinstance(section, SimulatedSource):
         assert min_patients is not None, "TaskFile refuses such a panel"
-        return SimulatedPatients(section, min_patients, data_folder())
+        return SimulatedPatients(section, min_patients)
     if isinstance(section, CorpusSource):
         return Corpus(section, min_patients)
     if isinstance(section, BenchmarkSource):

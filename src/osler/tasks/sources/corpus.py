@@ -1,8 +1,8 @@
 """What the ontology knows as text, for continued pre-training: one document a phenotype, one a disease.
 
-Nothing in it tells what is held out: rows of the annotations that come from a test patient's publication are gone
-before (:func:`training_annotations`), and a wording that training may not use stands in no document,
-neither as a synonym nor inside a definition.
+Nothing in it tells what is held out: test and validation patients are taken out of the annotations before
+(:func:`training_annotations`), and a wording that training may not use stands in no document, neither as a synonym nor
+inside a definition.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from osler.patients import disease_panel, training_annotations
+from osler.patients import disease_panel, held_out_publications, training_annotations
 from osler.recipe import CorpusSource, DataSection
 from osler.storage import stable_unit, wheels
 from osler.tasks.case import Case, Cases
@@ -104,7 +104,7 @@ class Corpus(TextSource):
         ontology = read_ontology(ontology_file)
         annotations = read_annotations(annotations_file, ontology)
         # Of the largest panel, as rare_disease holds them out.
-        held_out = {publication for patients in disease_panel(annotations, 1).values() for publication in patients}
+        held_out = held_out_publications(disease_panel(annotations, 1))
         self._documents = documents(
             ontology,
             training_annotations(annotations, held_out),

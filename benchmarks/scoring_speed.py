@@ -46,7 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="a run directory: its tuned model instead of the base")
     arguments = parser.parse_args()
-    base = load_recipe(ROOT / "recipes/smollm2-135m/rare_disease/lora-v1.yaml").base
+    base = load_recipe(ROOT / "recipes/smollm2-135m/rare_disease/qlora-v2.yaml", ["base.quantization=null"]).base
     if arguments.run:
         base = Run(arguments.run).recipe().base
     tokenizer = load_tokenizer(base)

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = ROOT / "recipes/smollm2-135m/rare_disease/lora-v1.yaml"
+RECIPE = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v2.yaml"
 BATCH = 16
 
 

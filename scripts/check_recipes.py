@@ -1,7 +1,7 @@
 """Check recipes without the base's weights, torch or a network: all of recipes/, or the named.
 
     scripts/check_recipes.py
-    scripts/check_recipes.py recipes/smollm2-135m/rare_disease/qlora-v1.yaml train.learning_rate=1e-4
+    scripts/check_recipes.py recipes/smollm2-135m/rare_disease/qlora-v2.yaml train.learning_rate=1e-4
 
 Keys, values, what goes together, pins, packages, licences. `scripts/train.py RECIPE --plan` loads the base, and also
 checks the layers that lora: names, and that this machine can do what train: asks for.

@@ -113,7 +113,6 @@ def make_cohort(folder: Path, tiny: BaseSection, hpoa: str = "", **sections: dic
         "kind": "simulated",
         "ontology": specs["mini.obo"],
         "annotations": specs["mini.hpoa"],
-        "phenopackets": "none.jsonl.gz",
     }
     content["panels"] = {"all": {"min_patients": 1}}
     content["splits"] = {"test": "published patients", "simulated": "new simulated ones"}

@@ -64,12 +64,11 @@ def write_run(folder: Path, parity: dict[str, Any] | None = None, **base: Any) -
         "kind": "simulated",
         "ontology": f"pypi:hpo==1/hp.obo#sha256={'0' * 64}",
         "annotations": f"pypi:hpo==1/phenotype.hpoa#sha256={'1' * 64}",
-        "phenopackets": "none.jsonl.gz",
     }
     task["splits"] = {
         "test": "real published patients",
         "simulated": "new simulated patients",
-        "validation": "new simulated patients, for choices",
+        "validation": "other published patients, for choices",
     }
     task["panels"] = {"all": {"min_patients": 1}}
     del task["labels"]

@@ -19,7 +19,7 @@ from osler.storage import wheels
 from osler.tasks.prompt import Prompt, completion
 
 pytestmark = pytest.mark.slow
-RECIPE = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
+RECIPE = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v2.yaml"
 LABELS = ["Kabuki syndrome 1", "Sotos syndrome", "Wilson disease", "Noonan syndrome", "Congenital myopathy 2C"]
 
 

@@ -393,7 +393,7 @@ def test_data_or_commit_that_were_not_trained_with_are_named(run: Run) -> None:
 def test_data_that_no_hash_pins_cannot_even_be_read(run: Run, key: str) -> None:
     path = run.folder.parents[2] / "tasks" / "made_up" / "task.yaml"
     files = {name: f"pypi:hpo==1/{name}#sha256={'0' * 64}" for name in ("ontology", "annotations")}
-    source = {"kind": "simulated", **files, "phenopackets": "none.jsonl.gz", key: "hp.obo"}
+    source = {"kind": "simulated", **files, key: "hp.obo"}
     edit_yaml(path, source=source, panels={"all": {"min_patients": 1}}, labels=None)
     with pytest.raises(InputError, match=f"source.{key}: 'hp.obo' does not name a file in a wheel"):
         run.recipe()

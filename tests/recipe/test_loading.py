@@ -67,9 +67,8 @@ source:
   kind: simulated
   ontology: pypi:made-up==1/hp.obo#sha256={SHA256}
   annotations: pypi:made-up==1/phenotype.hpoa#sha256={SHA256}
-  phenopackets: cases.jsonl.gz
 panels: {{small: {{min_patients: 2}}, large: {{min_patients: 1}}}}
-splits: {{test: a, test_unseen_wording: b, phenopackets: c, phenopackets_unseen_wording: d, simulated: e}}
+splits: {{test: a, test_unseen_wording: b, validation: c, simulated: d}}
 prompt: prompt.jinja
 """
 COMPLAINTS = f"""

@@ -61,7 +61,6 @@ def test_every_shipped_task_is_read_whole(folder: Path) -> None:
         ("medqa", "source__files__test__local"),
         ("medqa", "source__files__test__hub"),
         ("pubmedqa", "source__files__test__only"),
-        ("rare_disease", "source__phenopackets"),
     ],
 )
 def test_a_path_in_a_task_stays_inside_its_folder(tmp_path: Path, task: str, key: str, path: str) -> None:

@@ -248,7 +248,7 @@ def test_no_held_out_wording_enters_training(rare_disease: Task, name: str) -> N
     held_out = rare_disease.source.held_out_wordings
     unseen = [row.text for row in rare_disease.source.split("test_unseen_wording")]
     assert sum(bool(held_out(text)) for text in unseen) > 0.9 * len(unseen), "or nothing would be found anywhere"
-    path = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"
+    path = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v2.yaml"
     recipe = load_recipe(path, ["data.simulated_per_label=6", f"augment.{name}={OF_PATIENTS[name]}"])
     made = pairs(recipe, rare_disease)
     assert len(made) > 100

@@ -13,7 +13,7 @@ from osler.rendering import Markdown, cell, code, difference, escaped, p_value
 from osler.reproduction.expected import METRICS, Depth, Expected, expected_path, read_expected, threads_text
 from osler.runs import Estimate, tuned_name
 
-DEMO = "recipes/smollm2-135m/rare_disease/qlora-v1.yaml"  # the recipe of `make demo`
+DEMO = "recipes/smollm2-135m/rare_disease/qlora-v2.yaml"  # the recipe of `make demo`
 DEPTHS: tuple[Depth, ...] = ("scores", "predictions", "training")  # of a reproduction
 NOT_RUN = "not run yet"
 PRETRAINING = "pre-training: scored by what is fine-tuned after it"
@@ -111,7 +111,10 @@ def _over_seeds(values: Sequence[float]) -> str:
 
 
 def headline(recipe_path: Path) -> str:
-    """Markdown: the fine-tuned model and at most four others on the first split of a recipe, and how they compare."""
+    """Markdown: the fine-tuned model and at most four others on the first split of a recipe, and how they compare; or
+    "not run yet"."""
+    if not expected_path(recipe_path).is_file():
+        return _not_run(recipe_path)
     recipe, expected = load_recipe(recipe_path), read_expected(expected_path(recipe_path))
     split, tuned = recipe.evaluation.splits[0], tuned_name(recipe)
     values = expected.splits[split]
@@ -132,7 +135,9 @@ def headline(recipe_path: Path) -> str:
 
 
 def details(recipe_path: Path) -> str:
-    """Markdown: every system on every split of one recipe's expected file."""
+    """Markdown: every system on every split of one recipe's expected file; or "not run yet"."""
+    if not expected_path(recipe_path).is_file():
+        return _not_run(recipe_path)
     recipe, expected = load_recipe(recipe_path), read_expected(expected_path(recipe_path))
     lines = [_cost(expected)]
     for split in (split for split in recipe.evaluation.splits if split in expected.splits):
@@ -152,6 +157,10 @@ def details(recipe_path: Path) -> str:
             cells = [cell(metrics.get(name), with_interval=False) for name in METRICS[1:]]
             lines.append(_row([system, _accuracy(metrics["accuracy"]), *cells]))
     return "\n".join(lines)
+
+
+def _not_run(recipe_path: Path) -> str:
+    return f"{code(load_recipe(recipe_path).name)}: {NOT_RUN}."
 
 
 def _cost(expected: Expected) -> str:

@@ -19,7 +19,7 @@ from osler.storage import wheels
 from osler.tasks.sources.patient_source import Learners, PatientSource, Told, title
 from osler.terminology import Annotations, Ontology, read_annotations, read_ontology
 
-SIMULATED = (10, 20_000, "held-out")  # patients a disease, seed and name of the split of new simulated patients
+SIMULATED = (3, 20_000, "held-out")  # patients a disease, seed and name of the split of new simulated patients
 
 
 class SimulatedPatients(PatientSource):

@@ -217,6 +217,6 @@ def test_on_real_patients_findings_beat_chance_by_far(monkeypatch: pytest.Monkey
     patients = chosen.source.patients("test").values()
     for scores in (bayes.log_posterior, lambda patient: similarity.scores(patient.present)):
         better = [(s > s[bayes.diseases.index(p.disease)]).sum() for p in patients for s in [scores(p)]]
-        assert len(better) == 78
+        assert len(better) == len(patients)
         assert np.mean(np.array(better) == 0) > 0.1, "chance is 0.03"
         assert np.mean(np.array(better) < 5) > 0.35, "chance is 0.15"

@@ -204,6 +204,11 @@ def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_bas
     assert readme_tables.NOT_RUN in readme_tables.overview(tmp_path)
 
 
+def test_pages_of_a_recipe_that_was_not_run_say_so(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    assert readme_tables.headline(path) == readme_tables.details(path) == "`tiny-made-up`: not run yet."
+
+
 def test_benchmarks_that_were_answered_are_in_the_table_beside_what_the_base_made_of_them(
     tmp_path: Path, tiny_base: BaseSection
 ) -> None:

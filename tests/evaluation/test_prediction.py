@@ -69,13 +69,13 @@ def systems(*names: str) -> dict[str, Sequence[str]]:
 def test_baselines_of_findings_answer_every_case(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make_cohort(tmp_path, tiny_base, evaluation=systems("majority", *FINDINGS_BASELINES))
     answers = evaluate(path)
-    for split, n in (("test", 4), ("simulated", 20)):
+    for split, n in (("test", 2), ("simulated", 6)):
         cases = [(row.case_id, row.label, row.subgroups) for row in answers[split, "majority"]]
         assert len(cases) == n
         for name in FINDINGS_BASELINES:
             rows = answers[split, name]
             assert [(row.case_id, row.label, row.subgroups) for row in rows] == cases
-            assert np.mean([row.label == row.ranked[0] for row in rows]) > 0.7
+            assert np.mean([row.label == row.ranked[0] for row in rows]) > 0.6
     for row in answers["test", "ontology_naive_bayes"]:
         assert sorted(row.ranked) == [LAMP, HUM]
         assert sum(row.probabilities or ()) == pytest.approx(1)
@@ -117,13 +117,13 @@ def answers(chosen: Task) -> list[list[float]]:
 def test_no_held_out_publication_changes_any_of_them(tmp_path: Path, cohort: Callable[..., Task]) -> None:
     hpoa = (GOLDEN / "cohort.hpoa").read_text()
     first = answers(cohort(tmp_path / "first"))
-    held_out = {"PMID:913", "PMID:914", "PMID:923", "PMID:924"}  # the test patients'
+    held_out = {"PMID:914", "PMID:923"}  # the test patients'; the others are learnt from
     lines = hpoa.splitlines(keepends=True)
-    another = [line.replace("HP:9000022", "HP:9000010") if "PMID:913\t" in line else line for line in lines]
-    fewer = [line for line in lines if "PMID:911;PMID:914" not in line]
-    cohort_rows = [line for line in lines if "PMID:911\t" in line]
-    more = [line.replace("PMID:911", "PMID:911;PMID:924").replace("HP:9000030", "HP:9000021") for line in cohort_rows]
-    for n, changed in enumerate((another, fewer, lines + more)):
+    another = [line.replace("HP:9000012", "HP:9000022") if "PMID:914\t" in line else line for line in lines]
+    joined = "PMID:911;PMID:914\tPCS\t\t11/11"
+    subtracted = [line.replace(joined, "PMID:911\tPCS\t\t10/10") for line in lines]
+    elsewhere = [line.replace("PMID:911", "PMID:923") for line in lines if "PMID:911\t" in line]  # tests Hum syndrome
+    for n, changed in enumerate((another, subtracted, lines + elsewhere)):
         assert changed != lines
         assert answers(cohort(tmp_path / str(n), "".join(changed))) == first
     _, annotations = cohort(tmp_path / "again").source.knowledge()

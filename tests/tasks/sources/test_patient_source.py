@@ -71,6 +71,6 @@ def test_a_case_has_the_subgroups_of_its_disease_from_what_training_may_know(
         (LAMP, "glowing skin"),
         (HUM, "humming"),
     }
-    # 15 patients each without the held-out publications, 28 and 17 with them.
+    # 16 patients each without those held out, 28 and 17 with them.
     assert {row.subgroups["annotated_patients"] for row in rows} == {"10-49"}
     assert all(row.subgroups["findings"] == "1-5" for row in source.split("test"))

@@ -295,7 +295,7 @@ class BenchmarkSource(SourceSection):
 
 
 class PanelSection(Contract):
-    """Diseases with at least ``min_patients`` published patients that are held out; null: every disease."""
+    """Diseases with at least ``min_patients`` published patients; null: every disease."""
 
     min_patients: int | None = Field(ge=1)
 

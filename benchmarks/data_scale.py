@@ -35,7 +35,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before nu
 import numpy as np
 
 from osler.data import clusters, jaccard, normalise, shingles
-from osler.preparation import assign
+from osler.splits import assign
 
 THRESHOLD = 0.8
 MIN_RECALL, MIN_PRECISION, MAX_MEMORY, MAX_SLOPE = 0.99, 0.99, 4e9, 1.15

@@ -23,7 +23,7 @@ runs tasks
 patients
 terminology
 rendering
-statistics
+splits statistics
 recipe
 storage
 errors

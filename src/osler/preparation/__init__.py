@@ -8,7 +8,6 @@ from osler.preparation.pseudonyms import load_deidentifier
 from osler.preparation.readers.reading import read
 from osler.preparation.readers.record import Columns
 from osler.preparation.settings import PreparationSettings
-from osler.preparation.splitting import assign
 from osler.preparation.workspace import check_apart
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "Columns",
     "Identifier",
     "PreparationSettings",
-    "assign",
     "check_apart",
     "dataset_card",
     "load_deidentifier",

@@ -19,7 +19,7 @@ from osler.preparation.label_spellings import find_similar
 from osler.preparation.mask_leak import MaskLeak
 from osler.preparation.row_selection import RowSelection
 from osler.preparation.settings import PreparationSettings
-from osler.preparation.splitting import SPLITS
+from osler.splits import SPLITS
 
 MAX_EXAMPLES = 3  # of each reason
 MAX_EXAMPLE_LENGTH = 200  # characters

@@ -10,7 +10,7 @@ from osler.errors import InputError
 from osler.preparation.cleaning_steps import Step
 from osler.preparation.readers.record import Columns
 from osler.preparation.settings import PreparationSettings
-from osler.preparation.splitting import SHARES, SPLITS
+from osler.splits import SHARES, SPLITS
 
 COLUMN_OPTIONS = ("text_column", "label_column", "id_column", "group_column", "date_column", "subgroup_column")
 # Those that say what the file of a task says, too.

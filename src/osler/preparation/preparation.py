@@ -26,8 +26,8 @@ from osler.preparation.pseudonyms import Pseudonyms, pseudonym
 from osler.preparation.readers.record import Notice, Record, RejectedRow
 from osler.preparation.row_selection import RowSelection
 from osler.preparation.settings import PreparationSettings
-from osler.preparation.splitting import SPLITS
 from osler.preparation.workspace import move_into_output, workspace
+from osler.splits import SPLITS
 from osler.storage import read_json, sha256_file, write_json
 
 REPORT = "data_report.json"

@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 import osler
 from osler.preparation.data_report import DataReport, describe_outcome
-from osler.preparation.splitting import SPLITS
 from osler.rendering import plots, render_template
+from osler.splits import SPLITS
 
 MAX_LABELS = 30  # in the figure
 MAX_LISTED = 5  # labels that were joined, and that may be one, in the summary

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from osler.data import duplicates
 from osler.preparation.readers.record import RejectedRow
-from osler.preparation.splitting import SPLITS, assign
+from osler.splits import SPLITS, assign
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -134,7 +134,7 @@ class RowSelection:
     ) -> None:
         """Find near-duplicates. If the source has splits, drop training rows that nearly are in a held-out split.
 
-        Otherwise assign a split to every row; see :func:`osler.preparation.splitting.assign`.
+        Otherwise assign a split to every row; see :func:`osler.splits.assign`.
         """
         kept = self.kept
         if not len(kept):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from osler.preparation.cleaning_steps import Step
-from osler.preparation.splitting import SHARES
+from osler.splits import SHARES
 
 
 @dataclass(frozen=True)

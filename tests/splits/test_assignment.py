@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from osler.errors import InputError
-from osler.preparation.splitting import BRIDGE, EARLIER, OTHER_DATE, SPLITS, UNDATED, Assignment, assign
+from osler.splits.assignment import BRIDGE, EARLIER, OTHER_DATE, SPLITS, UNDATED, Assignment, assign
 
 
 class Cases:

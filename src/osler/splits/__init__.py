@@ -1,0 +1,5 @@
+"""Which rows are trained on and which are held out: units of related rows, split by a stable hash or by date."""
+
+from osler.splits.assignment import SHARES, SPLITS, assign
+
+__all__ = ["SHARES", "SPLITS", "assign"]

@@ -7,11 +7,14 @@ is imported there.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -172,34 +175,100 @@ def _time(element: TimeElement) -> str | None:
 # ── the condensed file into patients ─────────────────────────────────────────────────────────────────────────────────
 
 
-def read_patients(path: Path, ontology: Ontology) -> list[Patient]:
+@dataclass(frozen=True)
+class Store:
+    """The individuals of a condensed file as patients, in the order of their case ids, and what was done to them.
+
+    Attributes:
+        patients: each with a publication and a present finding.
+        diseases: id → name; of several names the commonest.
+        sha256: of the file; None where there is none.
+        individuals: how many the file has.
+        newest: the newest date in ``created`` (ISO 8601), where a file has it.
+        left_out: reason → individuals.
+        findings: what was done → how many findings, those of individuals left out among them.
+        unknown: HPO ids that the ontology does not know, sorted.
+    """
+
+    patients: tuple[Patient, ...] = ()
+    diseases: Mapping[str, str] = field(default_factory=dict)
+    sha256: str | None = None
+    individuals: int = 0
+    newest: str | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    findings: Mapping[str, int] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+
+
+def read_patients(path: Path, ontology: Ontology) -> Store:
     """The individuals in the condensed file at ``path``.
 
-    Findings that the ontology does not know and terms that are not phenotypic abnormalities are dropped, and so are
-    individuals left without a present finding.
+    Findings are told by their current ids, each once. Those that the ontology does not know are dropped, as are terms
+    that are no phenotypic abnormality. What is both present and absent is present; so a finding is not absent where one
+    below it is present. Individuals left without a present finding are left out, and those without a publication,
+    which nobody could keep apart from others of the same one. All of that is counted; warnings name it.
 
     Raises:
-        InputError: the file cannot be read; the message names the line.
+        InputError: the file cannot be read, or has a case id twice; the message names the line.
     """
-    patients = []
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            lines = file.readlines()
-    except (OSError, EOFError, zlib.error) as error:
+        content = path.read_bytes()
+        text = gzip.decompress(content).decode("utf-8")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as gzip ({error}); copy it again") from error
+    places: dict[str, int] = {}
+    patients: list[Patient] = []
+    names: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    created, unpublished = {""}, list[str]()
+    left_out, reader = Counter[str](), _Findings(ontology)
+    lines = text.removesuffix("\n").split("\n") if text else []  # names may hold what splitlines() takes for line ends
     for number, line in enumerate(lines, 1):
         try:
-            individual: Individual = json.loads(line)
-            present = _phenotypes(individual["observed"], ontology)
-            absent = [i for i in _phenotypes(individual["excluded"], ontology) if i not in present]
-            if present:
-                patients.append(_patient(individual, present, absent))
-        except (ValueError, KeyError, TypeError) as error:
+            record = json.loads(line)
+            individual: Individual = record
+            patient = _patient(individual, *reader.read(individual["observed"], individual["excluded"]))
+            names[patient.disease][individual["disease"]] += 1
+            created.add(str(record.get("created") or ""))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}:{number}: not a condensed phenopacket ({error!r})") from error
-    return patients
+        if patient.case_id in places:
+            raise InputError(
+                f"{path}:{number}: the case {patient.case_id} is there already, on line {places[patient.case_id]};"
+                " take one of them out, or fetch the file again with scripts/fetch_phenopackets.py"
+            )
+        places[patient.case_id] = number
+        if not patient.publications:
+            unpublished.append(patient.case_id)
+        elif patient.present:
+            patients.append(patient)
+        else:
+            left_out["no finding present that the ontology knows"] += 1
+    if unpublished:
+        left_out["no publication"] = len(unpublished)
+        log.warning("%s: left out for want of a publication: %s", path, named(unpublished))
+    if reader.unknown:
+        log.warning("%s: HPO ids that %s does not know: %s", path, ontology.release, named(sorted(reader.unknown)))
+    return Store(
+        patients=tuple(sorted(patients, key=lambda patient: patient.case_id)),
+        diseases={disease: min(of, key=lambda name: (-of[name], name)) for disease, of in sorted(names.items())},
+        sha256=hashlib.sha256(content).hexdigest(),
+        individuals=len(lines),
+        newest=max(created) or None,
+        left_out=dict(sorted(left_out.items())),
+        findings={what: n for what, n in sorted(reader.counts.items()) if n},
+        unknown=tuple(sorted(reader.unknown)),
+    )
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """The first of ``names``, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def _patient(individual: Individual, present: list[str], absent: list[str]) -> Patient:
+    publications = individual["references"]
+    if not isinstance(publications, list) or not all(isinstance(one, str) for one in publications):
+        raise TypeError(f"references: {publications!r}, expected a list of PMIDs")
     return Patient(
         case_id=f"{individual['disease_id']}/{individual['cohort']}/{individual['case_id']}",
         disease=individual["disease_id"],
@@ -207,11 +276,38 @@ def _patient(individual: Individual, present: list[str], absent: list[str]) -> P
         absent=tuple(absent),
         sex=individual["sex"] if individual["sex"] in ("male", "female") else None,
         age=years(individual["age"]),
-        publications=tuple(individual["references"]),
+        publications=tuple(dict.fromkeys(publications)),
     )
 
 
-def _phenotypes(findings: Iterable[Iterable[str]], ontology: Ontology) -> list[str]:
-    """The current ids of the findings that are phenotypic abnormalities."""
-    current = (ontology.current(hpo_id) for hpo_id, _ in findings)
-    return list(dict.fromkeys(i for i in current if i in ontology.phenotypes and i != PHENOTYPIC_ABNORMALITY))
+class _Findings:
+    """Reads pairs of HPO id and label, and counts what had to be done to them."""
+
+    def __init__(self, ontology: Ontology) -> None:
+        self._ontology = ontology
+        self.counts: Counter[str] = Counter()
+        self.unknown: set[str] = set()
+
+    def read(self, observed: Iterable[Sequence[str]], excluded: Iterable[Sequence[str]]) -> tuple[list[str], list[str]]:
+        """The current ids of the phenotypic abnormalities that are present, and of those absent."""
+        present, absent = self._phenotypes(observed), self._phenotypes(excluded)
+        implied = {above for hpo_id in present for above in self._ontology.ancestors(hpo_id)}
+        self.counts["present and absent: taken as present"] += sum(hpo_id in present for hpo_id in absent)
+        self.counts["absent, though one below is present: dropped"] += sum(
+            hpo_id in implied and hpo_id not in present for hpo_id in absent
+        )
+        return present, [hpo_id for hpo_id in absent if hpo_id not in implied]
+
+    def _phenotypes(self, findings: Iterable[Sequence[str]]) -> list[str]:
+        ids: dict[str, None] = {}
+        for hpo_id, _ in findings:
+            current = self._ontology.current(hpo_id)
+            if current is None:
+                self.unknown.add(str(hpo_id))
+                self.counts["unknown id: dropped"] += 1
+            elif current not in self._ontology.phenotypes or current == PHENOTYPIC_ABNORMALITY:
+                self.counts["no phenotypic abnormality: dropped"] += 1
+            else:
+                self.counts["obsolete id: the current one taken"] += current != hpo_id
+                ids[current] = None
+        return list(ids)

@@ -21,11 +21,11 @@ from osler.recipe.rules import (
     check_augment,
     check_base,
     check_combinations,
-    check_data,
     check_mixture,
     check_replaced_base,
     check_stage,
     check_values,
+    complete_data,
     read_learnt_task,
 )
 from osler.recipe.sections import (
@@ -148,7 +148,7 @@ def _resolve(
     with _noted(problems):
         learnt = read_learnt_task(task.name, task, "task", tasks)
     with _noted(problems):
-        mixture = _mixture(optional(MixtureSection, "mixture"), task.name, tasks)
+        mixture = _mixture(document.get("mixture"), task.name, tasks)
     if learnt is None:
         raise _Wrong(problems)
     with _noted(problems):
@@ -156,8 +156,9 @@ def _resolve(
     if augment is not None:
         with _noted(problems):
             check_augment(augment, learnt, shipped)
+    data = None
     with _noted(problems):
-        check_data("data", "data" in document, learnt)
+        data = complete_data("data", document.get("data"), learnt)
     if loss.name == "label_trie" and loss.completion_weight is None:
         loss = dataclasses.replace(loss, completion_weight=0.1)
     recipe = Recipe(
@@ -166,7 +167,7 @@ def _resolve(
         version=document["version"],
         base=base,
         task=task,
-        data=section(DataSection, "data") if learnt.source.trains_on == "findings" else None,
+        data=data,
         lora=None if document.get("lora") is None else MappingProxyType(document["lora"]),
         loss=loss,
         train=MappingProxyType(document.get("train", {})),
@@ -239,17 +240,17 @@ def _built(kind: Any, values: Mapping[str, Any]) -> Any:
     return kind(**{key: value(hints[key], plain) for key, plain in values.items()})
 
 
-def _mixture(mixture: MixtureSection | None, task: str, tasks: Path) -> MixtureSection | None:
+def _mixture(document: Mapping[str, Any] | None, task: str, tasks: Path) -> MixtureSection | None:
     """The mixture with the defaults that follow from its tasks' own files."""
-    if mixture is None:
+    if document is None:
         return None
+    mixture: MixtureSection = _built(MixtureSection, document)
     check_mixture(mixture, task)
     complete = {}
     for name, mixed in mixture.tasks.items():
         where = join("mixture.tasks", name)
         learnt = read_learnt_task(name, mixed, where, tasks)
-        check_data(f"{where}.data", mixed.data is not None, learnt)
-        data = mixed.data or DataSection() if learnt.source.trains_on == "findings" else None
+        data = complete_data(f"{where}.data", document["tasks"][name].get("data"), learnt)
         complete[name] = dataclasses.replace(mixed, data=data)
     return dataclasses.replace(mixture, tasks=complete)
 

@@ -5,6 +5,7 @@ Everything here raises :class:`~osler.recipe.type_check.Problem` for the first v
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from osler.recipe.sections import (
     FINDINGS_BASELINES,
     AugmentSection,
     BaseSection,
+    DataSection,
     EvaluationSection,
     MixedTask,
     MixtureSection,
@@ -41,7 +43,7 @@ RANGES = {
     "0 to 256": "train.dataloader_num_workers",
     "0 to 100000": "data.simulated_per_label data.real_repeats mixture.tasks.*.data.simulated_per_label"
     " mixture.tasks.*.data.real_repeats",
-    "1 to 1000": "augment.copies train.dataloader_prefetch_factor",
+    "1 to 1000": "augment.copies data.tellings mixture.tasks.*.data.tellings train.dataloader_prefetch_factor",
     "1 to 65536": "lora.lora_alpha lora.r train.gradient_accumulation_steps train.pad_to_multiple_of"
     " train.per_device_train_batch_size",
     "1 to 100000": "evaluation.resamples",
@@ -119,10 +121,23 @@ def read_learnt_task(name: str, section: TaskSection | MixedTask, where: str, ta
     return task
 
 
-def check_data(where: str, written: bool, task: TaskFile) -> None:
-    """``data:`` asks for simulated and real patients, so only a task that has both may have it."""
-    if written and task.source.trains_on != "findings":
-        raise Problem(where, f"only for tasks with `source: {{kind: simulated}}` in task.yaml, not for {task.name}")
+def complete_data(where: str, written: Mapping[str, Any] | None, task: TaskFile) -> DataSection | None:
+    """``data:`` with what its task's source makes of what is not ``written``; None for tasks that cannot have it."""
+    defaults, kind = task.source.data_defaults, task.source.kind
+    if not defaults:
+        if written is not None:
+            kinds = "`source: {kind: simulated}` or `{kind: phenopackets}` in task.yaml"
+            raise Problem(where, f"only for tasks with {kinds}, not for {task.name}")
+        return None
+    for item in dataclasses.fields(DataSection):
+        # At its default it says nothing: the resolved recipe in a run directory has all keys.
+        if item.name not in defaults and (written or {}).get(item.name, item.default) != item.default:
+            text = f"not with the source of {task.name}, which is {kind}; expected {' or '.join(defaults)}"
+            raise Problem(join(where, item.name), text)
+    data = DataSection(**{**defaults, **(written or {})})
+    if "real_repeats" in defaults and data.simulated_per_label == data.real_repeats == 0:
+        raise Problem(where, "neither simulated nor real patients to train on")
+    return data
 
 
 def check_base(base: BaseSection, shipped: Sequence[Path]) -> None:
@@ -253,10 +268,6 @@ def check_combinations(recipe: Recipe) -> None:
     for split, reason in (recipe.allow_overlap or {}).items():
         check(split, Literal[recipe.evaluation.splits], join("allow_overlap", split))
         refuse(join("allow_overlap", split), not reason.strip(), "says no reason; why may its cases stay in training?")
-    refuse("data", recipe.data and recipe.data.empty, "neither simulated nor real patients to train on")
-    for name, mixed in recipe.mixture.tasks.items() if recipe.mixture else ():
-        where = join(join("mixture.tasks", name), "data")
-        refuse(where, mixed.data and mixed.data.empty, "neither simulated nor real patients to train on")
     if recipe.stage == "pretrain":
         refuse("loss.name", trie, "not with stage: pretrain: documents have no labels; expected completion")
         refuse("augment", recipe.augment is not None, "not with stage: pretrain")

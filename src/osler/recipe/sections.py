@@ -34,15 +34,19 @@ class TaskSection:
 
 @dataclass(frozen=True)
 class DataSection:
-    """Training patients of a simulated task: how many a label, and how often each real one is repeated."""
+    """Training patients of a task whose cases are findings. Which keys go with its source, and what they are where a
+    recipe is silent, is in its ``data_defaults``.
+
+    Attributes:
+        simulated_per_label: simulated patients of every label; where real ones are trained on alone, of a label with
+            fewer real ones only as many as it lacks of this number.
+        real_repeats: how often each real patient is told beside the simulated ones, each time in other words.
+        tellings: how often each patient is told where real ones are trained on, each time in other words.
+    """
 
     simulated_per_label: int = 100
     real_repeats: int = 0
-
-    @property
-    def empty(self) -> bool:
-        """Whether it asks for no patient at all."""
-        return self.simulated_per_label == self.real_repeats == 0
+    tellings: int = 1
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import unicodedata
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from osler.errors import InputError, show
 from osler.recipe.strict_yaml import read_yaml
-from osler.storage import Contract, FileContract, validated, wheels
+from osler.storage import Contract, FileContract, data_folder, sha256_file, validated, wheels
 
 SHA256 = r"[0-9a-f]{64}"
 COMMIT = (r"[0-9a-f]{40}", "the 40 hex digits of a commit: pin it, branches and tags move")
@@ -94,16 +95,23 @@ class SourceSection(Contract):
         trains_on: patients as ``findings`` of an ontology, cases as ``texts``, ``documents`` without labels; None where
             the cases are for evaluation only.
         own_data: whether the rows are a user's own, which nobody else has.
+        data_defaults: the keys that a recipe's ``data:`` may have, and what they are where it is silent.
         no_rows_reason: why ``scripts/prepare_data.py`` finds no published rows to prepare; None where it finds some.
     """
 
     trains_on: ClassVar[Literal["findings", "texts", "documents"] | None]
     own_data: ClassVar[bool] = False
+    data_defaults: ClassVar[Mapping[str, int]] = {}
     no_rows_reason: ClassVar[str | None]
 
     @property
     def hub(self) -> HubPin | None:
         """The dataset on the Hub that the cases are from; None where they are from elsewhere."""
+        return None
+
+    def release_sha256(self) -> str | None:
+        """The sha256 of the data on this machine where the task does not say which there have to be, and labels and
+        splits follow from them; None elsewhere, and where they are not here."""
         return None
 
     @abstractmethod
@@ -138,6 +146,7 @@ class SimulatedSource(OntologySource):
     """Patients simulated from the annotations, tested on published ones that are taken out of them before."""
 
     trains_on = "findings"
+    data_defaults: ClassVar[Mapping[str, int]] = {"simulated_per_label": 100, "real_repeats": 0}
     no_rows_reason = "its patients are simulated when a recipe is trained; the run's data_report.json describes them"
 
     kind: Literal["simulated"]
@@ -148,6 +157,50 @@ class SimulatedSource(OntologySource):
         for name, panel in task.panels.items():
             if panel.min_patients is None:
                 raise ValueError(f"panels.{name}.min_patients: null is not allowed; expected an integer")
+
+
+class Shares(Contract):
+    """Which share of the publications each part gets; they add up to 1."""
+
+    train: float = Field(gt=0, lt=1)
+    validation: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+
+class PhenopacketSource(OntologySource):
+    """Published patients out of a release of Phenopacket Store, divided by publication; ``store`` is below
+    OSLER_DATA_DIR. The labels are the diseases with at least ``min_publications`` of them there."""
+
+    trains_on = "findings"
+    data_defaults: ClassVar[Mapping[str, int]] = {"tellings": 1, "simulated_per_label": 0}
+    no_rows_reason = "its patients are told in sentences when a recipe is trained; data_report.json describes them"
+
+    kind: Literal["phenopackets"]
+    store: RelativePath
+    min_publications: int = Field(ge=3)
+    shares: Shares
+
+    def pin(self, split: str) -> str:
+        """The hash of the release that is here."""
+        return f"sha256:{self.release_sha256()}"
+
+    def release_sha256(self) -> str | None:
+        """The sha256 of ``store``."""
+        folder = data_folder()
+        path = folder / self.store if folder else None
+        return sha256_file(path) if path and path.is_file() else None
+
+    def check(self, task: TaskFile) -> None:
+        """There are neither panels nor labels, and no splits but those that publications are divided into."""
+        for key in ("panels", "labels"):
+            if getattr(task, key):
+                raise ValueError(f"{key}: not with this source, whose release decides which labels there are")
+        if not math.isclose(total := self.shares.train + self.shares.validation + self.shares.test, 1):
+            raise ValueError(f"source.shares: they add up to {total:g}; expected 1")
+        known = [f"{part}{wording}" for part in ("validation", "test") for wording in ("", "_unseen_wording")]
+        for split in task.splits:
+            if split not in known:
+                raise ValueError(f"splits.{split}: unknown split; expected one of {', '.join(known)}")
 
 
 class CorpusSource(OntologySource):
@@ -330,7 +383,8 @@ class TaskFile(FileContract):
     name: Name
     version: int
     source: Annotated[
-        SimulatedSource | CorpusSource | DatasetSource | PreparedSource | BenchmarkSource, Field(discriminator="kind")
+        SimulatedSource | PhenopacketSource | CorpusSource | DatasetSource | PreparedSource | BenchmarkSource,
+        Field(discriminator="kind"),
     ]
     panels: Mapping[str, PanelSection] = {}
     splits: Mapping[Name, str]

@@ -11,6 +11,7 @@ from osler.errors import InputError
 from osler.recipe import (
     BenchmarkSource,
     CorpusSource,
+    PhenopacketSource,
     PreparedSource,
     SimulatedSource,
     TaskFile,
@@ -23,6 +24,7 @@ from osler.tasks.source import Source
 from osler.tasks.sources.benchmark import Benchmark
 from osler.tasks.sources.corpus import Corpus
 from osler.tasks.sources.dataset import HubDataset
+from osler.tasks.sources.phenopackets import StoredPatients
 from osler.tasks.sources.prepared import Prepared
 from osler.tasks.sources.simulated import SimulatedPatients
 
@@ -78,6 +80,8 @@ def _source(folder: Path, task: TaskFile, min_patients: int | None) -> Source:
     if isinstance(section, SimulatedSource):
         assert min_patients is not None, "TaskFile refuses such a panel"
         return SimulatedPatients(section, min_patients)
+    if isinstance(section, PhenopacketSource):
+        return StoredPatients(section, data_folder())
     if isinstance(section, CorpusSource):
         return Corpus(section, min_patients)
     if isinstance(section, BenchmarkSource):

@@ -64,6 +64,7 @@ class PatientSource(ABC):
     """
 
     perturbations = PATIENT_PERTURBATIONS
+    default_data = DataSection()  # where nobody says who is trained on
 
     def __init__(
         self,
@@ -109,7 +110,7 @@ class PatientSource(ABC):
 
         Raises :class:`InputError` where patients are asked for that are not on this machine.
         """
-        learners, dropped = self._learners(data or DataSection(), seed)
+        learners, dropped = self._learners(data or self.default_data, seed)
         rows = [self._case(patient, case_id, source) for case_id, (patient, source) in learners.items()]
         # Two patients with one or two findings each can read the same, by chance and even with different diseases.
         held_out = {row.text for split in self._held_out_splits for row in self.split(split)}
@@ -149,7 +150,7 @@ class PatientSource(ABC):
 
     def augmenter(self, data: DataSection | None, seed: int) -> Callable[[Case, Augmentation, str], str]:
         """What tells a training row again with other findings or in other words; all of its words are trainable."""
-        learners, _ = self._learners(data or DataSection(), seed)
+        learners, _ = self._learners(data or self.default_data, seed)
 
         def augmented_text(row: Case, augmentation: Augmentation, copy_id: str) -> str:
             return self._augmented(learners[row.case_id][0], row.case_id, augmentation, copy_id)

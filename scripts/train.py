@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
@@ -38,6 +39,10 @@ def main() -> int:
             print(f"{run.folder}: trained already; scripts/evaluate.py {run.folder} scores it")
             return 0
     check_installed(recipe)
+    from osler.reproduction import target
+
+    if warning := target.other_release(recipe):
+        print(warning, file=sys.stderr)
     from osler.training import show_plan, train
 
     if arguments.plan:

@@ -26,6 +26,7 @@ from osler.tasks import load_prompt
 
 TITLES = {
     "base_fingerprint": "base model (fingerprint)",
+    "release_sha256": "data: release (sha256; labels and splits follow from it: fetch the one that was published)",
     "rows_in": "data: rows in",
     "dropped": "data: rows dropped",
     "rows_out": "data: rows out",

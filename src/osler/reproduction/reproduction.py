@@ -174,11 +174,14 @@ def predictions(target: Target) -> Reproduction:
 
 
 def _pinned(recipe: Recipe, task: Task) -> dict[str, Any]:
-    """What a manifest says of the base, its chat template and the prompt, as they are on this machine."""
+    """What a manifest says of the base, its chat template, the prompt and a release of data that the task does not pin,
+    as they are on this machine; no release where it is not here."""
     from osler.models import base_folder, load_tokenizer
     from osler.tasks import chat_template_sha256
 
+    release = task.source.provenance().get("release_sha256")
     return {
+        **({"release_sha256": release} if release else {}),
         "base_fingerprint": fingerprint(base_folder(recipe.base)),
         "prompt_sha256": task.prompt.sha256,
         "chat_template_sha256": chat_template_sha256(load_tokenizer(recipe.base)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from osler.errors import InputError, show
-from osler.recipe import Recipe, find_tasks, load_recipe
+from osler.recipe import Recipe, find_tasks, load_recipe, read_task
 from osler.reproduction.differences import Circumstances, circumstances
 from osler.reproduction.expected import Depth, Expected, expected_path, read_expected
 from osler.runs import Results, Run, TrainedContent
@@ -71,6 +71,22 @@ class Target:
         expected = self.expected()
         hardware = {name: getattr(expected.hardware, name) for name in ("cpu", "cores", "gpus")}
         return Circumstances(expected.packages, hardware, expected.threads), expected.content
+
+
+def other_release(recipe: Recipe) -> str | None:
+    """What to say before hours are spent on another release of data than the recipe's expected file was made with;
+    None where it is the same, or the task pins its data."""
+    path, now = (
+        expected_path(recipe.path),
+        read_task(find_tasks(recipe.path) / recipe.task.name).source.release_sha256(),
+    )
+    was = read_expected(path).content.release_sha256 if now and path.is_file() else None
+    if was in (None, now):
+        return None
+    return (
+        f"warning: the data of {recipe.task.name} are of another release (sha256 {str(now)[:12]}…) than those of"
+        f" {path.name} ({str(was)[:12]}…): labels, splits and figures are not those published"
+    )
 
 
 def find(name: str, depth: Depth) -> Target:

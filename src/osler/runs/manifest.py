@@ -86,7 +86,11 @@ class MixedTaskTokens(Contract):
 
 
 class TrainedContent(Contract):
-    """What decides the weights, besides the recipe: base, prompt and template by their hashes, data by its counts."""
+    """What decides the weights, besides the recipe: base, prompt and template by their hashes, data by its counts.
+
+    ``release_sha256`` is of a file of data that the task names without pinning it, so that its labels and splits are
+    those of the release at hand; null where there is none.
+    """
 
     base_fingerprint: str
     rows_in: int
@@ -96,6 +100,7 @@ class TrainedContent(Contract):
     tokens_a_pass: int
     prompt_sha256: str
     chat_template_sha256: str | None
+    release_sha256: str | None = None
 
 
 class Manifest(FileContract):
@@ -121,6 +126,7 @@ class Manifest(FileContract):
     rows_out: int
     truncated_rows: int
     tokens_a_pass: int
+    release_sha256: str | None = None
     augmentation: Augmentation | None
     mixture: dict[str, MixedTaskTokens] | None
     train_seconds: float

@@ -166,6 +166,7 @@ def repeated_counts(report: DataReport) -> dict[str, Any]:
         "rows_out": report.rows_out,
         "truncated_rows": report.truncated,
         "tokens_a_pass": report.tokens.total,
+        "release_sha256": report.provenance.get("release_sha256"),
     }
 
 

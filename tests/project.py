@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import multiprocessing
@@ -10,7 +11,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,52 @@ def make_cohort(folder: Path, tiny: BaseSection, hpoa: str = "", **sections: dic
     del content["labels"]
     (folder / "tasks" / "made_up" / "task.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return path
+
+
+def make_store(folder: Path, tiny: BaseSection, individuals: Sequence[dict[str, Any]], **sections: Any) -> Path:
+    """As :func:`make_cohort`, of a task whose patients are :func:`individual`s of Phenopacket Store."""
+    path = make_cohort(folder, tiny, **sections)
+    recipe = yaml.safe_load(path.read_text())
+    del recipe["task"]["panel"]
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    task = folder / "tasks" / "made_up" / "task.yaml"
+    content = yaml.safe_load(task.read_text())
+    content["source"] = {
+        "kind": "phenopackets",
+        **{key: content["source"][key] for key in ("ontology", "annotations")},
+        "store": "store/cases.jsonl.gz",
+        "min_publications": 3,
+        "shares": {"train": 0.5, "validation": 0.15, "test": 0.35},
+    }
+    del content["panels"]
+    content["splits"] = {
+        f"{part}{wording}": f"{part} patients" for part in ("test", "validation") for wording in ("", "_unseen_wording")
+    }
+    task.write_text(yaml.safe_dump(content, sort_keys=False))
+    write_store(folder / "data" / "store" / "cases.jsonl.gz", *individuals)
+    return path
+
+
+def write_store(path: Path, *individuals: Any) -> None:
+    """The condensed file of Phenopacket Store, with these lines in this order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in individuals).encode(), mtime=0))
+
+
+def individual(**changes: Any) -> dict[str, Any]:
+    """A line of the condensed file."""
+    return {
+        "case_id": "PMID_901_Ada",
+        "cohort": "LAMP1X",
+        "references": ["PMID:901"],
+        "disease_id": "OMIM:900001",
+        "disease": "Lantern disease",
+        "sex": "female",
+        "age": "P5Y6M",
+        "observed": [["HP:9000010", "Glowing skin"]],
+        "excluded": [],
+        **changes,
+    }
 
 
 def environment(folder: Path) -> dict[str, str]:

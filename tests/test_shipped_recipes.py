@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from project import ROOT
+from project import ROOT, individual, write_store
 
 from osler.data.training_data import build_training_data
 from osler.errors import InputError
@@ -44,6 +44,8 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
         recipe = load_recipe(path, [*small, "data.simulated_per_label=1"])
     if recipe.task.name == "symptom_to_diagnosis":
         monkeypatch.setenv("OSLER_DATA_DIR", str(made_up_complaints(tmp_path)))
+    if recipe.task.name == "phenopackets":
+        monkeypatch.setenv("OSLER_DATA_DIR", str(made_up_store(tmp_path)))
     chosen = load_task(ROOT / "tasks" / recipe.task.name, recipe.task.panel)
     tokenizer = load_tokenizer(recipe.base)
     data = build_training_data(recipe, chosen, tokenizer)
@@ -64,6 +66,24 @@ def made_up_complaints(folder: Path) -> Path:
             f'{{"input_text": "Complaint {name} {n}.", "output_text": "{label}"}}\n' for n, label in enumerate(labels)
         ]
         (folder / "symptom_to_diagnosis" / f"{name}.jsonl").write_text("".join(lines))
+    return folder
+
+
+def made_up_store(folder: Path) -> Path:
+    """The file of phenopackets with made-up patients of three diseases."""
+    findings = ["HP:0001250", "HP:0001263", "HP:0000256", "HP:0001638"]
+    cases = [
+        individual(
+            case_id=f"{disease}-{n}",
+            references=[f"PMID:{disease}{n}"],
+            disease_id=f"OMIM:{disease}",
+            disease=f"Disease {disease}",
+            observed=[[hpo_id, ""] for hpo_id in findings[(n + disease) % 4 :]],
+        )
+        for disease in (1, 2, 3)
+        for n in range(6)
+    ]
+    write_store(folder / "phenopacket_store" / "cases.jsonl.gz", *cases)
     return folder
 
 

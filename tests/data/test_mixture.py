@@ -111,7 +111,7 @@ def test_a_mixture_survives_being_written(project: Make) -> None:
         (["mixture.tasks.rasopathies.panel=small"], "mixture.tasks.rasopathies.panel (override): "),
         (
             ["mixture.tasks.rasopathies.data={simulated_per_label: 5}"],
-            "mixture.tasks.rasopathies.data (override): only for tasks with `source: {kind: simulated}`",
+            "mixture.tasks.rasopathies.data (override): only for tasks with `source: {kind: simulated}` or",
         ),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import ROOT, environment, script
+from project import ROOT, environment, individual, script, write_store
 
 from osler.errors import InputError
 from osler.patients import phenopacket_store
@@ -60,8 +60,8 @@ def release(folder: Path, cohorts: dict[str, list[dict[str, Any] | str]]) -> Pat
     root = folder / "release"
     for cohort, individuals in cohorts.items():
         (root / "phenopacket_store" / cohort).mkdir(parents=True)
-        for number, individual in enumerate(individuals):
-            text = individual if isinstance(individual, str) else json.dumps(individual)
+        for number, packet in enumerate(individuals):
+            text = packet if isinstance(packet, str) else json.dumps(packet)
             (root / "phenopacket_store" / cohort / f"{number}.json").write_text(text)
     (root / "phenopacket_store" / "phenopacket_store.summary.tsv").write_text("patient_id\tcohort\n")
     return Path(shutil.make_archive(str(folder / "all_phenopackets"), "zip", root))
@@ -78,7 +78,7 @@ def test_the_individuals_of_a_release_are_the_patients_that_the_task_reads(tmp_p
     archive = release(tmp_path, {"QUIL2": [ben], "LAMP1X": [{**ADA, "id": "PMID_903_Cy", "subject": {}}, ADA]})
     path = tmp_path / "data" / "phenopacket_store" / "cases.jsonl.gz"
     phenopacket_store.write_individuals(phenopacket_store.read_release(archive), path)
-    found = read_patients(path, read_ontology(ROOT / "tests" / "golden" / "mini.obo"))
+    found = read_patients(path, read_ontology(ROOT / "tests" / "golden" / "mini.obo")).patients
     ada = Patient(
         case_id="OMIM:900001/LAMP1X/PMID_901_Ada",
         disease="OMIM:900001",
@@ -259,29 +259,15 @@ def ontology() -> Ontology:
     return read_ontology(ROOT / "tests" / "golden" / "mini.obo")
 
 
-def individual(**changes: Any) -> dict[str, Any]:
-    return {
-        "case_id": "PMID_901_Ada",
-        "cohort": "LAMP1X",
-        "references": ["PMID:901"],
-        "disease_id": "OMIM:900001",
-        "sex": "female",
-        "age": "P5Y6M",
-        "observed": [["HP:9000010", "Glowing skin"]],
-        "excluded": [],
-        **changes,
-    }
-
-
 def store(tmp_path: Path, *individuals: Any) -> Path:
     path = tmp_path / "cases.jsonl.gz"
-    path.write_bytes(gzip.compress("".join(json.dumps(case) + "\n" for case in individuals).encode()))
+    write_store(path, *individuals)
     return path
 
 
 def test_a_phenopacket_is_read_as_it_is(tmp_path: Path, ontology: Ontology) -> None:
     path = store(tmp_path, individual(excluded=[["HP:9000030", "Quillby sign"]]))
-    assert read_patients(path, ontology) == [
+    assert read_patients(path, ontology).patients == (
         Patient(
             case_id="OMIM:900001/LAMP1X/PMID_901_Ada",
             disease="OMIM:900001",
@@ -290,8 +276,8 @@ def test_a_phenopacket_is_read_as_it_is(tmp_path: Path, ontology: Ontology) -> N
             sex="female",
             age=5.5,
             publications=("PMID:901",),
-        )
-    ]
+        ),
+    )
 
 
 def test_findings_are_those_of_the_ontology_under_their_current_ids_each_once(
@@ -301,7 +287,7 @@ def test_findings_are_those_of_the_ontology_under_their_current_ids_each_once(
     observed = ["HP:9000911", unknown, "HP:9000011", obsolete, onset, any_sign, "HP:9000020"]
     excluded = [unknown, "HP:9000012", "HP:9000020", "HP:9000912"]
     case = individual(observed=[[i, ""] for i in observed], excluded=[[i, ""] for i in excluded])
-    (patient,) = read_patients(store(tmp_path, case), ontology)
+    (patient,) = read_patients(store(tmp_path, case), ontology).patients
     assert patient.present == ("HP:9000011", "HP:9000020")
     assert patient.absent == ("HP:9000012",), "what is observed is not excluded"
 
@@ -312,13 +298,16 @@ def test_findings_are_those_of_the_ontology_under_their_current_ids_each_once(
 def test_a_sex_that_is_not_known_stays_unknown(
     tmp_path: Path, ontology: Ontology, sex: str | None, expected: str | None
 ) -> None:
-    assert read_patients(store(tmp_path, individual(sex=sex)), ontology)[0].sex == expected
+    assert read_patients(store(tmp_path, individual(sex=sex)), ontology).patients[0].sex == expected
 
 
 def test_individuals_without_a_known_finding_are_left_out(tmp_path: Path, ontology: Ontology) -> None:
-    nothing, unknown = individual(observed=[]), individual(observed=[["HP:9999999", "Newer than this release"]])
-    only_excluded = individual(observed=[], excluded=[["HP:9000010", "Glowing skin"]])
-    assert read_patients(store(tmp_path, nothing, unknown, only_excluded), ontology) == []
+    nothing, newer = individual(observed=[]), [["HP:9999999", "Newer than this release"]]
+    unknown = individual(case_id="Bo", observed=newer)
+    only_excluded = individual(case_id="Cy", observed=[], excluded=[["HP:9000010", "Glowing skin"]])
+    read = read_patients(store(tmp_path, nothing, unknown, only_excluded), ontology)
+    assert (read.patients, read.individuals) == ((), 3)
+    assert read.left_out == {"no finding present that the ontology knows": 3}
 
 
 WITHOUT_SEX = {key: value for key, value in individual().items() if key != "sex"}
@@ -352,3 +341,53 @@ def test_a_store_that_was_not_downloaded_to_its_end_is_named(tmp_path: Path, ont
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match=str(path)):
         read_patients(path, ontology)
+
+
+def test_an_individual_without_a_publication_is_left_out_counted_and_named(
+    tmp_path: Path, ontology: Ontology, caplog: pytest.LogCaptureFixture
+) -> None:
+    read = read_patients(store(tmp_path, individual(), individual(case_id="Bo", references=[])), ontology)
+    assert [patient.publications for patient in read.patients] == [("PMID:901",)]
+    assert read.left_out == {"no publication": 1}
+    assert "OMIM:900001/LAMP1X/Bo" in caplog.text
+
+
+def test_what_is_done_to_findings_is_counted_and_unknown_ids_are_named(
+    tmp_path: Path, ontology: Ontology, caplog: pytest.LogCaptureFixture
+) -> None:
+    palms, old_palms, skin, humming, onset = "HP:9000011", "HP:9000911", "HP:9000010", "HP:9000020", "HP:0003577"
+    observed, excluded = [old_palms, humming, onset, "HP:9999998", "HP:9000098"], [skin, humming, "HP:9999998"]
+    case = individual(observed=[[i, ""] for i in observed], excluded=[[i, ""] for i in excluded])
+    read = read_patients(store(tmp_path, case), ontology)
+    assert (read.patients[0].present, read.patients[0].absent) == ((palms, humming), ())
+    assert read.findings == {
+        "absent, though one below is present: dropped": 1,  # glowing skin, while the palms glow
+        "no phenotypic abnormality: dropped": 1,
+        "obsolete id: the current one taken": 1,
+        "present and absent: taken as present": 1,
+        "unknown id: dropped": 3,  # HP:9000098 is obsolete, and no id stands for it now
+    }
+    assert read.unknown == ("HP:9000098", "HP:9999998")
+    assert "2099-01-31 does not know: HP:9000098, HP:9999998" in caplog.text
+
+
+def test_a_case_id_that_is_there_twice_is_refused_with_both_lines(tmp_path: Path, ontology: Ontology) -> None:
+    path = store(tmp_path, individual(), individual(case_id="Bo"), individual(sex="male"))
+    with pytest.raises(InputError) as error:
+        read_patients(path, ontology)
+    assert str(error.value).startswith(
+        f"{path}:3: the case OMIM:900001/LAMP1X/PMID_901_Ada is there already, on line 1"
+    )
+
+
+def test_references_that_are_no_list_are_named(tmp_path: Path, ontology: Ontology) -> None:
+    with pytest.raises(InputError, match="expected a list of PMIDs"):
+        read_patients(store(tmp_path, individual(references="PMID:901")), ontology)
+
+
+def test_the_same_individuals_in_another_order_are_the_same_patients(tmp_path: Path, ontology: Ontology) -> None:
+    cases = [individual(case_id=str(n), disease=f"Lantern disease{'s' * (n % 3 == 0)}") for n in range(5)]
+    one, other = (read_patients(store(tmp_path, *order), ontology) for order in (cases, cases[::-1]))
+    assert (one.patients, one.diseases) == (other.patients, other.diseases)
+    assert one.diseases == {"OMIM:900001": "Lantern disease"}, "three of five call it so"
+    assert one.sha256 != other.sha256

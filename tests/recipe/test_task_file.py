@@ -61,6 +61,7 @@ def test_every_shipped_task_is_read_whole(folder: Path) -> None:
         ("medqa", "source__files__test__local"),
         ("medqa", "source__files__test__hub"),
         ("pubmedqa", "source__files__test__only"),
+        ("phenopackets", "source__store"),
     ],
 )
 def test_a_path_in_a_task_stays_inside_its_folder(tmp_path: Path, task: str, key: str, path: str) -> None:
@@ -101,8 +102,8 @@ def test_a_split_is_part_of_a_files_name(tmp_path: Path, name: str) -> None:
         (
             "rare_disease",
             {"source__kind": "simulation"},
-            'source.kind: "simulation" is not allowed; expected one of simulated, corpus, dataset, prepared,'
-            " benchmark; did you mean simulated?",
+            'source.kind: "simulation" is not allowed; expected one of simulated, phenopackets, corpus, dataset,'
+            " prepared, benchmark; did you mean simulated?",
         ),
         ("rare_disease", {"source__kind": None}, "source.kind: missing"),
         (
@@ -131,6 +132,12 @@ def test_a_split_is_part_of_a_files_name(tmp_path: Path, name: str) -> None:
         ("symptom_to_diagnosis", {"licence": "mit"}, "licence: unknown key; did you mean license?"),
         ("symptom_to_diagnosis", {"terminology": {"onto": "x"}}, "terminology.onto: unknown key; "),
         ("symptom_to_diagnosis", {"preparation": {"clean": []}}, "preparation.clean: unknown key; did you mean"),
+        ("phenopackets", {"panels": {"all": {"min_patients": 1}}}, "panels: not with this source, whose release"),
+        ("phenopackets", {"labels": ["gout"]}, "labels: not with this source, whose release"),
+        ("phenopackets", {"source__shares__test": 0.5}, "source.shares: they add up to 1.15; expected 1"),
+        ("phenopackets", {"source__shares__train": 0}, "source.shares.train: 0 is not allowed"),
+        ("phenopackets", {"source__min_publications": 2}, "source.min_publications: 2 is not allowed"),
+        ("phenopackets", {"splits__simulated": "new ones"}, "splits.simulated: unknown split; expected one of valid"),
         ("medqa", {"scorer": "multiple_chioce"}, "did you mean multiple_choice?"),
         ("medqa", {"source__files__test__sha": "x"}, "source.files.test.sha: unknown key; did you mean"),
     ],

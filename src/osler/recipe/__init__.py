@@ -17,7 +17,6 @@ from osler.recipe.sections import (
 from osler.recipe.setting_rules import check_installed
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.recipe.task_file import (
-    COMMIT,
     BenchmarkSource,
     CorpusSource,
     DatasetSource,
@@ -30,6 +29,7 @@ from osler.recipe.task_file import (
     find_tasks,
     read_task,
 )
+from osler.recipe.task_texts import COMMIT
 from osler.recipe.type_check import Problem, check, check_keys
 
 __all__ = [

@@ -23,7 +23,8 @@ from osler.recipe.sections import (
     TaskSection,
     TranslatorSection,
 )
-from osler.recipe.task_file import COMMIT, TaskFile, read_task
+from osler.recipe.task_file import TaskFile, read_task
+from osler.recipe.task_texts import COMMIT
 from osler.recipe.type_check import Problem, check
 from osler.storage import wheels
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetch Phenopacket Store: the published patients for the splits `phenopackets…` and for `data.real_repeats`.
+"""Fetch Phenopacket Store: the published patients of the task `phenopackets`.
 
     scripts/fetch_phenopackets.py --output ~/osler-data                                    download from GitHub
     scripts/fetch_phenopackets.py --output ~/osler-data --archive all_phenopackets.zip     read one you have

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from project import ROOT, individual, make_store, script, write_store
 
+from osler.models.base_weights import base_folder
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
 from osler.reproduction.expected import expected_path
 from osler.reproduction.target import other_release
-from osler.storage import read_json, sha256_file, write_json
+from osler.storage import fingerprint, read_json, sha256_file, write_json
 
 SHIPPED = ROOT / "recipes" / "smollm2-135m" / "symptom_to_diagnosis" / "qlora-v1.yaml"
 
@@ -35,11 +36,13 @@ def patients(**changes: Any) -> list[dict[str, Any]]:
 @pytest.fixture
 def recipe(tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A recipe with an expected file (another's, but for its recipe and release) of the release that is here."""
-    path = make_store(tmp_path, tiny_base, patients())
+    shipped = load_recipe(SHIPPED)
+    path = make_store(tmp_path, tiny_base, patients(), name=shipped.name, version=shipped.version)
     monkeypatch.setenv("OSLER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OSLER_DATA_DIR", str(tmp_path / "data"))
     content = read_json(expected_path(SHIPPED))
     content["recipe_sha256"] = load_recipe(path).sha256
+    content["content"]["base_fingerprint"] = fingerprint(base_folder(load_recipe(path).base))
     content["content"]["release_sha256"] = sha256_file(tmp_path / "data" / "store" / "cases.jsonl.gz")
     write_json(expected_path(path), content)
     return path

@@ -19,6 +19,7 @@ from osler.storage import stable_unit
 from osler.terminology import Annotation, Annotations
 
 MIN_FEATURES = 4  # present findings; a patient with fewer says too little to be a test case
+VALIDATION_SHARE = 0.5  # of the patients that are not tested
 MIN_TRAINING_ROWS = 10  # rows of findings that must remain of a disease without its held-out patients
 
 
@@ -104,8 +105,7 @@ def disease_panel(annotations: Annotations, min_patients: int) -> dict[str, Grou
     These have at least ``min_patients`` of them (2 for the panel ``small``, 1 for ``large``), and at least
     ``MIN_TRAINING_ROWS`` counted rows of findings that somebody has when their own test and validation patients are
     taken out. In the order of a hash of the publication the first half, rounded down but one at least, are ``test``;
-    of the others every third, beginning with the second, is ``validation``, so that one is left to learn from. A
-    patient whose publication stands in an earlier part of another disease is in no part. A disease's parts are the
+    of the others a second hash puts every other one into ``validation``. A patient whose publication stands in an earlier part of another disease is in no part. A disease's parts are the
     same whatever ``min_patients`` is.
     """
     patients = published_patients(annotations)
@@ -127,8 +127,10 @@ def disease_panel(annotations: Annotations, min_patients: int) -> dict[str, Grou
 def _divide(patients: Iterable[Patient]) -> Group:
     ordered = sorted(patients, key=lambda patient: stable_unit(patient.publications[0]))
     test = max(1, len(ordered) // 2)
-    others = ordered[test:]
-    return Group(tuple(ordered[:test]), tuple(others[1::3]), tuple(p for n, p in enumerate(others) if n % 3 != 1))
+    chosen: dict[bool, list[Patient]] = {True: [], False: []}
+    for patient in ordered[test:]:
+        chosen[stable_unit(f"validation/{patient.publications[0]}") < VALIDATION_SHARE].append(patient)
+    return Group(tuple(ordered[:test]), tuple(chosen[True]), tuple(chosen[False]))
 
 
 def _can_be_learnt(annotations: Annotations, disease: str, group: Group) -> bool:

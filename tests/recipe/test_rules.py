@@ -24,6 +24,7 @@ RECIPE = ROOT / "recipes" / "smollm2-135m" / "phenopackets" / "qlora-v1.yaml"
         ("phenopackets", None, DataSection(simulated_per_label=0)),
         ("phenopackets", {"tellings": 4}, DataSection(simulated_per_label=0, tellings=4)),
         ("phenopackets", {"simulated_per_label": 20}, DataSection(simulated_per_label=20)),
+        ("phenopackets", {"balance": 0.8, "partial": 0.5}, DataSection(0, balance=0.8, partial=0.5)),
         ("rare_disease", None, DataSection(simulated_per_label=100)),
         ("rare_disease", {"real_repeats": 3}, DataSection(simulated_per_label=100, real_repeats=3)),
         ("symptom_to_diagnosis", None, None),
@@ -38,7 +39,12 @@ def test_a_source_completes_what_a_recipe_asks_for(
 @pytest.mark.parametrize(
     ("task", "written", "key", "text"),
     [
-        ("phenopackets", {"real_repeats": 3}, "data.real_repeats", "expected tellings or simulated_per_label"),
+        (
+            "phenopackets",
+            {"real_repeats": 3},
+            "data.real_repeats",
+            "expected tellings or balance or partial or simulated_per_label",
+        ),
         ("rare_disease", {"tellings": 4}, "data.tellings", "expected simulated_per_label or real_repeats"),
         ("rare_disease", {"simulated_per_label": 0}, "data", "neither simulated nor real patients to train on"),
         ("symptom_to_diagnosis", {}, "data", "not for symptom_to_diagnosis"),

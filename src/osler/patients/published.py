@@ -104,9 +104,10 @@ def disease_panel(annotations: Annotations, min_patients: int) -> dict[str, Grou
 
     These have at least ``min_patients`` of them (2 for the panel ``small``, 1 for ``large``), and at least
     ``MIN_TRAINING_ROWS`` counted rows of findings that somebody has when their own test and validation patients are
-    taken out. In the order of a hash of the publication the first half, rounded down but one at least, are ``test``;
-    of the others a second hash puts every other one into ``validation``. A patient whose publication stands in an earlier part of another disease is in no part. A disease's parts are the
-    same whatever ``min_patients`` is.
+    taken out. In the order of a hash of the publication the first half, rounded down but one at least, are
+    ``test``; of the others a second hash puts every other one into ``validation``. A patient whose publication
+    stands in an earlier part of another disease is in no part. A disease's parts are the same whatever
+    ``min_patients`` is.
     """
     patients = published_patients(annotations)
     groups = {disease: _divide(patients[disease].values()) for disease in sorted(patients)}

@@ -50,7 +50,8 @@ RANGES = {
     "1 to 100000": "evaluation.resamples",
     "1 to 10000000": "train.max_length",
     "above 0 to 100000": "train.num_train_epochs",
-    "0 to 1": "lora.lora_dropout loss.completion_weight train.label_smoothing_factor",
+    "0 to 1": "data.balance data.partial mixture.tasks.*.data.balance mixture.tasks.*.data.partial"
+    " lora.lora_dropout loss.completion_weight train.label_smoothing_factor",
     "0 to below 1": "train.adam_beta1 train.adam_beta2",
     "above 0 to 1": "augment.synonyms augment.dropout augment.ancestors augment.negations augment.templates"
     " augment.typos augment.back_translation.strength",

@@ -41,12 +41,17 @@ class DataSection:
         simulated_per_label: simulated patients of every label; where real ones are trained on alone, of a label with
             fewer real ones only as many as it lacks of this number.
         real_repeats: how often each real patient is told beside the simulated ones, each time in other words.
-        tellings: how often each patient is told where real ones are trained on, each time in other words.
+        tellings: how often patients are told where real ones are trained on, on average; each time in other words.
+        balance: 0 tells every patient equally often, 1 every label: a patient of a label with n of them is told in
+            proportion to n^-balance, though once at least.
+        partial: the share of tellings that leave out some of the patient's present findings, chosen by chance.
     """
 
     simulated_per_label: int = 100
     real_repeats: int = 0
     tellings: int = 1
+    balance: float = 0.0
+    partial: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class SourceSection(Contract):
 
     trains_on: ClassVar[Literal["findings", "texts", "documents"] | None]
     own_data: ClassVar[bool] = False
-    data_defaults: ClassVar[Mapping[str, int]] = {}
+    data_defaults: ClassVar[Mapping[str, Any]] = {}
     no_rows_reason: ClassVar[str | None]
 
     @property
@@ -86,7 +86,7 @@ class SimulatedSource(OntologySource):
     """Patients simulated from the annotations, tested on published ones that are taken out of them before."""
 
     trains_on = "findings"
-    data_defaults: ClassVar[Mapping[str, int]] = {"simulated_per_label": 100, "real_repeats": 0}
+    data_defaults: ClassVar[Mapping[str, Any]] = {"simulated_per_label": 100, "real_repeats": 0}
     no_rows_reason = "its patients are simulated when a recipe is trained; the run's data_report.json describes them"
 
     kind: Literal["simulated"]
@@ -112,7 +112,12 @@ class PhenopacketSource(OntologySource):
     OSLER_DATA_DIR. The labels are the diseases with at least ``min_publications`` of them there."""
 
     trains_on = "findings"
-    data_defaults: ClassVar[Mapping[str, int]] = {"tellings": 1, "simulated_per_label": 0}
+    data_defaults: ClassVar[Mapping[str, Any]] = {
+        "tellings": 1,
+        "balance": 0.0,
+        "partial": 0.0,
+        "simulated_per_label": 0,
+    }
     no_rows_reason = "its patients are told in sentences when a recipe is trained; data_report.json describes them"
 
     kind: Literal["phenopackets"]

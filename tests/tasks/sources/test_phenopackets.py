@@ -131,6 +131,20 @@ def test_each_telling_is_another_and_in_words_that_may_be_learnt(made_up: Task) 
     assert len({text.count(".") for texts in told.values() for text in texts}) > 1, "one sentence, or several"
 
 
+def test_rare_labels_are_told_more_often_and_a_share_of_tellings_names_a_part(made_up: Task) -> None:
+    data = DataSection(simulated_per_label=0, tellings=6, balance=1.0)
+    patients = Counter(row.label for row in made_up.source.training(None, 0).rows)
+    rows = Counter(row.label for row in made_up.source.training(data, 0).rows)
+    assert len(set(patients.values())) == 2
+    assert max(rows.values()) - min(rows.values()) <= max(patients.values()), "one telling a patient at most"
+    assert sum(rows.values()) == pytest.approx(6 * sum(patients.values()), abs=sum(patients.values()))
+    whole = {row.case_id: row.text for row in made_up.source.training(data, 0).rows}
+    told = {row.case_id: row.text for row in made_up.source.training(replace(data, partial=0.5), 0).rows}
+    assert whole.keys() == told.keys()
+    assert 0.3 * len(told) < sum(told[case_id] == text for case_id, text in whole.items()) < 0.7 * len(told)
+    assert sum(map(len, told.values())) < sum(map(len, whole.values()))
+
+
 def test_unseen_wording_is_the_same_patients_in_other_words(made_up: Task) -> None:
     for part in ("test", "validation"):
         plain, unseen = made_up.source.split(part), made_up.source.split(f"{part}_unseen_wording")

@@ -15,7 +15,7 @@ from osler.errors import InputError
 from osler.patients import Patient, Simulator, phenopacket_store
 from osler.recipe import DataSection, PhenopacketSource
 from osler.splits import SPLITS, assign, unit_names
-from osler.storage import wheels
+from osler.storage import stable_unit, wheels
 from osler.tasks.sources.patient_source import Learners, PatientSource, Told
 from osler.terminology import Annotation, Annotations, Ontology, read_annotations, read_ontology
 
@@ -68,7 +68,7 @@ class StoredPatients(PatientSource):
 
     def _learners(self, data: DataSection, seed: int) -> Learners:
         """The training patients and, of labels with fewer than ``simulated_per_label``, as many simulated ones as they
-        lack; each of them ``tellings`` times."""
+        lack; told as often as :func:`count_tellings` says, each time with all of their findings or ``partial``."""
         if not self._parts.units:
             raise InputError(
                 f"its patients come from Phenopacket Store, which is not here; get {self._section.store} with"
@@ -79,9 +79,14 @@ class StoredPatients(PatientSource):
             for number in range(n, data.simulated_per_label):
                 case_id = f"simulated/{seed}/{disease}/{number}"
                 learners.append((self._simulator.patient(disease, random.Random(case_id), case_id), "simulated"))
-        told = [(f"{one[0].case_id}#{telling}", one) for one in learners for telling in range(data.tellings)]
+        times = count_tellings([patient for patient, _ in learners], data)
+        told = [
+            (f"{patient.case_id}#{telling}", patient, source)
+            for (patient, source), n in zip(learners, times, strict=True)
+            for telling in range(n)
+        ]
         random.Random(f"mixed/{seed}").shuffle(told)
-        return Learners(dict(told), {})
+        return Learners({case_id: (_in_part(p, case_id, data.partial), source) for case_id, p, source in told}, {})
 
     def _told(self, split: str) -> Told:
         part, _, wording = split.partition("_")
@@ -208,6 +213,29 @@ def distinct_names(names: Mapping[str, str]) -> dict[str, str]:
         disease: f"{name} ({disease})" if spellings[" ".join(name.lower().split())] > 1 else name
         for disease, name in sorted(names.items())
     }
+
+
+def count_tellings(patients: Sequence[Patient], data: DataSection) -> list[int]:
+    """How often each of ``patients`` is told: ``data.tellings`` times on average, and once at least.
+
+    The share of a patient of a label with n of them is in proportion to n^(-``data.balance``). A fraction of a telling
+    is one or none by a hash of the case id.
+    """
+    of_label = Counter(patient.disease for patient in patients)
+    weights = [of_label[patient.disease] ** -data.balance for patient in patients]
+    mean = sum(weights) / len(weights)
+    return [
+        max(1, int(data.tellings * weight / mean + stable_unit(f"tellings/{patient.case_id}")))
+        for patient, weight in zip(patients, weights, strict=True)
+    ]
+
+
+def _in_part(patient: Patient, case_id: str, partial: float) -> Patient:
+    """The patient of the telling ``case_id``: with all findings or, in the share ``partial`` of tellings, 1 to all."""
+    dice = random.Random(f"partial/{case_id}")
+    if dice.random() >= partial:
+        return patient
+    return replace(patient, present=tuple(dice.sample(patient.present, dice.randint(1, len(patient.present)))))
 
 
 def _publications(patients: Iterable[Patient]) -> frozenset[str]:

@@ -22,9 +22,8 @@ Floats = npt.NDArray[np.float64]
 class SemanticSimilarity(Baseline):
     """The panel by its :class:`Similarity` to each patient.
 
-    Similarities are no probabilities. As such it gives softmax(z), z a patient's similarities to the diseases of the
-    panel less their mean, in their standard deviations: in the same order and on one scale for every patient, but fitted
-    to nothing, so uncalibrated.
+    Its probabilities are softmax(z), where z are the similarities of a patient to all diseases of the panel, less their
+    mean, in their standard deviations: one scale for every patient, but fitted to nothing, and so uncalibrated.
     """
 
     def fit(self, training: Callable[[], Sequence[Case]]) -> None:

@@ -1,7 +1,8 @@
 """The system ``fused``: what a run's classifiers, rankers and tuned model say, mixed. Needs no model and no torch.
 
-log p ∝ Σ wᵢ · log pᵢ (:mod:`osler.statistics.log_linear`), over all labels that a part ranks anywhere. The weights are
-fitted on ``validation``: what the tuned model adds to the others is what ``fused`` gains on other splits over each part.
+log p = Σ wᵢ · log pᵢ + constant (:mod:`osler.statistics.log_linear`), over all labels that a part ranks anywhere. The
+weights are fitted on ``validation`` for all splits, also those of unseen wording: one system answers them all, and one
+that was fitted on the wording it is tested in would not have found it unseen.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from osler.evaluation.answers import Answers, Splits, read_splits
+from osler.evaluation.answers import Answers, Splits, check_same_cases, read_splits
 from osler.recipe import FUSED, FUSIBLE, Recipe
 from osler.runs import FittedOn, Fusion, Prediction, Run, tuned_name, write_predictions
 from osler.statistics import Floats, log_linear
 
 VALIDATION = "validation"  # the split that weights, temperatures and thresholds are chosen on
 FOLDS = 5  # of its groups: a case is answered with weights that others were fitted on
-# The least probability that a part has a say with, also of labels that it does not rank: a part that is wrong and too
-# sure of itself (naive Bayes gives 1e-30) may be outvoted, a label that only others know may win.
+# The least probability that a part has a say with: one that is wrong and too sure of itself (naive Bayes gives 1e-30)
+# can be outvoted.
 FLOOR = 1e-6
 DECIMALS = 4  # of a weight: the weights in results.json are the ones used, and the same on every machine
 
@@ -36,16 +37,20 @@ class Fused:
 def fuse(splits: Splits, tuned: str) -> Fused | None:
     """Mix the answers of ``tuned`` and of the systems of ``FUSIBLE`` among ``splits``, which are of one task.
 
-    A part is what gives probabilities for every answer in every split; others are ``left_out``. A case of validation
-    whose label no part ranks tells nothing of the weights, and plays no part in them. None where there is no
-    ``validation``, or fewer than two parts.
+    A part is what gives probabilities for every answer in every split; others are ``left_out``. A label that a part
+    does not rank (a classifier that had no case of it) has the mean log-probability of those it ranks: no opinion.
+    A case of validation whose label no part ranks tells nothing of the weights, and plays no part in them. None where
+    there is no ``validation``, or where ``tuned`` and one more are not parts. Raises :class:`~osler.errors.InputError`
+    where the systems answered other cases.
     """
     tasks = {task for task, _ in splits}
     assert len(tasks) == 1, f"one task is fused, not {sorted(tasks)}"
     by_split = {split: systems for (_, split), systems in splits.items()}
+    for systems in by_split.values():
+        check_same_cases(systems)
     candidates = [name for name in (tuned, *FUSIBLE) if any(name in systems for systems in by_split.values())]
     parts = [name for name in candidates if all(_probable(systems.get(name)) for systems in by_split.values())]
-    if VALIDATION not in by_split or len(parts) < 2:
+    if VALIDATION not in by_split or tuned not in parts or len(parts) < 2:
         return None
     labels = sorted(
         {label for systems in by_split.values() for part in parts for row in systems[part].rows for label in row.ranked}
@@ -78,22 +83,28 @@ def fuse(splits: Splits, tuned: str) -> Fused | None:
     )
 
 
-def write(run: Run, recipe: Recipe, files: Sequence[Path], limit: int | None = None) -> tuple[Fusion | None, list[Path]]:
+def fuse_files(files: Sequence[Path], tuned: str) -> Fused | None:
+    """:func:`fuse` of the answers in prediction files."""
+    return fuse(read_splits(files), tuned)
+
+
+def write(
+    run: Run, recipe: Recipe, files: Sequence[Path], limit: int | None = None
+) -> tuple[Fusion | None, list[Path]]:
     """Fuse the answers in ``files``, prediction files of ``run``; returns what came of it and the new files.
 
     They are written anew every time, which takes no time: they are never of other answers than there are. Where nothing
     can be fused, it is said why.
     """
-    splits = read_splits(files)
-    fused = fuse(splits, tuned_name(recipe))
+    fused = fuse_files(files, tuned_name(recipe))
     if fused is None:
-        way_out = f"it takes answers to {VALIDATION}, and two systems with probabilities: the model, {', '.join(FUSIBLE)}"
-        print(f"{FUSED}: left out: {way_out}")
+        print(
+            f"{FUSED}: left out: needs {VALIDATION} among the splits, and probabilities of the model and one baseline"
+        )
         return None, []
     for name in fused.fusion.left_out:
-        print(f"{FUSED}: without {name}, which gives no probabilities; if its files are old, delete them, evaluate again")
-    task = next(task for task, _ in splits)
-    paths = {split: run.prediction_path(task, split, FUSED, limit) for split in fused.answers}
+        print(f"{FUSED}: without {name}, which gives no probabilities; are its files old? delete them, evaluate again")
+    paths = {split: run.prediction_path(recipe.task.name, split, FUSED, limit) for split in fused.answers}
     for split, path in paths.items():
         write_predictions(path, fused.answers[split])
     return fused.fusion, list(paths.values())
@@ -105,13 +116,15 @@ def _probable(answers: Answers | None) -> bool:
 
 
 def _log_probabilities(parts: Sequence[Answers], labels: Sequence[str]) -> Floats:
-    """(parts, cases, labels), from ``FLOOR`` upwards."""
+    """(parts, cases, labels), from log ``FLOOR`` upwards."""
     column = {label: position for position, label in enumerate(labels)}
-    probabilities = np.zeros((len(parts), len(parts[0].rows), len(labels)))
+    logp = np.empty((len(parts), len(parts[0].rows), len(labels)))
     for part, answers in enumerate(parts):
         for case, row in enumerate(answers.rows):
-            probabilities[part, case, [column[label] for label in row.ranked]] = row.probabilities
-    return np.log(np.maximum(probabilities, FLOOR))
+            ranked = np.log(np.maximum(np.array(row.probabilities), FLOOR))
+            logp[part, case] = ranked.mean()
+            logp[part, case, [column[label] for label in row.ranked]] = ranked
+    return logp
 
 
 def _answers(tuned: Answers, labels: Sequence[str], mixed: Floats) -> list[Prediction]:

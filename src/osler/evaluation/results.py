@@ -54,9 +54,10 @@ def score(
 
     Returns:
         What was written: ``schema``, ``resamples``, ``seed``, ``weights_sha256`` (null where no weights are known),
-        ``fused`` and ``records``, one a task and split. A metric is ``{value, low, high, method}``; a system lacks those it has no
-        columns for (:func:`prediction_columns`). The answers a system gave to the split ``validation``,
-        where there are any, are what its ``calibration`` of the other splits is fitted on. ``groups`` is the number of
+        ``fused`` (null where nothing was) and ``records``, one a task and split. A metric is
+        ``{value, low, high, method}``; a system lacks those it has no columns for (:func:`prediction_columns`). The
+        answers a system gave to the split ``validation``, where there are any, are what its ``calibration`` of the
+        other splits is fitted on. ``groups`` is the number of
         independent groups where some cases belong together, else null. A merged model is in no comparison; beside the
         model with its adapter it has ``parity`` (:func:`compare_merged`), which is null without one.
 
@@ -109,8 +110,14 @@ def score(
         )
     answered = set().union(*splits.values())
     weights = weights_sha256 and {name: sha256 for name, sha256 in weights_sha256.items() if name in answered}
-    content = {"schema": 1, "resamples": resamples, "seed": seed, "weights_sha256": weights}
-    content |= {"fused": None if fused is None else plain(fused), "records": records}
+    content = {
+        "schema": 1,
+        "resamples": resamples,
+        "seed": seed,
+        "weights_sha256": weights,
+        "fused": None if fused is None else plain(fused),
+        "records": records,
+    }
     results = validated(Results, content, str(output))
     write_model(output, results)
     return results

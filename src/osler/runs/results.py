@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from osler.errors import show
+from osler.recipe import FUSED
 from osler.storage import Contract, FileContract
 
 Count = Annotated[int, Field(ge=0)]
@@ -236,8 +237,9 @@ class Record(Contract):
 
 
 class Fusion(Contract):
-    """What the system ``fused`` is: log p ∝ Σ weight · log p of its parts, with probabilities of ``floor`` at least.
+    """What the system ``fused`` is: log p = Σ weight · log p of its parts + constant.
 
+    Probabilities below ``floor`` count as that; a label that a part does not rank has the mean log p of those it ranks.
     ``weights`` were fitted on ``fitted_on``, whose cases are of ``groups`` independent groups. There, and only there,
     each case was answered with weights fitted on the cases of other groups. ``left_out``: systems that would be parts,
     had they given probabilities.
@@ -259,6 +261,14 @@ class Results(FileContract):
     weights_sha256: dict[str, str] | None
     fused: Fusion | None
     records: tuple[Record, ...]
+
+    @model_validator(mode="after")
+    def _fuses_its_systems(self) -> Results:
+        parts = (FUSED, *self.fused.weights) if self.fused else ()
+        for record in self.records:
+            if missing := [name for name in parts if name not in record.systems]:
+                raise ValueError(f"fused is of {show(missing[0])}, and {show(record.split)} has no such system")
+        return self
 
 
 class Change(Contract):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,12 +48,50 @@ def test_majority_ranks_the_panel_by_frequency_and_breaks_ties_by_label() -> Non
 
 
 @pytest.mark.parametrize("system", ["tfidf_svm", "tfidf_char_svm"])
-def test_linear_classifiers_rank_the_whole_panel_without_probabilities(system: str) -> None:
+def test_linear_classifiers_rank_the_whole_panel(system: str) -> None:
     predictions = predict(system, TRAIN)
     assert [row.answer for row in predictions] == ["gout", "migraine", "asthma"]
     assert all(sorted(row.ranked) == ["asthma", "gout", "migraine"] for row in predictions)
-    assert {row.probabilities for row in predictions} == {None}
     assert predictions == predict(system, TRAIN)
+
+
+def told(draw: random.Random, label: str, number: int, tellings: int = 1, shown: int = 3) -> list[Case]:
+    """A patient of ``label``, in words of that label and of any, told several times."""
+    own = draw.sample([f"{label}{n}" for n in range(12)], k=shown)
+    words = own + draw.sample([f"{of}{n}" for of in COMPLAINTS for n in range(12)], k=6)
+    return [
+        Case(f"{label}/{number}" + f"#{n}" * (tellings > 1), " ".join(draw.sample(words, len(words))), label)
+        for n in range(tellings)
+    ]
+
+
+@pytest.mark.parametrize("tellings", [1, 4])
+def test_linear_classifiers_are_as_sure_as_they_are_right_however_often_a_patient_is_told(tellings: int) -> None:
+    """Tellings of one patient on both sides of a fold would make it look known, and the classifier too sure."""
+    draw = random.Random(0)
+    training = [c for number in range(40) for label in COMPLAINTS for c in told(draw, label, number, tellings, shown=1)]
+    cases = [c for number in range(300) for label in COMPLAINTS for c in told(draw, label, number, shown=1)]
+    rows = predict("tfidf_svm", training, cases)
+    accuracy = sum(row.correct for row in rows) / len(rows)
+    assert 0.35 < accuracy < 0.9
+    assert sum((row.probabilities or (0,))[0] for row in rows) / len(rows) == pytest.approx(accuracy, abs=0.08)
+    assert all(sum(row.probabilities or ()) == pytest.approx(1) for row in rows)
+
+
+def test_a_classifier_whose_labels_are_one_patient_each_gives_no_probabilities_and_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    training = [replace(case, group=case.label) for case in TRAIN * 4]
+    assert {row.probabilities for row in predict("tfidf_svm", training)} == {None}
+    assert "tfidf_svm: no probabilities: of 28 training cases fewer than 10" in capsys.readouterr().out
+
+
+def test_a_label_that_one_fold_alone_has_is_given_a_probability_too() -> None:
+    draw = random.Random(0)
+    training = [case for number in range(20) for label in ("gout", "asthma") for case in told(draw, label, number)]
+    rows = predict("tfidf_svm", [*training, *TRAIN[3:4]])
+    assert all(sorted(row.ranked) == ["asthma", "gout", "migraine"] for row in rows)
+    assert all(sum(row.probabilities or ()) == pytest.approx(1) for row in rows)
 
 
 @pytest.mark.parametrize("system", ["majority", "tfidf_svm", "tfidf_char_svm"])

@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import published_run
 import pytest
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
@@ -18,11 +19,13 @@ from project import ROOT, environment, make, script
 from published_run import LABELS, PARITY, TUNED, perturb, write_run
 
 from osler.errors import InputError
+from osler.evaluation import fusion, results
 from osler.publishing import card
 from osler.publishing.about import About
 from osler.recipe.sections import BaseSection
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.reproduction import recording
+from osler.runs.predictions import write_predictions
 from osler.runs.run import Run
 from osler.storage.files import read_json, write_json
 
@@ -75,6 +78,29 @@ def section(text: str, title: str) -> str:
 def opening(text: str) -> str:
     """What a reader in a hurry sees."""
     return text[text.index("\n# ") : text.index("\n## ")]
+
+
+def test_the_card_says_what_the_mixture_is_and_that_it_is_worse(run: Run) -> None:
+    """Fitted on simulated patients, whom the model knows, it trusts the model too much on real ones."""
+    files = list(run.scored_predictions(run.read_results()))
+    for split in ("test", "simulated", "validation"):
+        write_predictions(
+            run.prediction_path("made_up", split, "tfidf_svm"), published_run.predictions("tfidf_svm", split, 0.9)
+        )
+    fused, mixed = fusion.write(run, run.recipe(), files)
+    old = run.read_results().records[0]
+    results.score(
+        [*files, *mixed], run.results_path(), 50, compared=TUNED, prompt_sha256=old.prompt_sha256, fused=fused
+    )
+    text = rendered(run)
+    assert "`log p(fused) = " in text
+    assert "mixture of model and baselines (fused) |" in opening(text)
+    assert "| fused | mixture of model and baselines |" in text
+    assert "* fused is below tfidf_svm\n" in section(text, "test")
+    assert "best baseline: SVM on words" in opening(text), "the mixture is no baseline"
+    limitations = section(text, "Limitations")
+    assert "On test it is worse than tfidf_svm" in limitations.replace("\\", "")
+    assert "fused" not in limitations
 
 
 # ── metadata ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -401,6 +401,12 @@ BAD_VALUES = [
     ("evaluation.splits=[test, tset]", ["evaluation.splits", '"tset"', "did you mean test?"]),
     ("evaluation.splits=[]", ["evaluation.splits", "one or more"]),
     ("evaluation.splits=[test, test]", ["evaluation.splits", "each once"]),
+    ("evaluation.fused=yes please", ["evaluation.fused", "true or false"]),
+    ("evaluation.fused=true", ["evaluation.fused", "fitted on validation", "evaluation.splits"]),
+    (
+        "evaluation={splits: [test, validation], baselines: [base_model, majority], fused: true}",
+        ["evaluation.fused", "nothing to fuse the model with", "tfidf_svm, tfidf_char_svm"],
+    ),
     # overlap that nobody can mean
     ("allow_overlap={tset: on purpose}", ["allow_overlap.tset", "did you mean test?"]),
     ("allow_overlap={simulated: on purpose}", ["allow_overlap.simulated", "expected test"]),

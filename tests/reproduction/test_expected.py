@@ -20,7 +20,7 @@ from osler.storage.hashes import sha256_file
 
 TUNED = "tiny-made-up@1.0.0"
 HASHES = dict.fromkeys((TUNED, "base_model", "majority", "tfidf_svm"), "ab")
-SCORED: dict[str, Any] = {"schema": 1, "resamples": 50, "seed": 0, "weights_sha256": None}
+SCORED: dict[str, Any] = {"schema": 1, "resamples": 50, "seed": 0, "weights_sha256": None, "fused": None}
 
 
 def estimate(value: float) -> dict[str, Any]:
@@ -79,7 +79,8 @@ def test_the_table_shows_the_tuned_model_and_not_another_system(tmp_path: Path, 
     path = make(tmp_path, tiny_base)
     recording.record([evaluated(tmp_path, path, 0, 0.4)], path)
     row = readme_tables.overview(tmp_path).splitlines()[-1]
-    assert "| 1.5 min on 2 threads, 2.3 GB | test | 24 | 0.400 [0.400, 0.400] |  | 0.300 [0.300, 0.300] |" in row
+    figures = "24 | 0.400 [0.400, 0.400] | 0.400 |  | tfidf_svm 0.300 [0.300, 0.300] |"
+    assert f"| 1.5 min on 2 threads, 2.3 GB | test | {figures}" in row
     page = readme_tables.details(path).splitlines()
     assert page[0] == "Trained in 1.5 minutes on 2 threads of 2 cores (a CPU), with 2.3 GB of memory."
     assert page[6].startswith("| tiny-made-up@1.0.0 | 0.400")
@@ -238,27 +239,67 @@ def test_a_baseline_the_recipe_lists_and_nobody_recorded_is_named(tmp_path: Path
         readme_tables.details(path)
 
 
-def test_the_front_page_shows_five_systems_at_most_and_how_the_model_compares(
+def test_the_front_page_shows_how_the_model_compares_with_the_best_baseline(
     tmp_path: Path, tiny_base: BaseSection
 ) -> None:
     path = make(tmp_path, tiny_base)
     content = read_json(recording.record([evaluated(tmp_path, path, 0, 0.4), evaluated(tmp_path, path, 1, 0.6)], path))
-    svm = {"b": "tfidf_svm", "difference": 0.1, "low": -0.05, "high": 0.25, "method": "made up"}
+    svm = {"a": TUNED, "b": "tfidf_svm", "difference": 0.1, "low": -0.05, "high": 0.25, "method": "made up"}
     svm |= {"p_value": 0.2, "p_adjusted": 0.3}
-    content["splits"]["test"]["comparisons"] = [svm, {**svm, "b": "majority"}]
+    content["splits"]["test"]["comparisons"] = [{**svm, "b": "majority", "difference": 0.2}, svm]
+    content["splits"]["test"]["groups"] = 12
     write_json(expected.expected_path(path), content)
     lines = readme_tables.headline(path).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:6]] == [
         "| tiny-made-up@1.0.0",
-        "| base_model",
         "| tfidf_svm",
         "| majority",
+        "| base_model",
     ]
-    assert lines[7].startswith("24 cases of `test`. Trained in 1.5 minutes on 2 threads")
+    assert lines[1].count("---") == 4
+    assert lines[7].startswith("24 cases of `test` in 12 independent groups. Trained in 1.5 minutes on 2 threads")
     assert lines[9:] == [
-        "* `tiny-made-up@1.0.0` minus `tfidf_svm`: +0.100 [-0.050, +0.250], p = 0.300 after Holm's correction.",
+        "* `tiny-made-up@1.0.0` minus `tfidf_svm`, the best baseline: +0.100 [-0.050, +0.250], p = 0.300 after Holm's"
+        " correction.",
         "* `tiny-made-up@1.0.0` over training seeds, mean (range, number of seeds): 0.500 (0.400–0.600, 2).",
     ]
+
+
+@pytest.mark.parametrize(
+    ("p_values", "said"),
+    [
+        ((0.01, 0.02), "fused is above every part of it (Holm, p < 0.05 each)"),
+        ((0.01, 0.20), "fused is not shown to be above tfidf_svm"),
+    ],
+)
+def test_the_tables_say_whether_the_mixture_is_above_every_part(
+    tmp_path: Path, tiny_base: BaseSection, p_values: tuple[float, float], said: str
+) -> None:
+    path = make(tmp_path, tiny_base)
+    content = read_json(recording.record([evaluated(tmp_path, path, 0, 0.4)], path))
+    weights = {"tfidf_svm": 1.5, TUNED: 0.25}
+    fitted_on = {"split": "validation", "n": 86}
+    content["fused"] = {"weights": weights, "floor": 1e-6, "fitted_on": fitted_on, "groups": 86, "left_out": []}
+    split = content["splits"]["test"]
+    split["systems"]["fused"] = {name: estimate(0.55) for name in expected.METRICS}
+    row = {
+        "a": "fused",
+        "b": TUNED,
+        "difference": 0.15,
+        "low": 0.05,
+        "high": 0.25,
+        "method": "made up",
+        "p_value": 0.01,
+    }
+    split["comparisons"] = [
+        {**row, "b": b, "p_adjusted": p} for b, p in zip((TUNED, "tfidf_svm"), p_values, strict=True)
+    ]
+    write_json(expected.expected_path(path), content)
+    mixture = f"| tiny | test | 0.550 [0.550, 0.550] | 0.550 | {TUNED} | +0.150 [+0.050, +0.250] | {said} |"
+    assert mixture in readme_tables.overview(tmp_path).splitlines()
+    assert f"* {said}." in readme_tables.headline(path).splitlines()
+    formula = f"log p(fused) = 1.50 × log p(tfidf_svm) + 0.25 × log p({TUNED}) + constant; fitted on 86 cases"
+    assert formula in readme_tables.details(path)
 
 
 def test_an_interval_that_says_nothing_is_named(tmp_path: Path, tiny_base: BaseSection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from project import ROOT, environment, make, script, script_on_full_disk
 
 from osler.recipe.sections import BaseSection
@@ -89,7 +91,8 @@ def test_systems_with_probabilities_are_checked_for_calibration(project: Path) -
     (record,) = json.loads((project / RUN / "results.json").read_text())["records"]
     tuned = record["systems"]["tiny-made-up@1.0.0"]
     assert tuned["calibration"]["before"]["ece"] == tuned["metrics"]["ece"]
-    assert record["systems"]["tfidf_svm"]["calibration"] == {}
+    svm = record["systems"]["tfidf_svm"]
+    assert svm["calibration"]["before"]["ece"] == svm["metrics"]["ece"]
 
 
 def test_results_can_be_computed_again_from_the_predictions_alone(project: Path) -> None:
@@ -198,6 +201,63 @@ def test_a_killed_evaluation_goes_on_where_it_was(project: Path) -> None:
     assert not list(file.parent.glob(".*")), "nothing is left lying about"
     file.write_bytes(whole)
     results.write_bytes(scored)
+
+
+@pytest.fixture
+def fusing(tmp_path: Path, tiny_base: BaseSection) -> Path:
+    """A small project with a finished run that asks for the mixture, not evaluated yet."""
+    evaluation = {"splits": ["test", "validation"], "fused": True}
+    train = {"max_steps": 2, "save_strategy": "no"}
+    path = make(tmp_path, tiny_base, rows=48, evaluation=evaluation, train=train)
+    task = tmp_path / "tasks" / "made_up" / "task.yaml"
+    content = yaml.safe_load(task.read_text())
+    content["source"]["validation_share"] = 0.5
+    content["splits"]["validation"] = "training rows held out"
+    task.write_text(yaml.safe_dump(content))
+    trained = script(tmp_path, "train", path)
+    assert trained.returncode == 0, trained.stderr
+    return tmp_path
+
+
+def test_a_mixture_is_evaluated_killed_and_reproduced_like_any_other_system(fusing: Path) -> None:
+    predictions = fusing / RUN / "predictions"
+    alone = script(fusing, "evaluate", RUN, "--split", "test")
+    assert "fused: left out: needs validation among the splits" in alone.stdout
+    done = script(fusing, "evaluate", RUN)
+    assert done.returncode == 0, done.stderr
+    assert "Accuracy of fused minus that of" in done.stdout
+    assert "log p(fused) = " in done.stdout
+    results = json.loads((fusing / RUN / "results.json").read_text())
+    assert list(results["fused"]["weights"]) == ["tiny-made-up@1.0.0", "tfidf_svm"]
+    assert results["fused"]["fitted_on"] == {"split": "validation", "n": results["fused"]["groups"]}
+    for record in results["records"]:
+        assert "fused" in record["systems"]
+        assert {(c["a"], c["b"]) for c in record["comparisons"] if "fused" in c.values()} == {
+            ("fused", "tiny-made-up@1.0.0"),
+            ("fused", "tfidf_svm"),
+        }
+    files = {path: path.read_bytes() for path in (*predictions.iterdir(), fusing / RUN / "results.json")}
+    # Killed after the parts had answered one split; and while it wrote, which leaves no half of a file.
+    for path in predictions.glob("made_up-validation-*"):
+        path.unlink()
+    (fusing / RUN / "results.json").unlink()
+    assert script(fusing, "evaluate", RUN).returncode == 0
+    assert {path: path.read_bytes() for path in files} == files
+
+    for depth in ("scores", "predictions"):
+        again = script(fusing, "reproduce", RUN, f"--{depth}")
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "test, fused: 48 of 48 rankings are the same" in again.stdout
+    mixed = predictions / "made_up-test-fused.jsonl"
+    exchanged = (predictions / "made_up-test-tfidf_svm.jsonl").read_text().replace('"tfidf_svm"', '"fused"')
+    mixed.write_text(exchanged)
+    scored = json.loads(files[fusing / RUN / "results.json"])
+    scored["records"][0]["predictions_sha256"]["fused"] = hashlib.sha256(mixed.read_bytes()).hexdigest()
+    (fusing / RUN / "results.json").write_text(json.dumps(scored))
+    forged = script(fusing, "reproduce", RUN, "--scores")
+    assert forged.returncode == 1
+    assert re.search("test, fused: [0-9]+ of 48 rankings", forged.stdout), "from its parts, not from its file"
+    assert "test, fused: 48 of 48" not in forged.stdout
 
 
 def test_a_limited_evaluation_leaves_the_real_one_alone(project: Path) -> None:

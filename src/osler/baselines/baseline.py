@@ -22,15 +22,21 @@ class Ranking(NamedTuple):
     probabilities: tuple[float, ...] | None = None
 
     @classmethod
-    def by_score(cls, labels: Sequence[str], scores: npt.NDArray[Any]) -> Ranking:
-        """``labels`` by falling score, shape (labels,); ties stay in the order given."""
-        return cls(tuple(str(labels[i]) for i in np.argsort(-scores, kind="stable")))
+    def by_score(
+        cls, labels: Sequence[str], scores: npt.NDArray[Any], log_probabilities: npt.NDArray[np.float64] | None = None
+    ) -> Ranking:
+        """``labels`` by falling score, shape (labels,); ties stay in the order given.
+
+        ``log_probabilities``: natural logarithms, parallel to ``scores`` and never falling where these rise.
+        """
+        order = np.argsort(-scores, kind="stable")
+        probabilities = None if log_probabilities is None else tuple(np.exp(log_probabilities[order]).tolist())
+        return cls(tuple(str(labels[i]) for i in order), probabilities)
 
     @classmethod
     def by_log_probability(cls, labels: Sequence[str], log_probabilities: npt.NDArray[np.float64]) -> Ranking:
         """:meth:`by_score` of natural logarithms of probabilities, and the probabilities."""
-        order = np.argsort(-log_probabilities, kind="stable")
-        return cls(tuple(labels[i] for i in order), tuple(np.exp(log_probabilities[order]).tolist()))
+        return cls.by_score(labels, log_probabilities, log_probabilities)
 
 
 @dataclass

@@ -6,10 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import log_softmax
 
 from osler.baselines.baseline import Baseline, Ranking
 from osler.patients import pool_annotations
@@ -20,9 +20,11 @@ Floats = npt.NDArray[np.float64]
 
 
 class SemanticSimilarity(Baseline):
-    """The panel by its :class:`Similarity` to each patient, which is no probability."""
+    """The panel by its :class:`Similarity` to each patient.
 
-    longest: ClassVar[int | None] = None  # labels of a ranking; None for all
+    Its probabilities are softmax(z), where z are the similarities of a patient to all diseases of the panel, less their
+    mean, in their standard deviations: one scale for every patient, but fitted to nothing, and so uncalibrated.
+    """
 
     def fit(self, training: Callable[[], Sequence[Case]]) -> None:
         """Read the task's ontology and annotations; training cases play no part."""
@@ -34,14 +36,14 @@ class SemanticSimilarity(Baseline):
         return self.task.labels
 
     def rank(self, cases: Sequence[Case], split: str) -> list[Ranking]:
-        """All diseases that have a finding, or the first ``longest``."""
+        """All diseases that have a finding."""
         patients = self.task.source.patients(split)
-        rankings = []
-        for case in cases:
-            scores = self._similarity.scores(patients[case.case_id].present)
-            ranking = Ranking.by_score(self._similarity.diseases, scores)
-            rankings.append(Ranking(ranking.labels[: self.longest]))
-        return rankings
+        return [self.ranking(self._similarity.scores(patients[case.case_id].present)) for case in cases]
+
+    def ranking(self, scores: Floats) -> Ranking:
+        """The ranking of a patient with these similarities to ``self._similarity.diseases``."""
+        z = (scores - scores.mean()) / (scores.std() or 1.0)
+        return Ranking.by_score(self._similarity.diseases, scores, log_softmax(z))
 
 
 class Similarity:

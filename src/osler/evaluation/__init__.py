@@ -2,10 +2,12 @@
 
 from osler.evaluation.answers import number_groups
 from osler.evaluation.confusions import Confusions, count_confusions
+from osler.evaluation.fusion import VALIDATION
 from osler.evaluation.measurement import load_metrics
 from osler.evaluation.report import perturbation_label
-from osler.evaluation.results import MIN_SUBGROUP, VALIDATION
-from osler.evaluation.section import LEVEL, reliability_tables, subgroup_rows
+from osler.evaluation.results import MIN_SUBGROUP
+from osler.evaluation.section import reliability_tables, subgroup_rows
+from osler.evaluation.summary import LEVEL
 from osler.evaluation.systems import SYSTEMS
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "Confusions",
     "count_confusions",
     "evaluation",
+    "fusion",
     "load_metrics",
     "number_groups",
     "parity",

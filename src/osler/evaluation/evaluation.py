@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from osler.data import contamination
 from osler.errors import InputError
-from osler.evaluation import report, results, robustness, summary
+from osler.evaluation import fusion, report, results, robustness, summary
 from osler.recipe import Recipe, find_tasks, read_task
 from osler.runs import Contamination, Run, check_trained, merged_name, tuned_name
 
@@ -83,6 +83,10 @@ def evaluate(
         else:
             merged = merged_name(recipe) in weights and not benchmark
             files = predictor.predict(asked, prediction.evaluated_systems(recipe, task, merged))
+        fused = None
+        if is_main_process and files and recipe.evaluation.fused and not (perturb or benchmark):
+            fused, mixed = fusion.write(run, recipe, files, limit)
+            files += mixed
     if not is_main_process:
         return None
     if not files:
@@ -102,6 +106,7 @@ def evaluate(
         contamination=overlap,
         weights_sha256=weights,
         dtype=recipe.base.dtype,
+        fused=fused,
     )
     report.write(output, scored, files, report.case_texts(task.source, asked), task.labels, task.splits)
     return summary.render_table(scored)

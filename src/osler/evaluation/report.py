@@ -18,8 +18,9 @@ import osler
 from osler.errors import InputError
 from osler.evaluation import summary
 from osler.evaluation.answers import Splits, read_splits
-from osler.evaluation.results import MIN_SUBGROUP, VALIDATION
-from osler.evaluation.section import LEVEL, Section, headline_record
+from osler.evaluation.fusion import VALIDATION
+from osler.evaluation.results import MIN_SUBGROUP
+from osler.evaluation.section import Section, headline_record
 from osler.evaluation.systems import known_systems
 from osler.rendering import cell, difference, p_value, plots, render_template
 from osler.runs import DataReport, PerturbedRecord, Prediction, Results, Robustness
@@ -155,7 +156,7 @@ def render(
         tables=summary,
         min_subgroup=MIN_SUBGROUP,
         validation=VALIDATION,
-        level=LEVEL,
+        level=summary.LEVEL,
     )
 
 

@@ -11,13 +11,13 @@ import numpy as np
 from osler.errors import InputError
 from osler.evaluation import parity
 from osler.evaluation.answers import Splits, check_same_cases, group_numbers, read_splits
+from osler.evaluation.fusion import VALIDATION, parts_of
 from osler.evaluation.measurement import Measurement, label_columns, load_metrics, prediction_columns
-from osler.recipe import BASELINES
-from osler.runs import Contamination, Results
+from osler.recipe import BASELINES, FUSED
+from osler.runs import Contamination, Fusion, Results
 from osler.statistics import Resamples, calibration, intervals, resampled_mean, significance
 from osler.storage import plain, sha256_file, validated, write_model
 
-VALIDATION = "validation"  # the split that temperatures and thresholds are chosen on
 MIN_SUBGROUP = 10  # cases; the accuracy of a smaller subgroup is not given
 
 
@@ -33,6 +33,7 @@ def score(
     contamination: Contamination | None = None,
     weights_sha256: Mapping[str, str] | None = None,
     dtype: str = "float32",
+    fused: Fusion | None = None,
 ) -> Results:
     """Score prediction files and write ``results.json``, all or nothing; the same files and seed give the same bytes.
 
@@ -40,7 +41,8 @@ def score(
         files: prediction files; each of one task, with any systems and splits.
         output: where to write.
         resamples, seed: of the bootstrap.
-        compared: the system every other one is compared with; where None, :func:`compared_system` of each split.
+        compared: the system every other one is compared with; where None, :func:`compared_system` of each split. A
+            system that it is a part of is compared with its parts instead.
         task_version: copied into the records; no prediction file holds it.
         prompt_sha256: of the prompt ``compared`` must have been asked with; copied into the records too.
         contamination: how the cases of each split overlap with what ``compared`` learnt from
@@ -48,12 +50,14 @@ def score(
             record's split goes into it, with the settings it was measured with; null where it was not measured.
         weights_sha256: system to fingerprint of its model; copied, where the system has answered.
         dtype: what the models computed in, of which the bound of ``parity`` is; the strictest unless given.
+        fused: what the system ``fused`` among them is made of (:func:`osler.evaluation.fusion.fuse`); copied.
 
     Returns:
-        What was written: ``schema``, ``resamples``, ``seed``, ``weights_sha256`` (null where no weights are known) and
-        ``records``, one a task and split. A metric is ``{value, low, high, method}``; a system lacks those it has no
-        columns for (:func:`prediction_columns`). The answers a system gave to the split ``validation``,
-        where there are any, are what its ``calibration`` of the other splits is fitted on. ``groups`` is the number of
+        What was written: ``schema``, ``resamples``, ``seed``, ``weights_sha256`` (null where no weights are known),
+        ``fused`` (null where nothing was) and ``records``, one a task and split. A metric is
+        ``{value, low, high, method}``; a system lacks those it has no columns for (:func:`prediction_columns`). The
+        answers a system gave to the split ``validation``, where there are any, are what its ``calibration`` of the
+        other splits is fitted on. ``groups`` is the number of
         independent groups where some cases belong together, else null. A merged model is in no comparison; beside the
         model with its adapter it has ``parity`` (:func:`compare_merged`), which is null without one.
 
@@ -76,6 +80,8 @@ def score(
         measured = {system: Measurement(prediction_columns(answers.rows), drawn) for system, answers in systems.items()}
         # Beside the model with its adapter, the merged one would cost every comparison power and say nothing new.
         merged = parity.merged_models(systems).keys() - {first}
+        parts = parts_of(fused, systems)
+        apart = [name for name in systems if name not in merged and not (parts and name == FUSED)]
         records.append(
             {
                 "task": task,
@@ -94,14 +100,24 @@ def score(
                     )
                     for system, measurement in measured.items()
                 },
-                "comparisons": comparisons({name: m for name, m in measured.items() if name not in merged}, first),
+                "comparisons": [
+                    *comparisons(measured, first, [name for name in apart if name != first]),
+                    *comparisons(measured, FUSED, parts),
+                ],
                 "parity": parity.compare_merged(systems, parity.BOUNDS[dtype]),
                 "contamination": _overlap(contamination, split),
             }
         )
     answered = set().union(*splits.values())
     weights = weights_sha256 and {name: sha256 for name, sha256 in weights_sha256.items() if name in answered}
-    content = {"schema": 1, "resamples": resamples, "seed": seed, "weights_sha256": weights, "records": records}
+    content = {
+        "schema": 1,
+        "resamples": resamples,
+        "seed": seed,
+        "weights_sha256": weights,
+        "fused": None if fused is None else plain(fused),
+        "records": records,
+    }
     results = validated(Results, content, str(output))
     write_model(output, results)
     return results
@@ -129,10 +145,11 @@ def check_splits(splits: Splits, compared: str | None, prompt_sha256: str | None
 
 
 def compared_system(systems: Mapping[str, Any], compared: str | None) -> str:
-    """``compared``, or else the first of ``systems`` that is no merged model and, if there is one, no baseline."""
+    """``compared``, or else the first of ``systems`` that is no merged model and, if there is one, neither a baseline
+    nor a mixture with such."""
     merged = parity.merged_models(systems)
     candidates = [system for system in systems if system not in merged]
-    return compared or next((system for system in candidates if system not in BASELINES), candidates[0])
+    return compared or next((system for system in candidates if system not in (*BASELINES, FUSED)), candidates[0])
 
 
 def fit_calibrations(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:
@@ -250,16 +267,18 @@ def subgroup_records(measurement: Measurement, subgroups: Sequence[Mapping[str, 
     return records
 
 
-def comparisons(measured: Mapping[str, Measurement], first: str) -> list[dict[str, Any]]:
-    """``first`` against every other system on the same cases; ``difference`` is the accuracy of ``a`` minus ``b``'s.
+def comparisons(measured: Mapping[str, Measurement], first: str, others: Sequence[str]) -> list[dict[str, Any]]:
+    """``first`` against each of ``others`` on the same cases; ``difference`` is the accuracy of ``a`` minus ``b``'s.
 
-    p values are exact (McNemar's; over groups of cases the sign-flip test), adjusted by Holm over the comparisons of
-    this task and split. ``minimum_detectable_difference`` is what a test set of this size, in which the systems differ
+    p values are exact (McNemar's; over groups of cases the sign-flip test), adjusted by Holm over these comparisons:
+    those of one ``a`` on this task and split, which answer one question.
+    ``minimum_detectable_difference`` is what a test set of this size, in which the systems differ
     on this share of cases (``discordance``), would show in four of five samples; null where nothing would do.
     """
+    if not others:
+        return []
     drawn = measured[first].resamples
-    correct = {system: measurement.correct for system, measurement in measured.items()}
-    others = [system for system in measured if system != first]
+    correct = {system: measured[system].correct for system in (first, *others)}
     if drawn.groups is None:
         test = "mcnemar_exact"
         p_values = [significance.mcnemar_exact(correct[first], correct[other]) for other in others]

@@ -14,15 +14,15 @@ from markupsafe import Markup
 from osler.evaluation import summary
 from osler.evaluation.answers import Answers, group_numbers
 from osler.evaluation.confusions import Confusions, count_confusions
+from osler.evaluation.fusion import VALIDATION
 from osler.evaluation.label_rates import LabelRates, label_rates
 from osler.evaluation.measurement import prediction_columns
-from osler.evaluation.results import VALIDATION, compared_system
+from osler.evaluation.results import compared_system
 from osler.rendering import plots
 from osler.runs import Calibration, Estimate, Record, Reliability, Subgroups, System
 from osler.statistics import Floats, calibration
 
 POINTS = 200  # of a curve
-LEVEL = 0.05  # an adjusted p value below it is called a difference
 
 
 class Section:
@@ -48,9 +48,9 @@ class Section:
     ) -> None:
         self.id, self.record, self.answers, self.description = id, record, answers, description
         self.shown, self.panel = {name: shown.get(name, name) for name in record.systems}, panel
-        self.comparisons = {row.b: row for row in record.comparisons}
-        compared = record.comparisons[0].a if self.comparisons else None
+        compared = record.comparisons[0].a if record.comparisons else None
         self.tuned = compared_system(record.systems, compared)
+        self.comparisons = record.against(self.tuned)
         self.systems: dict[str, System] = {self.tuned: record.systems[self.tuned], **record.systems}
         self.system = self.systems[self.tuned]
         self.rows = answers[self.tuned].rows
@@ -81,7 +81,7 @@ class Section:
     def compared(self, sign: int) -> list[str]:
         """The systems that the tuned one is ahead of (1), behind (-1), or that no difference to is shown of (0)."""
         shown = {
-            name: int(np.sign(row.difference)) if row.p_adjusted < LEVEL else 0
+            name: int(np.sign(row.difference)) if row.p_adjusted < summary.LEVEL else 0
             for name, row in self.comparisons.items()
         }
         return [name for name, direction in shown.items() if direction == sign]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
+from osler.recipe import FUSED
 from osler.rendering import aligned, cell, difference, escaped, p_value, shorten
-from osler.runs import Comparison, PerturbedRecord, Record, Results, Robustness, System
+from osler.runs import Comparison, Estimate, Fusion, PerturbedRecord, Record, Results, Robustness, System
 
 COLUMNS = {
     "accuracy": "accuracy [95%]",
@@ -16,6 +18,7 @@ COLUMNS = {
     "mrr": "MRR",
     "macro_roc_auc": "AUROC",
     "ece": "ECE",
+    "calibrated_ece": "ECE cal.",
 }
 MEANINGS = {
     "accuracy": "the share of cases whose first answer is right",
@@ -34,8 +37,12 @@ MEANINGS = {
         "expected calibration error: how far the stated probability is from the share that is right, on average; 0 is"
         " best, 0.10 means ten in a hundred off"
     ),
+    "calibrated_ece": "the same after a temperature that was fitted on the split validation",
 }
-PROBABILITY_COLUMNS = ("macro_roc_auc", "ece")  # only for splits in which a system has probabilities
+# Only for splits in which a system has probabilities, or has them calibrated.
+PROBABILITY_COLUMNS = ("macro_roc_auc", "ece", "calibrated_ece")
+WIDTH = 26  # of a system's name in plain text
+LEVEL = 0.05  # an adjusted p value below it is called a difference
 ROBUSTNESS_NOTES = (
     "sex_swap, age_swap: a counterfactual test; only words for sex or age change, so a new answer depends on them.\n"
     "negated: the findings are no longer those of the case, so a new answer is not wrong.\n"
@@ -50,22 +57,23 @@ def render_table(results: Results) -> str:
         columns = column_titles(record)
         rows = [["system", *columns.values(), "n"]]
         rows += [
-            [shorten(name), *_cells(system, columns, with_interval=("accuracy",)), str(record.n)]
+            [shorten(name, WIDTH), *_cells(system, columns, with_interval=("accuracy",)), str(record.n)]
             for name, system in record.systems.items()
         ]
         lines += [f"{record.task}, {record.split}", "", *aligned(rows)]
         lines.append("")
         lines += [*group_notes(record), *contamination_notes(record), *parity_notes(record)]
-        lines += [f"{shorten(name)}: {note}" for name, note in parsing_notes(record)]
-        if record.comparisons:
-            lines.append(f"Accuracy of {shorten(record.comparisons[0].a)} minus that of")
+        lines += [f"{shorten(name, WIDTH)}: {note}" for name, note in parsing_notes(record)]
         width = max(len(row[0]) for row in rows)
-        lines += [f"  {shorten(row.b).ljust(width)}  {comparison(row)}" for row in record.comparisons]
-        lines.append("")
+        for a in dict.fromkeys(row.a for row in record.comparisons):
+            lines.append(f"Accuracy of {shorten(a, WIDTH)} minus that of")
+            lines += [f"  {shorten(b, WIDTH).ljust(width)}  {comparison(row)}" for b, row in record.against(a).items()]
+        lines += [*fusion_notes(record, results.fused), ""]
+    lines += fusion_formula(results.fused)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def markdown_table(records: Sequence[Record]) -> str:
+def markdown_table(records: Sequence[Record], fused: Fusion | None = None) -> str:
     """Markdown of the same numbers, every one with its 95% interval: for cards and READMEs."""
     lines = []
     for record in records:
@@ -78,6 +86,7 @@ def markdown_table(records: Sequence[Record]) -> str:
         lines += [f"* {note}" for note in (*group_notes(record), *contamination_notes(record), *parity_notes(record))]
         lines += [f"* {escaped(name)}: {note}" for name, note in parsing_notes(record)]
         lines += [f"* {escaped(f'accuracy of {row.a} minus {row.b}: {comparison(row)}')}" for row in record.comparisons]
+        lines += [f"* {escaped(note)}" for note in fusion_notes(record, fused)]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -104,7 +113,7 @@ def _robustness_cells(record: PerturbedRecord) -> list[str]:
 
 def column_titles(record: Record) -> dict[str, str]:
     """Metric name → title, for the columns in the table of a split."""
-    measured = set().union(*(system.metrics for system in record.systems.values()))
+    measured = set().union(*(measures(system) for system in record.systems.values()))
     return {name: title for name, title in COLUMNS.items() if name in measured or name not in PROBABILITY_COLUMNS}
 
 
@@ -131,8 +140,14 @@ def indifferent(labels: int) -> float:
     return math.log(labels)
 
 
+def measures(system: System) -> dict[str, Estimate]:
+    """What the columns of a table are taken from: the metrics, and ``calibrated_ece`` where there is one."""
+    after = system.calibration.after
+    return {**system.metrics, **({"calibrated_ece": after.ece} if after and after.ece else {})}
+
+
 def _cells(system: System, columns: Mapping[str, str], with_interval: tuple[str, ...]) -> list[str]:
-    return [cell(system.metrics.get(name), name in with_interval) for name in columns]
+    return [cell(measures(system).get(name), name in with_interval) for name in columns]
 
 
 def group_notes(record: Record) -> list[str]:
@@ -175,6 +190,41 @@ def parsing_notes(record: Record) -> list[tuple[str, str]]:
         for name, rate in rates.items()
         if rate < 1
     ]
+
+
+def fusion_formula(fused: Fusion | None) -> list[str]:
+    """What the system ``fused`` is, in a line; no line without one."""
+    if fused is None:
+        return []
+    parts = " + ".join(f"{weight:.2f} × log p({name})" for name, weight in fused.weights.items())
+    on = f"fitted on {fused.fitted_on.n:,} cases of {fused.fitted_on.split} ({fused.groups:,} independent)"
+    without = f"; without {', '.join(fused.left_out)}, which gives no probabilities" if fused.left_out else ""
+    return [f"log p({FUSED}) = {parts} + constant; {on}{without}"]
+
+
+def fusion_notes(record: Record, fused: Fusion | None) -> list[str]:
+    """:func:`fusion_verdict` of a split; none where nothing was fused."""
+    return [] if fused is None else fusion_verdict(record.against(FUSED))
+
+
+class Compared(Protocol):
+    """A paired comparison, such as :class:`~osler.runs.Comparison`."""
+
+    @property
+    def difference(self) -> float: ...
+    @property
+    def p_adjusted(self) -> float: ...
+
+
+def fusion_verdict(rows: Mapping[str, Compared]) -> list[str]:
+    """Whether ``fused`` is above every part, from its paired comparisons with them, by their names."""
+    ahead = [b for b, row in rows.items() if row.p_adjusted < LEVEL and row.difference > 0]
+    behind = [b for b, row in rows.items() if row.p_adjusted < LEVEL and row.difference < 0]
+    unclear = [b for b in rows if b not in (*ahead, *behind)]
+    if rows and not (behind or unclear):
+        return [f"{FUSED} is above every part of it (Holm, p < {LEVEL:g} each)"]
+    notes = [f"{FUSED} is below {', '.join(behind)}"] if behind else []
+    return notes + ([f"{FUSED} is not shown to be above {', '.join(unclear)}"] if unclear else [])
 
 
 def comparison(row: Comparison) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from osler.recipe import FUSED
 from osler.runs import MERGED, Results
 
 
 class KnownSystem(NamedTuple):
-    """A system that recipes name among their baselines."""
+    """A system that recipes ask for beside the fine-tuned model."""
 
     title: str
     description: str
@@ -34,6 +35,10 @@ SYSTEMS = {
     "semantic_similarity_omim": KnownSystem(
         "similarity across all of OMIM", "the same against every disease of OMIM: a harder question"
     ),
+    FUSED: KnownSystem(
+        "mixture of model and baselines",
+        "a log-linear mixture of the fine-tuned model and the baselines with probabilities, weights from validation",
+    ),
 }
 TUNED = KnownSystem("fine-tuned model", "the model that this page is about")
 TUNED_AND_MERGED = KnownSystem("fine-tuned model, merged", "the same, its adapter merged into the weights of its base")
@@ -42,9 +47,12 @@ TUNED_AND_MERGED = KnownSystem("fine-tuned model, merged", "the same, its adapte
 def known_systems(results: Results) -> dict[str, KnownSystem]:
     """Name in the files → what is known, of the systems in ``results`` that Osler made: others keep their names.
 
-    The fine-tuned model is told by the fingerprint of its weights, which only the results of a run hold.
+    The fine-tuned model is told by the fingerprint of its weights, the mixture by what it is made of: only the results
+    of a run hold these.
     """
     weights = results.weights_sha256 or {}
     known = {name: TUNED_AND_MERGED if name.endswith(MERGED) else TUNED for name in weights} | SYSTEMS
+    if results.fused is None:  # somebody else's
+        del known[FUSED]
     names = dict.fromkeys(name for record in results.records for name in record.systems)
     return {name: known[name] for name in names if name in known}

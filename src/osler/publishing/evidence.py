@@ -143,7 +143,7 @@ class Evidence:
         A difference counts from an adjusted p value below :data:`osler.evaluation.LEVEL`.
         """
         baselines: dict[str, list[str]] = {"behind": [], "open": [], "beats": []}
-        for row in record.comparisons:
+        for row in record.against(self.tuned).values():
             shown = row.p_adjusted < LEVEL
             baselines["open" if not shown else "beats" if row.difference > 0 else "behind"].append(row.b)
         return baselines
@@ -152,7 +152,7 @@ class Evidence:
     def best_other(self) -> str | None:
         """The most accurate baseline on the headline split."""
         systems = self.headline.systems
-        names = [row.b for row in self.headline.comparisons]
+        names = self.headline.against(self.tuned)
         return max(names, key=lambda name: float(systems[name].metrics["accuracy"].value), default=None)
 
     def energy(self, about: Mapping[str, Any]) -> tuple[float | None, str]:

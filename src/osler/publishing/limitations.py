@@ -51,7 +51,7 @@ def biases(evidence: Evidence) -> list[str]:
 
 def _baselines(evidence: Evidence) -> Iterator[str]:
     for record in evidence.published:
-        rows = {row.b: row for row in record.comparisons}
+        rows = record.against(evidence.tuned)
         compared = evidence.compared(record)
         for kind, relation in (("behind", "is worse than"), ("open", "is not shown to be better than")):
             named = [f"{b} ({difference(rows[b])}, Holm {p_value(rows[b].p_adjusted)})" for b in compared[kind]]
@@ -164,7 +164,7 @@ def _closed(evidence: Evidence) -> Iterator[str]:
 
 def _size(evidence: Evidence) -> Iterator[str]:
     record = evidence.headline
-    rows = {row.b: row for row in record.comparisons}
+    rows = record.against(evidence.tuned)
     seen = rows[evidence.best_other].minimum_detectable_difference if evidence.best_other else None
     if seen:
         yield (

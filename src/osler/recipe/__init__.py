@@ -6,6 +6,8 @@ from osler.recipe.recipe import Recipe
 from osler.recipe.sections import (
     BASELINES,
     FINDINGS_BASELINES,
+    FUSED,
+    FUSIBLE,
     TEXT_BASELINES,
     AugmentSection,
     BackTranslationSection,
@@ -36,6 +38,8 @@ __all__ = [
     "BASELINES",
     "COMMIT",
     "FINDINGS_BASELINES",
+    "FUSED",
+    "FUSIBLE",
     "TEXT_BASELINES",
     "AugmentSection",
     "BackTranslationSection",

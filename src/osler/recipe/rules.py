@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from osler.errors import InputError, join, nearest, show
 from osler.recipe.sections import (
     FINDINGS_BASELINES,
+    FUSIBLE,
     AugmentSection,
     BaseSection,
     DataSection,
@@ -207,6 +208,8 @@ def check_stage(stage: str | None, evaluation: EvaluationSection, task: TaskFile
     elif evaluation.splits or evaluation.baselines:
         text = "expected [] under stage: pretrain; what it is good for shows in what is trained after it"
         raise Problem(f"evaluation.{'splits' if evaluation.splits else 'baselines'}", text)
+    elif evaluation.fused:
+        raise Problem("evaluation.fused", "not under stage: pretrain, where nothing answers")
 
 
 def check_evaluation(evaluation: EvaluationSection, task: TaskFile) -> None:
@@ -219,6 +222,11 @@ def check_evaluation(evaluation: EvaluationSection, task: TaskFile) -> None:
         if baseline in evaluation.baselines and task.source.trains_on != "findings":
             text = f"{baseline} takes patients as findings of an ontology; the cases of {task.name} are texts"
             raise Problem("evaluation.baselines", text)
+    if evaluation.fused and "validation" not in evaluation.splits:
+        raise Problem("evaluation.fused", "its weights are fitted on validation; expected that among evaluation.splits")
+    if evaluation.fused and not set(FUSIBLE) & set(evaluation.baselines):
+        text = f"nothing to fuse the model with; expected one of {', '.join(FUSIBLE)} among evaluation.baselines"
+        raise Problem("evaluation.fused", text)
 
 
 def check_augment(augment: AugmentSection, task: TaskFile, shipped: Sequence[Path]) -> None:

@@ -78,16 +78,23 @@ BASELINES: tuple[str, ...] = get_args(Baseline)
 TEXT_BASELINES = ("tfidf_svm", "tfidf_char_svm")
 # Those that take patients as findings, not as texts.
 FINDINGS_BASELINES = ("ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim")
+# Classifiers and rankers of the panel with probabilities, each of which knows something that the tuned model may not.
+FUSIBLE = ("tfidf_svm", "tfidf_char_svm", "encoder", "ontology_naive_bayes", "semantic_similarity")
+FUSED = "fused"  # what the mixture of the tuned model and these is called in files
 
 
 @dataclass(frozen=True)
 class EvaluationSection:
-    """What is scored after training, how, and against which baselines."""
+    """What is scored after training, how, and against which baselines.
+
+    ``fused``: the tuned model and the baselines of ``FUSIBLE`` are mixed, too, with weights fitted on ``validation``.
+    """
 
     splits: tuple[str, ...]
     scorer: Literal["label_trie", "label_likelihood"] = "label_trie"
     baselines: tuple[Baseline, ...] = ("majority", "tfidf_svm")
     resamples: int = 2000
+    fused: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy.stats import t as student_t
 
 from osler.errors import InputError
-from osler.runs import Abstention, Change, Estimate, FittedOn, TrainedContent
+from osler.runs import Abstention, Change, Estimate, FittedOn, Fusion, TrainedContent
 from osler.storage import Contract, FileContract, read_model
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top_3_accuracy", "top_5_accuracy", "mrr")
@@ -43,8 +43,9 @@ class RecordedRun(Contract):
 
 
 class ExpectedComparison(Contract):
-    """The tuned model's accuracy minus that of ``b``."""
+    """The accuracy of ``a``, the tuned model or ``fused``, minus that of ``b``."""
 
+    a: str
     b: str
     difference: float
     low: float | None
@@ -91,6 +92,10 @@ class ExpectedSplit(Contract):
     calibration: ExpectedCalibration
     subgroups: dict[str, SubgroupGap]
     predictions_sha256: str
+
+    def against(self, a: str) -> dict[str, ExpectedComparison]:
+        """System → the comparison of ``a`` with it, of those there are."""
+        return {row.b: row for row in self.comparisons if row.a == a}
 
 
 class ExpectedPerturbation(Contract):
@@ -150,6 +155,7 @@ class Expected(FileContract):
     runs: tuple[RecordedRun, ...]
     tolerance: Values | None
     splits: dict[str, ExpectedSplit]
+    fused: Fusion | None
     robustness: dict[str, tuple[ExpectedPerturbation, ...]] | None
     benchmarks: dict[str, dict[str, ExpectedBenchmark]] | None
     reproductions: dict[Depth, RecordedReproduction] = Field(default_factory=dict)

@@ -95,6 +95,7 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
         runs=recorded,
         tolerance=tolerance([run.values for run in recorded], cases),
         splits={record.split: _split(record, tuned) for record in results[0].records},
+        fused=results[0].fused,
         robustness=_robustness(runs[0], recipe, results[0]),
         benchmarks=_benchmarks(runs[0], recipe),
     )

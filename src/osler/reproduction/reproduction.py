@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osler.errors import InputError
-from osler.evaluation import results
-from osler.recipe import Recipe, find_tasks
-from osler.reproduction import differences
+from osler.evaluation import fusion, results
+from osler.recipe import FUSED, Recipe, find_tasks
+from osler.reproduction import differences, rescoring
 from osler.reproduction.differences import Difference
 from osler.reproduction.expected import METRICS, Expected
 from osler.reproduction.outcome import Figure, Reproduction
+from osler.reproduction.rescoring import Agreement
 from osler.reproduction.target import Target
 from osler.runs import (
     Prediction,
@@ -36,14 +37,15 @@ from osler.runs import (
     read_predictions,
     repeated_counts,
     tuned_name,
+    write_predictions,
 )
 from osler.storage import checkout, end_with_parent, fingerprint, read_json, sha256_file
 
 if TYPE_CHECKING:  # osler.tasks.task imports transformers
     from osler.tasks import Task
 
-# Models among the baselines: on another machine the last bits of their probabilities differ, and an answer may.
-MODELS = ("base_model", "base_model_with_labels", "encoder")
+# Models among the other systems: on another machine the last bits of their probabilities differ, and an answer may.
+MODELS = ("base_model", "base_model_with_labels", "encoder", FUSED)
 SCRIPTS = checkout.ROOT / "scripts"
 
 
@@ -53,18 +55,21 @@ SCRIPTS = checkout.ROOT / "scripts"
 def scores(target: Target) -> Reproduction:
     """Compute the metrics of the published predictions again: ``results.json`` has to come out bit for bit.
 
-    Every file that the manifest, the results or the expected file hold a hash of is compared with it first. Raises
-    :class:`InputError` where there are no results.
+    So has every answer of ``fused``, from those of its parts. Every file that the manifest, the results or the expected
+    file hold a hash of is compared with it first. Raises :class:`InputError` where there are no results.
     """
     run, published = target.results()
     differing = differences.changed_files(run, target.recipe)
     if target.expected_file.is_file():
         differing += differences.contradictions(target.expected_file, target.recipe, published)
     figures: list[Figure] = []
+    answers: list[Agreement] = []
     if not differing:
         with tempfile.TemporaryDirectory() as folder:
-            again = Path(folder) / "results.json"
-            got = _score(run, target.recipe, published, list(run.scored_predictions(published)), again)
+            again, files = Path(folder) / "results.json", list(run.scored_predictions(published))
+            fused = _fuse(target.recipe, published, files)
+            answers = _fused_answers(run, published, fused)
+            got = _score(run, target.recipe, published, files, again, fused)
             figures = _figures(published, got)
             if again.read_bytes() != run.results_path().read_bytes():
                 where = run.results_path().name
@@ -75,10 +80,36 @@ def scores(target: Target) -> Reproduction:
                 differing.append(first or layout)
     environment = describe_environment()  # taken last: by now it is known whether there is a GPU
     other = differences.other_circumstances(target.trained()[0], environment)
-    return Reproduction(target, "scores", other + differing, figures, environment=environment)
+    return Reproduction(target, "scores", other + differing, figures, answers, environment)
 
 
-def _score(run: Run, recipe: Recipe, published: Results, files: Sequence[Path], output: Path) -> Results:
+def _fuse(recipe: Recipe, published: Results, files: Sequence[Path]) -> fusion.Fused | None:
+    """The answers of ``fused`` computed again from those of its parts in ``files``; None where there are none."""
+    if published.fused is None:
+        return None
+    fused = fusion.fuse_files(files, tuned_name(recipe))
+    if fused is None:
+        raise InputError("results.json has the system fused, and the prediction files not what it is made of")
+    return fused
+
+
+def _fused_answers(run: Run, published: Results, fused: fusion.Fused | None) -> list[Agreement]:
+    """The published answers of ``fused`` beside those that its parts make."""
+    again = fused.answers if fused else {}
+    published_rows = {
+        record.split: _by_case(run.prediction_path(record.task, record.split, FUSED))
+        for record in published.records
+        if record.split in again
+    }
+    return [
+        rescoring.compare(rows, sorted(again[split], key=lambda row: row.case_id))
+        for split, rows in published_rows.items()
+    ]
+
+
+def _score(
+    run: Run, recipe: Recipe, published: Results, files: Sequence[Path], output: Path, fused: fusion.Fused | None
+) -> Results:
     """The results of ``files``, made as the published ones were."""
     first = published.records[0]
     return results.score(
@@ -92,6 +123,7 @@ def _score(run: Run, recipe: Recipe, published: Results, files: Sequence[Path], 
         contamination=run.read_data_report().contamination,
         weights_sha256=published.weights_sha256,
         dtype=recipe.base.dtype,
+        fused=None if fused is None else fused.fusion,
     )
 
 
@@ -122,7 +154,8 @@ def _value(record: Record | None, system: str, metric: str) -> float | None:
 def predictions(target: Target) -> Reproduction:
     """Have the published weights answer all cases again: the adapter's and, where it was scored, the merged model's.
 
-    Before that come the checks of :func:`scores`, and whether base, template, prompt and data are those of the
+    The mixture ``fused`` is computed again from these answers and the published ones of its other parts. Before that
+    come the checks of :func:`scores`, and whether base, template, prompt and data are those of the
     publication. A split whose data is not on this machine stays undecided. Raises :class:`InputError` where there are
     no results, or base or data cannot be had.
     """
@@ -134,7 +167,6 @@ def predictions(target: Target) -> Reproduction:
     import torch
 
     from osler.evaluation import prediction
-    from osler.reproduction import rescoring
     from osler.tasks import load_task
 
     models = prediction.run_models(run, recipe)
@@ -168,8 +200,16 @@ def predictions(target: Target) -> Reproduction:
         }
         answers = [rescoring.compare(*map(_by_case, pair)) for pair in now.items()]
         here = published.model_copy(update={"records": tuple(records)})
+        fused = _fuse(recipe, published, [now.get(path, path) for path in run.scored_predictions(published)])
+        if fused is not None:
+            answers += _fused_answers(run, here, fused)
+            systems.append(FUSED)
+            for record in records:
+                path = again.prediction_path(chosen.name, record.split, FUSED)
+                write_predictions(path, fused.answers[record.split])
+                now[run.prediction_path(chosen.name, record.split, FUSED)] = path
         files = [now.get(path, path) for path in run.scored_predictions(here)]
-        got = _score(run, recipe, published, files, again.results_path()) if files else here
+        got = _score(run, recipe, published, files, again.results_path(), fused) if files else here
     return Reproduction(target, "predictions", differing, _figures(published, got, systems), answers)
 
 

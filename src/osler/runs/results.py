@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from osler.errors import show
+from osler.recipe import FUSED
 from osler.storage import Contract, FileContract
 
 Count = Annotated[int, Field(ge=0)]
@@ -217,6 +218,10 @@ class Record(Contract):
     parity: Parity | None
     contamination: MeasuredOverlap | None
 
+    def against(self, a: str) -> dict[str, Comparison]:
+        """System → the comparison of ``a`` with it, of those there are."""
+        return {row.b: row for row in self.comparisons if row.a == a}
+
     @model_validator(mode="after")
     def _is_of_its_systems(self) -> Record:
         if not self.systems or self.systems.keys() != self.predictions_sha256.keys():
@@ -231,14 +236,39 @@ class Record(Contract):
         return self
 
 
+class Fusion(Contract):
+    """What the system ``fused`` is: log p = Σ weight · log p of its parts + constant.
+
+    Probabilities below ``floor`` count as that; a label that a part does not rank has the mean log p of those it ranks.
+    ``weights`` were fitted on ``fitted_on``, whose cases are of ``groups`` independent groups. There, and only there,
+    each case was answered with weights fitted on the cases of other groups. ``left_out``: systems that would be parts,
+    had they given probabilities.
+    """
+
+    weights: dict[str, Annotated[float, Field(ge=0)]]
+    floor: Annotated[float, Field(gt=0, lt=1)]
+    fitted_on: FittedOn
+    groups: Count
+    left_out: tuple[str, ...]
+
+
 class Results(FileContract):
     """``results.json``. ``weights_sha256``: system to fingerprint of its weights, configuration and tokenizer; null
-    where none are known."""
+    where none are known. ``fused``: null where nothing was fused."""
 
     resamples: Annotated[int, Field(ge=1, le=MAX_RESAMPLES)]
     seed: Count
     weights_sha256: dict[str, str] | None
+    fused: Fusion | None
     records: tuple[Record, ...]
+
+    @model_validator(mode="after")
+    def _fuses_its_systems(self) -> Results:
+        parts = (FUSED, *self.fused.weights) if self.fused else ()
+        for record in self.records:
+            if missing := [name for name in parts if name not in record.systems]:
+                raise ValueError(f"fused is of {show(missing[0])}, and {show(record.split)} has no such system")
+        return self
 
 
 class Change(Contract):

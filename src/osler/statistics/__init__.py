@@ -11,6 +11,7 @@ __all__ = [
     "Resamples",
     "calibration",
     "intervals",
+    "log_linear",
     "resample_counts",
     "resampled_mean",
     "resampling",

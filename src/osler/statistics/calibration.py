@@ -55,16 +55,22 @@ def temper(probabilities: Floats, temperature: float) -> Floats:
 
 
 def fit_temperature(probabilities: Floats, labels: Ints) -> float:
-    """The temperature within ``TEMPERATURES`` that has the least log loss on these cases.
+    """The temperature within ``TEMPERATURES`` that has the least log loss on these cases."""
+    return softmax_temperature(_log(probabilities), labels, TEMPERATURES)
 
-    The log loss is convex in 1/T, so there is one minimum.
+
+def softmax_temperature(scores: Floats, labels: Ints, bounds: tuple[float, float]) -> float:
+    """The T within ``bounds`` with which softmax(scores / T) has the least log loss on these cases.
+
+    ``scores`` (cases, panel) may be -inf for labels that a case cannot have, never for its own. The log loss is convex
+    in 1/T, so there is one minimum.
     """
-    logp, cases = _log(probabilities), np.arange(len(labels))
+    cases = np.arange(len(labels))
 
     def log_loss(inverse: float) -> float:
-        return -float(log_softmax(logp * inverse, axis=1)[cases, labels].mean())
+        return -float(log_softmax(scores * inverse, axis=1)[cases, labels].mean())
 
-    lowest, highest = TEMPERATURES
+    lowest, highest = bounds
     return 1 / float(minimize_scalar(log_loss, bounds=(1 / highest, 1 / lowest), method="bounded").x)
 
 

@@ -97,7 +97,7 @@ def answer(one: Trained, chosen: Task, recipe: Path, systems: Sequence[str], spl
     if any(missing.values()):
         training_cases = load_training_rows(one.recipe, chosen).rows
         for system, lacking in missing.items():
-            baseline = load_baseline(system, chosen, one.run, one.recipe.seed)
+            baseline = load_baseline(system, chosen, one.run, one.recipe.seed, one.recipe.data)
             baseline.fit(lambda: training_cases)
             for split in lacking:
                 write_predictions(

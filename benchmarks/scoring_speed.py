@@ -84,7 +84,7 @@ def memory() -> str:
 def curve(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Print the seconds a case takes over numbers of labels (names of OMIM diseases) and lengths of the prompt."""
     rare_disease = load_task(ROOT / "tasks" / "rare_disease", "small")
-    names = sorted({name for _, name in rare_disease.source.knowledge()[1].names.items() if name.isascii()})
+    names = sorted({name for _, name in rare_disease.source.knowledge(None)[1].names.items() if name.isascii()})
     random.Random(0).shuffle(names)
     text = list(
         itertools.chain.from_iterable(tokenizer(row.text).input_ids for row in rare_disease.source.split("test"))

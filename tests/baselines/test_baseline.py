@@ -35,7 +35,7 @@ TEST = [
 def predict(name: str, training: Sequence[Case], cases: Sequence[Case] = TEST) -> list[Prediction]:
     """What the baseline answers that was fitted on ``training``."""
     complaints: Any = SimpleNamespace(name="complaints")
-    baseline = baselines.load_baseline(name, complaints, Run(Path("no run")), seed=0)
+    baseline = baselines.load_baseline(name, complaints, Run(Path("no run")), seed=0, data=None)
     baseline.fit(lambda: training)
     return baseline.predict(cases, "test")
 
@@ -130,7 +130,7 @@ def test_too_little_to_learn_from_is_refused() -> None:
 def test_every_baseline_that_a_recipe_may_name_is_there() -> None:
     for name in set(get_args(sections.Baseline)) - {"base_model", "base_model_with_labels"}:
         task: Any = SimpleNamespace(name="complaints")
-        assert baselines.load_baseline(name, task, Run(Path("no run")), seed=0).name == name
+        assert baselines.load_baseline(name, task, Run(Path("no run")), seed=0, data=None).name == name
 
 
 def test_a_baseline_is_added_by_adding_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

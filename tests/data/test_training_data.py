@@ -152,7 +152,7 @@ def test_the_report_says_what_was_asked_of_which_data(load: Callable[..., Loaded
     assert (report.schema_number, report.task, report.task_version, report.panel) == (1, "made_up", 1, None)
     assert report.prompt_sha256 == complaints.prompt.sha256
     assert report.labels == dict(complaints.labels)
-    assert report.provenance == complaints.source.provenance()
+    assert report.provenance == complaints.source.provenance(None)
     assert DataReport.model_validate_json(report.model_dump_json(by_alias=True)) == report
 
 

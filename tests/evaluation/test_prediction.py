@@ -103,7 +103,7 @@ def test_a_patient_is_what_its_text_names(tmp_path: Path, cohort: Callable[..., 
         for row in source.split(split):
             assert patients[row.case_id].disease == row.label
             if split == "test":  # told in the ontology's own terms
-                ontology, _ = source.knowledge()
+                ontology, _ = source.knowledge(None)
                 found = patients[row.case_id]
                 names = [ontology.terms[i].name.lower() for i in (*found.present, *found.absent)]
                 assert all(name in row.text.lower() for name in names)
@@ -111,7 +111,7 @@ def test_a_patient_is_what_its_text_names(tmp_path: Path, cohort: Callable[..., 
 
 def answers(chosen: Task) -> list[list[float]]:
     """What each system says of one and the same patient."""
-    ontology, annotations = chosen.source.knowledge()
+    ontology, annotations = chosen.source.knowledge(None)
     somebody = Patient("case", LAMP, ("HP:9000012", "HP:9000022", "HP:9000032"), ("HP:9000030",))
     similar = [Similarity(ontology, annotations, diseases) for diseases in (chosen.labels, annotations.rows)]
     bayes = NaiveBayes(ontology, annotations, chosen.labels)
@@ -130,7 +130,7 @@ def test_no_held_out_publication_changes_any_of_them(tmp_path: Path, cohort: Cal
     for n, changed in enumerate((another, subtracted, lines + elsewhere)):
         assert changed != lines
         assert answers(cohort(tmp_path / str(n), "".join(changed))) == first
-    _, annotations = cohort(tmp_path / "again").source.knowledge()
+    _, annotations = cohort(tmp_path / "again").source.knowledge(None)
     assert not {r for rows in annotations.rows.values() for row in rows for r in row.references} & held_out
     learnt = hpoa.replace("PMID:912\tPCS\t\t4/5", "PMID:912\tPCS\t\t1/5")
     assert answers(cohort(tmp_path / "learnt", learnt))[0] != first[0], "what is not held out does"
@@ -150,7 +150,7 @@ def test_texts_have_no_findings(tmp_path: Path, tiny_base: BaseSection) -> None:
     source = load_task(tmp_path / "tasks" / "made_up").source
     assert source.patients("test") == {}
     with pytest.raises(InputError, match="the cases of this task are texts"):
-        source.knowledge()
+        source.knowledge(None)
 
 
 def test_the_encoder_is_trained_once(tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,8 +214,8 @@ def test_on_real_patients_findings_beat_chance_by_far(monkeypatch: pytest.Monkey
     except InputError as error:
         pytest.skip(f"HPO's files are not here and cannot be fetched: {error}")
     chosen = load_task(folder, "small")
-    ontology, annotations = chosen.source.knowledge()
-    held_out = set(chosen.source.provenance()["held_out_publications"])
+    ontology, annotations = chosen.source.knowledge(None)
+    held_out = set(chosen.source.provenance(None)["held_out_publications"])
     assert held_out.isdisjoint(r for rows in annotations.rows.values() for row in rows for r in row.references)
     bayes, similarity = (kind(ontology, annotations, chosen.labels) for kind in (NaiveBayes, Similarity))
     patients = chosen.source.patients("test").values()

@@ -113,7 +113,7 @@ def test_the_task_says_what_it_is(folder: Path) -> None:
     assert (loaded.name, loaded.version, loaded.panel) == ("complaints", 1, None)
     assert dict(loaded.labels) == {"gout": "gout", "migraine": "migraine"}
     assert loaded.prompt.messages("A hot toe.")[-1]["content"] == "A hot toe.\nDiagnosis?"
-    assert loaded.source.provenance() == {
+    assert loaded.source.provenance(None) == {
         "dataset": "made-up/complaints",
         "revision": "0123456789" * 4,
         "local": str(folder / "data" / "complaints"),
@@ -273,7 +273,7 @@ def test_every_held_out_patient_is_of_a_publication_that_the_report_names_as_hel
     request: pytest.FixtureRequest, panel: str
 ) -> None:
     source = request.getfixturevalue(panel).source
-    provenance = source.provenance()
+    provenance = source.provenance(None)
     cited = {row.case_id.partition("/")[2] for name in ("test", "validation") for row in source.split(name)}
     assert cited <= set(provenance["held_out_publications"])
     assert panel == "small" or cited == set(provenance["held_out_publications"]), "nobody else is held out"
@@ -282,7 +282,7 @@ def test_every_held_out_patient_is_of_a_publication_that_the_report_names_as_hel
 
 @pytest.mark.parametrize("panel", ["small", "large"])
 def test_no_publication_is_trained_on_and_tested(request: pytest.FixtureRequest, panel: str) -> None:
-    provenance = request.getfixturevalue(panel).source.provenance()
+    provenance = request.getfixturevalue(panel).source.provenance(None)
     assert len(provenance["training_publications"]) > {"small": 400, "large": 1000}[panel]
     assert not set(provenance["held_out_publications"]) & set(provenance["training_publications"])
     assert provenance["held_out_and_training"] == []
@@ -353,7 +353,7 @@ def test_real_patients_are_repeated_each_time_told_anew(small: Task) -> None:
 def test_no_real_training_patient_shares_a_publication_with_a_held_out_one(large: Task) -> None:
     data = DataSection(simulated_per_label=0, real_repeats=1)
     learnt = {row.group for row in large.source.training(data, seed=0).rows}
-    provenance = large.source.provenance()
+    provenance = large.source.provenance(None)
     assert not learnt & set(provenance["held_out_publications"])
     assert learnt <= set(provenance["training_publications"])
     assert learnt <= large.source.training_publications(data)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from osler.recipe import DataSection
 from osler.runs import Prediction, Run
 from osler.tasks import Case, Task
 
@@ -51,12 +52,14 @@ class Baseline(ABC):
         task: whose cases it ranks labels for; knows the panel, and the patients behind the cases where there are some.
         run: the run that compares with it, where one that is slow to fit keeps what it learnt.
         seed: the recipe's.
+        data: which patients are learnt from, as in the recipe; None where it does not say.
     """
 
     name: str
     task: Task
     run: Run
     seed: int
+    data: DataSection | None
 
     @abstractmethod
     def fit(self, training: Callable[[], Sequence[Case]]) -> None:
@@ -88,8 +91,9 @@ class Baseline(ABC):
         ]
 
 
-def load_baseline(name: str, task: Task, run: Run, seed: int) -> Baseline:
+def load_baseline(name: str, task: Task, run: Run, seed: int, data: DataSection | None) -> Baseline:
     """The baseline that recipes call ``name``, not fitted yet. Imports the libraries it needs."""
     module = import_module(f"osler.baselines.{name}")
-    baseline: Baseline = getattr(module, "".join(map(str.capitalize, name.split("_"))))(name, task, run, seed)
+    kind = getattr(module, "".join(map(str.capitalize, name.split("_"))))
+    baseline: Baseline = kind(name, task, run, seed, data)
     return baseline

@@ -26,7 +26,7 @@ class OntologyNaiveBayes(Baseline):
 
     def fit(self, training: Callable[[], Sequence[Case]]) -> None:
         """Read the task's ontology and annotations; training cases play no part."""
-        self._bayes = NaiveBayes(*self.task.source.knowledge(), self.task.labels)
+        self._bayes = NaiveBayes(*self.task.source.knowledge(self.data), self.task.labels)
 
     def rank(self, cases: Sequence[Case], split: str) -> list[Ranking]:
         """The whole panel, with probabilities."""

@@ -28,7 +28,7 @@ class SemanticSimilarity(Baseline):
 
     def fit(self, training: Callable[[], Sequence[Case]]) -> None:
         """Read the task's ontology and annotations; training cases play no part."""
-        ontology, annotations = self.task.source.knowledge()
+        ontology, annotations = self.task.source.knowledge(self.data)
         self._similarity = Similarity(ontology, annotations, self.diseases(annotations))
 
     def diseases(self, annotations: Annotations) -> Collection[str]:

@@ -182,7 +182,7 @@ def _report(
         }
         if recipe.mixture
         else None,
-        "provenance": own.task.source.provenance(),
+        "provenance": own.task.source.provenance(own.data),
         "contamination": plain(overlap),
     }
     return validated(DataReport, content, "data_report.json")
@@ -204,7 +204,7 @@ def _task_report(
         "tokens": _tokens(examples),
         # What the recipe's own task keeps out of training, another task's texts may say all the same.
         "rows_with_held_out_wording": sum(bool(own.task.source.held_out_wordings(row.text)) for row in component.rows),
-        "provenance": task.source.provenance(),
+        "provenance": task.source.provenance(component.data),
     }
 
 

@@ -157,7 +157,7 @@ class Predictor:
             return self._base_with_labels()
         if name in self.models.loaders:
             return language_model(name, self.recipe, self.task, self.models)
-        baseline = load_baseline(name, self.task, self.run, self.recipe.seed)
+        baseline = load_baseline(name, self.task, self.run, self.recipe.seed, self.recipe.data)
         if PartialState().is_main_process:
             baseline.fit(lambda: self._training_cases)
         return FittedBaseline(baseline)

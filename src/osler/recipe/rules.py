@@ -54,8 +54,8 @@ RANGES = {
     "0 to 1": "data.balance data.partial mixture.tasks.*.data.balance mixture.tasks.*.data.partial"
     " lora.lora_dropout loss.completion_weight train.label_smoothing_factor",
     "0 to below 1": "train.adam_beta1 train.adam_beta2",
-    "above 0 to 1": "augment.synonyms augment.dropout augment.ancestors augment.negations augment.templates"
-    " augment.typos augment.back_translation.strength",
+    "above 0 to 1": "data.share mixture.tasks.*.data.share augment.synonyms augment.dropout augment.ancestors"
+    " augment.negations augment.templates augment.typos augment.back_translation.strength",
     "0 to 4294967295": "train.seed train.data_seed",  # numpy's seeds have 32 bits
 }
 PATTERNS = {

@@ -45,6 +45,8 @@ class DataSection:
         balance: 0 tells every patient equally often, 1 every label: a patient of a label with n of them is told in
             proportion to n^-balance, though once at least.
         partial: the share of tellings that leave out some of the patient's present findings, chosen by chance.
+        share: about this share of the training publications is learnt from, for learning curves; every label keeps
+            one, and a smaller share is a part of a larger one.
     """
 
     simulated_per_label: int = 100
@@ -52,6 +54,7 @@ class DataSection:
     tellings: int = 1
     balance: float = 0.0
     partial: float = 0.0
+    share: float = 1.0
 
 
 @dataclass(frozen=True)

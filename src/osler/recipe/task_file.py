@@ -116,6 +116,7 @@ class PhenopacketSource(OntologySource):
         "tellings": 1,
         "balance": 0.0,
         "partial": 0.0,
+        "share": 1.0,
         "simulated_per_label": 0,
     }
     no_rows_reason = "its patients are told in sentences when a recipe is trained; data_report.json describes them"

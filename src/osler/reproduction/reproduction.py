@@ -219,7 +219,7 @@ def _pinned(recipe: Recipe, task: Task) -> dict[str, Any]:
     from osler.models import base_folder, load_tokenizer
     from osler.tasks import chat_template_sha256
 
-    release = task.source.provenance().get("release_sha256")
+    release = task.source.provenance(recipe.data).get("release_sha256")
     return {
         **({"release_sha256": release} if release else {}),
         "base_fingerprint": fingerprint(base_folder(recipe.base)),

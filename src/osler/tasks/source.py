@@ -46,8 +46,8 @@ class Source(Protocol):
     def patients(self, split: str) -> Mapping[str, Patient]:
         """Case id → the patient a text was made from, with the findings that it names; empty where texts are all."""
 
-    def knowledge(self) -> tuple[Ontology, Annotations]:
-        """The ontology, and the annotations of diseases that training may learn from.
+    def knowledge(self, data: DataSection | None) -> tuple[Ontology, Annotations]:
+        """The ontology, and the annotations of diseases that training with ``data`` may learn from.
 
         Raises :class:`InputError` where the cases are texts and nothing more.
         """
@@ -58,8 +58,8 @@ class Source(Protocol):
     def training_publications(self, data: DataSection | None) -> Collection[str]:
         """Every publication something in the training rows was taken from."""
 
-    def provenance(self) -> dict[str, Any]:
-        """What a reviewer needs to check that training and held-out cases have nothing in common."""
+    def provenance(self, data: DataSection | None) -> dict[str, Any]:
+        """What a reviewer needs to check that training with ``data`` and held-out cases have nothing in common."""
 
 
 class TextSource(ABC):
@@ -103,7 +103,7 @@ class TextSource(ABC):
         """None."""
         return {}
 
-    def knowledge(self) -> tuple[Ontology, Annotations]:
+    def knowledge(self, data: DataSection | None) -> tuple[Ontology, Annotations]:
         """Raises :class:`InputError`."""
         raise InputError("the cases of this task are texts; no ontology says what their findings are")
 

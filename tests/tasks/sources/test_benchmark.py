@@ -203,7 +203,7 @@ def test_a_case_that_stands_there_twice_is_asked_once_and_counted(make: Make) ->
     again = [question(), question(answer_idx="B"), question(), question(options={"A": "Gout", "B": "Shoes"})]
     source = make({"test.jsonl": again}).source
     assert [row.case_id for row in source.split("test")] == ["00001", "00002", "00004"]
-    held = source.provenance()["splits"]["test"]
+    held = source.provenance(None)["splits"]["test"]
     assert (held["cases"], held["dropped"]) == (3, {"stands in the split already": 1})
     assert held["sha256"] == fingerprint(source.split("test"))
 
@@ -284,7 +284,7 @@ def test_choices_are_taken_out_of_the_question_that_carries_them(make: Make) -> 
     assert rows[1].options == {"A": "Heat", "B": "Cold", "C": "A cough"}
     # What is asked in two subjects is asked once, in the first of them.
     dropped = {"another subject": 1, "stands in the split already": 1}
-    assert source.provenance()["splits"]["test"]["dropped"] == dropped
+    assert source.provenance(None)["splits"]["test"]["dropped"] == dropped
 
 
 def test_the_hub_s_file_gives_the_same_cases_as_the_copy(
@@ -355,7 +355,7 @@ def test_an_abstract_is_read_without_its_conclusion_and_only_the_official_test_i
     assert first.text == "BACKGROUND: Toes hurt.\nRESULTS: Half of them hurt less.\nQUESTION: Do shoes help?"
     assert (second.case_id, second.label) == ("PMID:3", "B")
     dropped = {"another split": 1, "stands in the split already": 0}
-    assert source.provenance()["splits"]["test"]["dropped"] == dropped
+    assert source.provenance(None)["splits"]["test"]["dropped"] == dropped
 
 
 def test_the_hub_s_test_file_gives_the_same_cases_as_the_copy_of_all(
@@ -514,7 +514,7 @@ def test_a_dialogue_that_stands_there_twice_is_asked_once_whatever_the_order_of_
     again = [{**DIALOGUE, "id": f"DxBench_{number}"} for number in range(20)]
     source = dialogues(make, *again).source
     assert len(source.split("test")) == 1
-    assert source.provenance()["splits"]["test"]["dropped"] == {"stands in the split already": 19}
+    assert source.provenance(None)["splits"]["test"]["dropped"] == {"stands in the split already": 19}
 
 
 def test_a_dialogue_with_two_candidates_of_one_name_has_no_right_letter_and_is_counted(make: Make) -> None:
@@ -522,7 +522,7 @@ def test_a_dialogue_with_two_candidates_of_one_name_has_no_right_letter_and_is_c
     source = dialogues(make, DIALOGUE, twice).source
     assert [row.case_id for row in source.split("test")] == ["DxBench_7"]
     dropped = {"stands in the split already": 0, "two options are the same": 1}
-    assert source.provenance()["splits"]["test"]["dropped"] == dropped
+    assert source.provenance(None)["splits"]["test"]["dropped"] == dropped
 
 
 @pytest.mark.parametrize(
@@ -612,13 +612,13 @@ def test_every_question_of_a_shipped_benchmark_can_be_asked(name: str, monkeypat
 
 def test_mmlu_s_78_questions_of_two_subjects_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
     source = shipped("mmlu_medical", monkeypatch).source
-    assert source.provenance()["splits"]["test"]["dropped"] == {"stands in the split already": 78}
+    assert source.provenance(None)["splits"]["test"]["dropped"] == {"stands in the split already": 78}
     subjects = Counter(row.subgroups["subject"] for row in source.split("test"))
     assert (subjects["clinical_knowledge"], subjects["college_medicine"]) == (265, 173 - 78)
 
 
 def test_pubmedqa_s_test_is_half_of_what_is_labelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = shipped("pubmedqa", monkeypatch).source.provenance()["splits"]["test"]
+    held = shipped("pubmedqa", monkeypatch).source.provenance(None)["splits"]["test"]
     assert (held["cases"], held["dropped"]["another split"]) == (500, 500)
 
 
@@ -641,7 +641,7 @@ def test_dxbench_s_answers_stand_in_every_place_alike_and_85_unclear_cases_are_l
     source = shipped("dxbench", monkeypatch).source
     rows = source.split("test")
     dropped = {"stands in the split already": 2, "two options are the same": 85}
-    assert source.provenance()["splits"]["test"]["dropped"] == dropped
+    assert source.provenance(None)["splits"]["test"]["dropped"] == dropped
     places = Counter(row.label for row in rows)
     assert set(places) == set("ABC")
     assert chisquare(list(places.values())).pvalue > 0.05

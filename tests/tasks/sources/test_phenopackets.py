@@ -87,7 +87,7 @@ def check_apart(task: Task, tellings: int) -> None:
         assert {row.label for row in rows} == set(task.labels), split
         assert not texts & {row.text for row in rows}, split
     assert {row.label for row in training} == set(task.labels)
-    provenance = task.source.provenance()
+    provenance = task.source.provenance(None)
     assert set(provenance["held_out_publications"]) == test | validation
     assert provenance["held_out_and_training"] == []
     told = sum(provenance["patients"].values()) + sum(provenance["left_out"].values())
@@ -155,7 +155,7 @@ def test_unseen_wording_is_the_same_patients_in_other_words(made_up: Task) -> No
 def test_a_disease_with_too_few_publications_is_left_out_named_and_counted(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    provenance = load_task(folder / "tasks" / "made_up").source.provenance()
+    provenance = load_task(folder / "tasks" / "made_up").source.provenance(None)
     assert provenance["left_out"] == {FEW_PUBLICATIONS: 4}
     assert provenance["diseases_left_out"] == {FEW_PUBLICATIONS: 1}
     assert f"left out for want of publications: {RARE}" in caplog.text
@@ -204,7 +204,7 @@ def test_systems_that_read_the_ontology_know_the_training_patients_and_nothing_o
     task = folder / "tasks" / "made_up" / "task.yaml"
     task.write_text(task.read_text().replace(wheels_hash(task, "annotations"), sha256(hpoa)))
     source = load_task(task.parent).source
-    annotations = source.knowledge()[1]
+    annotations = source.knowledge(None)[1]
     assert not any(held_out in row.references for of in annotations.rows.values() for row in of)
     learners = {row.case_id.partition("#")[0] for row in source.training(None, 0).rows if row.label == LAMP}
     cases = [one for one in patients() if f"{LAMP}/{one['cohort']}/{one['case_id']}" in learners]
@@ -226,13 +226,52 @@ def sha256(path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["ontology_naive_bayes", "semantic_similarity", "tfidf_svm", "majority"])
 def test_baselines_on_findings_and_on_texts_rank_the_labels(made_up: Task, tmp_path: Path, name: str) -> None:
-    baseline = load_baseline(name, made_up, Run(tmp_path / "run"), 0)
+    baseline = load_baseline(name, made_up, Run(tmp_path / "run"), 0, None)
     baseline.fit(lambda: made_up.source.training(None, 0).rows)
     cases = made_up.source.split("test")
     answers = baseline.predict(cases, "test")
     assert all(set(answer.ranked) == {LAMP, HUM} for answer in answers)
     if name != "majority":
         assert sum(answer.ranked[0] == answer.label for answer in answers) > 0.7 * len(answers)
+
+
+def test_a_smaller_share_is_a_part_of_a_larger_one_and_every_label_stays(made_up: Task) -> None:
+    before: set[str] = set()
+    sizes = []
+    for share in (0.01, 0.4, 0.6, 1.0):
+        data = DataSection(simulated_per_label=0, tellings=2, share=share)
+        rows = made_up.source.training(data, 0).rows
+        learners = {row.case_id.partition("#")[0] for row in rows}
+        assert before <= learners
+        assert {row.label for row in rows} == set(made_up.labels) == {LAMP, HUM}
+        groups = {row.group for row in rows}
+        whole = {row.case_id for row in made_up.source.training(None, 0).rows if row.group in groups}
+        assert {case_id.partition("#")[0] for case_id in whole} == learners, "a publication is in it whole, or not"
+        before = learners
+        sizes.append(len(groups))
+    assert sizes[1] < sizes[2] < sizes[3]
+    assert sizes[0] == 2, "one publication a label"
+    assert sizes[-1] == len({row.group for row in made_up.source.training(None, 0).rows})
+
+
+def test_no_system_knows_of_training_patients_outside_the_share(folder: Path, made_up: Task) -> None:
+    data = DataSection(simulated_per_label=20, share=0.3)
+    rows = made_up.source.training(data, 0).rows
+    inside = made_up.source.training_publications(data)
+    outside = made_up.source.training_publications(None) - inside
+    assert outside
+    hpoa = folder / "cache" / "mini-1" / "mini.hpoa"
+    line = f"{LAMP}\tLamp syndrome\t\tHP:9000031\t{min(outside)};PMID:911\tPCS\t\t5/9\t\t\tP\tmade:up[2099-01-01]\n"
+    hpoa.write_text(hpoa.read_text() + line)
+    task = folder / "tasks" / "made_up" / "task.yaml"
+    task.write_text(task.read_text().replace(wheels_hash(task, "annotations"), sha256(hpoa)))
+    source = load_task(task.parent).source
+    assert source.training(data, 0).rows == rows, "nor do simulated patients"
+    assert not any(outside & row.references for of in source.knowledge(data)[1].rows.values() for row in of)
+    provenance = source.provenance(data)
+    assert set(provenance["training_publications"]) == inside
+    learners = {row.case_id.partition("#")[0] for row in rows if row.source == "phenopacket_store"}
+    assert provenance["patients"]["train"] == len(learners)
 
 
 def test_labels_with_few_real_patients_are_filled_with_simulated_ones(made_up: Task) -> None:
@@ -251,7 +290,7 @@ def test_without_a_release_training_is_refused_and_splits_are_empty(
         monkeypatch.setenv("OSLER_DATA_DIR", value)
         task = load_task(folder / "tasks" / "made_up")
         assert not any(task.source.split(split) for split in task.splits)
-        assert task.source.provenance()["release_sha256"] is None
+        assert task.source.provenance(None)["release_sha256"] is None
         with pytest.raises(InputError) as error:
             task.source.training(None, 0)
         for word in ("store/cases.jsonl.gz", "scripts/fetch_phenopackets.py", "OSLER_DATA_DIR"):
@@ -283,7 +322,7 @@ def shipped() -> Task:
 
 def test_the_subset_is_divided_as_the_readme_says(shipped: Task) -> None:
     check_apart(shipped, tellings=4)
-    provenance = shipped.source.provenance()
+    provenance = shipped.source.provenance(None)
     if provenance["release_sha256"] != "10747222df95ec8aba3c8d29eb86e1a16921efd6b82c97acbf4fd024eaa320f6":
         pytest.skip("another release than the README's")
     words = (ROOT / "tasks" / "phenopackets" / "README.md").read_text()

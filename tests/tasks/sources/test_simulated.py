@@ -66,7 +66,7 @@ def test_a_planted_patient_who_is_held_out_changes_nothing_that_training_counts(
     (patient,) = source.patients("test").values()
     assert set(patient.present) == {"HP:9000012", "HP:9000020", "HP:9000022", "HP:9000030"}
     assert set(patient.absent) == {"HP:9000031", "HP:9000032"}
-    assert source.knowledge()[1].rows == known.rows
+    assert source.knowledge(None)[1].rows == known.rows
     drawn = source.training(DataSection(simulated_per_label=50), seed=0).rows
     nobody_planted = Simulator(ontology, known, [LAMP], frozenset()).patients(50, 0)
     assert [row.case_id for row in drawn] == [
@@ -76,7 +76,7 @@ def test_a_planted_patient_who_is_held_out_changes_nothing_that_training_counts(
     again = {p.case_id: source._case(p, p.case_id, "simulated").text for p in nobody_planted}
     assert told.items() <= again.items()
     assert len(told) > 25, "the others read like a patient of the split simulated"
-    report = source.provenance()
+    report = source.provenance(None)
     assert report["held_out_publications"] == [PLANTED]
     assert report["training_publications"] == ["PMID:911", "PMID:912"]
     assert report["held_out_and_training"] == []
@@ -98,9 +98,9 @@ def test_a_row_that_does_not_say_whether_the_held_out_patient_has_it_keeps_its_s
     source, _ = loaded(tmp_path, tiny_base, monkeypatch, planted(mixed))
     (patient,) = source.patients("test").values()
     assert "HP:9000011" not in (*patient.present, *patient.absent)
-    rows = [row for row in source.knowledge()[1].rows[LAMP] if row.hpo_id == "HP:9000011"]
+    rows = [row for row in source.knowledge(None)[1].rows[LAMP] if row.hpo_id == "HP:9000011"]
     assert {(*row.references, row.counts) for row in rows} == {("PMID:911", (8, 10)), ("PMID:912", (5, 6))}
-    report = source.provenance()
+    report = source.provenance(None)
     assert report["held_out_and_training"] == []
     assert report["annotation_rows"]["kept"] == 1
     assert report["annotation_rows"]["findings_of_the_held_out"] == 0

@@ -37,7 +37,7 @@ class Benchmark(TextSource):
         """
         return self._read(name).rows
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self, data: DataSection | None) -> dict[str, Any]:
         """The dataset, its revision, the local folder read instead, if one was, and what each split holds and lost."""
         splits = {name: self._read(name) for name in self._files}
         return {

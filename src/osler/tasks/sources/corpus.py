@@ -129,6 +129,6 @@ class Corpus(TextSource):
         """There are none: what pre-training is good for shows in what is trained after it."""
         return []
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self, data: DataSection | None) -> dict[str, Any]:
         """The releases, and how many publications were held out."""
         return self._provenance

@@ -98,7 +98,7 @@ class HubDataset(TextSource):
             return self._folder / name
         return hub_file(self._section.dataset, self._section.revision, name, f"{self._section.local}/{name}")
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self, data: DataSection | None) -> dict[str, Any]:
         """The dataset, its revision and the local folder read instead, if one was."""
         return {
             "dataset": self._section.dataset,

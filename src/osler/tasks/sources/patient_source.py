@@ -94,16 +94,16 @@ class PatientSource(ABC):
         """Who is trained on. Raises :class:`InputError` where they are not on this machine."""
 
     @abstractmethod
-    def knowledge(self) -> tuple[Ontology, Annotations]:
-        """The ontology and, of every disease, the annotations that training may learn from."""
+    def knowledge(self, data: DataSection | None) -> tuple[Ontology, Annotations]:
+        """The ontology and, of every disease, the annotations that training with ``data`` may learn from."""
 
     @abstractmethod
     def training_publications(self, data: DataSection | None) -> frozenset[str]:
         """Every publication something in the training rows was taken from."""
 
     @abstractmethod
-    def provenance(self) -> dict[str, Any]:
-        """What a reviewer needs to check that training and held-out cases have nothing in common."""
+    def provenance(self, data: DataSection | None) -> dict[str, Any]:
+        """What a reviewer needs to check that training with ``data`` and held-out cases have nothing in common."""
 
     def training(self, data: DataSection | None, seed: int) -> Cases:
         """The training patients, each told in its own words.
@@ -151,13 +151,16 @@ class PatientSource(ABC):
     def augmenter(self, data: DataSection | None, seed: int) -> Callable[[Case, Augmentation, str], str]:
         """What tells a training row again with other findings or in other words; all of its words are trainable."""
         learners, _ = self._learners(data or self.default_data, seed)
+        _, known = self.knowledge(data)
 
         def augmented_text(row: Case, augmentation: Augmentation, copy_id: str) -> str:
-            return self._augmented(learners[row.case_id][0], row.case_id, augmentation, copy_id)
+            return self._augmented(learners[row.case_id][0], row.case_id, augmentation, copy_id, known)
 
         return augmented_text
 
-    def _augmented(self, patient: Patient, case_id: str, augmentation: Augmentation, copy_id: str) -> str:
+    def _augmented(
+        self, patient: Patient, case_id: str, augmentation: Augmentation, copy_id: str, known: Annotations
+    ) -> str:
         name, strength, dice = augmentation.name, augmentation.strength, augmentation.dice(copy_id)
         rng = random.Random(case_id)  # as in _case: order, wording and sentences are those of the row
         described = select_findings(patient, rng)
@@ -171,9 +174,9 @@ class PatientSource(ABC):
             described = generalised(described, self._ontology, strength, dice)
         elif name == "negations":
             # Only what training knows of the disease: what its test patients have must not be told apart here.
-            known = self._simulator.rows.get(patient.disease, ())
+            rows = known.rows.get(patient.disease, ())
             described = denying(
-                described, self._irrelevant(replace(described, case_id=copy_id), known, augmentation.seed), strength
+                described, self._irrelevant(replace(described, case_id=copy_id), rows, augmentation.seed), strength
             )
         words = {**choose_wordings(described, self._vocabulary, dice, varied=True), **words}
         text = write_sentences(described, words, rng, templates(strength, dice) if name == "templates" else TEMPLATES)
@@ -227,10 +230,6 @@ class PatientSource(ABC):
         """Case id → publications of the real patients of ``split``."""
         return {patient.case_id: patient.publications for patient in self._told(split).patients if patient.publications}
 
-    def _counted(self) -> frozenset[str]:
-        """The publications in the annotation rows that patients are simulated from."""
-        return frozenset(r for rows in self._simulator.rows.values() for row in rows for r in row.references)
-
     def _unseen_wording(self, patients: Iterable[Patient]) -> dict[str, float]:
         """How much wording training never sees: of the ``patients``' present findings, and in all."""
         findings = [finding for patient in patients for finding in patient.present]
@@ -240,6 +239,11 @@ class PatientSource(ABC):
             "wordings_held_out": sum(map(len, self._vocabulary.held_out.values())),
             "wordings_trainable": sum(len(w) - 1 for w in self._vocabulary.trainable.values()),
         }
+
+
+def cited(simulator: Simulator) -> frozenset[str]:
+    """The publications in the annotation rows that patients are simulated from."""
+    return frozenset(r for rows in simulator.rows.values() for row in rows for r in row.references)
 
 
 def title(name: str) -> str:

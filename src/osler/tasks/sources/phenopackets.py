@@ -7,16 +7,17 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from osler.errors import InputError
 from osler.patients import Patient, Simulator, phenopacket_store
 from osler.recipe import DataSection, PhenopacketSource
 from osler.splits import SPLITS, assign, unit_names
 from osler.storage import stable_unit, wheels
-from osler.tasks.sources.patient_source import Learners, PatientSource, Told
+from osler.tasks.sources.patient_source import Learners, PatientSource, Told, cited
 from osler.terminology import Annotation, Annotations, Ontology, read_annotations, read_ontology
 
 FEW_PUBLICATIONS = "its disease has too few publications"
@@ -32,7 +33,7 @@ class StoredPatients(PatientSource):
 
     Publications that a case cites together form one unit, which is in one part. What training knows of a disease
     (:meth:`knowledge`) are the findings of the very patients it is trained on, and HPO's annotations without every row
-    that cites a held-out publication.
+    that cites another publication of the release: one that is held out, or not in ``data.share``.
     """
 
     default_data = DataSection(**PhenopacketSource.data_defaults)
@@ -56,29 +57,42 @@ class StoredPatients(PatientSource):
             log.warning("%s: left out for want of publications: %s", path, phenopacket_store.named(diseases))
         self._held_out = _publications(chain(self._parts.patients["validation"], self._parts.patients["test"]))
         learners = self._parts.patients["train"]
-        self._knowledge = learnt_annotations(annotations, learners, self._held_out)
         labels = distinct_names({patient.disease: self._store.diseases[patient.disease] for patient in learners})
+
+        @cache
+        def known(share: float) -> Known:
+            patients = take_share(learners, self._parts.units, share)
+            unknown = self._held_out | (_publications(learners) - _publications(patients))
+            learnt = learnt_annotations(annotations, patients, unknown)
+            return Known(patients, learnt, Simulator(ontology, learnt, labels, held_out=frozenset()))
+
+        self._known_of = known
         super().__init__(
             labels,
             ontology,
             annotations,
-            Simulator(ontology, self._knowledge, labels, held_out=frozenset()),
+            known(1.0).simulator,
             held_out=("validation", "validation_unseen_wording", "test", "test_unseen_wording"),
         )
 
+    def _known(self, data: DataSection | None) -> Known:
+        return self._known_of((data or self.default_data).share)
+
     def _learners(self, data: DataSection, seed: int) -> Learners:
-        """The training patients and, of labels with fewer than ``simulated_per_label``, as many simulated ones as they
-        lack; told as often as :func:`count_tellings` says, each time with all of their findings or ``partial``."""
+        """The training patients of ``data.share`` and, of labels with fewer than ``simulated_per_label``, as many
+        simulated ones as they lack; told as often as :func:`count_tellings` says, each time with all of their findings
+        or ``partial``."""
         if not self._parts.units:
             raise InputError(
                 f"its patients come from Phenopacket Store, which is not here; get {self._section.store} with"
                 " scripts/fetch_phenopackets.py, and set OSLER_DATA_DIR to the folder that the script names"
             )
-        learners = [(patient, "phenopacket_store") for patient in self._parts.patients["train"]]
+        known = self._known(data)
+        learners = [(patient, "phenopacket_store") for patient in known.patients]
         for disease, n in sorted(Counter(patient.disease for patient, _ in learners).items()):
             for number in range(n, data.simulated_per_label):
                 case_id = f"simulated/{seed}/{disease}/{number}"
-                learners.append((self._simulator.patient(disease, random.Random(case_id), case_id), "simulated"))
+                learners.append((known.simulator.patient(disease, random.Random(case_id), case_id), "simulated"))
         times = count_tellings([patient for patient, _ in learners], data)
         told = [
             (f"{patient.case_id}#{telling}", patient, source)
@@ -96,18 +110,21 @@ class StoredPatients(PatientSource):
         """The unit of its publications."""
         return self._parts.units.get(patient.case_id)
 
-    def knowledge(self) -> tuple[Ontology, Annotations]:
+    def knowledge(self, data: DataSection | None) -> tuple[Ontology, Annotations]:
         """The ontology, and what :func:`learnt_annotations` leaves and adds."""
-        return self._ontology, self._knowledge
+        return self._ontology, self._known(data).annotations
 
     def training_publications(self, data: DataSection | None) -> frozenset[str]:
         """Those of the training patients, and those cited by the annotations of their diseases."""
-        return self._counted() | _publications(self._parts.patients["train"])
+        known = self._known(data)
+        return cited(known.simulator) | _publications(known.patients)
 
-    def provenance(self) -> dict[str, Any]:
-        """Which release was read and what was made of it, by part; and the publications, as proof."""
-        used, parts = self.training_publications(None), self._parts
-        background = {r for rows in self._knowledge.rows.values() for row in rows for r in row.references}
+    def provenance(self, data: DataSection | None) -> dict[str, Any]:
+        """Which release was read and what was made of it, by part; and the publications, as proof. Of ``train``, what
+        is in ``data.share``."""
+        used, parts, known = self.training_publications(data), self._parts, self._known(data)
+        background = {r for rows in known.annotations.rows.values() for row in rows for r in row.references}
+        of_parts = {**parts.patients, "train": known.patients}
         return {
             "hpo_release": self._ontology.release,
             "annotations_release": self._annotations.release,
@@ -124,13 +141,21 @@ class StoredPatients(PatientSource):
             "findings": dict(self._store.findings),
             "unknown_hpo_ids": list(self._store.unknown),
             "labels": len(self.labels),
-            "patients": {part: len(patients) for part, patients in parts.patients.items()},
-            "publications": {part: len(_publications(patients)) for part, patients in parts.patients.items()},
+            "patients": {part: len(patients) for part, patients in of_parts.items()},
+            "publications": {part: len(_publications(patients)) for part, patients in of_parts.items()},
             "held_out_publications": sorted(self._held_out),
             "training_publications": sorted(used),
             "held_out_and_training": sorted(self._held_out & (used | background)),
             "unseen_wording": self._unseen_wording(parts.patients["test"]),
         }
+
+
+class Known(NamedTuple):
+    """What training with a share knows: its patients, the annotations with their findings, and who draws from these."""
+
+    patients: Sequence[Patient]
+    annotations: Annotations
+    simulator: Simulator
 
 
 @dataclass(frozen=True)
@@ -177,6 +202,17 @@ def divide(patients: Sequence[Patient], min_publications: int, shares: Mapping[s
         if patient.disease in reasons:
             dropped[reasons[patient.disease]].append(patient)
     return Parts(parts, {p.case_id: unit[p.case_id] for p in chain.from_iterable(parts.values())}, dict(dropped))
+
+
+def take_share(patients: Sequence[Patient], units: Mapping[str, str], share: float) -> list[Patient]:
+    """Those of ``patients`` whose unit a hash puts among the first ``share`` of all, or among whose labels is one that
+    it comes first of. So the patients of a smaller share are among those of a larger one, and no label is lost."""
+    place = {patient.case_id: stable_unit(f"share/{units[patient.case_id]}") for patient in patients}
+    first: dict[str, float] = {}
+    for patient in patients:
+        first[patient.disease] = min(place[patient.case_id], first.get(patient.disease, 1.0))
+    firsts = {*first.values()}
+    return [p for p in patients if place[p.case_id] < share or place[p.case_id] in firsts]
 
 
 def learnt_annotations(annotations: Annotations, learners: Iterable[Patient], held_out: frozenset[str]) -> Annotations:

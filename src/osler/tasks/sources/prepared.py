@@ -59,7 +59,7 @@ class Prepared(TextSource):
             source=self._section.prepared_from,  # a report counts them; the line has the row's place
         )
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self, data: DataSection | None) -> dict[str, Any]:
         """Where the rows were taken from, and the sha256 of every file."""
         return {
             "prepared_from": self._section.prepared_from,

@@ -16,7 +16,7 @@ from osler.patients import (
 )
 from osler.recipe import DataSection, SimulatedSource
 from osler.storage import wheels
-from osler.tasks.sources.patient_source import Learners, PatientSource, Told, title
+from osler.tasks.sources.patient_source import Learners, PatientSource, Told, cited, title
 from osler.terminology import Annotations, Ontology, read_annotations, read_ontology
 
 SIMULATED = (3, 20_000, "held-out")  # patients a disease, seed and name of the split of new simulated patients
@@ -70,20 +70,20 @@ class SimulatedPatients(PatientSource):
         parts = (group.test if family == "test" else group.validation for group in self._panel.values())
         return Told([patient for part in parts for patient in part], "phenotype.hpoa", wording or "terms")
 
-    def knowledge(self) -> tuple[Ontology, Annotations]:
+    def knowledge(self, data: DataSection | None) -> tuple[Ontology, Annotations]:
         """The ontology and, of every disease, the annotation rows that simulated patients are drawn from."""
         return self._ontology, training_annotations(self._annotations, self._held_out)
 
     def training_publications(self, data: DataSection | None) -> frozenset[str]:
         """The publications that training frequencies were computed from, and those of the real training patients."""
         real = self._real_training_patients() if data and data.real_repeats else []
-        return self._counted().union(*(patient.publications for patient in real))
+        return cited(self._simulator).union(*(patient.publications for patient in real))
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self, data: DataSection | None) -> dict[str, Any]:
         """Releases, the held-out publications, the publications that training may learn of the panel's diseases from,
         and what was left of the annotations that cited a held-out one (see :func:`count_subtracted`)."""
         used = self.training_publications(DataSection(real_repeats=1))
-        background = {r for rows in self.knowledge()[1].rows.values() for row in rows for r in row.references}
+        background = {r for rows in self.knowledge(data)[1].rows.values() for row in rows for r in row.references}
         return {
             "hpo_release": self._ontology.release,
             "annotations_release": self._annotations.release,

@@ -24,7 +24,7 @@ ROLE = r":\w+:`~?|``"  # of a docstring; in Markdown, a backtick
 
 def formats() -> dict[str, Any]:
     """The name of a file → its type."""
-    from osler.reproduction import Expected, ReproductionFile
+    from osler.reproduction import Expected, LearningCurve, ReproductionFile
     from osler.runs import DataReport, Manifest, Prediction, Results, Robustness
 
     return {
@@ -35,6 +35,7 @@ def formats() -> dict[str, Any]:
         "results": Results,
         "robustness": Robustness,
         "expected": Expected,
+        "learning_curve": LearningCurve,
         "reproduction": ReproductionFile,
     }
 

@@ -1,4 +1,5 @@
-"""Draw the figures of ``report.html`` and ``data_report.html`` as SVG for a page, and those of a card as PNG.
+"""Draw the figures of ``report.html`` and ``data_report.html`` as SVG for a page, those of a card as PNG, and learning
+curves as files.
 
 The same numbers give the same bytes. The colours are those of Okabe and Ito (2008), which colour-blind readers can
 tell apart. Everything with a colour also has its own marker, line style or hatch, for prints in grey.
@@ -10,7 +11,9 @@ import io
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from itertools import chain
 from typing import Any, Protocol
 
 from matplotlib import rc_context
@@ -50,6 +53,7 @@ ON_GRID: dict[str, Any] = {"va": "center", "bbox": {"facecolor": "white", "edgec
 Rows = Sequence[tuple[str, Value | None]]
 """Names and shares from top to bottom; a row without a share is a heading."""
 
+NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'  # a page has them
 DPI = 200  # of a PNG: twice what a card is shown at
 
 
@@ -245,6 +249,60 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], x
             f"{label}: " + ", ".join(f"{part} {n:,}" for part, n in counts.items()) for label, counts in rows
         )
         return _svg(figure, name, title, description)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Axes of :func:`lines`: system → positions along x and values there, from left to right."""
+
+    xlabel: str
+    ylabel: str
+    series: Mapping[str, Sequence[tuple[float, Value]]]
+
+
+def lines(name: str, title: str, panels: Sequence[Sequence[Panel]]) -> str:
+    """Shares with their intervals over a logarithmic x, in rows of panels: a whole SVG file, not one for a page.
+
+    ``name`` and ``title`` are as in :func:`forest`. All panels have the same systems in the same order; one without
+    values is drawn in none.
+    """
+    with rc_context(STYLE):
+        width, height = 2.9 * len(panels[0]), 2.4 * len(panels) + 0.4
+        figure = Figure(figsize=(width, height), layout="constrained")
+        grid = figure.subplots(len(panels), len(panels[0]), sharex="col", sharey="row", squeeze=False)
+        description = []
+        for axes, panel in zip(grid.flat, chain.from_iterable(panels), strict=True):
+            _lines(axes, panel)
+            told = "; ".join(
+                f"{system}: " + ", ".join(f"{x:,g} → {cell(value)}" for x, value in values)
+                for system, values in panel.series.items()
+                if values
+            )
+            description.append(f"{panel.ylabel} over {panel.xlabel}: {told}")
+        for axes, panel in zip(grid[-1], panels[-1], strict=True):
+            axes.set_xlabel(panel.xlabel)
+        for axes, row in zip(grid[:, 0], panels, strict=True):
+            axes.set_ylabel(row[0].ylabel)
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2, handlelength=4)
+        svg = _svg(figure, name, title, ". ".join(description))
+    return svg.replace("<svg ", f"<svg {NAMESPACES} ", 1) + "\n"
+
+
+def _lines(axes: Axes, panel: Panel) -> None:
+    budgets = sorted({x for values in panel.series.values() for x, _ in values})
+    for place, (system, values) in enumerate(panel.series.items()):
+        if values:
+            look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINES[place % len(LINES)]}
+            aside = 1.01 ** (place - len(panel.series) / 2)  # so that intervals do not hide one another
+            places = [x * aside for x, _ in values]
+            shares = [value.value for _, value in values]
+            axes.plot(places, shares, marker=MARKERS[place], label=shorten(system), **look)
+            for x, (_, value) in zip(places, values, strict=True):
+                _interval(axes, value, x, COLOURS[place], upright=True)
+    axes.set_xscale("log")
+    axes.set_xticks(budgets, [f"{x:,.0f}" if x >= 10 else f"{x:.1f}" for x in budgets], rotation=30)
+    axes.minorticks_off()
+    _percent(axes.yaxis)
 
 
 def _end(rows: Sequence[tuple[str, Sequence[Value]]], *columns: int) -> float:

@@ -20,6 +20,16 @@ from osler.reproduction.expected import (
     read_expected,
     threads_text,
 )
+from osler.reproduction.learning_curve import (
+    IN_SIGHT,
+    SPLITS,
+    Axis,
+    Crossing,
+    CurvePoint,
+    LearningCurve,
+    curve_path,
+    read_curve,
+)
 from osler.runs import Estimate, tuned_name
 
 DEMO = "recipes/smollm2-135m/rare_disease/qlora-v2.yaml"  # the recipe of `make demo`
@@ -92,6 +102,75 @@ def reproductions(root: Path) -> str:
             ]
             lines.append(_row(cells))
     return "\n".join(lines)
+
+
+def curves(root: Path) -> str:
+    """Markdown: the plot of every learning curve under ``root/recipes``, its points, and where its lines would cross.
+
+    Raises :class:`InputError` where one was made of another recipe than stands beside it.
+    """
+    lines = []
+    for path in sorted((root / "recipes").rglob("*.yaml")):
+        if not (at := curve_path(path)).is_file():
+            continue
+        curve, recipe = read_curve(at), load_recipe(path)
+        if curve.run_sha256 != recipe.run_sha256:
+            raise InputError(f"{at}: of another recipe than {path.name} is now; run benchmarks/learning_curve.py again")
+        shown, release = path.relative_to(root / "recipes"), (curve.release_sha256 or "")[:12]
+        image = at.relative_to(root / "recipes").with_suffix(".svg")
+        machines = "; ".join(dict.fromkeys(point.machine for point in curve.points))
+        lines += [
+            f"[{shown.with_suffix('')}]({shown}) on {escaped(machines)}, release {code(release)}:\n",
+            f"![Accuracy of the model and the classifiers over training patients, tokens and minutes]({image})\n",
+            f"| split | patients (publications) | tellings | tokens | minutes | {code(curve.system)} | balanced"
+            " | best classifier | balanced | difference [95%] |",
+            f"|{'---|' * 10}",
+        ]
+        for split in SPLITS:
+            lines += [_row(_curve_cells(curve, point, split)) for point in curve.points]
+        lines.append("")
+        for split, found in curve.crossings.items():
+            lines += [
+                f"* {code(split)}: {crossing_text(one, getattr(curve.along(axis)[-1], axis), axis)}."
+                for axis, one in found.items()
+            ]
+        lines.append("")
+    return "\n".join(lines[:-1]) or f"{NOT_RUN[0].upper()}{NOT_RUN[1:]}."
+
+
+def _curve_cells(curve: LearningCurve, point: CurvePoint, split: str) -> list[object]:
+    """A row of :func:`curves`: one training on one split."""
+    scored = point.splits[split]
+    tuned, best = (scored.systems[name] for name in (curve.system, scored.difference.b))
+    return [
+        split,
+        f"{point.patients:,} ({point.publications:,})",
+        point.tellings,
+        f"{point.tokens:,}",
+        f"{point.minutes:g}",
+        cell(tuned.accuracy),
+        _number(tuned.balanced_accuracy),
+        f"{scored.difference.b} {cell(best.accuracy)}",
+        _number(best.balanced_accuracy),
+        difference(scored.difference),
+    ]
+
+
+def crossing_text(found: Crossing, largest: float, axis: Axis) -> str:
+    """``the lines would cross at about 2,300 patients [1,400, beyond 9,150]``, or ``no crossing in sight …``.
+
+    ``largest`` is the largest budget on the ``axis``.
+    """
+    beyond = f"{IN_SIGHT * largest:,.0f}"
+    if found.at is None:
+        begins = "" if found.low is None else f" (95%: not below {found.low:,.0f})"
+        return f"no crossing in sight up to {beyond} {axis}{begins}"
+    interval = (
+        ""
+        if found.low is None
+        else f" [{found.low:,.0f}, {f'{found.high:,.0f}' if found.high else f'beyond {beyond}'}]"
+    )
+    return f"by a line over log({axis}), model and best classifier would be level at about {found.at:,.0f}{interval}"
 
 
 def _rows(recipe: Recipe, shown: Path, path: Path) -> list[str]:
@@ -248,7 +327,7 @@ def pages(root: Path) -> dict[Path, str]:
     demo, all_recipes = root / DEMO, root / "recipes" / "README.md"
     return {
         root / "README.md": filled(root / "README.md", headline(demo)),
-        all_recipes: filled(all_recipes, overview(root), details(demo), reproductions(root)),
+        all_recipes: filled(all_recipes, overview(root), curves(root), details(demo), reproductions(root)),
     }
 
 

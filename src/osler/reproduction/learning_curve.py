@@ -170,7 +170,9 @@ def _machine(manifest: Manifest) -> str:
 def _split(record: Record, tuned: str, run: Run) -> CurveSplit:
     compared = [row for name, row in record.against(tuned).items() if name in CLASSIFIERS]
     if not compared:
-        raise InputError(f"{run.results_path()}: no classifier answered {record.split}; give one of {CLASSIFIERS}")
+        raise InputError(
+            f"{run.results_path()}: no classifier answered {record.split}; expected one of {', '.join(CLASSIFIERS)}"
+        )
     # Of systems that are equally accurate the first in the order of the recipe.
     best = max(compared, key=lambda row: record.systems[row.b].metrics["accuracy"].value)
     systems = {

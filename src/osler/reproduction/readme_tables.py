@@ -122,20 +122,25 @@ def curves(root: Path) -> str:
         lines += [
             f"[{shown.with_suffix('')}]({shown}) on {escaped(machines)}, release {code(release)}:\n",
             f"![Accuracy of the model and the classifiers over training patients, tokens and minutes]({image})\n",
-            f"| split | patients (publications) | tellings | tokens | minutes | {code(curve.system)} | balanced"
-            " | best classifier | balanced | difference [95%] |",
-            f"|{'---|' * 10}",
+            curve_table(curve),
+            "",
         ]
-        for split in SPLITS:
-            lines += [_row(_curve_cells(curve, point, split)) for point in curve.points]
-        lines.append("")
-        for split, found in curve.crossings.items():
-            lines += [
-                f"* {code(split)}: {crossing_text(one, getattr(curve.along(axis)[-1], axis), axis)}."
-                for axis, one in found.items()
-            ]
-        lines.append("")
     return "\n".join(lines[:-1]) or f"{NOT_RUN[0].upper()}{NOT_RUN[1:]}."
+
+
+def curve_table(curve: LearningCurve) -> str:
+    """Markdown: the points of a learning curve on every split, and where its lines would cross."""
+    lines = [
+        f"| split | patients (publications) | tellings | tokens | minutes | {code(curve.system)} | balanced"
+        " | best classifier | balanced | difference [95%] |",
+        f"|{'---|' * 10}",
+        *(_row(_curve_cells(curve, point, split)) for split in SPLITS for point in curve.points),
+        "",
+    ]
+    for split, found in curve.crossings.items():
+        for axis, one in found.items():
+            lines.append(f"* {code(split)}: {crossing_text(one, getattr(curve.along(axis)[-1], axis), axis)}.")
+    return "\n".join(lines)
 
 
 def _curve_cells(curve: LearningCurve, point: CurvePoint, split: str) -> list[object]:

@@ -176,7 +176,7 @@ def test_the_plot_is_a_file_of_its_own_that_tells_its_numbers(
         ({"max_steps": 6}, [], "train.max_steps"),
         ({}, ["--shares", "0.5", "1.5"], "data.share (override): 1.5 is out of range"),
         ({}, ["--tellings", "0"], "data.tellings (override): 0 is out of range"),
-        ({}, ["--baselines", "tfidf"], "evaluation.baselines"),
+        ({}, ["--baselines", "tfidf_svm", "tfidf"], "evaluation.baselines"),
         ({}, ["--baselines", "majority"], "tfidf_svm"),
     ],
 )

@@ -326,11 +326,14 @@ def test_the_subset_is_divided_as_the_readme_says(shipped: Task) -> None:
     if provenance["release_sha256"] != "10747222df95ec8aba3c8d29eb86e1a16921efd6b82c97acbf4fd024eaa320f6":
         pytest.skip("another release than the README's")
     words = (ROOT / "tasks" / "phenopackets" / "README.md").read_text()
+    quarter, half = (shipped.source.provenance(DataSection(0, share=share)) for share in (0.25, 0.5))
     table = [f"| {part} | {n:,} | {provenance['publications'][part]} |" for part, n in provenance["patients"].items()]
     for said in (
         *table,
         f"**{provenance['labels']} diseases**",
         f"{len(provenance['unknown_hpo_ids'])} unknown HPO ids",
+        f"a quarter still has {quarter['patients']['train']} patients of {quarter['publications']['train']} publications",
+        f"and a half {half['patients']['train']} of {half['publications']['train']}.",
     ):
         assert said in words, said
     assert max_share(shipped.source.split("test")) < 0.2

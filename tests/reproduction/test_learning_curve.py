@@ -171,6 +171,23 @@ def test_the_plot_is_a_file_of_its_own_that_tells_its_numbers(
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"system": "another@1.0.0"}, "a point has nothing of"),
+        ({"points": []}, "not two points"),
+        ({"share": "1"}, "share: .* is not allowed; expected a number"),
+    ],
+)
+def test_a_file_that_does_not_hold_together_is_refused(
+    recipe: Path, benchmark: Callable[..., int], change: dict[str, Any], said: str
+) -> None:
+    assert benchmark(recipe, "--shares", "0.5", "1", "--tellings", "2") == 0
+    finished.edit_json(curve_path(recipe), **change)
+    with pytest.raises(InputError, match=said):
+        read_curve(curve_path(recipe))
+
+
+@pytest.mark.parametrize(
     ("recipe_says", "arguments", "said"),
     [
         ({"max_steps": 6}, [], "train.max_steps"),

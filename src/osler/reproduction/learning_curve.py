@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import model_validator
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.evaluation import VALIDATION, number_groups
 from osler.recipe import FUSED, TEXT_BASELINES, DataSection, Recipe
 from osler.rendering import plots
@@ -43,6 +44,13 @@ class CurveSplit(Contract):
     groups: int | None
     systems: dict[str, CurveScore]
     difference: Comparison
+
+    @model_validator(mode="after")
+    def _compares_its_systems(self) -> CurveSplit:
+        for name in (self.difference.a, self.difference.b):
+            if name not in self.systems:
+                raise ValueError(f"{show(name)} is compared, and is none of its systems")
+        return self
 
 
 class CurvePoint(Contract):
@@ -84,6 +92,17 @@ class LearningCurve(FileContract):
     tellings: int
     points: tuple[CurvePoint, ...]
     crossings: dict[str, dict[Axis, Crossing]]
+
+    @model_validator(mode="after")
+    def _is_of_its_points(self) -> LearningCurve:
+        for point in self.points:
+            for split in SPLITS:
+                if split not in point.splits or point.splits[split].difference.a != self.system:
+                    raise ValueError(f"a point has nothing of {show(self.system)} on {split}")
+        for axis in {axis for found in self.crossings.values() for axis in found}:
+            if len(self.along(axis)) < 2:
+                raise ValueError(f"a crossing over {axis}, and not two points to draw a line through")
+        return self
 
     def along(self, axis: Axis) -> list[CurvePoint]:
         """The points of one curve, the smallest budget first."""
@@ -149,7 +168,7 @@ def _point(run: Run, manifest: Manifest) -> CurvePoint:
         publications=_of_training(provenance["publications"]),
         rows=round(manifest.rows_out * passes),
         tokens=round(manifest.tokens_a_pass * passes),
-        minutes=round(manifest.train_seconds / 60, 1),
+        minutes=round(manifest.train_seconds / 60, 2),
         machine=_machine(manifest),
         splits={split: _split(records[split], tuned_name(recipe), run) for split in SPLITS},
     )

@@ -153,9 +153,9 @@ def _curve_cells(curve: LearningCurve, point: CurvePoint, split: str) -> list[ob
         point.tellings,
         f"{point.tokens:,}",
         f"{point.minutes:g}",
-        cell(tuned.accuracy),
+        _accuracy(tuned.accuracy),
         _number(tuned.balanced_accuracy),
-        f"{scored.difference.b} {cell(best.accuracy)}",
+        f"{scored.difference.b} {_accuracy(best.accuracy)}",
         _number(best.balanced_accuracy),
         difference(scored.difference),
     ]

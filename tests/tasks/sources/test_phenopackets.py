@@ -332,7 +332,7 @@ def test_the_subset_is_divided_as_the_readme_says(shipped: Task) -> None:
         *table,
         f"**{provenance['labels']} diseases**",
         f"{len(provenance['unknown_hpo_ids'])} unknown HPO ids",
-        f"a quarter still has {quarter['patients']['train']} patients of {quarter['publications']['train']} publications",
+        f"a quarter still has {quarter['patients']['train']} patients of {quarter['publications']['train']} public",
         f"and a half {half['patients']['train']} of {half['publications']['train']}.",
     ):
         assert said in words, said

@@ -14,7 +14,7 @@ from osler.errors import InputError, show
 from osler.recipe import Recipe
 from osler.runs import Contamination, DataReport
 from osler.storage import plain, validated
-from osler.tasks import Case, Task, TooLong, completions
+from osler.tasks import Case, Task, TooLong, completions, encode_classified
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,8 +29,10 @@ class TrainingData:
     Attributes:
         rows: in the order they are handed to the trainer.
         examples: parallel to ``rows``: ``input_ids`` and ``labels`` of equal length; labels are ``IGNORED`` on the
-            prompt, so the loss is on the completion only.
-        completions: for each task that is learnt, the recipe's own first, label id → token ids, EOS included.
+            prompt, so the loss is on the completion only. Of a classifier, ``labels`` is one number, the label's index
+            among the labels of the task.
+        completions: for each task that is learnt, the recipe's own first, label id → token ids, EOS included; none for
+            a classifier, which writes nothing.
         task_indices: parallel to ``rows``: an index into ``completions``.
         report: the content of ``data_report.json``.
     """
@@ -57,10 +59,12 @@ def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokeniz
     without a reason in ``allow_overlap``.
     """
     components = load_components(recipe, task)
-    panels = [completions(tokenizer, component.task.labels) for component in components]
-    for component, panel in zip(components, panels, strict=True):
-        _check_eos(panel, tokenizer)
-        _check_distinct(component.task, panel, recipe)
+    panels: list[dict[str, list[int]]] = [{} for _ in components]
+    if recipe.head is None:
+        panels = [completions(tokenizer, component.task.labels) for component in components]
+        for component, panel in zip(components, panels, strict=True):
+            _check_eos(panel, tokenizer)
+            _check_distinct(component.task, panel, recipe)
     order = [(index, row) for index, component in enumerate(components) for row in component.rows]
     if len(components) > 1:
         random.Random(f"mixture/{recipe.seed}").shuffle(order)
@@ -71,6 +75,8 @@ def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokeniz
     for index, row in order:
         if recipe.stage == "pretrain":
             example, cut = _document(recipe, row, tokenizer)
+        elif recipe.head is not None:
+            example, cut = _text_and_label(recipe, task, row, tokenizer)
         else:
             example, cut = _prompt_and_answer(recipe, components[index].task, row, panels[index], tokenizer)
         examples.append(example)
@@ -89,6 +95,21 @@ def _document(recipe: Recipe, row: Case, tokenizer: PreTrainedTokenizerBase) -> 
     tokens = [*tokenizer(row.text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     kept = tokens[: _max_length(recipe)]
     return {"input_ids": kept, "labels": kept}, len(kept) < len(tokens)
+
+
+def _text_and_label(
+    recipe: Recipe, task: Task, row: Case, tokenizer: PreTrainedTokenizerBase
+) -> tuple[dict[str, list[int]], bool]:
+    """What a classifier reads of a case, its label's index, and whether the end of its text was cut off."""
+    max_length = _max_length(recipe)
+    try:
+        tokens, cut = encode_classified(task.prompt, tokenizer, row.text, max_length)
+    except TooLong as error:
+        raise InputError(
+            f"{recipe.path}: train.max_length: {max_length} has no room for a case of {task.name}: it has"
+            f" {error.tokens} tokens without its text; expected more"
+        ) from None
+    return {"input_ids": tokens, "labels": [list(task.labels).index(row.label)]}, cut
 
 
 def _prompt_and_answer(
@@ -166,7 +187,7 @@ def _report(
         "sources": dict(sorted(Counter(row.source for component in components for row in component.rows).items())),
         "rows_per_label": dict(sorted(Counter(row.label for row in own.rows).items())),
         "labels": dict(own.task.labels),
-        "tokens": _tokens(examples),
+        "tokens": _tokens(examples) | ({} if recipe.head is None else {"completion": 0}),
         "augmentation": own.augmentation,
         "mixture": {
             "temperature": recipe.mixture.temperature,

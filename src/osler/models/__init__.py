@@ -6,6 +6,7 @@ from osler.models.loading import (
     context_length,
     idle_accelerators,
     load_base,
+    load_classifier,
     load_tokenizer,
     load_tuned,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "idle_accelerators",
     "in_float32",
     "load_base",
+    "load_classifier",
     "load_merged",
     "load_tokenizer",
     "load_tuned",

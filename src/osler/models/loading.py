@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +14,11 @@ from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from bitsandbytes.nn import Linear4bit
 from peft import PeftModel
+from peft.utils.constants import SEQ_CLS_HEAD_NAMES
 from safetensors import safe_open
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
@@ -24,6 +28,7 @@ from transformers import (
 from osler.errors import InputError
 from osler.models.base_weights import base_folder
 from osler.recipe import BaseSection, Recipe
+from osler.storage import read_json
 
 # Tokens that families of models already carry for padding, in their own vocabulary.
 PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")
@@ -57,7 +62,12 @@ def idle_accelerators(device: torch.device) -> str | None:
 def context_length(model: PreTrainedModel) -> int | None:
     """How many tokens ``model`` reads; None where its configuration does not say."""
     length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return length if isinstance(length, int) and length > 0 else None
+    if not isinstance(length, int) or length <= 0:
+        return None
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return length - module.padding_idx - 1  # RoBERTa's positions begin behind that of the padding
+    return length
 
 
 def load_tokenizer(base: BaseSection) -> PreTrainedTokenizerBase:
@@ -92,38 +102,103 @@ def load_base(base: BaseSection, device_map: str | dict[str, Any] | None = None)
     Raises:
         InputError: as :func:`load_tokenizer`.
     """
+    model, _ = _load(AutoModelForCausalLM, base, device_map, None)
+    model.generation_config.pad_token_id = model.config.pad_token_id
+    return model
+
+
+def load_classifier(
+    base: BaseSection,
+    labels: Sequence[str],
+    device_map: str | dict[str, Any] | None = None,
+    trained: Sequence[str] | None = None,
+) -> PreTrainedModel:
+    """As :func:`load_base`, under a linear head over ``labels``, label ids in the order of its outputs.
+
+    What of it the base does not have is drawn by torch's generator. ``trained`` says which modules an adapter will
+    hold, besides the head itself; None where all weights are trained.
+
+    Raises:
+        InputError: as :func:`load_base`; or more is drawn than is trained, so that nothing would keep it.
+    """
+    kinds = {"problem_type": "single_label_classification", "num_labels": len(labels)}
+    ids = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
+    model, drawn = _load(AutoModelForSequenceClassification, base, device_map, {**kinds, **ids})
+    kept = {*SEQ_CLS_HEAD_NAMES, *(trained or ())}
+    lost = [] if trained is None else [name for name in drawn if not kept & set(name.split("."))]
+    if lost:
+        modules = sorted({name.rpartition(".")[0] for name in lost})
+        raise InputError(
+            f"base.model: {base.model} has no {', '.join(modules)}: drawn anew for head: classifier, and not in the"
+            f" adapter; write lora.modules_to_save: [{', '.join(name.rpartition('.')[2] for name in modules)}], or"
+            " leave lora: away"
+        )
+    return model
+
+
+def labels_of(folder: Path) -> tuple[str, ...] | None:
+    """The label ids of the classifier in ``folder``, in the order of its outputs; None for a language model."""
+    path = folder / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    if not any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ()):
+        return None
+    return tuple(label for _, label in sorted((int(index), label) for index, label in config["id2label"].items()))
+
+
+def load_whole(base: BaseSection, folder: Path, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
+    """Load the whole model in ``folder`` as :func:`load_base` loads ``base``, which it was made of.
+
+    Raises:
+        InputError: as :func:`load_base`; or it is a classifier without its head.
+    """
+    whole = replace(base, model=str(folder), revision=None, weights=None, quantization=None)
+    labels = labels_of(folder)
+    return load_base(whole, device_map) if labels is None else load_classifier(whole, labels, device_map, trained=())
+
+
+def _load(
+    kind: Any, base: BaseSection, device_map: str | dict[str, Any] | None, head: Mapping[str, Any] | None
+) -> tuple[PreTrainedModel, list[str]]:
+    """A model of ``kind``, with ``head`` in its configuration, and the names of the weights that the base has not."""
     dtype = getattr(torch, base.dtype)
     tokenizer = load_tokenizer(base)
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+    loaded: tuple[PreTrainedModel, dict[str, Any]] = kind.from_pretrained(
         base_folder(base),
         dtype=dtype,
-        quantization_config=_nf4(dtype) if base.quantization == "nf4" else None,
+        quantization_config=_nf4(dtype, head is not None) if base.quantization == "nf4" else None,
         attn_implementation=base.attn_implementation,
         device_map=device_map,
         trust_remote_code=False,
         use_safetensors=True,
+        output_loading_info=True,
         # What the tokenizer pads with, the model must take for padding: its embedding row gets no gradient.
         pad_token_id=tokenizer.pad_token_id,
+        **(head or {}),
     )
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model, info = loaded
     for module in model.modules():
         if isinstance(module, Linear4bit) and dtype == torch.float32:
             # In evaluation on a CPU with AVX512-BF16, bitsandbytes 0.50 repacks the weights for a bf16 kernel whatever
             # the compute dtype: log-probabilities of labels move by 0.02, and differ from one CPU to the next.
             module.support_avx512bf16_for_cpu = False
-    return model
+    return model, sorted(info["missing_keys"])
 
 
 def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
-    """Load the base model with the adapter in folder ``adapter`` on it, frozen, in evaluation mode.
+    """Load what training left in folder ``adapter``, in evaluation mode: the base with the adapter on it, frozen; or a
+    whole model. One with a ``config.json`` of a classifier is under its head.
 
     Raises:
-        InputError: as :func:`load_base`; or the folder has no ``adapter_model.safetensors``.
+        InputError: as :func:`load_base`; or the folder has neither.
     """
     weights = adapter / "adapter_model.safetensors"
+    if not weights.is_file() and (adapter / "config.json").is_file():
+        return load_whole(base, adapter, device_map)
     if not weights.is_file():
         raise InputError(f"{adapter}: no adapter_model.safetensors in it (only safetensors are loaded, no .bin)")
-    model = PeftModel.from_pretrained(load_base(base, device_map), str(adapter), is_trainable=False)
+    labels = labels_of(adapter)
+    under = load_base(base, device_map) if labels is None else load_classifier(base, labels, device_map)
+    model = PeftModel.from_pretrained(under, str(adapter), is_trainable=False)
     # PEFT loads half-precision adapters as float32, so the tuned model would compute in another precision than the one
     # it was trained in. Upcast and back is lossless; loading in the base model's dtype would not be.
     with safe_open(weights, framework="pt") as saved:
@@ -133,7 +208,7 @@ def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any
     return cast(PreTrainedModel, model)  # PEFT's model hands on everything of it, but is no subclass
 
 
-def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
+def _nf4(dtype: torch.dtype, classifier: bool) -> BitsAndBytesConfig:
     # FSDP cannot shard uint8 storage and would keep a full copy on each rank; other set-ups want bitsandbytes' default.
     storage = dtype if parse_flag_from_env("ACCELERATE_USE_FSDP") else torch.uint8
     return BitsAndBytesConfig(
@@ -142,4 +217,5 @@ def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
         bnb_4bit_quant_storage=storage,
+        llm_int8_skip_modules=list(SEQ_CLS_HEAD_NAMES) if classifier else None,  # in 4 bits nothing learns
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,11 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
         raise InputError(f"{folder}: exists already; move it away to merge again")
     if not (adapter / ADAPTER).is_file():
         raise InputError(f"{adapter}: no {ADAPTER} in it; a recipe without lora: trains a whole model: use it as it is")
-    model = loading.load_base(replace(base, quantization=None))
+    labels = loading.labels_of(adapter)
+    load = loading.load_base if labels is None else partial(loading.load_classifier, labels=labels)
+    model = load(replace(base, quantization=None))
     if base.quantization is not None:
-        _round(model, loading.load_base(base))
+        _round(model, load(base))
     tuned = PeftModel.from_pretrained(model, str(adapter))  # the adapter is float32 here
     if hindrance := _hindrance(tuned):
         raise InputError(f"{adapter}: {hindrance}; evaluate and publish the adapter itself, without --merged")
@@ -109,5 +112,4 @@ def merge_run(run: Run, recipe: Recipe) -> None:
 
 def load_merged(base: BaseSection, folder: Path, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
     """Load the merged model in ``folder`` as :func:`osler.models.loading.load_base` loads the base it was made of."""
-    whole = replace(base, model=str(folder), revision=None, weights=None, quantization=None)
-    return loading.load_base(whole, device_map)
+    return loading.load_whole(base, folder, device_map)

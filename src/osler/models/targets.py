@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from osler.errors import InputError, join, nearest, one_line, show
@@ -32,6 +32,7 @@ FORMS = {
     "rank_pattern": r"(?:.*\.)?(?:{})",
     "alpha_pattern": r"(?:.*\.)?(?:{})",
 }
+TASK_TYPES = {None: "CAUSAL_LM", "classifier": "SEQ_CLS"}  # what PEFT calls a recipe's head
 SECONDS = 5  # for all patterns of a recipe on all names of a base; those that people write take milliseconds
 MATCH = "import json, re, sys; p, n = json.load(sys.stdin); "
 MATCH += "json.dump([[bool(re.fullmatch(x, y)) for y in n] for x in p], sys.stdout)"
@@ -40,12 +41,12 @@ MATCH += "json.dump([[bool(re.fullmatch(x, y)) for y in n] for x in p], sys.stdo
 def check_architecture(recipe: Recipe) -> None:
     """Raise :class:`InputError` where ``lora:`` or ``train:`` asks for what the base does not have."""
     where = str(recipe.path)
-    model = _without_weights(recipe.base)
+    model = _without_weights(recipe.base, recipe.head)
     if recipe.train.get("router_aux_loss_coef") and not hasattr(model.config.get_text_config(), "output_router_logits"):
         text = f"{recipe.base.model} is no mixture of experts; leave it out"
         raise InputError(f"{where}: train.router_aux_loss_coef: {text}")
     if recipe.lora is not None:
-        _Targets(recipe.base, recipe.lora, where, model).check()
+        _Targets(recipe.base, recipe.lora, where, model).check(TASK_TYPES[recipe.head])
 
 
 def check_targets(base: BaseSection, lora: Mapping[str, Any], where: str) -> None:
@@ -54,12 +55,20 @@ def check_targets(base: BaseSection, lora: Mapping[str, Any], where: str) -> Non
     As PEFT reads it, text in ``target_modules`` and ``exclude_modules`` is a regular expression for the whole name of a
     module, and an item of a list the end of one.
     """
-    _Targets(base, lora, where, _without_weights(base)).check()
+    _Targets(base, lora, where, _without_weights(base, None)).check(TASK_TYPES[None])
 
 
-def _without_weights(base: BaseSection) -> PreTrainedModel:
-    with torch.device("meta"):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base_folder(base)))
+def _without_weights(base: BaseSection, head: str | None) -> PreTrainedModel:
+    config = AutoConfig.from_pretrained(base_folder(base))
+    kind: Any = AutoModelForCausalLM if head is None else AutoModelForSequenceClassification
+    try:
+        with torch.device("meta"):
+            model: PreTrainedModel = kind.from_config(config)
+    except ValueError as error:
+        if head is None:
+            raise
+        text = f"transformers has no classifier of {base.model} ({config.model_type}); take another base"
+        raise InputError(f"base.model: {text}, or leave head: away") from error
     return model
 
 
@@ -74,7 +83,7 @@ class _Targets:
     def _refuse(self, key: str, reason: str) -> NoReturn:
         raise InputError(f"{self._where}: lora.{key}: {reason}")
 
-    def check(self) -> None:
+    def check(self, task_type: str) -> None:
         targets = self._lora.get("target_modules")
         everything = isinstance(targets, str) and targets.replace("_", "-") == "all-linear"
         if targets is not None and not everything:
@@ -87,7 +96,7 @@ class _Targets:
         # All patterns are tried here first: PEFT would try them without an end to it.
         for key, form in FORMS.items():
             self._check_patterns(list(self._modules), key, form)
-        self._check_adapted()
+        self._check_adapted(task_type)
 
     def _check_named(self, key: str, adapted: bool) -> None:
         """Each name of ``lora.<key>`` is there, and can have an adapter where it gets one."""
@@ -124,14 +133,14 @@ class _Targets:
             if end > n:
                 self._refuse("layer_replication", f"{end} is beyond the {n} layers of {self._base.model}")
 
-    def _check_adapted(self) -> None:
+    def _check_adapted(self, task_type: str) -> None:
         """PEFT's own checks, and what they leave out."""
         # No first values: some of them need the weights.
         settings = {**self._lora, "init_lora_weights": False}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # training gives them again
-                tuned: Any = get_peft_model(self._model, LoraConfig(task_type="CAUSAL_LM", **settings))
+                tuned: Any = get_peft_model(self._model, LoraConfig(task_type=task_type, **settings))
         except (ValueError, TypeError, NotImplementedError, RuntimeError, ImportError) as error:
             raise InputError(f"{self._where}: lora: PEFT refuses it: {one_line(str(error))}") from None
         if isinstance(self._model.get_output_embeddings(), BaseTunerLayer):

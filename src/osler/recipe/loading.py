@@ -21,6 +21,7 @@ from osler.recipe.rules import (
     check_augment,
     check_base,
     check_combinations,
+    check_head,
     check_mixture,
     check_replaced_base,
     check_stage,
@@ -29,6 +30,7 @@ from osler.recipe.rules import (
     read_learnt_task,
 )
 from osler.recipe.sections import (
+    HEAD_IMPLIES,
     AugmentSection,
     BaseSection,
     DataSection,
@@ -133,8 +135,10 @@ def _resolve(
     if problems := _problems_of_keys(document, types):
         raise _Wrong(problems)
 
+    implied = HEAD_IMPLIES if document.get("head") else {}
+
     def section(kind: Any, name: str) -> Any:
-        return _built(kind, document.get(name, {}))
+        return _built(kind, {**implied.get(name, {}), **document.get(name, {})})
 
     def optional(kind: Any, name: str) -> Any:
         return None if document.get(name) is None else _built(kind, document[name])
@@ -167,6 +171,7 @@ def _resolve(
         version=document["version"],
         base=base,
         task=task,
+        head=document.get("head"),
         data=data,
         lora=None if document.get("lora") is None else MappingProxyType(document["lora"]),
         loss=loss,
@@ -181,6 +186,8 @@ def _resolve(
         overridden=overrides,
     )
     defaults = {item.name: item.default for item in dataclasses.fields(types["train"])}
+    with _noted(problems):
+        check_head(recipe, learnt)
     with _noted(problems):
         check_combinations(recipe)
     problems += [Problem(key, text) for key, text in setting_problems(recipe, {**defaults, **recipe.train})]

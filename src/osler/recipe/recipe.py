@@ -33,6 +33,7 @@ from osler.storage import sha256_text
 class Recipe:
     """A resolved recipe. ``lora`` and ``train`` are read-only and hold only what the recipe sets.
 
+    ``head``: the base is trained under a linear layer over the labels of the task; null leaves it a language model.
     ``allow_overlap`` maps an evaluated split to the reason why cases of it may stand in the training data.
 
     Equality and ``sha256`` are about the content; where it was read from does not matter.
@@ -43,6 +44,7 @@ class Recipe:
     version: str
     base: BaseSection
     task: TaskSection
+    head: Literal["classifier"] | None = None
     data: DataSection | None = None
     lora: Mapping[str, Any] | None = None
     loss: LossSection

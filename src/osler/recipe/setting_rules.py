@@ -80,6 +80,12 @@ TRACKERS = {
 }
 EXTRA = ("tensorboard", "trackio", "wandb")  # the extra `tracking` of setup.cfg
 
+# What TRL's trainer does with a language model's rows and loss; a classifier's trainer would pass over it.
+NOT_OF_A_HEAD = (
+    *("activation_offloading", "average_tokens_across_devices", "packing", "pad_to_multiple_of"),
+    *("padding_free", "router_aux_loss_coef"),
+)
+
 CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug")
 REPLICATED = 1000  # layers that lora.layer_replication may ask for
 
@@ -105,6 +111,14 @@ def _loss(recipe: Recipe, train: Mapping[str, Any]) -> Iterator[tuple[str, str]]
         for key in ("average_tokens_across_devices", "router_aux_loss_coef"):
             if recipe.train.get(key) is not None:
                 yield f"train.{key}", "without effect under loss.name: label_trie; leave it out"
+    if recipe.head is not None:
+        for key in NOT_OF_A_HEAD:
+            if recipe.train.get(key):
+                yield f"train.{key}", "not with head: classifier; leave it out"
+        half = recipe.base.dtype != "float32" and not (train["bf16"] or train["fp16"])
+        if half and recipe.lora is not None:  # the head is trained in float32, and gets what the base computes
+            text = f"{recipe.base.dtype} with head: classifier and lora: needs mixed precision; write train.bf16: true"
+            yield "base.dtype", text
     if train["packing"] and train["packing_strategy"] == "wrapped" and recipe.stage != "pretrain":
         yield "train.packing_strategy", "wrapped cuts a case from its answer, and lets cases see each other; write bfd"
     if train["packing"] and train["max_length"] is None:

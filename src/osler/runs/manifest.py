@@ -36,7 +36,7 @@ class Base(Contract):
 
     model: str
     revision: str | None
-    weights: str | None
+    weights: str | tuple[str, ...] | None
     architecture: str
     parameters: int
     fingerprint: str

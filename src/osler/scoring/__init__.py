@@ -1,6 +1,7 @@
 """How a language model answers a case: by scoring every label exactly, or by writing text that is then read."""
 
 from osler.scoring.answer import Answer, Scorer
+from osler.scoring.classifier import padded
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import LabelScorer, batches
 from osler.scoring.passes import Way, score
@@ -17,6 +18,7 @@ __all__ = [
     "Scorer",
     "Way",
     "batches",
+    "padded",
     "prove",
     "score",
     "scorer_named",

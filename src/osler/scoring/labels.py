@@ -48,7 +48,7 @@ class LabelScorer:
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""
         scores = score(self._model, prompts, [self._layout] * len(prompts), self._way)
-        return [_ranking(self._layout.labels, logp) for logp in scores]
+        return [ranking(self._layout.labels, logp) for logp in scores]
 
 
 class ChoiceScorer:
@@ -81,7 +81,7 @@ class ChoiceScorer:
         answers = []
         for case, layout, logp in zip(cases, layouts, scores, strict=True):
             places = [layout.labels.index(text) for text in self._texts(case)]
-            answers.append(_ranking(list(case.options or {}), logp[places]))
+            answers.append(ranking(list(case.options or {}), logp[places]))
         return answers
 
     def _texts(self, case: Case) -> tuple[str, ...]:
@@ -93,7 +93,8 @@ class ChoiceScorer:
         return Layout(LabelTrie(completions(self._tokenizer, distinct)), normalised=self._letters)
 
 
-def _ranking(labels: Sequence[str], logp: torch.Tensor) -> Answer:
+def ranking(labels: Sequence[str], logp: torch.Tensor) -> Answer:
+    """The answer of log-probabilities ``logp``, (labels,); its probabilities sum to one."""
     order = logp.argsort(descending=True, stable=True)
     probabilities = logp[order].double().softmax(-1)
     # Eight significant digits, not decimals: a small probability is not 0, and what differs does not tie.

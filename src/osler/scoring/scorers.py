@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from osler.errors import InputError
 from osler.scoring import generation
 from osler.scoring.answer import Scorer
+from osler.scoring.classifier import ClassifierScorer
 from osler.scoring.labels import ChoiceScorer, LabelScorer
 from osler.scoring.passes import Way
 from osler.scoring.proof import WAYS
@@ -26,9 +27,11 @@ def scorer_named(
 ) -> Scorer:
     """The scorer that answers the cases of ``task`` with ``model``, in the first of ``ways`` that proves right.
 
-    Raises :class:`InputError` where none does, or where the scorer writes free text and the task has no terminology to
-    read it with.
+    Raises :class:`InputError` where none does, where the scorer writes free text and the task has no terminology to
+    read it with, or where a classifier has other labels.
     """
+    if name == "classifier":
+        return ClassifierScorer(model, tokenizer, task, alone=tuple(ways) == ("plain",))
     if name in ("multiple_choice", "multiple_choice_text"):
         return ChoiceScorer(model, tokenizer, task.prompt, name == "multiple_choice", ways)
     if name in ("generate", "generate_sampled"):

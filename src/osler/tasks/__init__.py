@@ -2,6 +2,7 @@
 
 from osler.tasks.augmentation import Augmentation
 from osler.tasks.case import Case
+from osler.tasks.classified_text import encode_classified
 from osler.tasks.conversation import TEXT, Conversation, turns
 from osler.tasks.perturbation import Perturbation, share_of, split_sentences
 from osler.tasks.prompt import Prompt, TooLong, chat_template_sha256, completions, load_prompt
@@ -22,6 +23,7 @@ __all__ = [
     "TooLong",
     "chat_template_sha256",
     "completions",
+    "encode_classified",
     "load_prompt",
     "load_task",
     "share_of",

@@ -8,8 +8,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase, TrainingArguments
-from trl import SFTTrainer
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from osler.data import IGNORED, TrainingData
 from osler.models import idle_accelerators
@@ -20,7 +19,7 @@ from osler.runs import DataReport
 STEP_EFFICIENCY = 0.55
 
 
-def describe(trainer: SFTTrainer, data: TrainingData, show_text: bool) -> str:
+def describe(trainer: Trainer, data: TrainingData, show_text: bool) -> str:
     """The plan as text, a dozen lines. A case is quoted only if ``show_text``: it may be of a patient."""
     model: Any = trainer.model
     config: Any = trainer.args
@@ -39,12 +38,15 @@ def describe(trainer: SFTTrainer, data: TrainingData, show_text: bool) -> str:
     minutes = _minutes(total, passes * tokens.total, model)
     duration = "less than a minute" if minutes < 1 else f"about {math.ceil(minutes)} minutes"
     memory = memory_bytes(model, config, tokens.max)
+    writes = tokens.completion > 0  # a classifier does not
+    shown = masked if writes else classified
+    example = shown(data.examples[0], tokenizer, show_text) + ("" if writes else f" → {data.rows[0].label}")
     lines = [
         f"rows        {report.rows_in:,} in, {report.rows_out:,} out"
         + "".join(f", {n:,} dropped ({reason})" for reason, n in report.dropped.items() if n)
         + f"; {len(report.labels)} labels; "
         + ", ".join(f"{n:,} from {source}" for source, n in report.sources.items()),
-        f"tokens      {tokens.total:,} a pass, {tokens.completion:,} of them answers;"
+        f"tokens      {tokens.total:,} a pass, {f'{tokens.completion:,} of them answers' if writes else 'no answers'};"
         f" a row: {tokens.min} to {tokens.max}, median {tokens.median}; {report.truncated} rows truncated",
         *_augmentation_and_mixture(report),
         *_histogram([len(example["input_ids"]) for example in data.examples]),
@@ -54,8 +56,8 @@ def describe(trainer: SFTTrainer, data: TrainingData, show_text: bool) -> str:
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
         f"memory      {'not estimated' if memory is None else f'about {memory / 1e9:.1f} GB'}",
         f"time        {duration} (from a matrix product timed just now)",
-        "example     the loss is taken on what stands between ⟦ and ⟧",
-        *(f"            {line}" for line in masked(data.examples[0], tokenizer, show_text).splitlines()),
+        f"example     the loss is taken on {'what stands between ⟦ and ⟧' if writes else 'the label behind →'}",
+        *(f"            {line}" for line in example.splitlines()),
     ]
     return "\n".join(lines)
 
@@ -75,6 +77,12 @@ def masked(example: dict[str, list[int]], tokenizer: PreTrainedTokenizerBase, sh
             content = f"[{len(ids)} tokens; --plan --show-text shows them]"
         text += f"⟦{content}⟧" if learnt else content
     return text
+
+
+def classified(example: dict[str, list[int]], tokenizer: PreTrainedTokenizerBase, show_text: bool) -> str:
+    """What a classifier reads of one example, decoded; without ``show_text`` it is only counted."""
+    ids = example["input_ids"]
+    return str(tokenizer.decode(ids)) if show_text else f"[{len(ids)} tokens; --plan --show-text shows them]"
 
 
 def parameters(model: Any) -> int:

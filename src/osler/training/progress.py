@@ -11,9 +11,8 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather
 from torch.distributed.tensor import DTensor
-from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_callback import ProgressCallback
-from trl import SFTTrainer
 
 from osler.errors import FailedError
 from osler.runs import Run, checkpoints
@@ -81,13 +80,14 @@ class Finite(TrainerCallback):
             if not math.isfinite((logs or {}).get(name, 0)):
                 raise self.failed(state.global_step, f"the loss is {logs[name]}")
 
-    def check_last_update(self, trainer: SFTTrainer) -> None:
+    def check_last_update(self, trainer: Trainer) -> None:
         """Look at the loss with the weights as they are: no step has yet seen what the last one made of them.
 
         A collective call, as a training step is. Raises :class:`FailedError`.
         """
         batch = next(iter(trainer.get_train_dataloader()))
-        loss, _, _ = trainer.prediction_step(trainer.model, batch, prediction_loss_only=True)
+        model: Any = trainer.model
+        loss, _, _ = trainer.prediction_step(model, batch, prediction_loss_only=True)
         if loss is None or not _everywhere(loss.isfinite()):
             raise self.failed(trainer.state.global_step, f"with the weights there are now, the loss is {loss}")
 

@@ -192,9 +192,16 @@ def build_trainer(
     else:
         trainer = ProvedTrainer(**arguments)
     if recipe.lora is not None:
-        # TRL trains a quantised base's adapter in bf16, and PEFT loads it back as float32: the resumed run diverges
-        # from the straight one, and at these learning rates bf16 loses small updates. float32 is right for both.
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
+        train_in_float32(model)
     return trainer
+
+
+def train_in_float32(model: Any) -> None:
+    """Make what is trained of ``model`` float32.
+
+    TRL trains a quantised base's adapter in bf16, and PEFT loads it back as float32: the resumed run diverges from the
+    straight one, and at these learning rates bf16 loses small updates. float32 is right for both.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()

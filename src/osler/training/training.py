@@ -1,4 +1,5 @@
-"""Trains a recipe with TRL's ``SFTTrainer``: a recipe and its data in, a run directory out."""
+"""Trains a recipe with TRL's ``SFTTrainer``, or a classifier with transformers': a recipe and its data in, a run
+directory out."""
 
 from __future__ import annotations
 
@@ -16,9 +17,8 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import ProgressCallback
-from trl import SFTTrainer
 
 from osler.data import TrainingData, build_training_data
 from osler.errors import FailedError, InputError
@@ -36,6 +36,7 @@ from osler.runs import (
 from osler.storage import fingerprint, model_fingerprint, plain, read_json, validated, write_json, write_model
 from osler.tasks import Conversation, chat_template_sha256, load_task
 from osler.training import plan
+from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.progress import Bar, Finite, NothingLeft, Progress
 from osler.training.trainer import build_trainer
 
@@ -61,9 +62,9 @@ def train(recipe: Recipe, run: Run) -> None:
     with _opened(
         recipe, run, learnt_from
     ) as checkpoint:  # nothing is written before the data has been read and found right
-        model = load_base(recipe.base)
+        model = _load(recipe, data)
         loaded = {"architecture": type(model).__name__, "parameters": plan.parameters(model)}
-        trainer = build_trainer(recipe, run, model, tokenizer, data)
+        trainer = _trainer(recipe, run, model, tokenizer, data)
         main_process = trainer.is_world_process_zero()
         if main_process:
             print(plan.describe(trainer, data, show_text=False), flush=True)
@@ -93,10 +94,19 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
     """
     tokenizer, data, _ = _prepare(recipe)
     with tempfile.TemporaryDirectory() as folder:  # a trainer makes its output folder when it is built
-        trainer = build_trainer(recipe, Run(Path(folder)), load_base(recipe.base), tokenizer, data)
+        trainer = _trainer(recipe, Run(Path(folder)), _load(recipe, data), tokenizer, data)
         if trainer.is_world_process_zero():
             print(plan.describe(trainer, data, show_text), flush=True)
         _check_steps(recipe, trainer, len(data.examples))
+
+
+def _load(recipe: Recipe, data: TrainingData) -> Any:
+    return load_base(recipe.base) if recipe.head is None else load_untrained(recipe, data)
+
+
+def _trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData) -> Trainer:
+    build = build_trainer if recipe.head is None else build_classifier_trainer
+    return build(recipe, run, model, tokenizer, data)
 
 
 def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Conversation | None]:
@@ -106,7 +116,8 @@ def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Con
         if recipe.train.get(key) and not torch.accelerator.is_available():
             raise InputError(f"{recipe.path}: train.{key}: only on a GPU, and there is none here; leave it out")
     task = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
-    conversation = None if recipe.stage == "pretrain" else task.prompt.conversation(tokenizer)
+    asks = recipe.stage is None and (recipe.head is None or tokenizer.chat_template)
+    conversation = task.prompt.conversation(tokenizer) if asks else None
     if conversation and not conversation.own_system_turn and (task.prompt.system or "").strip():
         print("the base takes no system turn: the task's stands at the head of the user turn", flush=True)
     return tokenizer, build_training_data(recipe, task, tokenizer), conversation
@@ -163,7 +174,7 @@ def _take_up(run: Run, learnt_from: str) -> Path | None:
     return whole
 
 
-def _check_steps(recipe: Recipe, trainer: SFTTrainer, rows: int) -> None:
+def _check_steps(recipe: Recipe, trainer: Trainer, rows: int) -> None:
     """Raise :class:`InputError` where the rows do not fill a batch, and batches that are not full are dropped."""
     if not len(trainer.get_train_dataloader()):
         raise InputError(
@@ -183,7 +194,7 @@ def _check_context(recipe: Recipe, model: Any, data: TrainingData) -> None:
         )
 
 
-def _fit(recipe: Recipe, trainer: SFTTrainer, run: Run, checkpoint: Path | None, learnt_from: str) -> dict[str, Any]:
+def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, learnt_from: str) -> dict[str, Any]:
     """Train from ``checkpoint``, if there is one, to the end; save the adapter and its tokenizer."""
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (checkpoints.train_seconds(checkpoint) if checkpoint else 0)
@@ -206,6 +217,8 @@ def _fit(recipe: Recipe, trainer: SFTTrainer, run: Run, checkpoint: Path | None,
             (staging / leftover).unlink(missing_ok=True)
         if recipe.lora is not None:
             _name_base(staging / "adapter_config.json", recipe.base)
+        if recipe.lora is not None and recipe.head is not None:
+            _name_labels(staging, trainer)
         shutil.rmtree(run.adapter_path, ignore_errors=True)
         staging.rename(run.adapter_path)
     return {
@@ -227,6 +240,14 @@ def _name_base(path: Path, base: BaseSection) -> None:
         for key, value in read_json(path).items()
     }
     write_json(path, {**config, "base_model_name_or_path": base.model, "revision": base.revision})
+
+
+def _name_labels(staging: Path, trainer: Trainer) -> None:
+    """Write the classifier's configuration beside its adapter: nothing else says which output is which label."""
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    config = model.get_base_model().config
+    content = {**config.to_diff_dict(), "architectures": [type(model.get_base_model()).__name__]}
+    write_json(staging / "config.json", {key: content[key] for key in content if key != "quantization_config"})
 
 
 def _asked_with(tokenizer: PreTrainedTokenizerBase, conversation: Conversation | None) -> dict[str, Any]:

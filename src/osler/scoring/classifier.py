@@ -1,0 +1,56 @@
+"""The scorer of a classifier: a softmax over the outputs of its head, one a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from osler.errors import InputError
+from osler.scoring.answer import Answer
+from osler.scoring.labels import ranking
+from osler.tasks import Case, Task, encode_classified
+
+
+class ClassifierScorer:
+    """The scorer ``classifier``: every label of the task's panel, at once. Reads a whole batch, or ``alone`` each case.
+
+    Raises :class:`InputError` where the head of ``model`` is over other labels, or the same in another order.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, alone: bool) -> None:
+        self._model, self._tokenizer, self._prompt, self._alone = model, tokenizer, task.prompt, alone
+        self._labels = tuple(task.labels)
+        trained = tuple(label for _, label in sorted((model.config.id2label or {}).items()))
+        if trained != self._labels:
+            raise InputError(
+                f"tasks/{task.name}: its {len(self._labels)} labels are not the {len(trained)} that the classifier was"
+                " trained on, or stand in another order; bring those back, or train again"
+            )
+
+    def encode(self, case: Case) -> list[int]:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return encode_classified(self._prompt, self._tokenizer, case.text)[0]
+
+    @torch.inference_mode()
+    def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        padding = self._tokenizer.pad_token_id
+        answers = []
+        for batch in [[prompt] for prompt in prompts] if self._alone else [list(prompts)]:
+            inputs = {name: tensor.to(self._model.device) for name, tensor in padded(batch, padding).items()}
+            scores = self._model(**inputs).logits.float().cpu().log_softmax(-1)
+            answers += [ranking(self._labels, logp) for logp in scores]
+        return answers
+
+
+def padded(prompts: Sequence[Sequence[int]], padding: int) -> dict[str, torch.Tensor]:
+    """``input_ids`` and ``attention_mask`` of a batch, both (batch, longest), padded on the right with ``padding``."""
+    rows = [torch.tensor(prompt) for prompt in prompts]
+    masks = [torch.ones_like(row) for row in rows]
+    return {
+        "input_ids": pad_sequence(rows, batch_first=True, padding_value=padding),
+        "attention_mask": pad_sequence(masks, batch_first=True),
+    }

@@ -80,6 +80,50 @@ def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> BaseSection:
+    """A random two-layer BERT with a small WordPiece tokenizer and no chat template, in a local folder."""
+    return save_tiny_encoder(tmp_path_factory.mktemp("tiny-encoder"))
+
+
+def save_tiny_encoder(folder: Path) -> BaseSection:
+    """Write the tiny encoder into ``folder``."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    pieces = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    pieces.normalizer = normalizers.Lowercase()
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    alphabet = list("abcdefghijklmnopqrstuvwxyz0123456789")
+    pieces.train_from_iterator(
+        SENTENCES,
+        trainers.WordPieceTrainer(
+            vocab_size=400, special_tokens=list(special.values()), initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    pieces.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces, model_max_length=128, **special)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertModel(
+            BertConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=128,
+                initializer_range=0.1,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return BaseSection(model=str(folder))
+
+
 def save_tiny_base(folder: Path) -> BaseSection:
     """Write the tiny base model into ``folder``."""
     import torch

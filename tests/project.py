@@ -31,8 +31,9 @@ SIGNS = {
 }
 
 
-def make(folder: Path, tiny: BaseSection, rows: int = 24, **sections: dict[str, Any]) -> Path:
-    """Write tasks/, data/ and recipes/ below ``folder``; returns the recipe. ``sections`` update the recipe's own."""
+def make(folder: Path, tiny: BaseSection, rows: int = 24, **sections: Any) -> Path:
+    """Write tasks/, data/ and recipes/ below ``folder``; returns the recipe. ``sections`` update the recipe's own; None leaves
+    one out."""
     task = folder / "tasks" / "made_up"
     task.mkdir(parents=True)
     (task / "prompt.jinja").write_text("{{ text }}\nDiagnosis?")
@@ -86,11 +87,18 @@ def make(folder: Path, tiny: BaseSection, rows: int = 24, **sections: dict[str, 
         "evaluation": {"splits": ["test"], "baselines": ["base_model", "majority", "tfidf_svm"], "resamples": 50},
     }
     for name, values in sections.items():
-        recipe[name] = {**recipe[name], **values} if isinstance(recipe.get(name), dict) else values
+        recipe[name] = {**recipe[name], **values} if isinstance(recipe.get(name), dict) and values else values
+    recipe = {name: values for name, values in recipe.items() if values is not None}
     path = folder / "recipes" / "tiny.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(recipe, sort_keys=False))
     return path
+
+
+def make_classifier(folder: Path, tiny: BaseSection, **sections: Any) -> Path:
+    """As :func:`make`, of a recipe with ``head: classifier``."""
+    head = {"head": "classifier", "loss": None, "evaluation": {"baselines": ["majority"]}}
+    return make(folder, tiny, **{**head, **sections})
 
 
 def make_cohort(folder: Path, tiny: BaseSection, hpoa: str = "", **sections: dict[str, Any]) -> Path:

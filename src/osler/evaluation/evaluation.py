@@ -47,6 +47,8 @@ def evaluate(
         raise InputError(
             f"{run.folder}: without lora:, {run.adapter_path} is a whole model already: leave out --merged"
         )
+    if benchmark and recipe.head is not None:
+        raise InputError(f"--benchmark {benchmark}: {run.folder} is a classifier of its own labels, and has no others")
     weights = run.weights(recipe)
     tasks = find_tasks(run.folder)
     known = _benchmark_splits(tasks / benchmark) if benchmark else recipe.evaluation.splits

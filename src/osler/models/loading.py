@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from osler.errors import InputError
 from osler.models.base_weights import base_folder
@@ -145,6 +146,23 @@ def labels_of(folder: Path) -> tuple[str, ...] | None:
     return tuple(label for _, label in sorted((int(index), label) for index, label in config["id2label"].items()))
 
 
+def load_under(base: BaseSection, adapter: Path, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
+    """Load what the adapter in folder ``adapter`` goes on; the head of a classifier is still to come, with the adapter.
+
+    Raises:
+        InputError: as :func:`load_base`.
+    """
+    labels = labels_of(adapter)
+    if labels is None:
+        return load_base(base, device_map)
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # it would warn of a head without weights
+    try:
+        return load_classifier(base, labels, device_map)
+    finally:
+        logging.set_verbosity(level)
+
+
 def load_whole(base: BaseSection, folder: Path, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
     """Load the whole model in ``folder`` as :func:`load_base` loads ``base``, which it was made of.
 
@@ -196,8 +214,7 @@ def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any
         return load_whole(base, adapter, device_map)
     if not weights.is_file():
         raise InputError(f"{adapter}: no adapter_model.safetensors in it (only safetensors are loaded, no .bin)")
-    labels = labels_of(adapter)
-    under = load_base(base, device_map) if labels is None else load_classifier(base, labels, device_map)
+    under = load_under(base, adapter, device_map)
     model = PeftModel.from_pretrained(under, str(adapter), is_trainable=False)
     # PEFT loads half-precision adapters as float32, so the tuned model would compute in another precision than the one
     # it was trained in. Upcast and back is lossless; loading in the base model's dtype would not be.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +42,9 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
         raise InputError(f"{folder}: exists already; move it away to merge again")
     if not (adapter / ADAPTER).is_file():
         raise InputError(f"{adapter}: no {ADAPTER} in it; a recipe without lora: trains a whole model: use it as it is")
-    labels = loading.labels_of(adapter)
-    load = loading.load_base if labels is None else partial(loading.load_classifier, labels=labels)
-    model = load(replace(base, quantization=None))
+    model = loading.load_under(replace(base, quantization=None), adapter)
     if base.quantization is not None:
-        _round(model, load(base))
+        _round(model, loading.load_under(base, adapter))
     tuned = PeftModel.from_pretrained(model, str(adapter))  # the adapter is float32 here
     if hindrance := _hindrance(tuned):
         raise InputError(f"{adapter}: {hindrance}; evaluate and publish the adapter itself, without --merged")

@@ -59,6 +59,8 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
     if run.adapter_path == run.folder:
         raise InputError(f"{run.folder}: is a published version, not a run directory; publish the run it was made from")
     recipe, results = run.recipe(), run.read_results()
+    if recipe.head is not None:
+        raise InputError(f"{recipe.path}: head: classifiers are evaluated and reproduced, but not published yet")
     if recipe.lora is None:
         raise InputError(f"{recipe.path}: without lora: there is no adapter, and whole models are not published yet")
     check_folder(folder)

@@ -18,6 +18,7 @@ from osler.reproduction import readme_tables
 from osler.runs.run import Run
 from osler.storage import read_json, wheels
 from osler.tasks.task import load_task
+from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.trainer import build_trainer
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
@@ -35,9 +36,15 @@ def hpo_files() -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
 def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
-    path: Path, tmp_path: Path, tiny_base: BaseSection, hpo_files: None, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    tmp_path: Path,
+    tiny_base: BaseSection,
+    tiny_encoder: BaseSection,
+    hpo_files: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    small = [f"base.model={tiny_base.model}", "base.revision=null", "base.weights=null", "train.max_steps=2"]
+    tiny = tiny_encoder if read_yaml(path).get("head") else tiny_base
+    small = [f"base.model={tiny.model}", "base.revision=null", "base.weights=null", "train.max_steps=2"]
     small += ["train.save_strategy=no", "train.logging_steps=1", "train.warmup_steps=0", "train.max_length=2048"]
     recipe = load_recipe(path, small)
     if recipe.data is not None:
@@ -49,7 +56,9 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     chosen = load_task(ROOT / "tasks" / recipe.task.name, recipe.task.panel)
     tokenizer = load_tokenizer(recipe.base)
     data = build_training_data(recipe, chosen, tokenizer)
-    made = build_trainer(recipe, Run(tmp_path / "run"), load_base(recipe.base), tokenizer, data)
+    build = build_trainer if recipe.head is None else build_classifier_trainer
+    model = load_base(recipe.base) if recipe.head is None else load_untrained(recipe, data)
+    made = build(recipe, Run(tmp_path / "run"), model, tokenizer, data)
     (tmp_path / "run").mkdir(exist_ok=True)
     made.train()
     losses = [line["loss"] for line in made.state.log_history if "loss" in line]

@@ -32,8 +32,8 @@ SIGNS = {
 
 
 def make(folder: Path, tiny: BaseSection, rows: int = 24, **sections: Any) -> Path:
-    """Write tasks/, data/ and recipes/ below ``folder``; returns the recipe. ``sections`` update the recipe's own; None leaves
-    one out."""
+    """Write tasks/, data/ and recipes/ below ``folder``; returns the recipe. ``sections`` update the recipe's own; one
+    that is None is left out."""
     task = folder / "tasks" / "made_up"
     task.mkdir(parents=True)
     (task / "prompt.jinja").write_text("{{ text }}\nDiagnosis?")

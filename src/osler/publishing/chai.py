@@ -169,6 +169,20 @@ def method_of(evidence: Evidence) -> str:
     return "QLoRA: a LoRA adapter on the base in 4-bit NF4" if recipe.base.quantization else "LoRA"
 
 
+def _kind_of(evidence: Evidence) -> str:
+    """What the model is, by its head."""
+    if evidence.recipe.head is None:
+        return "Decoder-only language model"
+    return f"Text classifier: {evidence.manifest.base.architecture}, a linear layer over the diagnoses"
+
+
+def _held_in(weights: str | tuple[str, ...] | None) -> str:
+    """Where the weights of the base are from, if not from the Hub."""
+    if weights is None:
+        return ""
+    return f", as {weights}" if isinstance(weights, str) else f", as the files of {weights[0].partition('/')[0]}"
+
+
 def keywords(evidence: Evidence) -> list[str]:
     """What it can be found by; the tags of the card."""
     recipe = evidence.recipe
@@ -188,10 +202,12 @@ def _system_facts(evidence: Evidence, about: Mapping[str, Any]) -> dict[str, Any
         "outcomes_and_outputs": f"The name of one of {len(labels)} diagnoses, and a probability for each."
         if labels
         else "A diagnosis in free text.",
-        "model_type": f"Decoder-only language model, fine-tuned ({method_of(evidence)}).",
-        "foundation_models": base + (f", as {recipe.base.weights}" if recipe.base.weights else ""),
+        "model_type": f"{_kind_of(evidence)}, fine-tuned ({method_of(evidence)}).",
+        "foundation_models": base + _held_in(recipe.base.weights),
         "input_data_source": about.get("input_data_source"),
-        "output_and_input_data_types": "Text in, text out.",
+        "output_and_input_data_types": "Text in, text out."
+        if recipe.head is None
+        else "Text in, a probability for each diagnosis out.",
         "development_data_characterization": development_data(evidence),
         "bias_mitigation_approaches": about.get("bias_mitigation"),
         "ongoing_maintenance": about.get("maintenance"),

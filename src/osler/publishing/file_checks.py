@@ -22,6 +22,8 @@ FILES = (
     " merged/config.json merged/generation_config.json merged/merged_from.json"
     " merged/model*.safetensors merged/model.safetensors.index.json"
 ).split()
+# A classifier's configuration says which of its outputs is which label; a whole one is here in place of an adapter.
+FILES_OF_CLASSIFIER = ("config.json", "model*.safetensors", "model.safetensors.index.json")
 # Of a tokenizer, what transformers 5 writes. Others, such as tokenizer.model, could hold anything: nobody reads them.
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
@@ -32,7 +34,8 @@ PSEUDONYM = re.compile(r"[0-9a-f]{16}|[\w .-]+:\d+")
 
 def weights(folder: Path, recipe: Recipe) -> list[str]:
     """Nothing but what a publication is made of, and no weights but safetensors that can be read."""
-    allowed = [re.compile(re.escape(name).replace(r"\*", "[^/]*")) for name in FILES]
+    extra = () if recipe.head is None else FILES_OF_CLASSIFIER
+    allowed = [re.compile(re.escape(name).replace(r"\*", "[^/]*")) for name in (*FILES, *extra)]
     problems = []
     for path in disclosure.files(folder):
         name = path.relative_to(folder).as_posix()
@@ -41,8 +44,10 @@ def weights(folder: Path, recipe: Recipe) -> list[str]:
             problems.append(f"{path}: no file of a publication; only safetensors hold weights; take it out of the run")
         elif path.suffix == ".safetensors" and (error := _unreadable(path)):
             problems.append(f"{path}: cannot be read as safetensors ({error}); bring the file back, or make it anew")
-    if recipe.lora is not None and not (folder / ADAPTER).is_file():
-        problems.append(f"{folder / ADAPTER}: is missing; only safetensors are published, no .bin; train again")
+    whole = recipe.lora is None
+    if not (any(folder.glob("model*.safetensors")) if whole else (folder / ADAPTER).is_file()):
+        name = "model.safetensors" if whole else ADAPTER
+        problems.append(f"{folder / name}: is missing; only safetensors are published, no .bin; train again")
     return problems
 
 

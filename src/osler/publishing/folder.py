@@ -1,7 +1,7 @@
 """The folder that is published: made of a run, the same bytes every time, exactly what will be on the Hub.
 
 Its files are called as those of a run directory, so that :class:`Run` reads a downloaded version, except
-that the adapter stands at the root, where PEFT looks for it.
+that the adapter, or a whole model, stands at the root, where PEFT and transformers look for it.
 """
 
 from __future__ import annotations
@@ -59,10 +59,9 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
     if run.adapter_path == run.folder:
         raise InputError(f"{run.folder}: is a published version, not a run directory; publish the run it was made from")
     recipe, results = run.recipe(), run.read_results()
-    if recipe.head is not None:
-        raise InputError(f"{recipe.path}: head: classifiers are evaluated and reproduced, but not published yet")
-    if recipe.lora is None:
-        raise InputError(f"{recipe.path}: without lora: there is no adapter, and whole models are not published yet")
+    if recipe.lora is None and recipe.head is None:
+        text = "without lora: there is no adapter, and whole language models are not published yet"
+        raise InputError(f"{recipe.path}: {text}")
     check_folder(folder)
     if folder.is_symlink():
         raise InputError(f"{folder}: is a link; take it away")
@@ -120,7 +119,7 @@ def task_names(recipe: Recipe) -> list[str]:
 
 
 def _weights(run: Run, part: Path) -> None:
-    """The adapter at the root; the merged model, where there is one."""
+    """The adapter, or the whole model, at the root; the merged model, where there is one."""
     for path in _files(run.adapter_path):
         _copy(path, part, path.name)
     if run.merged_path.is_dir():

@@ -46,9 +46,9 @@ class Run:
     def adapter_path(self) -> Path:
         """What training produced: the adapter, or the whole model where the recipe has no ``lora:``.
 
-        In a published version the adapter stands at the root, where PEFT looks for it.
+        In a published version it stands at the root, where PEFT and transformers look for it.
         """
-        return self.folder if (self.folder / ADAPTER).is_file() else self.folder / "adapter"
+        return self.folder if any(self.folder.glob("*.safetensors")) else self.folder / "adapter"
 
     @property
     def merged_path(self) -> Path:

@@ -1,8 +1,9 @@
-"""A base under a classification head: trained, killed, taken up again, evaluated, read without Osler."""
+"""A base under a classification head: trained, killed, taken up again, evaluated, published, read without Osler."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,19 @@ from typing import Any
 import pytest
 import torch
 from finished import edit_yaml
-from peft import PeftModel
 from project import losses, make_classifier, script
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from osler.data.training_data import build_training_data
 from osler.errors import InputError
-from osler.models.loading import load_tokenizer
+from osler.models.loading import load_tokenizer, load_tuned
+from osler.publishing.card import EXAMPLE, snippets
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
-from osler.runs.predictions import read_predictions
+from osler.reproduction.rescoring import verify
 from osler.runs.run import Run
+from osler.scoring.scorers import scorer_named
+from osler.tasks.case import Case
 from osler.tasks.task import load_task
 from osler.training.classifier_trainer import ClassifierTrainer, build_classifier_trainer, load_untrained
 
@@ -55,7 +57,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_classifier_is_trained_killed_taken_up_and_evaluated_like_any_model(
-    kind: str, tmp_path: Path, tiny_base: BaseSection, tiny_encoder: BaseSection
+    kind: str, tmp_path: Path, tiny_base: BaseSection, tiny_encoder: BaseSection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = base_of(kind, tiny_base, tiny_encoder)
     path = make_classifier(tmp_path, base, **KINDS[kind])
@@ -91,37 +93,36 @@ def test_a_classifier_is_trained_killed_taken_up_and_evaluated_like_any_model(
     reproduced = script(tmp_path, "reproduce", straight, "--predictions", "--output", tmp_path / "again")
     assert f"{SYSTEM}: 24 of 24 rankings are the same" in reproduced.stdout, reproduced.stderr
     assert reproduced.returncode == 0
-    refused = script(tmp_path, "publish", straight, "--repo-id", "jane/tiny")
-    assert refused.returncode == 2
-    assert "not published yet" in refused.stderr
-    read_without_osler(tmp_path, straight, base)
+    built = script(tmp_path, "publish", straight, "--repo-id", "jane/tiny")
+    states = dict(line.split()[:2] for line in built.stdout.splitlines() if len(line.split()) == 2)
+    assert (states["weights"], states["evaluation"], states["parity"]) == ("passed", "passed", "passed"), built.stdout
+    published = straight / "publication"
+    monkeypatch.setenv("OSLER_DATA_DIR", str(tmp_path / "data"))
+    verify(published, tmp_path / "tasks" / "made_up")  # as it is read after a download
+    text = (published / "README.md").read_text()
+    assert "pipeline_tag: text-classification" in text
+    assert "text-generation" not in text
+    codes = snippets(text)
+    assert len(codes) == (1 if kind == "encoder" else 2)
+    for code in codes:
+        read_without_osler(code, published)
 
 
-def read_without_osler(folder: Path, run: Path, base: BaseSection) -> None:
-    """Plain transformers, and PEFT for an adapter, give the probabilities that were scored."""
-    saved = run / "adapter"
-    config, tokenizer = AutoConfig.from_pretrained(saved), AutoTokenizer.from_pretrained(saved)
-    if (saved / "adapter_config.json").is_file():
-        if load_recipe(run / "recipe.yaml").base.quantization:
-            saved = run / "merged"
-            model = AutoModelForSequenceClassification.from_pretrained(saved)
-        else:
-            under = AutoModelForSequenceClassification.from_pretrained(base.model, config=config)
-            model = PeftModel.from_pretrained(under, saved)
-    else:
-        model = AutoModelForSequenceClassification.from_pretrained(saved)
-    rows = [json.loads(line) for line in (folder / "data" / "made_up" / "test.jsonl").read_text().splitlines()]
-    answers = read_predictions(run / "predictions" / f"made_up-test-{SYSTEM}.jsonl")
-    for row, answer in list(zip(rows, answers, strict=True))[:6]:
-        asked = tokenizer(row["complaint"], return_tensors="pt")
-        if tokenizer.chat_template:
-            turns = [{"role": "system", "content": ""}, {"role": "user", "content": f"{row['complaint']}\nDiagnosis?"}]
-            asked = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt")
-        with torch.no_grad():
-            probabilities = model(asked["input_ids"]).logits[0].float().softmax(-1)
-        given = dict(zip(answer.ranked, answer.probabilities or (), strict=True))
-        for index, probability in enumerate(probabilities.tolist()):
-            assert probability == pytest.approx(given[config.id2label[index]], abs=1e-3)
+def read_without_osler(code: str, published: Path) -> None:
+    """The code of the card gives the probabilities that Osler computes of the card's example."""
+    assert "osler" not in code
+    local = re.sub(r'hf_hub_download\("jane/tiny", "data_report.json", .*\)', f'"{published}/data_report.json"', code)
+    assert local != code
+    found: dict[str, Any] = {}
+    exec(local.replace('"jane/tiny"', json.dumps(str(published))), found)
+    recipe, task = Run(published).recipe(), load_task(published / "tasks" / "made_up")
+    tokenizer = load_tokenizer(recipe.base)
+    scorer = scorer_named("classifier", load_tuned(recipe.base, published), tokenizer, task)
+    case = Case(case_id="example", text=EXAMPLE, label="")
+    assert found["asked"] == scorer.encode(case)
+    (answer,) = scorer.answer([found["asked"]], [case])
+    expected = dict(zip(answer.ranked, answer.probabilities or (), strict=True))
+    assert dict(zip(found["names"], found["probabilities"].tolist(), strict=True)) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

@@ -180,6 +180,8 @@ def _size(evidence: Evidence) -> Iterator[str]:
 
 def _merged(evidence: Evidence) -> Iterator[str]:
     parity = evidence.headline.parity
+    if evidence.recipe.lora is None:
+        return
     if parity is None:
         yield "The merged model was not evaluated: nothing is known of how it differs from the adapter."
         return

@@ -148,7 +148,7 @@ def pins(run: Run, recipe: Recipe) -> list[str]:
 
 
 def _evaluate(run: Run) -> str:
-    return f"run scripts/evaluate.py {run.folder} --merged"
+    return f"run scripts/evaluate.py {run.folder}{'' if run.recipe().lora is None else ' --merged'}"
 
 
 def _commit(revision: str | None) -> bool:

@@ -10,7 +10,7 @@ from osler.storage import Contract, FileContract
 
 
 class Tokens(Contract):
-    """Tokens of all rows, those of answers, and the lengths of rows."""
+    """Tokens of all rows, those of answers (a classifier writes none), and the lengths of rows."""
 
     total: int
     completion: int

@@ -72,11 +72,12 @@ def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokeniz
     overlap = _overlap(recipe, task, components, rows)
     contamination.check(overlap, recipe.evaluation.splits, recipe.allow_overlap or {}, str(recipe.path))
     examples, truncated = [], [0] * len(components)
+    outputs = {label: index for index, label in enumerate(task.labels)}
     for index, row in order:
         if recipe.stage == "pretrain":
             example, cut = _document(recipe, row, tokenizer)
         elif recipe.head is not None:
-            example, cut = _text_and_label(recipe, task, row, tokenizer)
+            example, cut = _text_and_label(recipe, task, row, outputs, tokenizer)
         else:
             example, cut = _prompt_and_answer(recipe, components[index].task, row, panels[index], tokenizer)
         examples.append(example)
@@ -98,9 +99,9 @@ def _document(recipe: Recipe, row: Case, tokenizer: PreTrainedTokenizerBase) -> 
 
 
 def _text_and_label(
-    recipe: Recipe, task: Task, row: Case, tokenizer: PreTrainedTokenizerBase
+    recipe: Recipe, task: Task, row: Case, outputs: Mapping[str, int], tokenizer: PreTrainedTokenizerBase
 ) -> tuple[dict[str, list[int]], bool]:
-    """What a classifier reads of a case, its label's index, and whether the end of its text was cut off."""
+    """What a classifier reads of a case, the output of its label, and whether the end of its text was cut off."""
     max_length = _max_length(recipe)
     try:
         tokens, cut = encode_classified(task.prompt, tokenizer, row.text, max_length)
@@ -109,7 +110,7 @@ def _text_and_label(
             f"{recipe.path}: train.max_length: {max_length} has no room for a case of {task.name}: it has"
             f" {error.tokens} tokens without its text; expected more"
         ) from None
-    return {"input_ids": tokens, "labels": [list(task.labels).index(row.label)]}, cut
+    return {"input_ids": tokens, "labels": [outputs[row.label]]}, cut
 
 
 def _prompt_and_answer(

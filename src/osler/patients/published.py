@@ -128,10 +128,9 @@ def disease_panel(annotations: Annotations, min_patients: int) -> dict[str, Grou
 def _divide(patients: Iterable[Patient]) -> Group:
     ordered = sorted(patients, key=lambda patient: stable_unit(patient.publications[0]))
     test = max(1, len(ordered) // 2)
-    chosen: dict[bool, list[Patient]] = {True: [], False: []}
-    for patient in ordered[test:]:
-        chosen[stable_unit(f"validation/{patient.publications[0]}") < VALIDATION_SHARE].append(patient)
-    return Group(tuple(ordered[:test]), tuple(chosen[True]), tuple(chosen[False]))
+    validation = [p for p in ordered[test:] if stable_unit(f"validation/{p.publications[0]}") < VALIDATION_SHARE]
+    training = [p for p in ordered[test:] if p not in validation]
+    return Group(tuple(ordered[:test]), tuple(validation), tuple(training))
 
 
 def _can_be_learnt(annotations: Annotations, disease: str, group: Group) -> bool:

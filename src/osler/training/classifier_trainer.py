@@ -8,7 +8,6 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedTokenizerBase, Trainer, set_seed
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from osler.data import TrainingData
 from osler.errors import InputError
@@ -17,7 +16,7 @@ from osler.recipe import Recipe
 from osler.runs import Run
 from osler.scoring import BOUND, padded
 from osler.training.proved_trainer import HALF_PRECISION_BOUND
-from osler.training.trainer import ShuffledBatches, sft_config, train_in_float32
+from osler.training.trainer import sft_config, train_in_float32, with_shuffled_batches
 
 
 class ClassifierTrainer(Trainer):
@@ -71,10 +70,7 @@ class ClassifierTrainer(Trainer):
             )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        sampler = super()._get_train_sampler(train_dataset)
-        if isinstance(sampler, LengthGroupedSampler):
-            return ShuffledBatches(sampler.batch_size, lengths=sampler.lengths)
-        return sampler
+        return with_shuffled_batches(super()._get_train_sampler(train_dataset))
 
 
 def _logits(model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:

@@ -39,6 +39,13 @@ class ShuffledBatches(LengthGroupedSampler):
         return (index for batch in order for index in batches[batch])
 
 
+def with_shuffled_batches(sampler: Any) -> Any:
+    """:class:`ShuffledBatches` in place of a sampler by length; any other as it is."""
+    if isinstance(sampler, LengthGroupedSampler):
+        return ShuffledBatches(sampler.batch_size, lengths=sampler.lengths)
+    return sampler
+
+
 class LabelIndexCollator:
     """Makes batches as ``collate`` does, with the column ``label_index`` of the examples, (batch,), beside."""
 
@@ -126,10 +133,7 @@ class LabelTrieTrainer(ProvedTrainer):
         super().log(logs, start_time)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        sampler = super()._get_train_sampler(train_dataset)
-        if isinstance(sampler, LengthGroupedSampler):
-            return ShuffledBatches(sampler.batch_size, lengths=sampler.lengths)
-        return sampler
+        return with_shuffled_batches(super()._get_train_sampler(train_dataset))
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()

@@ -19,13 +19,13 @@ from osler.storage import wheels
 from osler.tasks.prompt import Prompt, completion
 
 pytestmark = pytest.mark.slow
-RECIPE = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v2.yaml"
+RECIPE = ROOT / "recipes/smollm2-135m/symptom_to_diagnosis/qlora-v1.yaml"
 LABELS = ["Kabuki syndrome 1", "Sotos syndrome", "Wilson disease", "Noonan syndrome", "Congenital myopathy 2C"]
 
 
 @pytest.fixture(scope="module")
 def base() -> BaseSection:
-    """The base of the demo's recipe, its weights fetched and converted if need be."""
+    """The base of the recipes for a laptop, its weights fetched and converted if need be."""
     section = load_recipe(RECIPE).base
     assert section.weights is not None
     try:

@@ -133,7 +133,7 @@ def test_a_head_takes_label_smoothing_lora_and_half_precision() -> None:
 @pytest.mark.parametrize("override", ["loss.name=cross_entropy", "evaluation.scorer=classifier"])
 def test_what_a_head_implies_is_refused_without_one(override: str) -> None:
     with pytest.raises(InputError, match="is only for head: classifier"):
-        load_recipe(ROOT / "recipes" / "smollm2-135m" / "rare_disease" / "qlora-v2.yaml", [override])
+        load_recipe(ROOT / "recipes" / "smollm2-135m" / "symptom_to_diagnosis" / "qlora-v1.yaml", [override])
 
 
 FOLDER = "pypi:mini-encoder==1.0/mini_encoder/model"

@@ -7,6 +7,7 @@ import torch
 from architectures import ARCHITECTURES, _tiny_config
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, TrainingArguments
 
+from osler.training import plan
 from osler.training.plan import memory_bytes
 
 UNUSUAL = {"bloom", "falcon", "gpt2", "gptj", "mpt", "openai-gpt", "opt"}
@@ -21,3 +22,14 @@ def test_the_memory_of_any_base_is_estimated_or_said_not_to_be(model_type: str) 
     assert estimate is None or 0.7e9 < estimate < 1e9
     if model_type in USUAL | UNUSUAL:
         assert (estimate is None) == (model_type in UNUSUAL)
+
+
+def test_who_has_a_cpu_that_is_slow_in_bfloat16_is_told_what_to_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    minutes = {torch.bfloat16: 50.0, torch.float32: 20.0}
+    monkeypatch.setattr(plan, "_minutes", lambda parameters, tokens, device, dtype: minutes[dtype])
+    cpu = torch.device("cpu")
+    said = plan._duration(1, 1, cpu, torch.bfloat16)
+    assert said.startswith("about 50 minutes, 20 with base.dtype=float32 train.bf16=false")
+    assert plan._duration(1, 1, cpu, torch.float32) == "about 20 minutes"
+    minutes[torch.float32] = 60.0
+    assert plan._duration(1, 1, cpu, torch.bfloat16) == "about 50 minutes"

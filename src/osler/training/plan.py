@@ -35,8 +35,8 @@ def describe(trainer: Trainer, data: TrainingData, show_text: bool) -> str:
     times = f"{passes:,.2g}" if passes < 1 else f"{round(passes, 2):,g}"
     decided = ", by max_steps" if config.max_steps > 0 else ""
     idle = idle_accelerators(config.device)
-    minutes = _minutes(total, passes * tokens.total, model)
-    duration = "less than a minute" if minutes < 1 else f"about {math.ceil(minutes)} minutes"
+    weight = model.get_input_embeddings().weight
+    duration = _duration(total, passes * tokens.total, weight.device, weight.dtype)
     memory = memory_bytes(model, config, tokens.max)
     writes = tokens.completion > 0  # a classifier does not
     shown = masked if writes else classified
@@ -138,10 +138,20 @@ def _histogram(lengths: list[int], bins: int = 8, width: int = 40) -> list[str]:
     ]
 
 
-def _minutes(total: int, tokens: float, model: Any) -> float:
+def _duration(parameters: int, tokens: float, device: torch.device, dtype: torch.dtype) -> str:
+    """How long training takes; and what to override on a CPU that would do it faster in float32."""
+    minutes = _minutes(parameters, tokens, device, dtype)
+    text = "less than a minute" if minutes < 1 else f"about {math.ceil(minutes)} minutes"
+    if device.type == "cpu" and dtype != torch.float32 and minutes >= 1:
+        in_float32 = _minutes(parameters, tokens, device, torch.float32)
+        if in_float32 < minutes:
+            text += f", {math.ceil(in_float32)} with base.dtype=float32 train.bf16=false: this CPU is faster in float32"
+    return text
+
+
+def _minutes(parameters: int, tokens: float, device: torch.device, dtype: torch.dtype) -> float:
     """Forward and backward through frozen weights cost about 4 FLOPs a parameter and token."""
-    weight = model.get_input_embeddings().weight
-    a = torch.randn(1024, 1024, device=weight.device, dtype=weight.dtype)
+    a = torch.randn(1024, 1024, device=device, dtype=dtype)
     for _ in range(3):
         a @ a
     started, n = time.monotonic(), 0
@@ -149,4 +159,4 @@ def _minutes(total: int, tokens: float, model: Any) -> float:
         (a @ a).sum().item()
         n += 1
     flops = n * 2 * 1024**3 / (time.monotonic() - started)
-    return 4 * total * tokens / (flops * STEP_EFFICIENCY) / 60
+    return 4 * parameters * tokens / (flops * STEP_EFFICIENCY) / 60

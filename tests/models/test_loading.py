@@ -58,6 +58,25 @@ def test_nf4_quantises_the_linear_layers_on_a_cpu_and_stays_close(tiny_base: Bas
     assert 0 < (exact - close).abs().max() < 0.2 * exact.abs().max()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_4_bit_base_that_was_asked_something_is_still_trained_through(tiny_base: BaseSection, dtype: str) -> None:
+    base = replace(tiny_base, quantization="nf4", dtype=dtype)
+    quantised = loading.load_base(base)
+
+    def gradient() -> torch.Tensor:
+        """Of what the model says, at its embeddings: the way there goes through every 4-bit layer."""
+        quantised.train().zero_grad()
+        embedded = quantised.get_input_embeddings()(torch.tensor([[5, 6, 7]])).detach().requires_grad_()
+        quantised(inputs_embeds=embedded).logits.float().logsumexp(-1).sum().backward()
+        assert embedded.grad is not None
+        return embedded.grad
+
+    before = gradient()
+    quantised.eval()
+    logits(quantised, base)  # bitsandbytes repacks its weights here, on CPUs that have AVX512-BF16
+    assert torch.equal(gradient(), before)
+
+
 def test_fsdp_gets_4_bit_weights_that_it_can_shard(tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch) -> None:
     base = replace(tiny_base, quantization="nf4", dtype="bfloat16")
     plain = loading.load_base(base)

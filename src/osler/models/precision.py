@@ -22,15 +22,15 @@ def in_float32(model: torch.nn.Module) -> Iterator[None]:
     halves = [tensor for tensor in tensors if tensor.dtype in HALF and not isinstance(tensor, Params4bit)]
     layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
     weights = [tensor.data for tensor in halves]
-    kernels = [(layer.compute_dtype, layer.support_avx512bf16_for_cpu) for layer in layers]
+    dtypes = [layer.compute_dtype for layer in layers]
     try:
         for tensor in halves:
             tensor.data = tensor.data.float()
         for layer in layers:
-            layer.compute_dtype, layer.support_avx512bf16_for_cpu = torch.float32, False
+            layer.compute_dtype = torch.float32
         yield
     finally:
         for tensor, weight in zip(halves, weights, strict=True):
             tensor.data = weight
-        for layer, (dtype, support) in zip(layers, kernels, strict=True):
-            layer.compute_dtype, layer.support_avx512bf16_for_cpu = dtype, support
+        for layer, dtype in zip(layers, dtypes, strict=True):
+            layer.compute_dtype = dtype

@@ -209,8 +209,8 @@ def _load(
     model, info = loaded
     for module in model.modules():
         if isinstance(module, Linear4bit):
-            # Once asked in evaluation mode on a CPU with AVX512-BF16, bitsandbytes 0.50 keeps the weights repacked for a
-            # bf16 kernel that hands back no gradients: what is trained after that learns next to nothing, without a
+            # Once asked in evaluation mode on a CPU with AVX512-BF16, bitsandbytes 0.50 keeps the weights repacked for
+            # a bf16 kernel that hands back no gradients: what is trained after that learns next to nothing, without a
             # word. And whatever the compute dtype, log-probabilities of labels move by 0.02 from one CPU to the next.
             module.support_avx512bf16_for_cpu = False
     return model, sorted(info["missing_keys"])

@@ -43,7 +43,7 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     hpo_files: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tiny = tiny_encoder if read_yaml(path).get("head") else tiny_base
+    tiny = tiny_base if "lora" in read_yaml(path) or "head" not in read_yaml(path) else tiny_encoder
     small = [f"base.model={tiny.model}", "base.revision=null", "base.weights=null", "train.max_steps=2"]
     small += ["train.save_strategy=no", "train.logging_steps=1", "train.warmup_steps=0", "train.max_length=2048"]
     recipe = load_recipe(path, small)

@@ -349,6 +349,17 @@ def test_labels_of_a_classifier_come_back_in_their_order(tiny_encoder: BaseSecti
     assert loading.labels_of(Path(tiny_encoder.model)) is None
 
 
+def test_a_new_head_is_close_to_zero_and_a_learnt_one_is_left_alone(tiny_encoder: BaseSection, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    new = loading.load_classifier(tiny_encoder, ["a", "b"])
+    assert 0 < new.classifier.weight.abs().max() < 1e-3
+    torch.nn.init.ones_(new.classifier.weight)
+    new.save_pretrained(tmp_path / "learnt")
+    loading.load_tokenizer(tiny_encoder).save_pretrained(tmp_path / "learnt")
+    again = loading.load_classifier(replace(tiny_encoder, model=str(tmp_path / "learnt")), ["a", "b"])
+    assert torch.equal(again.classifier.weight, torch.ones_like(again.classifier.weight))
+
+
 def test_a_classifier_without_its_head_is_refused(tiny_encoder: BaseSection, tmp_path: Path) -> None:
     shutil.copytree(tiny_encoder.model, tmp_path / "model")
     config = loading.load_classifier(tiny_encoder, ["a", "b"]).config

@@ -31,6 +31,10 @@ from osler.models.base_weights import base_folder
 from osler.recipe import BaseSection, Recipe
 from osler.storage import read_json
 
+# Drawn as transformers does, a head says as much as a trained one, and the base is first taught what the draws ask for:
+# docs/decisions/training.md. At zero there would be nothing to tell by that a base minds the padding of a batch.
+HEAD_SCALE = 1e-3
+
 # Tokens that families of models already carry for padding, in their own vocabulary.
 PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")
 
@@ -116,8 +120,8 @@ def load_classifier(
 ) -> PreTrainedModel:
     """As :func:`load_base`, under a linear head over ``labels``, label ids in the order of its outputs.
 
-    What of it the base does not have is drawn by torch's generator. ``trained`` says which modules an adapter will
-    hold, besides the head itself; None where all weights are trained.
+    What of it the base does not have is drawn by torch's generator, the head close to zero. ``trained`` says which
+    modules an adapter will hold, besides the head itself; None where all weights are trained.
 
     Raises:
         InputError: as :func:`load_base`; or more is drawn than is trained, so that nothing would keep it.
@@ -132,6 +136,9 @@ def load_classifier(
             f" adapter; write lora.modules_to_save: [{', '.join(name.rpartition('.')[2] for name in modules)}], or"
             " leave lora: away"
         )
+    outputs = [p for name, p in model.named_parameters() if name in drawn and p.ndim == 2 and len(p) == len(labels)]
+    for output in outputs[-1:]:  # there may be layers between the base and it
+        output.data.mul_(HEAD_SCALE)
     return model
 
 
@@ -210,7 +217,7 @@ def _load(
     for module in model.modules():
         if isinstance(module, Linear4bit):
             # Once asked in evaluation mode on a CPU with AVX512-BF16, bitsandbytes 0.50 keeps the weights repacked for
-            # a bf16 kernel that hands back no gradients: what is trained after that learns next to nothing, without a
+            # a bf16 kernel that hands back no gradients: what is trained after that gets none through them, without a
             # word. And whatever the compute dtype, log-probabilities of labels move by 0.02 from one CPU to the next.
             module.support_avx512bf16_for_cpu = False
     return model, sorted(info["missing_keys"])

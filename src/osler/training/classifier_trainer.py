@@ -18,10 +18,6 @@ from osler.scoring import BOUND, padded
 from osler.training.proved_trainer import HALF_PRECISION_BOUND
 from osler.training.trainer import sft_config, train_in_float32, with_shuffled_batches
 
-# The outputs of a head as drawn differ by as much as a trained one's, and the base is first taught what they happen to
-# ask for: docs/decisions/training.md. None at all would leave nothing to tell a padded case by.
-HEAD_SCALE = 1e-3
-
 
 class ClassifierTrainer(Trainer):
     """Trains with the mean cross-entropy over the cases of a batch, smoothed by ``label_smoothing_factor``.
@@ -87,14 +83,10 @@ def _logits(model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
 
 
 def load_untrained(recipe: Recipe, data: TrainingData) -> Any:
-    """The base under a head that is still to be trained: the recipe's seed draws it, and all labels start alike."""
+    """The base under a head that is still to be trained; the recipe's seed draws it."""
     set_seed(recipe.seed)
-    labels = list(data.report.labels)
     trained = None if recipe.lora is None else recipe.lora.get("modules_to_save") or ()
-    model = load_classifier(recipe.base, labels, trained=trained)
-    outputs = [p for p in model.parameters() if p.ndim == 2 and len(p) == len(labels)]
-    outputs[-1].data.mul_(HEAD_SCALE)
-    return model
+    return load_classifier(recipe.base, list(data.report.labels), trained=trained)
 
 
 def build_classifier_trainer(

@@ -138,18 +138,18 @@ def _histogram(lengths: list[int], bins: int = 8, width: int = 40) -> list[str]:
     ]
 
 
-def _duration(parameters: int, tokens: float, device: torch.device, dtype: torch.dtype) -> str:
+def _duration(total: int, tokens: float, device: torch.device, dtype: torch.dtype) -> str:
     """How long training takes; and what to override on a CPU that would do it faster in float32."""
-    minutes = _minutes(parameters, tokens, device, dtype)
+    minutes = _minutes(total, tokens, device, dtype)
     text = "less than a minute" if minutes < 1 else f"about {math.ceil(minutes)} minutes"
     if device.type == "cpu" and dtype != torch.float32 and minutes >= 1:
-        in_float32 = _minutes(parameters, tokens, device, torch.float32)
+        in_float32 = _minutes(total, tokens, device, torch.float32)
         if in_float32 < minutes:
             text += f", {math.ceil(in_float32)} with base.dtype=float32 train.bf16=false: this CPU is faster in float32"
     return text
 
 
-def _minutes(parameters: int, tokens: float, device: torch.device, dtype: torch.dtype) -> float:
+def _minutes(total: int, tokens: float, device: torch.device, dtype: torch.dtype) -> float:
     """Forward and backward through frozen weights cost about 4 FLOPs a parameter and token."""
     a = torch.randn(1024, 1024, device=device, dtype=dtype)
     for _ in range(3):
@@ -159,4 +159,4 @@ def _minutes(parameters: int, tokens: float, device: torch.device, dtype: torch.
         (a @ a).sum().item()
         n += 1
     flops = n * 2 * 1024**3 / (time.monotonic() - started)
-    return 4 * parameters * tokens / (flops * STEP_EFFICIENCY) / 60
+    return 4 * total * tokens / (flops * STEP_EFFICIENCY) / 60

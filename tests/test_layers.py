@@ -17,7 +17,7 @@ LAYERS = """
 publishing
 reproduction
 preparation training evaluation
-data scoring baselines
+data scoring baselines ranking
 models
 runs tasks
 patients

@@ -1,5 +1,6 @@
 """Names and hierarchies of findings and diseases: HPO's files, one normal form of a name, findings in a text."""
 
+from osler.terminology.assertions import Finding, Status, findings
 from osler.terminology.diseases import Terminology
 from osler.terminology.hpo import (
     PHENOTYPIC_ABNORMALITY,
@@ -19,12 +20,15 @@ __all__ = [
     "PHENOTYPIC_ABNORMALITY",
     "Annotation",
     "Annotations",
+    "Finding",
     "Lexicon",
     "Ontology",
+    "Status",
     "Terminology",
     "Vocabulary",
     "canonical",
     "diseases",
+    "findings",
     "mid_sentence_case",
     "normal_form",
     "read_annotations",

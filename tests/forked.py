@@ -41,7 +41,7 @@ def run_script(
     os.chdir(folder)
     sys.argv, sys.path[0] = command, str(Path(command[0]).parent)
     sys.path.insert(1, variables["PYTHONPATH"])
-    sys.dont_write_bytecode = free is not None  # Osler is compiled once, unless what is written would be cut off
     if free is not None:
+        sys.dont_write_bytecode = True  # it would be cut off, and believed by the next process
         resource.setrlimit(resource.RLIMIT_FSIZE, (free, free))
     runpy.run_path(command[0], run_name="__main__")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Learning curves: a recipe trained on fewer patients, or told of them less often, beside classifiers on the same rows.
 
-python benchmarks/learning_curve.py RECIPE [--shares 0.25 0.5 1] [--tellings 1 2 4] [--output DIR]
+python benchmarks/learning_curve.py RECIPE [--shares 0.25 0.5 1] [--tellings 1 2 4] [--run RUN] [--output DIR]
 
 Every point is a run of its own, by scripts/train.py with `data.share` or `data.tellings` and scripts/evaluate.py, on
 validation splits alone. So the rate of every run is decayed to its end, which is what one gets for that budget;
@@ -34,6 +34,9 @@ def main() -> int:
     parser.add_argument(
         "--baselines", nargs="+", default=[*TEXT_BASELINES], metavar="NAME", help="default: %(default)s"
     )
+    parser.add_argument(
+        "--run", type=Path, help="an evaluated run of the recipe as it stands, which is not trained once more"
+    )
     parser.add_argument("--output", type=Path, help="folder of the runs (default: runs/learning-curve/<name>)")
     arguments = parser.parse_args()
 
@@ -48,13 +51,19 @@ def main() -> int:
     asked = {"splits": learning_curve.SPLITS, "baselines": arguments.baselines}
     evaluation = [f"evaluation.{key}=[{', '.join(names)}]" for key, names in asked.items()]
     planned = plan(recipe, arguments.shares, arguments.tellings, evaluation)
+    trained = [Run(arguments.run)] if arguments.run else []
+    for own in trained:
+        assert recipe.data is not None  # plan() refuses a task without
+        own.check(recipe)
+        own.read_results()
+        planned.pop(place(recipe.data.share, recipe.data.tellings), None)
     for folder, overrides in planned.items():  # what is wrong is said before the first is trained
         Run(output / folder).check(load_recipe(arguments.recipe, overrides))
     for number, (folder, overrides) in enumerate(planned.items(), 1):
         print(f"{number} of {len(planned)}: {output / folder}", flush=True)
         run([ROOT / "scripts" / "train.py", arguments.recipe, *overrides, "--output", output / folder])
         run([ROOT / "scripts" / "evaluate.py", output / folder])
-    curve = learning_curve.measure(recipe, [Run(output / folder) for folder in planned])
+    curve = learning_curve.measure(recipe, [*(Run(output / folder) for folder in planned), *trained])
     path = learning_curve.curve_path(arguments.recipe)
     write_model(path, curve)
     write_atomically(path.with_suffix(".svg"), learning_curve.plot(curve))
@@ -74,9 +83,14 @@ def plan(
     assert recipe.data is not None
     points = {(share, recipe.data.tellings) for share in shares} | {(recipe.data.share, times) for times in tellings}
     return {
-        f"share-{share:g}-tellings-{times}": [f"data.share={share}", f"data.tellings={times}", *evaluation]
+        place(share, times): [f"data.share={share}", f"data.tellings={times}", *evaluation]
         for share, times in sorted(points, key=lambda point: (point[0] * point[1], point))
     }
+
+
+def place(share: float, tellings: int) -> str:
+    """The folder of a point."""
+    return f"share-{share:g}-tellings-{tellings}"
 
 
 def run(command: Sequence[object]) -> None:

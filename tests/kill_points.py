@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from project import ROOT, environment, fork, losses, make, run_script, script
+from forked import fork, run_script
+from project import ROOT, environment, losses, make, script
 from safetensors.torch import load_file
 
 from osler.recipe.sections import BaseSection

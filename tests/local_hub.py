@@ -45,8 +45,7 @@ FAULTS = {
     "drop": "cuts the connection, nothing done",
     "drop-after": "does it, then cuts the connection",
     "timeout": "says nothing until the client gives up, and does it then",
-    "kill": "kills the client (see `client`), nothing done",
-    "kill-after": "does it, then kills the client",
+    "kill-after": "does it, then kills the client (see `client`)",
     "tamper": "does it, and changes the last byte of the answer",
 }
 LICENSES = {"apache-2.0", "mit", "cc-by-4.0", "cc-by-nc-4.0", "llama3.2", "gemma", "other", "unknown"}
@@ -149,7 +148,7 @@ class LocalHub:
     organizations: dict[str, dict[str, str]] = field(default_factory=dict)  # name → {member: role}
     requests: list[Call] = field(default_factory=list)
     faults: dict[int | str, str] = field(default_factory=dict)  # request number, or part of "METHOD /path" → FAULTS
-    client: Callable[[], int] | None = None  # the process that "kill" kills
+    client: Callable[[], int] | None = None  # the process that "kill-after" kills
     large_file: int = 10_000_000  # from this size on a file goes to LFS, whatever its name
     part: int = 20_000_000  # above this size a file is uploaded in parts of it
     retry_after: int = 0  # seconds, of a 429
@@ -328,8 +327,8 @@ class _Wire:
         if fault == "timeout":
             while (await receive())["type"] != "http.disconnect":
                 pass
-        messages = await self._answer(scope, body) if fault not in ("drop", "kill") else []
-        if fault in ("kill", "kill-after"):
+        messages = await self._answer(scope, body) if fault != "drop" else []
+        if fault == "kill-after":
             assert hub.client is not None
             os.kill(hub.client(), signal.SIGKILL)
         if fault not in (None, "tamper"):

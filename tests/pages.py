@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import project
 import yaml
 from project import ROOT
 
 from osler.recipe.sections import BaseSection
 
+SCRIPT = re.compile(
+    r"(?:python|accelerate launch --config_file accelerate_configs/cpu\.yaml) scripts/(\w+)\.py(?: (.*))?"
+)
+EXPORT = re.compile(r"export (\w+)=(\S+)")
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 COPIED = ("src", "scripts", "recipes", "tasks", "accelerate_configs", "docs", "README.md", "tests/hospital.py")
 
@@ -55,24 +61,37 @@ def follow(
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             (checkout / name).write_text(content, encoding="utf-8")
         elif language == "bash":
-            commands = before(content)
-            done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", commands],
-                cwd=checkout,
-                env={
-                    **os.environ,
-                    "OMP_NUM_THREADS": "1",
-                    **(environment or {}),
-                    "PYTHONPATH": str(checkout / "src"),
-                    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-                },
-                capture_output=True,
-                text=True,
-                timeout=280,
-            )
-            assert done.returncode == 0, f"{page.name}:\n{commands}\n{done.stdout}\n{done.stderr}"
-            printed += done.stdout
+            variables = dict(environment or {})
+            for command in re.sub(r"\\\n\s*", "", before(content)).splitlines():
+                if exported := EXPORT.fullmatch(command):
+                    variables[exported[1]] = exported[2].replace("$PWD", str(checkout))
+                    continue
+                done = run(command, checkout, variables)
+                assert done.returncode == 0, f"{page.name}:\n{command}\n{done.stdout}\n{done.stderr}"
+                printed += done.stdout
     return printed
+
+
+def run(command: str, checkout: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run one line in ``checkout``: a script of ours from a process that has imported torch, all else by bash.
+
+    `accelerate launch` with cpu.yaml starts one process, with nothing in it that the script would not do itself. What
+    asks the Hub needs a process that has not imported huggingface_hub, which reads its environment once.
+    """
+    if (ours := SCRIPT.fullmatch(command)) and "jane/" not in command:
+        arguments: list[str | Path] = []
+        for argument in shlex.split(ours[2] or ""):
+            arguments += sorted(checkout.glob(argument)) if "*" in argument else [argument]
+        return project.script(checkout, ours[1], *arguments, source=checkout, **variables)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=checkout,
+        env={**project.environment(checkout), **variables, "PYTHONPATH": str(checkout / "src"), "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
 
 
 def patch(path: Path, diff: str) -> None:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import multiprocessing
 import os
-import runpy
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from multiprocessing.process import BaseProcess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+from forked import fork, run_script
 
 from osler.recipe.sections import BaseSection
 
@@ -188,55 +184,23 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-# A script's own imports take a second, those of torch, transformers and TRL six. Every script is a process of its own,
-# forked from one that has imported these libraries and nothing of Osler.
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(
-    ["torch", "trl.trainer.sft_trainer", "peft", "bitsandbytes", "evaluate", "sklearn.svm", "matplotlib.figure"]
-)
+def script(
+    folder: Path, name: str, *arguments: str | Path, source: Path = ROOT, free: int | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``scripts/<name>.py`` of the checkout ``source`` in ``folder`` as a user would.
 
-
-def fork(target: Callable[..., None], *arguments: Any) -> BaseProcess:
-    """A started process that calls ``target``."""
-    process = FORKED.Process(target=target, args=arguments)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # for the imports of the first one, once a session
-        process.start()
-    return process
-
-
-def script(folder: Path, name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run ``scripts/<name>.py`` in ``folder`` as a user would."""
-    command = [str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
+    Where ``free`` is given, no file can be longer than this many bytes: writing more fails as on a full disk.
+    """
+    command = [str(source / "scripts" / f"{name}.py"), *map(str, arguments)]
+    variables = {**environment(folder), **variables, "PYTHONPATH": str(source / "src")}
     with tempfile.TemporaryDirectory() as output:
-        process = fork(run_script, command, folder, environment(folder), output)
+        process = fork(run_script, command, folder, variables, output, free)
         process.join(timeout=280)
         if process.exitcode is None:
             process.kill()
             raise subprocess.TimeoutExpired(command, 280)
         stdout, stderr = (Path(output, stream).read_text(encoding="utf-8") for stream in ("stdout", "stderr"))
     return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
-
-
-def script_on_full_disk(folder: Path, name: str, *arguments: str | Path, free: int) -> subprocess.CompletedProcess[str]:
-    """As :func:`script`, where no file can be longer than ``free`` bytes: writing more fails as on a full disk."""
-    code = "import resource, runpy, sys; sys.argv.pop(0); limit = int(sys.argv.pop(0));"
-    code += (
-        " resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)); runpy.run_path(sys.argv[0], run_name='__main__')"
-    )
-    command = [sys.executable, "-c", code, str(free), str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=280)
-
-
-def run_script(command: list[str], folder: Path, variables: dict[str, str], output: str) -> None:
-    """Become the script of ``command``, with ``stdout`` and ``stderr`` in the folder ``output``."""
-    for number, stream in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(Path(output, stream), os.O_WRONLY | os.O_CREAT), number)
-    os.environ.clear()
-    os.environ.update(variables)
-    os.chdir(folder)
-    sys.argv, sys.path[0] = command, str(Path(command[0]).parent)
-    runpy.run_path(command[0], run_name="__main__")
 
 
 def losses(run: Path) -> dict[int, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project import ROOT, environment, make, script, script_on_full_disk
+from project import ROOT, environment, make, script
 
 from osler.recipe.sections import BaseSection
 
@@ -116,14 +116,14 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on_later(project
     files = sorted((project / RUN / "predictions").glob("*.jsonl"))
     for free, full in ((1000, True), (10**9, False)):
         arguments = ("--predictions", *files, "--output", "full.json")
-        done = script_on_full_disk(project, "evaluate", *arguments, free=free)
+        done = script(project, "evaluate", *arguments, free=free)
         assert done.returncode == (2 if full else 0), done.stderr
         if full:
             assert done.stderr == "error: full.json: File too large; make room, then run this again\n"
         assert (project / "full.json").exists() != full
     answers = files[0].read_bytes()
     files[0].unlink()
-    done = script_on_full_disk(project, "evaluate", RUN, free=1000)
+    done = script(project, "evaluate", RUN, free=1000)
     assert done.returncode == 2
     assert f"error: {RUN / 'predictions' / files[0].name}: File too large; make room" in done.stderr
     assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from hospital import NAMED, SIGNS, export, rows
-from project import ROOT, environment, script, script_on_full_disk
+from project import ROOT, environment, script
 
 # The script with a fault in it: it ends itself, or what started it, as `kill -9` would.
 FAULTY = """
@@ -158,7 +158,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize("free", [1_000, 40_000])
 def test_a_full_disk_ends_in_one_line_and_leaves_nothing_behind(tmp_path: Path, free: int) -> None:
     export(tmp_path / "export.csv", rows())
-    done = script_on_full_disk(tmp_path, "prepare_data", *COMMAND, free=free)
+    done = script(tmp_path, "prepare_data", *COMMAND, free=free)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "error: clinic: File too large; make room, then run this again"
     assert "Traceback" not in done.stderr

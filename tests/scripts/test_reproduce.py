@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from finished import edit_json, seal
+from forked import fork, run_script
 from project import ROOT, environment, make, script
 
 from osler.recipe.sections import BaseSection
@@ -113,15 +113,15 @@ def test_other_data_is_named_before_anything_is_answered(project: Path) -> None:
 
 def test_trained_again_after_a_kill_the_figures_are_inside(project: Path) -> None:
     folder = project / REPRODUCTIONS / "training"
-    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), str(RECIPE), "--training"]
-    killed = subprocess.Popen(command, cwd=project, env=environment(project), stderr=subprocess.DEVNULL)
+    command = [str(ROOT / "scripts" / "reproduce.py"), str(RECIPE), "--training"]
+    killed = fork(run_script, command, project, environment(project), project)
     deadline = time.monotonic() + 120
     while not list(folder.glob("checkpoints/checkpoint-*/complete.json")):
-        assert killed.poll() is None, "it ended before its first checkpoint"
+        assert killed.is_alive(), "it ended before its first checkpoint"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.kill()
+    killed.join()
     assert not (folder / "reproduction.json").exists()
 
     done = script(project, "reproduce", RECIPE, "--training")

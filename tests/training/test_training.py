@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import fork, run_script
 from kill_points import kill_points
 from plain_trie import decisions
 from project import GOLDEN, ROOT, environment, losses, make, script
@@ -207,13 +206,13 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, tiny_ba
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     assert script(tmp_path, "train", path, "--output", straight).returncode == 0
 
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), str(path), "--output", str(killed)]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL)
+    command = [str(ROOT / "scripts" / "train.py"), str(path), "--output", str(killed)]
+    process = fork(run_script, command, tmp_path, environment(tmp_path), tmp_path)
     deadline = time.monotonic() + 120
     while not list(killed.glob("checkpoints/checkpoint-*/complete.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert not (killed / "manifest.json").exists(), "the run ended before it could be killed"
     whole, _ = newest_whole(killed / "checkpoints")
     assert whole is not None
@@ -281,16 +280,8 @@ def test_a_second_training_in_the_same_folder_is_refused_and_the_first_one_left_
 @pytest.mark.slow
 def test_a_full_disk_ends_in_one_line_and_the_run_can_be_taken_up(tmp_path: Path, tiny_base: BaseSection) -> None:
     path, run = make(tmp_path, tiny_base), tmp_path / "run"
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), str(path), "--output", str(run)]
-    full = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        # No file may grow beyond 30 kB: the adapter and the optimizer's state do.
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
-    )
+    # The adapter and the optimizer's state are more than 30 kB.
+    full = script(tmp_path, "train", path, "--output", run, free=30_000)
     assert full.returncode == 2, full.stderr[-2000:]
     assert "no room" in full.stderr
     assert "Traceback" not in full.stderr

@@ -1,6 +1,7 @@
 """Patients as lists of findings: published and simulated ones, and their descriptions in sentences."""
 
 from osler.patients.disease_profile import PSEUDOCOUNTS, pool_annotations
+from osler.patients.external import read_external
 from osler.patients.narrative import (
     MAX_ABSENT,
     ONSET_PHRASES,
@@ -18,6 +19,7 @@ from osler.patients.published import (
     count_subtracted,
     disease_panel,
     held_out_publications,
+    published_patients,
     training_annotations,
 )
 from osler.patients.simulator import EXCLUDED_BY_SEX, Simulator
@@ -41,6 +43,8 @@ __all__ = [
     "indefinite_article",
     "phenopacket_store",
     "pool_annotations",
+    "published_patients",
+    "read_external",
     "select_findings",
     "training_annotations",
     "write_sentences",

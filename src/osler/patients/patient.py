@@ -12,7 +12,8 @@ AGE_BANDS = ((5, "0-4"), (18, "5-17"), (40, "18-39"), (65, "40-64"), (math.inf, 
 
 @dataclass(frozen=True)
 class Patient:
-    """One person. ``present`` and ``absent`` are HPO ids, ``onset`` is an HPO onset term, ``age`` is in years."""
+    """One person. ``present`` and ``absent`` are HPO ids, ``onset`` is an HPO onset term, ``age`` is in years;
+    ``equivalent`` are further ids of diseases that are as right as ``disease``."""
 
     case_id: str
     disease: str
@@ -22,6 +23,7 @@ class Patient:
     age: float | None = None
     onset: str | None = None
     publications: tuple[str, ...] = ()
+    equivalent: tuple[str, ...] = ()
 
 
 _NUMBER = r"(\d+(?:[.,]\d+)?)"

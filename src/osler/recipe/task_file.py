@@ -107,23 +107,14 @@ class Shares(Contract):
     test: float = Field(gt=0, lt=1)
 
 
-class PhenopacketSource(OntologySource):
+class StoreSource(OntologySource):
     """Published patients out of a release of Phenopacket Store, divided by publication; ``store`` is below
-    OSLER_DATA_DIR. The labels are the diseases with at least ``min_publications`` of them there."""
+    OSLER_DATA_DIR."""
 
     trains_on = "findings"
-    data_defaults: ClassVar[Mapping[str, Any]] = {
-        "tellings": 1,
-        "balance": 0.0,
-        "partial": 0.0,
-        "share": 1.0,
-        "simulated_per_label": 0,
-    }
     no_rows_reason = "its patients are told in sentences when a recipe is trained; data_report.json describes them"
 
-    kind: Literal["phenopackets"]
     store: RelativePath
-    min_publications: int = Field(ge=3)
     shares: Shares
 
     def pin(self, split: str) -> str:
@@ -137,16 +128,61 @@ class PhenopacketSource(OntologySource):
         return sha256_file(path) if path and path.is_file() else None
 
     def check(self, task: TaskFile) -> None:
-        """There are neither panels nor labels, and no splits but those that publications are divided into."""
+        """There are neither panels nor labels, and no splits but :meth:`known_splits`."""
         for key in ("panels", "labels"):
             if getattr(task, key):
-                raise ValueError(f"{key}: not with this source, whose release decides which labels there are")
+                raise ValueError(f"{key}: not with this source, which decides itself which labels there are")
         if not math.isclose(total := self.shares.train + self.shares.validation + self.shares.test, 1):
             raise ValueError(f"source.shares: they add up to {total:g}; expected 1")
-        known = [f"{part}{wording}" for part in ("validation", "test") for wording in ("", "_unseen_wording")]
+        known = [f"{split}{wording}" for split in self.known_splits() for wording in ("", "_unseen_wording")]
         for split in task.splits:
             if split not in known:
                 raise ValueError(f"splits.{split}: unknown split; expected one of {', '.join(known)}")
+
+    @abstractmethod
+    def known_splits(self) -> tuple[str, ...]:
+        """The splits there may be, in HPO's wording; each may be there in ``_unseen_wording``, too."""
+
+
+class PhenopacketSource(StoreSource):
+    """The labels are the diseases with at least ``min_publications`` publications in the release."""
+
+    data_defaults: ClassVar[Mapping[str, Any]] = {
+        "tellings": 1,
+        "balance": 0.0,
+        "partial": 0.0,
+        "share": 1.0,
+        "simulated_per_label": 0,
+    }
+
+    kind: Literal["phenopackets"]
+    min_publications: int = Field(ge=3)
+
+    def known_splits(self) -> tuple[str, ...]:
+        """The parts that publications are held out in."""
+        return ("validation", "test")
+
+
+class PinnedFile(Contract):
+    """A file below OSLER_DATA_DIR, and its sha256."""
+
+    path: RelativePath
+    sha256: Sha256
+
+
+class DifferentialSource(StoreSource):
+    """Every disease of OMIM is a candidate, and nothing is a label. Learnt from the training publications of the store;
+    tested on its test publications, on the patients in the annotations (``hpoa``), and on ``external`` ones, of whom
+    nothing is learnt."""
+
+    data_defaults: ClassVar[Mapping[str, Any]] = {"tellings": 1, "partial": 0.0}
+
+    kind: Literal["differential"]
+    external: Mapping[Name, PinnedFile] = {}
+
+    def known_splits(self) -> tuple[str, ...]:
+        """The parts of the store, the annotations' own patients, and the external sets."""
+        return ("validation", "phenopackets", "hpoa", *self.external)
 
 
 class CorpusSource(OntologySource):
@@ -329,7 +365,13 @@ class TaskFile(FileContract):
     name: Name
     version: int
     source: Annotated[
-        SimulatedSource | PhenopacketSource | CorpusSource | DatasetSource | PreparedSource | BenchmarkSource,
+        SimulatedSource
+        | PhenopacketSource
+        | DifferentialSource
+        | CorpusSource
+        | DatasetSource
+        | PreparedSource
+        | BenchmarkSource,
         Field(discriminator="kind"),
     ]
     panels: Mapping[str, PanelSection] = {}

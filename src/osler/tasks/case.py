@@ -22,6 +22,7 @@ class Case:
         group: shared by cases that are not independent (patients of one publication); None where it stands alone.
         source: where the case comes from.
         options: of a multiple choice question, letter to text, in the order shown; None for the others.
+        equivalent: further labels that are as right; where one is answered it is told as ``label``.
     """
 
     case_id: str
@@ -31,11 +32,13 @@ class Case:
     group: str | None = None
     source: str = ""
     options: Mapping[str, str] | None = None
+    equivalent: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
         """Of what the model reads and should answer."""
-        return sha256_text(json.dumps([self.text, dict(self.options or {}), self.label]))
+        equivalent = [list(self.equivalent)] if self.equivalent else []
+        return sha256_text(json.dumps([self.text, dict(self.options or {}), self.label, *equivalent]))
 
 
 @dataclass

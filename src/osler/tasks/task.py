@@ -11,6 +11,7 @@ from osler.errors import InputError
 from osler.recipe import (
     BenchmarkSource,
     CorpusSource,
+    DifferentialSource,
     PhenopacketSource,
     PreparedSource,
     SimulatedSource,
@@ -21,6 +22,7 @@ from osler.recipe import (
 from osler.storage import data_folder
 from osler.tasks.prompt import Prompt, load_prompt
 from osler.tasks.source import Source
+from osler.tasks.sources.all_diseases import AllDiseases
 from osler.tasks.sources.benchmark import Benchmark
 from osler.tasks.sources.corpus import Corpus
 from osler.tasks.sources.dataset import HubDataset
@@ -82,6 +84,8 @@ def _source(folder: Path, task: TaskFile, min_patients: int | None) -> Source:
         return SimulatedPatients(section, min_patients)
     if isinstance(section, PhenopacketSource):
         return StoredPatients(section, data_folder())
+    if isinstance(section, DifferentialSource):
+        return AllDiseases(section, data_folder())
     if isinstance(section, CorpusSource):
         return Corpus(section, min_patients)
     if isinstance(section, BenchmarkSource):

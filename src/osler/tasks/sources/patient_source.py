@@ -224,6 +224,7 @@ class PatientSource(ABC):
             subgroups=_subgroups(patient) | self._disease_subgroups.get(patient.disease, {}),
             group=self._group(patient),
             source=source,
+            equivalent=patient.equivalent,
         )
 
     def publications(self, split: str) -> dict[str, tuple[str, ...]]:

@@ -17,9 +17,10 @@ LAYERS = """
 publishing
 reproduction
 preparation training evaluation
-data scoring baselines ranking
+data scoring baselines
 models
 runs tasks
+ranking
 patients
 terminology
 rendering

@@ -1,7 +1,44 @@
 """Every Mendelian disease ranked for a patient's findings, with a probability and the evidence for each."""
 
+from osler.ranking.diagnosis import (
+    FUSION,
+    Candidate,
+    Differential,
+    Findings,
+    diagnose,
+    find_in_text,
+    load_fusion,
+    read_findings,
+)
 from osler.ranking.disease_index import DiseaseIndex
 from osler.ranking.evidence import Evidence, Match, evidence
+from osler.ranking.examples import example, examples
+from osler.ranking.fusion import Example, Fusion, candidates, fit
+from osler.ranking.knowledge import load_rankers
 from osler.ranking.rankers import RANKERS, Rankers, ranks, z_scores
 
-__all__ = ["RANKERS", "DiseaseIndex", "Evidence", "Match", "Rankers", "evidence", "ranks", "z_scores"]
+__all__ = [
+    "FUSION",
+    "RANKERS",
+    "Candidate",
+    "Differential",
+    "DiseaseIndex",
+    "Evidence",
+    "Example",
+    "Findings",
+    "Fusion",
+    "Match",
+    "Rankers",
+    "candidates",
+    "diagnose",
+    "evidence",
+    "example",
+    "examples",
+    "find_in_text",
+    "fit",
+    "load_fusion",
+    "load_rankers",
+    "ranks",
+    "read_findings",
+    "z_scores",
+]

@@ -7,11 +7,13 @@ from osler.tasks.conversation import TEXT, Conversation, turns
 from osler.tasks.perturbation import Perturbation, share_of, split_sentences
 from osler.tasks.prompt import Prompt, TooLong, chat_template_sha256, completions, load_prompt
 from osler.tasks.source import Source
+from osler.tasks.sources.all_diseases import AllDiseases
 from osler.tasks.sources.dataset import HubDataset
 from osler.tasks.task import Task, load_task
 
 __all__ = [
     "TEXT",
+    "AllDiseases",
     "Augmentation",
     "Case",
     "Conversation",

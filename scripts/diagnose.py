@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Rank every Mendelian disease of OMIM for a patient, with probabilities and the evidence for each.
+
+python scripts/diagnose.py --text "A boy with ectopia lentis and arachnodactyly. No scoliosis."
+python scripts/diagnose.py --hpo HP:0001083,HP:0001166 --absent HP:0002650
+python scripts/diagnose.py FILE                     # the text in a file
+
+No model is needed: rankers of HPO's annotations, mixed with weights fitted on published patients. None of this is
+clinical evidence, and nothing here is a medical device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osler.errors import InputError, exit_status
+
+if TYPE_CHECKING:
+    from osler.ranking import Candidate, Differential
+
+RANKED = 50
+TASK = Path(__file__).resolve().parents[1] / "tasks" / "differential"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a note, as text")
+    parser.add_argument("--text", help="a note")
+    parser.add_argument("--hpo", metavar="IDS", help="present findings: HPO ids, between commas")
+    parser.add_argument("--absent", metavar="IDS", help="with --hpo, absent findings")
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many diseases (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead, with all of the evidence")
+    arguments = parser.parse_args()
+    if sum(value is not None for value in (arguments.file, arguments.text, arguments.hpo)) != 1:
+        raise InputError("name one of FILE, --text and --hpo")
+    if arguments.absent and arguments.hpo is None:
+        raise InputError("--absent: goes with --hpo; in a text, what is absent is said")
+    if not 1 <= arguments.top <= RANKED:
+        raise InputError(f"--top {arguments.top}: expected 1 to {RANKED}, as many as are ranked")
+
+    from osler.ranking import diagnose, find_in_text, load_fusion, load_rankers, read_findings
+
+    rankers, ontology = load_rankers(TASK)
+    if arguments.hpo is not None:
+        found = read_findings(ontology, _ids(arguments.hpo), _ids(arguments.absent or ""))
+    else:
+        found = find_in_text(arguments.text or _read(arguments.file), ontology)
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    differential = diagnose(rankers, load_fusion(), ontology, found, arguments.top)
+    print(differential.model_dump_json(by_alias=True, indent=2) if arguments.json else "\n".join(lines(differential)))
+    return 0
+
+
+def _ids(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
+def lines(differential: Differential) -> Iterator[str]:
+    """What is printed."""
+    yield f"present: {', '.join(f'{term.name} ({term.id})' for term in differential.present)}"
+    if differential.absent:
+        yield f"absent:  {', '.join(f'{term.name} ({term.id})' for term in differential.absent)}"
+    for number, candidate in enumerate(differential.candidates, 1):
+        yield ""
+        yield f"{number:2}. {candidate.probability:6.1%}  {candidate.name} ({candidate.disease})"
+        yield from (f"            {kind}: {', '.join(parts)}" for kind, parts in told(candidate) if parts)
+    yield ""
+    yield f"    {differential.none_of_these:6.1%}  none of these, nor of the {RANKED} that were ranked"
+    yield f"HPO's annotations of {differential.annotations}. This is no clinical evidence."
+
+
+def told(candidate: Candidate) -> Sequence[tuple[str, list[str]]]:
+    """The evidence, each kind in words; a percentage is the share of the disease's patients who have it."""
+    general = candidate.matched_more_generally
+    return (
+        ("matched", [f"{match.finding.name} {match.share:.0%}" for match in candidate.matched]),
+        ("more general", [f"{match.finding.name} as {match.term.name} {match.share:.0%}" for match in general]),
+        ("unexplained", [term.name for term in candidate.unexplained]),
+        ("expected, absent", [f"{match.term.name} {match.share:.0%}" for match in candidate.expected_but_absent]),
+        ("contradicted", [term.name for term in candidate.contradicted]),
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_status(main))

@@ -1,0 +1,183 @@
+"""A patient's findings in, the differential out: probabilities and the evidence for each disease."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from osler.errors import InputError
+from osler.patients import Patient
+from osler.ranking.evidence import Evidence, Match, evidence
+from osler.ranking.fusion import Fusion, candidates
+from osler.ranking.rankers import Rankers
+from osler.storage import Contract, FileContract, read_model
+from osler.terminology import PHENOTYPIC_ABNORMALITY, Lexicon, Ontology, findings
+
+FUSION = Path(__file__).with_name("fusion.json")  # scripts/fit_ranking.py writes it
+
+
+class Term(Contract):
+    """A term of HPO."""
+
+    id: str
+    name: str
+
+
+class Matched(Contract):
+    """A finding of the patient, the term that the disease has, and the share of its patients who have that."""
+
+    finding: Term
+    term: Term
+    share: Annotated[float, Field(ge=0, le=1)]
+
+
+class Candidate(Contract):
+    """A disease, its probability, and its evidence as in :class:`osler.ranking.Evidence`."""
+
+    disease: str
+    name: str
+    probability: Annotated[float, Field(ge=0, le=1)]
+    matched: tuple[Matched, ...]
+    matched_more_generally: tuple[Matched, ...]
+    unexplained: tuple[Term, ...]
+    expected_but_absent: tuple[Matched, ...]
+    contradicted: tuple[Term, ...]
+
+
+class Differential(FileContract):
+    """What ``scripts/diagnose.py --json`` prints. ``candidates`` are best first; ``none_of_these`` is the probability
+    that the disease is neither among them nor among those that were ranked further down. ``notes`` say what was done to
+    the findings before."""
+
+    annotations: str
+    present: tuple[Term, ...]
+    absent: tuple[Term, ...]
+    notes: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    none_of_these: Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of a patient: HPO ids, and what had to be done to them, a line each."""
+
+    present: tuple[str, ...]
+    absent: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_findings(ontology: Ontology, present: Iterable[str], absent: Iterable[str] = ()) -> Findings:
+    """The findings by their current ids. What is no finding is named and left out; so are those that contradict one
+    another: a finding that is there, and itself or something that it implies is not.
+
+    Raises :class:`InputError` where nothing present is left.
+    """
+    notes: list[str] = []
+    there, not_there = (_current(ontology, ids, notes) for ids in (present, absent))
+    against = {(one, other) for one in there for other in not_there if other in ontology.ancestors(one)}
+    for one, other in sorted(against):
+        implied = "" if one == other else f", which implies {_told(ontology, other)}"
+        notes.append(f"{_told(ontology, one)}{implied}: present and absent, left out")
+    there = [i for i in there if i not in {one for one, _ in against}]
+    not_there = [i for i in not_there if i not in {other for _, other in against}]
+    if not there:
+        said = f" ({'; '.join(notes)})" if notes else ""
+        raise InputError(f"no finding to rank by{said}; name some with --hpo, or in words that HPO knows")
+    return Findings(tuple(there), tuple(not_there), tuple(notes))
+
+
+def find_in_text(text: str, ontology: Ontology) -> Findings:
+    """:func:`read_findings` of what ``text`` says of the patient; what it says of relatives is left out and noted."""
+    found = findings(text, Lexicon(ontology))
+    read = read_findings(
+        ontology,
+        (one.hpo_id for one in found if one.status == "present"),
+        (one.hpo_id for one in found if one.status == "absent"),
+    )
+    others = [one for one in found if one.status in ("relative", "uncertain")]
+    kinds = {"relative": "said of a relative", "uncertain": "not said to be there"}
+    notes = (f"{text[one.start : one.end]}: {kinds[one.status]}, left out" for one in others)
+    return Findings(read.present, read.absent, (*read.notes, *dict.fromkeys(notes)))
+
+
+def diagnose(rankers: Rankers, fusion: Fusion, ontology: Ontology, found: Findings, top: int) -> Differential:
+    """The ``top`` diseases for these findings."""
+    patient = Patient("patient", "", found.present, found.absent)
+    ranked = candidates(rankers, patient)
+    probabilities = fusion.probabilities(ranked.features)
+    order = np.argsort(-probabilities[:-1], kind="stable")[:top]
+    index = rankers.index
+    return Differential(
+        schema=1,
+        annotations=index.release,
+        present=_terms(ontology, found.present),
+        absent=_terms(ontology, found.absent),
+        notes=found.notes,
+        candidates=tuple(
+            _candidate(
+                index.diseases[ranked.rows[n]],
+                index.names[ranked.rows[n]],
+                float(probabilities[n]),
+                evidence(index, patient, index.diseases[ranked.rows[n]]),
+                ontology,
+            )
+            for n in order
+        ),
+        none_of_these=float(probabilities[-1]),
+    )
+
+
+def load_fusion() -> Fusion:
+    """The weights that are shipped."""
+    return read_model(FUSION, Fusion)
+
+
+def _candidate(disease: str, name: str, probability: float, found: Evidence, ontology: Ontology) -> Candidate:
+    def told(matches: Sequence[Match]) -> tuple[Matched, ...]:
+        return tuple(
+            Matched(finding=_term(ontology, one.finding), term=_term(ontology, one.term), share=round(one.share, 4))
+            for one in matches
+        )
+
+    return Candidate(
+        disease=disease,
+        name=name,
+        probability=round(probability, 6),
+        matched=told(found.matched),
+        matched_more_generally=told(found.matched_more_generally),
+        unexplained=_terms(ontology, found.unexplained),
+        expected_but_absent=told(found.expected_but_absent),
+        contradicted=_terms(ontology, found.contradicted),
+    )
+
+
+def _current(ontology: Ontology, ids: Iterable[str], notes: list[str]) -> list[str]:
+    kept: dict[str, None] = {}
+    for hpo_id in ids:
+        current = ontology.current(hpo_id)
+        if current is None:
+            notes.append(f"{hpo_id}: not in HPO {ontology.release}, left out")
+        elif current not in ontology.phenotypes or current == PHENOTYPIC_ABNORMALITY:
+            notes.append(f"{_told(ontology, current)}: no phenotypic abnormality, left out")
+        else:
+            if current != hpo_id:
+                notes.append(f"{hpo_id}: obsolete, taken as {_told(ontology, current)}")
+            kept[current] = None
+    return list(kept)
+
+
+def _told(ontology: Ontology, hpo_id: str) -> str:
+    return f"{ontology.terms[hpo_id].name} ({hpo_id})"
+
+
+def _term(ontology: Ontology, hpo_id: str) -> Term:
+    return Term(id=hpo_id, name=ontology.terms[hpo_id].name)
+
+
+def _terms(ontology: Ontology, ids: Sequence[str]) -> tuple[Term, ...]:
+    return tuple(_term(ontology, hpo_id) for hpo_id in ids)

@@ -1,0 +1,25 @@
+"""The rankers of the annotations that a task names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from osler.errors import InputError
+from osler.ranking.disease_index import DiseaseIndex
+from osler.ranking.rankers import Rankers
+from osler.recipe import DifferentialSource, read_task
+from osler.storage import wheels
+from osler.terminology import Ontology, read_annotations, read_ontology
+
+
+def load_rankers(task_folder: Path) -> tuple[Rankers, Ontology]:
+    """The rankers of all diseases of OMIM in the annotations of a task, and its ontology; takes some seconds.
+
+    Raises :class:`InputError` where the task is of another kind, or its files cannot be had.
+    """
+    source = read_task(task_folder).source
+    if not isinstance(source, DifferentialSource):
+        raise InputError(f"{task_folder / 'task.yaml'}: source.kind: {source.kind}; expected differential")
+    ontology_file, annotations_file = wheels.fetch_many([source.ontology, source.annotations])
+    ontology = read_ontology(ontology_file)
+    return Rankers(DiseaseIndex.build(ontology, read_annotations(annotations_file, ontology))), ontology

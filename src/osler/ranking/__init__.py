@@ -1,5 +1,6 @@
 """Every Mendelian disease ranked for a patient's findings, with a probability and the evidence for each."""
 
+from osler.ranking.candidate_text import candidate_text
 from osler.ranking.diagnosis import (
     FUSION,
     Candidate,
@@ -29,6 +30,7 @@ __all__ = [
     "Fusion",
     "Match",
     "Rankers",
+    "candidate_text",
     "candidates",
     "diagnose",
     "evidence",

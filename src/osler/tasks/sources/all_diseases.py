@@ -20,6 +20,7 @@ from osler.patients import (
     read_external,
     training_annotations,
 )
+from osler.ranking import DiseaseIndex, Rankers, candidate_text, candidates
 from osler.recipe import DataSection, DifferentialSource, Shares
 from osler.splits import unit_names
 from osler.storage import sha256_file, stable_unit, wheels
@@ -28,6 +29,7 @@ from osler.tasks.sources.patient_source import Learners, PatientSource, Told, ci
 from osler.terminology import Annotations, Ontology, read_annotations, read_ontology
 
 VOCABULARY = "OMIM"
+OPTIONS = 20  # candidates that a language model is asked about
 
 
 class AllDiseases(PatientSource):
@@ -91,6 +93,24 @@ class AllDiseases(PatientSource):
         if split.removesuffix("_unseen_wording") == "hpoa":
             return training_annotations(self._annotations, _publications(self._hpoa))
         return self._annotations
+
+    def options(self, split: str) -> dict[str, dict[str, str]]:
+        """Case id of ``split`` → disease → its text, of the candidates that the rankers propose."""
+        rankers = Rankers(DiseaseIndex.build(self._ontology, self.known_at(split)))
+        return {case_id: self._options(rankers, patient) for case_id, patient in self.patients(split).items()}
+
+    def training_options(self, data: DataSection | None, seed: int) -> dict[str, dict[str, str]]:
+        """The same of the training rows. The right disease takes the place of the last one where it is not proposed."""
+        rankers = Rankers(DiseaseIndex.build(self._ontology, self._annotations))
+        learners, _ = self._learners(data or self.default_data, seed)
+        return {case_id: self._options(rankers, patient, learnt=True) for case_id, (patient, _) in learners.items()}
+
+    def _options(self, rankers: Rankers, patient: Patient, learnt: bool = False) -> dict[str, str]:
+        index = rankers.index
+        proposed = [index.diseases[row] for row in candidates(rankers, patient, OPTIONS).rows]
+        if learnt and patient.disease not in proposed:
+            proposed[-1] = patient.disease
+        return {disease: candidate_text(index, patient, disease, self._vocabulary.name) for disease in proposed}
 
     def is_counted(self, patient: Patient) -> bool:
         """Whether HPO's annotations of the patient's disease cite a publication of the patient."""

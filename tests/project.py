@@ -150,6 +150,19 @@ def make_store(folder: Path, tiny: BaseSection, individuals: Sequence[dict[str, 
     return path
 
 
+def make_differential(folder: Path, tiny: BaseSection, individuals: Sequence[dict[str, Any]], **sections: Any) -> Path:
+    """As :func:`make_store`, of a task whose candidates are all diseases of tests/golden/cohort.hpoa."""
+    head = {"head": "reranker", "loss": None, "evaluation": {"baselines": ["majority"], "splits": ["phenopackets"]}}
+    path = make_store(folder, tiny, individuals, **{**head, **sections})
+    task = folder / "tasks" / "made_up" / "task.yaml"
+    content = yaml.safe_load(task.read_text())
+    content["source"] |= {"kind": "differential", "external": {}}
+    del content["source"]["min_publications"]
+    content["splits"] = {"validation": "new patients", "phenopackets": "new patients", "hpoa": "the annotations' own"}
+    task.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
 def write_store(path: Path, *individuals: Any) -> None:
     """The condensed file of Phenopacket Store, with these lines in this order."""
     path.parent.mkdir(parents=True, exist_ok=True)

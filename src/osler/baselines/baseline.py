@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from osler.recipe import DataSection
 from osler.runs import Prediction, Run
-from osler.tasks import Case, Task
+from osler.tasks import Case, Task, told_as
 
 
 class Ranking(NamedTuple):
@@ -74,6 +74,7 @@ class Baseline(ABC):
 
     def predict(self, cases: Sequence[Case], split: str) -> list[Prediction]:
         """One prediction a case, in the order of ``cases``."""
+        rankings = self.rank(cases, split)
         return [
             Prediction(
                 case_id=case.case_id,
@@ -81,13 +82,14 @@ class Baseline(ABC):
                 split=split,
                 system=self.name,
                 label=case.label,
-                ranked=ranking.labels,
-                probabilities=ranking.probabilities,
+                ranked=ranked,
+                probabilities=probabilities,
                 subgroups=dict(case.subgroups),
                 group=case.group,
                 case_sha256=case.sha256,
             )
-            for case, ranking in zip(cases, self.rank(cases, split), strict=True)
+            for case, ranking in zip(cases, rankings, strict=True)
+            for ranked, probabilities in [told_as(case, *ranking)]
         ]
 
 

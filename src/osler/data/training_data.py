@@ -14,7 +14,7 @@ from osler.errors import InputError, show
 from osler.recipe import Recipe
 from osler.runs import Contamination, DataReport
 from osler.storage import plain, validated
-from osler.tasks import Case, Task, TooLong, completions, encode_classified
+from osler.tasks import Case, Task, TooLong, candidate_tokens, completions, encode_classified
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,7 +30,8 @@ class TrainingData:
         rows: in the order they are handed to the trainer.
         examples: parallel to ``rows``: ``input_ids`` and ``labels`` of equal length; labels are ``IGNORED`` on the
             prompt, so the loss is on the completion only. Of a classifier, ``labels`` is one number, the label's index
-            among the labels of the task.
+            among the labels of the task. Of a reranker, ``input_ids`` are the prompt and every candidate one after the
+            other, ``lengths`` their lengths, and ``labels`` the place of the right candidate.
         completions: for each task that is learnt, the recipe's own first, label id → token ids, EOS included; none for
             a classifier, which writes nothing.
         task_indices: parallel to ``rows``: an index into ``completions``.
@@ -76,6 +77,8 @@ def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokeniz
     for index, row in order:
         if recipe.stage == "pretrain":
             example, cut = _document(recipe, row, tokenizer)
+        elif recipe.head == "reranker":
+            example, cut = _prompt_and_candidates(recipe, task, row, tokenizer)
         elif recipe.head is not None:
             example, cut = _text_and_label(recipe, task, row, outputs, tokenizer)
         else:
@@ -111,6 +114,25 @@ def _text_and_label(
             f" {error.tokens} tokens without its text; expected more"
         ) from None
     return {"input_ids": tokens, "labels": [outputs[row.label]]}, cut
+
+
+def _prompt_and_candidates(
+    recipe: Recipe, task: Task, row: Case, tokenizer: PreTrainedTokenizerBase
+) -> tuple[dict[str, list[int]], bool]:
+    """A case and its candidates, the place of the right one, and whether the end of its text was cut off."""
+    options = row.options or {}
+    candidates = [candidate_tokens(tokenizer, text) for text in options.values()]
+    max_length, longest = _max_length(recipe), max(map(len, candidates))
+    try:
+        prompt, cut = encode_classified(task.prompt, tokenizer, row.text, max_length and max_length - longest)
+    except TooLong as error:
+        raise InputError(
+            f"{recipe.path}: train.max_length: {max_length} has no room for a case of {task.name}: it has"
+            f" {error.tokens} tokens without its text, and a candidate {longest}; expected more"
+        ) from None
+    lengths = [len(prompt), *map(len, candidates)]
+    tokens = [token for part in (prompt, *candidates) for token in part]
+    return {"input_ids": tokens, "labels": [list(options).index(row.label)], "lengths": lengths}, cut
 
 
 def _prompt_and_answer(

@@ -39,7 +39,7 @@ from osler.runs import (
 )
 from osler.scoring import WAYS, Answer, LabelScorer, Scorer, Way, batches, scorer_named
 from osler.storage import fingerprint, naming
-from osler.tasks import Case, Perturbation, Task
+from osler.tasks import Case, Perturbation, Task, told_as
 
 BATCH = 16  # cases scored at once
 WITH_LABELS = "base_model_with_labels"
@@ -265,14 +265,15 @@ class LanguageModel:
         state.wait_for_everyone()
 
     def _prediction(self, case: Case, answer: Answer, split: str) -> Prediction:
+        ranked, probabilities = told_as(case, answer.ranked, answer.probabilities)
         return Prediction(
             case_id=case.case_id,
             task=self.task.name,
             split=split,
             system=self.name,
             label=case.label,
-            ranked=answer.ranked,
-            probabilities=answer.probabilities,
+            ranked=ranked,
+            probabilities=probabilities,
             text=answer.text,
             parsed=answer.parsed,
             subgroups=dict(case.subgroups),

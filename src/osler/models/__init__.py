@@ -10,7 +10,7 @@ from osler.models.loading import (
     load_tokenizer,
     load_tuned,
 )
-from osler.models.logits import logits_at
+from osler.models.logits import logits_at, outputs_of_head
 from osler.models.merging import load_merged, merge_run
 from osler.models.precision import in_float32
 from osler.models.targets import check_architecture
@@ -29,4 +29,5 @@ __all__ = [
     "load_tuned",
     "logits_at",
     "merge_run",
+    "outputs_of_head",
 ]

@@ -6,6 +6,33 @@ from typing import Any
 
 import torch
 
+from osler.errors import InputError
+
+HEAD = "score"  # what transformers calls the head of a decoder for sequence classification
+
+
+def outputs_of_head(model: torch.nn.Module, **inputs: Any) -> torch.Tensor:
+    """What the head of a decoder for sequence classification gives at every position, (batch, length, outputs).
+
+    The model itself keeps those of one position. Raises :class:`InputError` where it has no head that is applied to
+    every position, as encoders have not.
+    """
+    heads = [module for name, module in model.named_modules() if name.rpartition(".")[2] == HEAD]
+    found: list[torch.Tensor] = []
+
+    def keep(_: torch.nn.Module, __: Any, output: torch.Tensor) -> None:
+        found.append(output)
+
+    hook = heads[0].register_forward_hook(keep) if heads else None
+    try:
+        model(**inputs)
+    finally:
+        if hook is not None:
+            hook.remove()
+    if not found or found[0].dim() != 3:
+        raise InputError(f"base.model: {type(model).__name__} has no head that reads every position; take a decoder")
+    return found[0]
+
 
 def logits_at(
     model: torch.nn.Module, head: torch.nn.Module | None, rows: torch.Tensor, columns: torch.Tensor, **inputs: Any

@@ -32,7 +32,7 @@ FORMS = {
     "rank_pattern": r"(?:.*\.)?(?:{})",
     "alpha_pattern": r"(?:.*\.)?(?:{})",
 }
-TASK_TYPES = {None: "CAUSAL_LM", "classifier": "SEQ_CLS"}  # what PEFT calls a recipe's head
+TASK_TYPES = {None: "CAUSAL_LM", "classifier": "SEQ_CLS", "reranker": "SEQ_CLS"}  # what PEFT calls a recipe's head
 SECONDS = 5  # for all patterns of a recipe on all names of a base; those that people write take milliseconds
 MATCH = "import json, re, sys; p, n = json.load(sys.stdin); "
 MATCH += "json.dump([[bool(re.fullmatch(x, y)) for y in n] for x in p], sys.stdout)"

@@ -30,7 +30,6 @@ from osler.recipe.rules import (
     read_learnt_task,
 )
 from osler.recipe.sections import (
-    HEAD_IMPLIES,
     AugmentSection,
     BaseSection,
     DataSection,
@@ -39,6 +38,7 @@ from osler.recipe.sections import (
     MixtureSection,
     PublishSection,
     TaskSection,
+    implied_by,
 )
 from osler.recipe.setting_rules import setting_problems
 from osler.recipe.strict_yaml import parse_yaml, read_yaml
@@ -135,7 +135,7 @@ def _resolve(
     if problems := _problems_of_keys(document, types):
         raise _Wrong(problems)
 
-    implied = HEAD_IMPLIES if document.get("head") else {}
+    implied = implied_by(document.get("head"))
 
     def section(kind: Any, name: str) -> Any:
         return _built(kind, {**implied.get(name, {}), **document.get(name, {})})

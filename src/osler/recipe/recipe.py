@@ -20,6 +20,7 @@ from osler.recipe.sections import (
     BaseSection,
     DataSection,
     EvaluationSection,
+    Head,
     LossSection,
     MixtureSection,
     PublishSection,
@@ -33,7 +34,8 @@ from osler.storage import sha256_text
 class Recipe:
     """A resolved recipe. ``lora`` and ``train`` are read-only and hold only what the recipe sets.
 
-    ``head``: the base is trained under a linear layer over the labels of the task; null leaves it a language model.
+    ``head``: the base is trained under a linear layer, over the labels of the task (``classifier``) or with one output
+    that says how well a candidate fits (``reranker``); null leaves it a language model.
     ``allow_overlap`` maps an evaluated split to the reason why cases of it may stand in the training data.
 
     Equality and ``sha256`` are about the content; where it was read from does not matter.
@@ -44,7 +46,7 @@ class Recipe:
     version: str
     base: BaseSection
     task: TaskSection
-    head: Literal["classifier"] | None = None
+    head: Head | None = None
     data: DataSection | None = None
     lora: Mapping[str, Any] | None = None
     loss: LossSection

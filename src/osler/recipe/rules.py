@@ -9,23 +9,24 @@ import dataclasses
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from osler.errors import InputError, join, nearest, show
 from osler.recipe.sections import (
     FINDINGS_BASELINES,
     FUSIBLE,
-    HEAD_IMPLIES,
     AugmentSection,
     BaseSection,
     DataSection,
     EvaluationSection,
+    Head,
     MixedTask,
     MixtureSection,
     TaskSection,
     TranslatorSection,
+    implied_by,
 )
-from osler.recipe.task_file import TaskFile, read_task
+from osler.recipe.task_file import DifferentialSource, TaskFile, read_task
 from osler.recipe.task_texts import COMMIT
 from osler.recipe.type_check import Problem, check
 from osler.storage import wheels
@@ -282,29 +283,37 @@ def check_mixture(mixture: MixtureSection, task: str) -> None:
 
 
 def check_head(recipe: Recipe, task: TaskFile) -> None:
-    """What goes with ``head: classifier``, and what goes with no other."""
+    """What goes with a ``head:``, and what goes with no other."""
     own = {"loss.name": recipe.loss.name, "evaluation.scorer": recipe.evaluation.scorer}
-    expected = {join(name, key): value for name, values in HEAD_IMPLIES.items() for key, value in values.items()}
+    of_heads = {"cross_entropy", *get_args(Head)}
     if recipe.head is None:
         for key, value in own.items():
-            if value == expected[key]:
-                raise Problem(key, f"{value} is only for head: classifier, which needs no {key} at all; leave it out")
+            if value in of_heads:
+                raise Problem(key, f"{value} is only for a head:, which needs no {key} at all; leave it out")
+        if isinstance(task.source, DifferentialSource):
+            raise Problem("head", f"missing; {task.name} has candidates and no labels: write head: reranker")
         return
+    expected = {
+        join(name, key): value for name, values in implied_by(recipe.head).items() for key, value in values.items()
+    }
     for key, value in own.items():
         if value != expected[key]:
-            text = f"not with head: classifier, for which it is {expected[key]}; leave it out"
+            text = f"not with head: {recipe.head}, for which it is {expected[key]}; leave it out"
             raise Problem(key, f"{value} {text}")
     if recipe.stage is not None:
-        raise Problem("stage", f"{recipe.stage} not with head: classifier: documents have no labels")
+        raise Problem("stage", f"{recipe.stage} not with head: {recipe.head}: documents have no labels")
     if recipe.mixture is not None:
-        raise Problem("mixture", "not with head: classifier, which is over the labels of one task; leave it out")
+        raise Problem("mixture", f"not with head: {recipe.head}, which is of one task; leave it out")
     for baseline in recipe.evaluation.baselines:
         if baseline.startswith("base_model"):
-            text = f"{baseline} not with head: classifier: a head that nobody trained says nothing; leave it out"
+            text = f"{baseline} not with head: {recipe.head}: a head that nobody trained says nothing; leave it out"
             raise Problem("evaluation.baselines", text)
     if task.scorer is not None:
         text = f"the cases of {task.name} have answers of their own (scorer: {task.scorer}); a head has fixed labels"
         raise Problem("head", f"{text}; leave head: away")
+    if (recipe.head == "reranker") != isinstance(task.source, DifferentialSource):
+        goes = "reranker" if isinstance(task.source, DifferentialSource) else "classifier"
+        raise Problem("head", f"{recipe.head} is not for {task.name}; expected {goes}")
 
 
 def check_combinations(recipe: Recipe) -> None:

@@ -64,7 +64,7 @@ class DataSection:
 class LossSection:
     """``completion_weight`` is the share of the ordinary completion loss in a ``label_trie`` loss, else null.
 
-    ``cross_entropy`` over the labels is what ``head: classifier`` is trained with, and nothing else.
+    ``cross_entropy`` over the labels, or a case's candidates, is what a ``head:`` is trained with, and nothing else.
     """
 
     name: Literal["label_trie", "completion", "cross_entropy"] = "completion"
@@ -96,20 +96,24 @@ FUSED = "fused"  # what the mixture of the tuned model and these is called in fi
 class EvaluationSection:
     """What is scored after training, how, and against which baselines.
 
-    The scorer ``classifier`` is that of ``head: classifier``, and no other.
+    The scorers ``classifier`` and ``reranker`` are those of the ``head:`` of that name, and no others.
 
     ``fused``: the tuned model and the baselines of ``FUSIBLE`` are mixed, too, with weights fitted on ``validation``.
     """
 
     splits: tuple[str, ...]
-    scorer: Literal["label_trie", "label_likelihood", "classifier"] = "label_trie"
+    scorer: Literal["label_trie", "label_likelihood", "classifier", "reranker"] = "label_trie"
     baselines: tuple[Baseline, ...] = ("majority", "tfidf_svm")
     resamples: int = 2000
     fused: bool = False
 
 
-# What is said elsewhere by ``head: classifier``, a linear layer over the labels in place of the language model's head.
-HEAD_IMPLIES = {"loss": {"name": "cross_entropy"}, "evaluation": {"scorer": "classifier"}}
+Head = Literal["classifier", "reranker"]  # a linear layer in place of the language model's head
+
+
+def implied_by(head: str | None) -> dict[str, dict[str, str]]:
+    """Section → key → value of what a ``head:`` says of other sections."""
+    return {"loss": {"name": "cross_entropy"}, "evaluation": {"scorer": head}} if head else {}
 
 
 @dataclass(frozen=True)

@@ -114,10 +114,12 @@ def _loss(recipe: Recipe, train: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     if recipe.head is not None:
         for key in NOT_OF_A_HEAD:
             if recipe.train.get(key):
-                yield f"train.{key}", "not with head: classifier; leave it out"
+                yield f"train.{key}", f"not with head: {recipe.head}; leave it out"
         half = recipe.base.dtype != "float32" and not (train["bf16"] or train["fp16"])
         if half and recipe.lora is not None:  # the head is trained in float32, and gets what the base computes
-            text = f"{recipe.base.dtype} with head: classifier and lora: needs mixed precision; write train.bf16: true"
+            text = (
+                f"{recipe.base.dtype} with head: {recipe.head} and lora: needs mixed precision; write train.bf16: true"
+            )
             yield "base.dtype", text
     if train["packing"] and train["packing_strategy"] == "wrapped" and recipe.stage != "pretrain":
         yield "train.packing_strategy", "wrapped cuts a case from its answer, and lets cases see each other; write bfd"

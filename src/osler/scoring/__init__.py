@@ -6,18 +6,22 @@ from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import LabelScorer, batches
 from osler.scoring.passes import Way, score
 from osler.scoring.proof import BOUND, WAYS, prove
+from osler.scoring.reranker import LABEL, Candidates, candidate_scores
 from osler.scoring.scorers import scorer_named
 
 __all__ = [
     "BOUND",
+    "LABEL",
     "WAYS",
     "Answer",
+    "Candidates",
     "LabelScorer",
     "LabelTrie",
     "Layout",
     "Scorer",
     "Way",
     "batches",
+    "candidate_scores",
     "padded",
     "prove",
     "score",

@@ -70,7 +70,7 @@ def score(
     config = model.config.get_text_config()
     alone = bool({"longrope", "dynamic"} & set(_rope_types(getattr(config, "rope_parameters", None))))
     for batch in _batches(pieces, way, config.vocab_size, alone):
-        inputs, starts = _shared_inputs(model, batch) if way == "shared" else _plain_inputs(model, batch)
+        inputs, starts = shared_inputs(model, batch) if way == "shared" else _plain_inputs(model, batch)
         counts = [len(piece.deciding) for piece in batch]
         rows = torch.arange(len(batch)).repeat_interleave(torch.tensor(counts))
         columns = torch.cat([start + piece.deciding for start, piece in zip(starts, batch, strict=True)])
@@ -143,7 +143,8 @@ def _plain_inputs(model: PreTrainedModel, pieces: Sequence[Piece]) -> tuple[dict
     return {"input_ids": torch.tensor(ids).to(model.device)}, [len(piece.prompt) - 1 for piece in pieces]
 
 
-def _shared_inputs(model: PreTrainedModel, pieces: Sequence[Piece]) -> tuple[dict[str, Any], list[int]]:
+def shared_inputs(model: PreTrainedModel, pieces: Sequence[Piece]) -> tuple[dict[str, Any], list[int]]:
+    """What ``model`` is called with for ``pieces``, and in which column the prompt of each ends."""
     ids, positions, attends = _padded(pieces)
     inputs = {
         "input_ids": ids.to(model.device),

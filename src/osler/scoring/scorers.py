@@ -13,6 +13,7 @@ from osler.scoring.classifier import ClassifierScorer
 from osler.scoring.labels import ChoiceScorer, LabelScorer
 from osler.scoring.passes import Way
 from osler.scoring.proof import WAYS
+from osler.scoring.reranker import RerankerScorer
 from osler.storage import wheels
 from osler.tasks import Task
 from osler.terminology import diseases
@@ -32,6 +33,8 @@ def scorer_named(
     """
     if name == "classifier":
         return ClassifierScorer(model, tokenizer, task, alone=tuple(ways) == ("plain",))
+    if name == "reranker":
+        return RerankerScorer(model, tokenizer, task.prompt, ways)
     if name in ("multiple_choice", "multiple_choice_text"):
         return ChoiceScorer(model, tokenizer, task.prompt, name == "multiple_choice", ways)
     if name in ("generate", "generate_sampled"):

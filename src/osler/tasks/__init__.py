@@ -1,8 +1,8 @@
 """What is to be learnt: cases, where they come from, the prompt, the labels, and what may be changed in a case."""
 
 from osler.tasks.augmentation import Augmentation
-from osler.tasks.case import Case
-from osler.tasks.classified_text import encode_classified
+from osler.tasks.case import Case, told_as
+from osler.tasks.classified_text import candidate_tokens, encode_classified
 from osler.tasks.conversation import TEXT, Conversation, turns
 from osler.tasks.perturbation import Perturbation, share_of, split_sentences
 from osler.tasks.prompt import Prompt, TooLong, chat_template_sha256, completions, load_prompt
@@ -23,6 +23,7 @@ __all__ = [
     "Source",
     "Task",
     "TooLong",
+    "candidate_tokens",
     "chat_template_sha256",
     "completions",
     "encode_classified",
@@ -30,5 +31,6 @@ __all__ = [
     "load_task",
     "share_of",
     "split_sentences",
+    "told_as",
     "turns",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from osler.storage import sha256_text
 
@@ -47,6 +48,20 @@ class Cases:
 
     rows: list[Case]
     dropped: dict[str, int] = field(default_factory=dict)
+
+
+def told_as(case: Case, ranked: Sequence[str], probabilities: Sequence[float] | None) -> tuple[Any, Any]:
+    """An answer to ``case`` with every label that is as right told as the case's own, at the first one's place and with
+    the probability of all of them."""
+    if not case.equivalent:
+        return tuple(ranked), None if probabilities is None else tuple(probabilities)
+    right = {case.label, *case.equivalent}
+    named = [case.label if label in right else label for label in ranked]
+    totals: dict[str, float] = dict.fromkeys(named, 0.0)
+    for label, p in zip(named, probabilities or [0.0] * len(named), strict=True):
+        totals[label] += p
+    order = sorted(totals, key=lambda label: -totals[label]) if probabilities is not None else list(totals)
+    return tuple(order), None if probabilities is None else tuple(totals[label] for label in order)
 
 
 def changed(cases: Sequence[Case], texts: Sequence[str]) -> Cases:

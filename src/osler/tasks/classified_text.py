@@ -1,4 +1,4 @@
-"""What a classifier reads of a case: the prompt of the task, or the case alone where the base cannot be asked."""
+"""What a head reads: of a case the prompt, or the case alone where the base cannot be asked; of a candidate a text."""
 
 from __future__ import annotations
 
@@ -28,3 +28,9 @@ def encode_classified(
     if (special := tokenizer.num_special_tokens_to_add()) > max_tokens:
         raise TooLong(special)
     return tokenizer(text, truncation=True, max_length=max_tokens, **as_text)["input_ids"], True
+
+
+def candidate_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """What stands after the prompt for a candidate; a text that spells a special token is text."""
+    tokens: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return tokens

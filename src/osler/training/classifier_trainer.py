@@ -8,13 +8,14 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedTokenizerBase, Trainer, set_seed
+from trl import SFTConfig
 
 from osler.data import TrainingData
 from osler.errors import InputError
 from osler.models import load_classifier
 from osler.recipe import Recipe
 from osler.runs import Run
-from osler.scoring import BOUND, padded
+from osler.scoring import BOUND, LABEL, padded
 from osler.training.proved_trainer import HALF_PRECISION_BOUND
 from osler.training.trainer import sft_config, train_in_float32, with_shuffled_batches
 
@@ -86,13 +87,12 @@ def load_untrained(recipe: Recipe, data: TrainingData) -> Any:
     """The base under a head that is still to be trained; the recipe's seed draws it."""
     set_seed(recipe.seed)
     trained = None if recipe.lora is None else recipe.lora.get("modules_to_save") or ()
-    return load_classifier(recipe.base, list(data.report.labels), trained=trained)
+    labels = list(data.report.labels) if recipe.head == "classifier" else [LABEL]
+    return load_classifier(recipe.base, labels, trained=trained)
 
 
-def build_classifier_trainer(
-    recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData
-) -> ClassifierTrainer:
-    """The trainer of a recipe with a head, ready to ``train()``."""
+def adapted(recipe: Recipe, run: Run, model: Any) -> tuple[Any, SFTConfig]:
+    """``model`` with the recipe's adapter, if it has one, and the settings to train with."""
     config = sft_config(recipe, run)
     set_seed(config.seed)  # draws the adapter
     if recipe.lora is not None:
@@ -100,6 +100,14 @@ def build_classifier_trainer(
             model.enable_input_require_grads()
         model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", **recipe.lora))
         train_in_float32(model)
+    return model, config
+
+
+def build_classifier_trainer(
+    recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData
+) -> ClassifierTrainer:
+    """The trainer of a recipe with a head, ready to ``train()``."""
+    model, config = adapted(recipe, run, model)
     padding: Any = tokenizer.pad_token_id
 
     def collate(examples: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:

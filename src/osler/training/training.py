@@ -38,6 +38,7 @@ from osler.tasks import Conversation, chat_template_sha256, load_task
 from osler.training import plan
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.progress import Bar, Finite, NothingLeft, Progress
+from osler.training.reranker_trainer import build_reranker_trainer
 from osler.training.trainer import build_trainer
 
 # How the three that write report a full disk: Python (OSError), safetensors' Rust and torch's zip writer.
@@ -105,8 +106,11 @@ def _load(recipe: Recipe, data: TrainingData) -> Any:
 
 
 def _trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData) -> Trainer:
-    build = build_trainer if recipe.head is None else build_classifier_trainer
-    return build(recipe, run, model, tokenizer, data)
+    build: Any = build_trainer
+    if recipe.head is not None:
+        build = build_classifier_trainer if recipe.head == "classifier" else build_reranker_trainer
+    trainer: Trainer = build(recipe, run, model, tokenizer, data)
+    return trainer
 
 
 def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Conversation | None]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,28 @@ from osler.ranking import DiseaseIndex, Rankers, candidate_text, candidates
 from osler.recipe import DataSection, DifferentialSource, Shares
 from osler.splits import unit_names
 from osler.storage import sha256_file, stable_unit, wheels
-from osler.tasks.case import Case
+from osler.tasks.case import Case, Cases
 from osler.tasks.sources.patient_source import Learners, PatientSource, Told, cited, title
 from osler.terminology import Annotations, Ontology, read_annotations, read_ontology
 
 VOCABULARY = "OMIM"
 OPTIONS = 20  # candidates that a language model is asked about
+
+
+class Proposed(Mapping[str, str]):
+    """Disease → its text, of the candidates for a patient; ranked when somebody asks, which takes some milliseconds."""
+
+    def __init__(self, propose: Callable[[], Mapping[str, str]]) -> None:
+        self._propose = cache(propose)
+
+    def __getitem__(self, disease: str) -> str:
+        return self._propose()[disease]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._propose())
+
+    def __len__(self) -> int:
+        return len(self._propose())
 
 
 class AllDiseases(PatientSource):
@@ -94,23 +110,40 @@ class AllDiseases(PatientSource):
             return training_annotations(self._annotations, _publications(self._hpoa))
         return self._annotations
 
-    def options(self, split: str) -> dict[str, dict[str, str]]:
-        """Case id of ``split`` → disease → its text, of the candidates that the rankers propose."""
-        rankers = Rankers(DiseaseIndex.build(self._ontology, self.known_at(split)))
-        return {case_id: self._options(rankers, patient) for case_id, patient in self.patients(split).items()}
+    def split(self, name: str) -> list[Case]:
+        """The cases of a split, with the candidates that the rankers propose as their options."""
+        return self._with_options(super().split(name), self.patients(name), self._rankers_at(name))
 
-    def training_options(self, data: DataSection | None, seed: int) -> dict[str, dict[str, str]]:
-        """The same of the training rows. The right disease takes the place of the last one where it is not proposed."""
-        rankers = Rankers(DiseaseIndex.build(self._ontology, self._annotations))
+    def training(self, data: DataSection | None, seed: int) -> Cases:
+        """The training patients, each told in its own words. The right disease is among their options: where it is not
+        proposed it takes the place of the last one."""
+        cases = super().training(data, seed)
         learners, _ = self._learners(data or self.default_data, seed)
-        return {case_id: self._options(rankers, patient, learnt=True) for case_id, (patient, _) in learners.items()}
+        patients = {case_id: patient for case_id, (patient, _) in learners.items()}
+        return Cases(self._with_options(cases.rows, patients, self._rankers_at("train"), learnt=True), cases.dropped)
 
-    def _options(self, rankers: Rankers, patient: Patient, learnt: bool = False) -> dict[str, str]:
-        index = rankers.index
-        proposed = [index.diseases[row] for row in candidates(rankers, patient, OPTIONS).rows]
+    def _with_options(
+        self,
+        cases: Sequence[Case],
+        patients: Mapping[str, Patient],
+        rankers: Callable[[], Rankers],
+        learnt: bool = False,
+    ) -> list[Case]:
+        return [
+            replace(case, options=Proposed(partial(self._proposed, rankers, patients[case.case_id], learnt)))
+            for case in cases
+        ]
+
+    def _proposed(self, rankers: Callable[[], Rankers], patient: Patient, learnt: bool) -> dict[str, str]:
+        """Disease → its text."""
+        index = rankers().index
+        proposed = [index.diseases[row] for row in candidates(rankers(), patient, OPTIONS).rows]
         if learnt and patient.disease not in proposed:
             proposed[-1] = patient.disease
         return {disease: candidate_text(index, patient, disease, self._vocabulary.name) for disease in proposed}
+
+    def _rankers_at(self, split: str) -> Callable[[], Rankers]:
+        return cache(lambda: Rankers(DiseaseIndex.build(self._ontology, self.known_at(split))))
 
     def is_counted(self, patient: Patient) -> bool:
         """Whether HPO's annotations of the patient's disease cite a publication of the patient."""

@@ -1,0 +1,148 @@
+"""Every disease is a candidate; what is tested was learnt from nobody of the same publication."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from project import individual, make_differential, script
+
+from osler.errors import InputError
+from osler.recipe.sections import BaseSection
+from osler.storage import sha256_file
+from osler.tasks import AllDiseases, load_task
+
+LAMP, HUM, QUILLBY = "OMIM:900101", "OMIM:900102", "OMIM:900103"
+OF = {
+    LAMP: ["HP:9000010", "HP:9000011", "HP:9000012", "HP:9000022", "HP:9000032"],
+    HUM: ["HP:9000020", "HP:9000021", "HP:9000022", "HP:9000031"],
+    QUILLBY: ["HP:9000030", "HP:9000031", "HP:9000032"],
+}
+
+
+def patients() -> list[dict[str, Any]]:
+    """Of each disease 14 publications with two patients; the first is one that HPO counts, one disease is unknown."""
+    draw, cases = random.Random(0), []
+    for place, (disease, findings) in enumerate(OF.items()):
+        for n in range(14):
+            publication = f"PMID:9{place + 1}1" if n == 0 else f"PMID:{8000 + 100 * place + n}"
+            for twin in range(2):
+                observed = [[hpo_id, ""] for hpo_id in draw.sample(findings, 3)]
+                cases.append(
+                    individual(
+                        case_id=f"{publication.replace(':', '_')}_{twin}",
+                        references=[publication],
+                        disease_id=disease,
+                        disease=disease,
+                        observed=observed,
+                    )
+                )
+    return [*cases, individual(case_id="new", references=["PMID:1"], disease_id="OMIM:999999", disease="New")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch) -> Path:
+    make_differential(tmp_path, tiny_base, patients())
+    monkeypatch.setenv("OSLER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OSLER_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path
+
+
+def source_of(folder: Path) -> AllDiseases:
+    source = load_task(folder / "tasks" / "made_up").source
+    assert isinstance(source, AllDiseases)
+    return source
+
+
+def test_every_disease_of_omim_is_a_candidate_and_a_publication_is_in_one_part(folder: Path) -> None:
+    source = source_of(folder)
+    assert list(source.labels) == [LAMP, HUM, QUILLBY]
+    parts = [{case.group for case in source.split(split)} for split in ("validation", "phenopackets")]
+    parts.append({source.unit(patient) for patient in source.training_patients()})
+    assert all(parts)
+    assert sum(map(len, parts)) == len(set().union(*parts))
+    report = source.provenance(None)
+    assert report["held_out_and_training"] == []
+    assert report["left_out"]["its disease has no finding in HPO's annotations"] == 1
+
+
+def test_who_hpo_counts_is_neither_learnt_from_nor_chosen_on_and_a_subgroup_of_the_test(folder: Path) -> None:
+    source = source_of(folder)
+    counted = {"PMID:911", "PMID:921", "PMID:931"}
+    assert not any(counted & {*patient.publications} for patient in source.training_patients())
+    assert not any(case.group in counted for case in source.split("validation"))
+    for case in source.split("phenopackets"):
+        assert case.subgroups["hpoa"] == ("counts it" if case.group in counted else "new publication")
+
+
+def test_a_case_has_the_proposed_candidates_in_words_and_a_training_row_the_right_one_among_them(folder: Path) -> None:
+    source = source_of(folder)
+    case = source.split("validation")[0]
+    assert case.options is not None
+    assert set(case.options) == {LAMP, HUM, QUILLBY}
+    assert case.options[LAMP].startswith("Lamp syndrome: ")
+    assert " +" in case.options[case.label], "what the patient has is marked"
+    for row in source.training(None, seed=0).rows:
+        assert row.label in (row.options or {})
+
+
+def test_the_annotations_own_patients_are_ranked_without_themselves(folder: Path) -> None:
+    source = source_of(folder)
+    held_out = {publication for case in source.split("hpoa") for publication in [case.group]}
+    known = source.known_at("hpoa")
+    assert held_out
+    assert not any(held_out & row.references for rows in known.rows.values() for row in rows)
+    assert source.known_at("phenopackets").rows.keys() >= known.rows.keys()
+
+
+def test_external_patients_count_for_any_of_their_ids(folder: Path, tmp_path: Path) -> None:
+    lines = [
+        {"index": 0, "source": "X", "hpo": [["HP:9000011", ""]], "labels": ["ORPHA:1", HUM, LAMP], "label_names": []},
+        {"index": 1, "source": "X", "hpo": [["HP:0000005", ""]], "labels": [LAMP], "label_names": []},
+        {"index": 2, "source": "X", "hpo": [["HP:9000011", ""]], "labels": ["ORPHA:1"], "label_names": []},
+    ]
+    path = folder / "data" / "theirs" / "cases.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    task = folder / "tasks" / "made_up" / "task.yaml"
+    content = yaml.safe_load(task.read_text())
+    content["source"]["external"] = {"theirs": {"path": "theirs/cases.jsonl", "sha256": sha256_file(path)}}
+    content["splits"]["theirs"] = "others"
+    task.write_text(yaml.safe_dump(content, sort_keys=False))
+    (case,) = source_of(folder).split("theirs")
+    assert (case.label, case.equivalent) == (HUM, (LAMP,))
+    path.write_text(path.read_text() + "{}\n")
+    with pytest.raises(InputError, match=r"which task\.yaml names"):
+        source_of(folder).split("theirs")
+
+
+def test_without_the_store_there_is_nothing_to_train_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OSLER_DATA_DIR")
+    source = source_of(folder)
+    assert source.split("phenopackets") == []
+    assert source.split("hpoa"), "HPO's own patients are in the annotations"
+    with pytest.raises(InputError, match=r"scripts/fetch_phenopackets\.py"):
+        source.training(None, seed=0)
+
+
+def test_a_reranker_is_trained_and_evaluated(folder: Path) -> None:
+    recipe = folder / "recipes" / "tiny.yaml"
+    done = script(folder, "train", recipe, OSLER_CACHE=str(folder / "cache"))
+    assert done.returncode == 0, done.stderr
+    done = script(folder, "evaluate", "runs/tiny-made-up/1.0.0", OSLER_CACHE=str(folder / "cache"))
+    assert done.returncode == 0, done.stderr
+    file = folder / "runs/tiny-made-up/1.0.0/predictions/made_up-phenopackets-tiny-made-up@1.0.0.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert all(sorted(row["ranked"]) == [LAMP, HUM, QUILLBY] for row in rows)
+
+
+def test_a_head_that_does_not_go_with_the_task_is_refused(folder: Path) -> None:
+    recipe = folder / "recipes" / "tiny.yaml"
+    for override, said in (("head=classifier", "expected reranker"), ("head=null", "write head: reranker")):
+        refused = script(folder, "train", recipe, override, "--output", folder / "run")
+        assert refused.returncode == 2
+        assert said in refused.stderr

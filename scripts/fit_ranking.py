@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=FUSION, help="default: %(default)s")
     arguments = parser.parse_args()
 
-    from osler import ranking  # imports scipy, as --help need not
+    from osler.ranking import examples, fit, load_rankers  # imports scipy, as --help need not
     from osler.storage import write_model
     from osler.tasks import AllDiseases, load_task
 
@@ -40,11 +40,11 @@ def main() -> int:
         raise InputError(
             "OSLER_DATA_DIR: holds no patients of Phenopacket Store; get them with scripts/fetch_phenopackets.py"
         )
-    rankers, _ = ranking.load_rankers(TASK)
+    rankers, _ = load_rankers(TASK)
     units = {patient.case_id: source.unit(patient) or patient.case_id for patient in (*training, *validation)}
-    fusion = ranking.fit(ranking.examples(rankers, training, units))
+    fusion = fit(examples(rankers, training, units))
     write_model(arguments.output, fusion)
-    held_out = ranking.examples(rankers, validation, units)
+    held_out = examples(rankers, validation, units)
     print(f"fitted on {fusion.patients} patients of {fusion.publications} publications: {arguments.output}")
     print(f"{len(held_out)} others, of {len({one.publication for one in held_out})} publications:")
     print(f"{'':22} top-1  top-3  top-10")
@@ -53,10 +53,10 @@ def main() -> int:
     return 0
 
 
-def recall(examples: Sequence[Example], scores: Sequence[Sequence[float]]) -> str:
+def recall(held_out: Sequence[Example], scores: Sequence[Sequence[float]]) -> str:
     """How many of the examples have a right candidate among the first 1, 3 and 10 by falling score."""
     places = []
-    for one, of_one in zip(examples, scores, strict=True):
+    for one, of_one in zip(held_out, scores, strict=True):
         order = sorted(range(len(of_one)), key=lambda n: -of_one[n])
         places.append(next((place for place, n in enumerate(order, 1) if one.right[n]), len(of_one) + 1))
     return "  ".join(f"{sum(place <= k for place in places) / len(places):.3f}" for k in (1, 3, 10))

@@ -38,7 +38,9 @@ def fuse(splits: Splits, tuned: str) -> Fused | None:
     """Mix the answers of ``tuned`` and of the systems of ``FUSIBLE`` among ``splits``, which are of one task.
 
     A part is what gives probabilities for every answer in every split; others are ``left_out``. A label that a part
-    does not rank (a classifier that had no case of it) has the mean log-probability of those it ranks: no opinion.
+    never ranks (a classifier that had no case of it) has the mean log-probability of those it ranks: no opinion. A part
+    that ranks other labels from case to case, as of thousands of diseases, has none left for the others: they have the
+    least of those it ranks. A label that no part ranks in a case is no answer to it.
     A case of validation whose label no part ranks tells nothing of the weights, and plays no part in them. None where
     there is no ``validation``, or where ``tuned`` and one more are not parts. Raises :class:`~osler.errors.InputError`
     where the systems answered other cases.
@@ -55,7 +57,8 @@ def fuse(splits: Splits, tuned: str) -> Fused | None:
     labels = sorted(
         {label for systems in by_split.values() for part in parts for row in systems[part].rows for label in row.ranked}
     )
-    logp = {split: _log_probabilities([systems[part] for part in parts], labels) for split, systems in by_split.items()}
+    tables = {split: _tables([systems[part] for part in parts], labels) for split, systems in by_split.items()}
+    logp = {split: table for split, (table, _) in tables.items()}
     rows = by_split[VALIDATION][parts[0]].rows
     column = {label: position for position, label in enumerate(labels)}
     targets = np.array([column.get(row.label, -1) for row in rows])
@@ -79,7 +82,11 @@ def fuse(splits: Splits, tuned: str) -> Fused | None:
         left_out=tuple(name for name in candidates if name not in parts),
     )
     return Fused(
-        fusion, {split: _answers(systems[parts[0]], labels, mixed[split]) for split, systems in by_split.items()}
+        fusion,
+        {
+            split: _answers(systems[parts[0]], labels, mixed[split], tables[split][1])
+            for split, systems in by_split.items()
+        },
     )
 
 
@@ -115,23 +122,32 @@ def _probable(answers: Answers | None) -> bool:
     return answers is not None and all(row.parsed and row.probabilities is not None for row in answers.rows)
 
 
-def _log_probabilities(parts: Sequence[Answers], labels: Sequence[str]) -> Floats:
-    """(parts, cases, labels), from log ``FLOOR`` upwards."""
+def _tables(parts: Sequence[Answers], labels: Sequence[str]) -> tuple[Floats, np.ndarray]:
+    """Log-probabilities, (parts, cases, labels), from log ``FLOOR`` upwards; and which labels some part ranks, (cases,
+    labels)."""
     column = {label: position for position, label in enumerate(labels)}
-    logp = np.empty((len(parts), len(parts[0].rows), len(labels)))
+    logp = np.full((len(parts), len(parts[0].rows), len(labels)), np.log(FLOOR))
+    places = [[[column[label] for label in row.ranked] for row in answers.rows] for answers in parts]
+    ranked = np.zeros(logp.shape[1:], dtype=bool)
+    for of_part in places:
+        for case, of_case in enumerate(of_part):
+            ranked[case, of_case] = True
     for part, answers in enumerate(parts):
+        closed = len({frozenset(of_case) for of_case in places[part]}) == 1
         for case, row in enumerate(answers.rows):
-            ranked = np.log(np.maximum(np.array(row.probabilities), FLOOR))
-            logp[part, case] = ranked.mean()
-            logp[part, case, [column[label] for label in row.ranked]] = ranked
-    return logp
+            own = np.log(np.maximum(np.array(row.probabilities), FLOOR))
+            logp[part, case, ranked[case]] = own.mean() if closed else own.min()
+            logp[part, case, places[part][case]] = own
+    return logp, ranked
 
 
-def _answers(tuned: Answers, labels: Sequence[str], mixed: Floats) -> list[Prediction]:
-    """The answers with log-probabilities ``mixed`` (cases, labels) to the cases of ``tuned``; ties by label."""
+def _answers(tuned: Answers, labels: Sequence[str], mixed: Floats, ranked: np.ndarray) -> list[Prediction]:
+    """The answers with log-probabilities ``mixed`` (cases, labels) to the cases of ``tuned``, of the labels that are
+    ``ranked`` (cases, labels); ties by label."""
     answers = []
-    for row, logp in zip(tuned.rows, mixed, strict=True):
-        order = np.argsort(-logp, kind="stable")
+    for row, logp, among in zip(tuned.rows, mixed, ranked, strict=True):
+        order = np.flatnonzero(among)[np.argsort(-logp[among], kind="stable")]
+        p = np.exp(logp[order])
         answers.append(
             Prediction(
                 case_id=row.case_id,
@@ -140,7 +156,7 @@ def _answers(tuned: Answers, labels: Sequence[str], mixed: Floats) -> list[Predi
                 system=FUSED,
                 label=row.label,
                 ranked=tuple(labels[i] for i in order),
-                probabilities=tuple(np.exp(logp[order]).tolist()),
+                probabilities=tuple((p if among.all() else p / p.sum()).tolist()),
                 subgroups=row.subgroups,
                 group=row.group,
                 case_sha256=row.case_sha256,

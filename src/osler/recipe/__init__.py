@@ -17,8 +17,7 @@ from osler.recipe.sections import (
     TranslatorSection,
 )
 from osler.recipe.setting_rules import check_installed
-from osler.recipe.strict_yaml import dump_yaml, read_yaml
-from osler.recipe.task_file import (
+from osler.recipe.source_sections import (
     BenchmarkSource,
     CorpusSource,
     DatasetSource,
@@ -28,11 +27,9 @@ from osler.recipe.task_file import (
     Shares,
     SimulatedSource,
     SplitFile,
-    TaskFile,
-    TerminologySection,
-    find_tasks,
-    read_task,
 )
+from osler.recipe.strict_yaml import dump_yaml, read_yaml
+from osler.recipe.task_file import TaskFile, TerminologySection, find_tasks, read_task
 from osler.recipe.task_texts import COMMIT
 from osler.recipe.type_check import Problem, check, check_keys
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from osler.errors import InputError, join, nearest, show
 from osler.recipe.sections import (
+    BASELINES,
     FINDINGS_BASELINES,
     FUSIBLE,
+    RANKER_BASELINES,
     AugmentSection,
     BaseSection,
     DataSection,
@@ -26,7 +28,8 @@ from osler.recipe.sections import (
     TranslatorSection,
     implied_by,
 )
-from osler.recipe.task_file import DifferentialSource, TaskFile, read_task
+from osler.recipe.source_sections import DifferentialSource
+from osler.recipe.task_file import TaskFile, read_task
 from osler.recipe.task_texts import COMMIT
 from osler.recipe.type_check import Problem, check
 from osler.storage import wheels
@@ -242,6 +245,12 @@ def check_evaluation(evaluation: EvaluationSection, task: TaskFile) -> None:
     for baseline in FINDINGS_BASELINES:
         if baseline in evaluation.baselines and task.source.trains_on != "findings":
             text = f"{baseline} takes patients as findings of an ontology; the cases of {task.name} are texts"
+            raise Problem("evaluation.baselines", text)
+    of_candidates = isinstance(task.source, DifferentialSource)
+    for baseline in evaluation.baselines:
+        if (baseline in RANKER_BASELINES) != of_candidates and (of_candidates or baseline in RANKER_BASELINES):
+            others = RANKER_BASELINES if of_candidates else [b for b in BASELINES if b not in RANKER_BASELINES]
+            text = f"{baseline} is not for {task.name}; expected one of {', '.join(others)}"
             raise Problem("evaluation.baselines", text)
     if evaluation.fused and "validation" not in evaluation.splits:
         raise Problem("evaluation.fused", "its weights are fitted on validation; expected that among evaluation.splits")

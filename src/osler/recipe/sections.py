@@ -81,14 +81,27 @@ Baseline = Literal[
     "ontology_naive_bayes",
     "semantic_similarity",
     "semantic_similarity_omim",
+    "ranker_resnik",
+    "ranker_cosine",
+    "ranker_naive_bayes",
+    "ranker_mixture",
 ]
 BASELINES: tuple[str, ...] = get_args(Baseline)
 # Those that see the words of a case and cost next to nothing.
 TEXT_BASELINES = ("tfidf_svm", "tfidf_char_svm")
 # Those that take patients as findings, not as texts.
 FINDINGS_BASELINES = ("ontology_naive_bayes", "semantic_similarity", "semantic_similarity_omim")
+# Those that rank all diseases, and so are for differential alone.
+RANKER_BASELINES = ("ranker_resnik", "ranker_cosine", "ranker_naive_bayes", "ranker_mixture")
 # Classifiers and rankers of the panel with probabilities, each of which knows something that the tuned model may not.
-FUSIBLE = ("tfidf_svm", "tfidf_char_svm", "encoder", "ontology_naive_bayes", "semantic_similarity")
+FUSIBLE = (
+    "tfidf_svm",
+    "tfidf_char_svm",
+    "encoder",
+    "ontology_naive_bayes",
+    "semantic_similarity",
+    "ranker_mixture",
+)
 FUSED = "fused"  # what the mixture of the tuned model and these is called in files
 
 

@@ -16,7 +16,7 @@ from osler.models.loading import load_base
 from osler.patients.published import disease_panel, held_out_publications, training_annotations
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
-from osler.recipe.task_file import CorpusSource
+from osler.recipe.source_sections import CorpusSource
 from osler.storage import wheels
 from osler.tasks.sources.corpus import Corpus, documents
 from osler.terminology.hpo import read_annotations, read_ontology

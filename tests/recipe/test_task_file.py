@@ -102,7 +102,7 @@ def test_a_split_is_part_of_a_files_name(tmp_path: Path, name: str) -> None:
         (
             "rare_disease",
             {"source__kind": "simulation"},
-            'source.kind: "simulation" is not allowed; expected one of simulated, phenopackets, corpus, dataset,'
+            'source.kind: "simulation" is not allowed; expected one of simulated, phenopackets, differential, corpus, dataset,'
             " prepared, benchmark; did you mean simulated?",
         ),
         ("rare_disease", {"source__kind": None}, "source.kind: missing"),
@@ -132,8 +132,8 @@ def test_a_split_is_part_of_a_files_name(tmp_path: Path, name: str) -> None:
         ("symptom_to_diagnosis", {"licence": "mit"}, "licence: unknown key; did you mean license?"),
         ("symptom_to_diagnosis", {"terminology": {"onto": "x"}}, "terminology.onto: unknown key; "),
         ("symptom_to_diagnosis", {"preparation": {"clean": []}}, "preparation.clean: unknown key; did you mean"),
-        ("phenopackets", {"panels": {"all": {"min_patients": 1}}}, "panels: not with this source, whose release"),
-        ("phenopackets", {"labels": ["gout"]}, "labels: not with this source, whose release"),
+        ("phenopackets", {"panels": {"all": {"min_patients": 1}}}, "panels: not with this source, which decides"),
+        ("phenopackets", {"labels": ["gout"]}, "labels: not with this source, which decides"),
         ("phenopackets", {"source__shares__test": 0.5}, "source.shares: they add up to 1.15; expected 1"),
         ("phenopackets", {"source__shares__train": 0}, "source.shares.train: 0 is not allowed"),
         ("phenopackets", {"source__min_publications": 2}, "source.min_publications: 2 is not allowed"),

@@ -241,3 +241,24 @@ def test_systems_that_answered_other_cases_are_not_mixed(tmp_path: Path) -> None
     given = files(Run(tmp_path), rows(TUNED, GOOD), rows("tfidf_svm", FAIR)[:-1])
     with pytest.raises(InputError, match="system 'tfidf_svm' has no prediction for case 'case-149'"):
         fusion.fuse(read_splits(given), TUNED)
+
+
+def test_of_thousands_of_labels_only_those_that_some_part_ranks_in_the_case_are_answers(tmp_path: Path) -> None:
+    def some(system: str, skill: float, n: int) -> list[Prediction]:
+        """The first ``n`` of the labels, other ones from case to case."""
+        return [
+            replace(
+                row,
+                ranked=row.ranked[:n],
+                probabilities=tuple((np.array(row.probabilities)[:n] / sum((row.probabilities or ())[:n])).tolist()),
+            )
+            for row in rows(system, skill)
+        ]
+
+    tuned, mixture = some(TUNED, GOOD, 4), some("ranker_mixture", FAIR, 8)
+    made = fused(tmp_path, tuned, mixture)
+    for answer, own, other in zip(made.answers["validation"], tuned, mixture, strict=True):
+        assert set(answer.ranked) == {*own.ranked, *other.ranked}
+        assert sum(answer.probabilities or ()) == pytest.approx(1)
+    correct = [np.mean([row.correct for row in answers]) for answers in (made.answers["validation"], tuned, mixture)]
+    assert correct[0] > max(correct[1:])

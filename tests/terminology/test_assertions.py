@@ -13,7 +13,7 @@ from project import GOLDEN, ROOT
 from osler.errors import InputError
 from osler.recipe.strict_yaml import read_yaml
 from osler.storage import stable_unit, wheels
-from osler.terminology import Finding, Lexicon, Ontology, findings, read_ontology
+from osler.terminology import Finding, Ontology, Recogniser, findings, read_ontology
 
 NOTES = GOLDEN / "notes.txt"
 MARKED = re.compile(r"\{([-~]?)([^=}]*)=([^}]*)\}")
@@ -50,8 +50,8 @@ def ontology() -> Ontology:
 
 
 @pytest.fixture(scope="module")
-def lexicon(ontology: Ontology) -> Lexicon:
-    return Lexicon(ontology)
+def lexicon(ontology: Ontology) -> Recogniser:
+    return Recogniser(ontology)
 
 
 def divided(ontology: Ontology) -> dict[str, list[Note]]:
@@ -60,7 +60,7 @@ def divided(ontology: Ontology) -> dict[str, list[Note]]:
     return {"development": ordered[:51], "held-out": ordered[51:]}
 
 
-def measured(some: Sequence[Note], lexicon: Lexicon) -> Counter[str]:
+def measured(some: Sequence[Note], lexicon: Recogniser) -> Counter[str]:
     counts: Counter[str] = Counter()
     for note in some:
         left = list(note.findings)
@@ -89,12 +89,12 @@ def test_there_are_enough_notes_of_every_kind(ontology: Ontology) -> None:
 @pytest.mark.parametrize(
     ("part", "counts"),
     [
-        ("development", {"marked": 177, "found": 124, "right": 113, "right and as said": 113}),
-        ("held-out", {"marked": 339, "found": 228, "right": 220, "right and as said": 220}),
+        ("development", {"marked": 177, "found": 137, "right": 124, "right and as said": 124}),
+        ("held-out", {"marked": 339, "found": 254, "right": 240, "right and as said": 240}),
     ],
 )
 def test_precision_and_recall_are_these(
-    ontology: Ontology, lexicon: Lexicon, part: str, counts: dict[str, int]
+    ontology: Ontology, lexicon: Recogniser, part: str, counts: dict[str, int]
 ) -> None:
     assert measured(divided(ontology)[part], lexicon) == counts
 
@@ -116,11 +116,28 @@ def test_precision_and_recall_are_these(
         ("Seizures; no ataxia", ["present", "absent"]),
     ],
 )
-def test_what_is_said_of_a_finding(lexicon: Lexicon, text: str, said: list[str]) -> None:
+def test_what_is_said_of_a_finding(lexicon: Recogniser, text: str, said: list[str]) -> None:
     assert [one.status for one in findings(text, lexicon)] == said
 
 
-def test_a_finding_has_its_place_in_the_text(lexicon: Lexicon) -> None:
+def test_a_finding_has_its_place_in_the_text(lexicon: Recogniser) -> None:
     text = "The boy has ataxia."
     (found,) = findings(text, lexicon)
     assert text[found.start : found.end] == "ataxia"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("His tongue was enlarged.", None),
+        ("enlarged tongue", "Macroglossia"),
+        ("He is anaemic.", "Anemia"),
+        ("The gait is spastic.", "Spastic gait"),
+        ("swelling of the joints", "Joint swelling"),
+        ("She sleeps well.", None),
+    ],
+)
+def test_other_forms_of_a_wording_are_found(
+    lexicon: Recogniser, ontology: Ontology, text: str, name: str | None
+) -> None:
+    assert [ontology.terms[one.hpo_id].name for one in findings(text, lexicon)] == ([name] if name else [])

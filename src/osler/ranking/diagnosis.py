@@ -16,7 +16,7 @@ from osler.ranking.evidence import Evidence, Match, evidence
 from osler.ranking.fusion import Fusion, candidates
 from osler.ranking.rankers import Rankers
 from osler.storage import Contract, FileContract, read_model
-from osler.terminology import PHENOTYPIC_ABNORMALITY, Lexicon, Ontology, findings
+from osler.terminology import PHENOTYPIC_ABNORMALITY, Ontology, Recogniser, findings
 
 FUSION = Path(__file__).with_name("fusion.json")  # scripts/fit_ranking.py writes it
 
@@ -93,7 +93,7 @@ def read_findings(ontology: Ontology, present: Iterable[str], absent: Iterable[s
 
 def find_in_text(text: str, ontology: Ontology) -> Findings:
     """:func:`read_findings` of what ``text`` says of the patient; what it says of relatives is left out and noted."""
-    found = findings(text, Lexicon(ontology))
+    found = findings(text, Recogniser(ontology))
     read = read_findings(
         ontology,
         (one.hpo_id for one in found if one.status == "present"),

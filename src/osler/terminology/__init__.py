@@ -13,6 +13,7 @@ from osler.terminology.hpo import (
 )
 from osler.terminology.mentions import Lexicon
 from osler.terminology.normal_form import canonical, normal_form
+from osler.terminology.recognition import Recogniser
 from osler.terminology.spelling import spelling, tidy
 from osler.terminology.vocabulary import Vocabulary, mid_sentence_case
 
@@ -23,6 +24,7 @@ __all__ = [
     "Finding",
     "Lexicon",
     "Ontology",
+    "Recogniser",
     "Status",
     "Terminology",
     "Vocabulary",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from osler.terminology.mentions import Lexicon
+from osler.terminology.recognition import Recogniser
 
 Status = Literal["present", "absent", "relative", "uncertain"]
 
@@ -55,7 +56,7 @@ class Finding:
     status: Status
 
 
-def findings(text: str, lexicon: Lexicon) -> list[Finding]:
+def findings(text: str, lexicon: Lexicon | Recogniser) -> list[Finding]:
     """What ``text`` says of the findings that it names, in order."""
     starts = [0, *(match.end() for match in _SENTENCE_END.finditer(text))]
     found = []

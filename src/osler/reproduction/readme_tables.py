@@ -180,7 +180,7 @@ def crossing_text(found: Crossing, largest: float, axis: Axis) -> str:
 
 def _rows(recipe: Recipe, shown: Path, path: Path) -> list[str]:
     method = "QLoRA (NF4)" if recipe.base.quantization else "LoRA" if recipe.lora is not None else "full"
-    method += ", classifier" if recipe.head is not None else ""
+    method += f", {recipe.head}" if recipe.head is not None else ""
     head = f"| [{shown.with_suffix('')}]({shown}) | {escaped(recipe.base.model.rpartition('/')[2])}, {method} |"
     if recipe.stage == "pretrain":
         return [f"{head} {PRETRAINING} {'| ' * (COLUMNS - 3)}|"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property, partial
 from itertools import chain
@@ -21,7 +21,7 @@ from osler.patients import (
     training_annotations,
 )
 from osler.ranking import DiseaseIndex, Rankers, candidate_text, candidates
-from osler.recipe import DataSection, DifferentialSource, Shares
+from osler.recipe import DataSection, DifferentialSource, PinnedFile, Shares
 from osler.splits import unit_names
 from osler.storage import sha256_file, stable_unit, wheels
 from osler.tasks.case import Case, Cases
@@ -73,30 +73,30 @@ class AllDiseases(PatientSource):
         kept = [patient for patient in self._store.patients if patient.disease in names]
         self._unknown = len(self._store.patients) - len(kept)
         self._parts, self._units = divide(kept, section.shares)
-        self._held_out = _publications(chain(self._parts["validation"], self._parts["test"]))
-        learnt = training_annotations(annotations, self._held_out)
+        published = published_patients(annotations)
+        self._hpoa = [p for disease in names for _, p in sorted(published.get(disease, {}).items())]
+        self._external = {name: self._read(file, ontology, names) for name, file in section.external.items()}
+        held_out = chain(self._parts["validation"], self._parts["test"], self._hpoa, *self._external.values())
+        self._held_out = _publications(held_out)
+        self._learnt = training_annotations(annotations, self._held_out)
+        self._learnable = set(_with_findings(self._learnt, ontology))
         super().__init__(
             names,
             ontology,
             annotations,
-            Simulator(ontology, learnt, _with_findings(learnt, ontology), frozenset()),
-            held_out=("validation", "phenopackets"),
+            Simulator(ontology, self._learnt, self._learnable, frozenset()),
+            held_out=("validation", "phenopackets", "hpoa", *section.external),
         )
-        self._learnt = learnt
-
-    @cached_property
-    def _hpoa(self) -> list[Patient]:
-        published = published_patients(self._annotations)
-        return [
-            patient
-            for disease, patients in sorted(published.items())
-            if disease in self.labels
-            for _, patient in sorted(patients.items())
-        ]
 
     def training_patients(self) -> Sequence[Patient]:
-        """Those of the store's training publications whom HPO's annotations do not count."""
-        return [patient for patient in self._parts["train"] if not self.is_counted(patient)]
+        """Those of the store's training publications whom HPO's annotations do not count, and nothing else tests."""
+        return [
+            patient
+            for patient in self._parts["train"]
+            if not self.is_counted(patient)
+            and self._held_out.isdisjoint(patient.publications)
+            and patient.disease in self._learnable
+        ]
 
     def unit(self, patient: Patient) -> str | None:
         """The name of the publications that a patient of the store cites together with others; of another patient its
@@ -105,7 +105,10 @@ class AllDiseases(PatientSource):
 
     def known_at(self, split: str) -> Annotations:
         """What a system may know when it answers ``split``: everything without the patients of ``hpoa`` there, and
-        everything elsewhere, as published systems do. Whether it counts a patient is a subgroup of the case."""
+        everything elsewhere, as published systems do. Whether it counts a patient is a subgroup of the case. For
+        ``train``: nothing of any patient that is tested."""
+        if split == "train":
+            return self._learnt
         if split.removesuffix("_unseen_wording") == "hpoa":
             return training_annotations(self._annotations, _publications(self._hpoa))
         return self._annotations
@@ -156,24 +159,23 @@ class AllDiseases(PatientSource):
         if name == "hpoa":
             return Told(self._hpoa, "phenotype.hpoa", wording)
         if name in self._section.external:
-            return Told(self._external(name), name, wording)
+            return Told(self._external[name], name, wording)
         if name == "phenopackets":
             return Told(self._parts["test"], "phenopacket_store", wording)
         # What is chosen and calibrated is for patients who are new.
         new = [patient for patient in self._parts["validation"] if not self.is_counted(patient)]
         return Told(new, "phenopacket_store", wording)
 
-    def _external(self, name: str) -> list[Patient]:
-        file = self._section.external[name]
+    def _read(self, file: PinnedFile, ontology: Ontology, known: Collection[str]) -> list[Patient]:
         path = self._folder / file.path
         if not path.is_file():
             return []
         if (found := sha256_file(path)) != file.sha256:
             raise InputError(f"{path}: has the sha256 {found[:12]}; expected {file.sha256[:12]}, which task.yaml names")
-        return read_external(path, self._ontology, self.labels)
+        return read_external(path, ontology, known)
 
     def _learners(self, data: DataSection, seed: int) -> Learners:
-        if not self._parts["train"]:
+        if not self.training_patients():
             raise InputError(
                 f"its patients come from Phenopacket Store, which is not here; get {self._section.store} with"
                 " scripts/fetch_phenopackets.py, and set OSLER_DATA_DIR to the folder that the script names"
@@ -205,16 +207,17 @@ class AllDiseases(PatientSource):
         return cited_by
 
     def knowledge(self, data: DataSection | None) -> tuple[Ontology, Annotations]:
-        """The ontology, and the annotations without validation and test publications of the store."""
+        """The ontology, and the annotations without the publications of everybody who is held out."""
         return self._ontology, self._learnt
 
     def training_publications(self, data: DataSection | None) -> frozenset[str]:
         """Those of the training patients, and those cited by the annotations."""
-        return cited(self._simulator) | _publications(self._parts["train"])
+        return cited(self._simulator) | _publications(self.training_patients())
 
     def provenance(self, data: DataSection | None) -> dict[str, Any]:
         """Releases, how many patients and publications each part has, and the publications, as proof."""
         used = self.training_publications(data)
+        parts = {**self._parts, "train": self.training_patients(), "hpoa": self._hpoa, **self._external}
         return {
             "hpo_release": self._ontology.release,
             "annotations_release": self._annotations.release,
@@ -224,8 +227,8 @@ class AllDiseases(PatientSource):
             "findings": dict(self._store.findings),
             "unknown_hpo_ids": list(self._store.unknown),
             "candidates": len(self.labels),
-            "patients": {part: len(patients) for part, patients in self._parts.items()},
-            "publications": {part: len(_publications(patients)) for part, patients in self._parts.items()},
+            "patients": {part: len(patients) for part, patients in parts.items()},
+            "publications": {part: len(_publications(patients)) for part, patients in parts.items()},
             "held_out_publications": sorted(self._held_out),
             "training_publications": sorted(used),
             "held_out_and_training": sorted(self._held_out & used),

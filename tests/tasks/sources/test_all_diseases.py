@@ -138,6 +138,12 @@ def test_a_reranker_is_trained_and_evaluated(folder: Path) -> None:
     file = folder / "runs/tiny-made-up/1.0.0/predictions/made_up-phenopackets-tiny-made-up@1.0.0.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert all(sorted(row["ranked"]) == [LAMP, HUM, QUILLBY] for row in rows)
+    assert file.with_name("made_up-phenopackets-fused.jsonl").is_file()
+    refused = script(
+        folder, "publish", "runs/tiny-made-up/1.0.0", "--repo-id", "jane/x", OSLER_CACHE=str(folder / "cache")
+    )
+    assert refused.returncode == 2
+    assert "head: reranker: it is asked about candidates, which its card has no code for" in refused.stderr
 
 
 def test_a_head_that_does_not_go_with_the_task_is_refused(folder: Path) -> None:

@@ -152,11 +152,12 @@ def make_store(folder: Path, tiny: BaseSection, individuals: Sequence[dict[str, 
 
 def make_differential(folder: Path, tiny: BaseSection, individuals: Sequence[dict[str, Any]], **sections: Any) -> Path:
     """As :func:`make_store`, of a task whose candidates are all diseases of tests/golden/cohort.hpoa."""
-    head = {
-        "head": "reranker",
-        "loss": None,
-        "evaluation": {"baselines": ["ranker_resnik", "ranker_mixture"], "splits": ["phenopackets"]},
+    evaluation = {
+        "baselines": ["ranker_resnik", "ranker_mixture"],
+        "splits": ["validation", "phenopackets"],
+        "fused": True,
     }
+    head = {"head": "reranker", "loss": None, "evaluation": evaluation}
     path = make_store(folder, tiny, individuals, **{**head, **sections})
     task = folder / "tasks" / "made_up" / "task.yaml"
     content = yaml.safe_load(task.read_text())

@@ -9,6 +9,7 @@ from osler.ranking.diagnosis import (
     diagnose,
     find_in_text,
     load_fusion,
+    propose,
     read_findings,
 )
 from osler.ranking.disease_index import DiseaseIndex
@@ -40,6 +41,7 @@ __all__ = [
     "fit",
     "load_fusion",
     "load_rankers",
+    "propose",
     "ranks",
     "read_findings",
     "z_scores",

@@ -132,6 +132,13 @@ def diagnose(rankers: Rankers, fusion: Fusion, ontology: Ontology, found: Findin
     )
 
 
+def propose(rankers: Rankers, fusion: Fusion, patient: Patient, n: int) -> list[str]:
+    """The ``n`` most probable diseases, best first. Raises ``ValueError`` as :meth:`Rankers.score`."""
+    ranked = candidates(rankers, patient)
+    order = np.argsort(-fusion.probabilities(ranked.features)[:-1], kind="stable")[:n]
+    return [rankers.index.diseases[ranked.rows[place]] for place in order]
+
+
 def load_fusion() -> Fusion:
     """The weights that are shipped."""
     return read_model(FUSION, Fusion)

@@ -20,7 +20,7 @@ from osler.patients import (
     read_external,
     training_annotations,
 )
-from osler.ranking import DiseaseIndex, Rankers, candidate_text, candidates
+from osler.ranking import DiseaseIndex, Rankers, candidate_text, load_fusion, propose
 from osler.recipe import DataSection, DifferentialSource, PinnedFile, Shares
 from osler.splits import unit_names
 from osler.storage import sha256_file, stable_unit, wheels
@@ -29,7 +29,7 @@ from osler.tasks.sources.patient_source import Learners, PatientSource, Told, ci
 from osler.terminology import Annotations, Ontology, read_annotations, read_ontology
 
 VOCABULARY = "OMIM"
-OPTIONS = 20  # candidates that a language model is asked about
+OPTIONS = 12  # candidates that a language model is asked about
 
 
 class Proposed(Mapping[str, str]):
@@ -72,6 +72,7 @@ class AllDiseases(PatientSource):
         # A store that is newer than the annotations has diseases of which these know nothing.
         kept = [patient for patient in self._store.patients if patient.disease in names]
         self._unknown = len(self._store.patients) - len(kept)
+        self._fusion = load_fusion()
         self._parts, self._units = divide(kept, section.shares)
         published = published_patients(annotations)
         self._hpoa = [p for disease in names for _, p in sorted(published.get(disease, {}).items())]
@@ -140,7 +141,7 @@ class AllDiseases(PatientSource):
     def _proposed(self, rankers: Callable[[], Rankers], patient: Patient, learnt: bool) -> dict[str, str]:
         """Disease → its text."""
         index = rankers().index
-        proposed = [index.diseases[row] for row in candidates(rankers(), patient, OPTIONS).rows]
+        proposed = propose(rankers(), self._fusion, patient, OPTIONS)
         if learnt and patient.disease not in proposed:
             proposed[-1] = patient.disease
         return {disease: candidate_text(index, patient, disease, self._vocabulary.name) for disease in proposed}

@@ -13,14 +13,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from osler.errors import InputError, exit_status
-
-if TYPE_CHECKING:
-    from osler.ranking import Candidate, Differential
 
 RANKED = 50
 TASK = Path(__file__).resolve().parents[1] / "tasks" / "differential"
@@ -34,6 +29,7 @@ def main() -> int:
     parser.add_argument("--absent", metavar="IDS", help="with --hpo, absent findings")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="how many diseases (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead, with all of the evidence")
+    parser.add_argument("--html", type=Path, metavar="PAGE", help="write a page with the same, too")
     arguments = parser.parse_args()
     if sum(value is not None for value in (arguments.file, arguments.text, arguments.hpo)) != 1:
         raise InputError("name one of FILE, --text and --hpo")
@@ -42,7 +38,16 @@ def main() -> int:
     if not 1 <= arguments.top <= RANKED:
         raise InputError(f"--top {arguments.top}: expected 1 to {RANKED}, as many as are ranked")
 
-    from osler.ranking import diagnose, find_in_text, load_fusion, load_rankers, read_findings
+    from osler.ranking import (  # heavy: --help need not wait for it
+        diagnose,
+        find_in_text,
+        load_fusion,
+        load_rankers,
+        read_findings,
+        render_lines,
+        render_page,
+    )
+    from osler.storage import write_atomically
 
     rankers, ontology = load_rankers(TASK)
     if arguments.hpo is not None:
@@ -52,7 +57,9 @@ def main() -> int:
     for note in found.notes:
         print(note, file=sys.stderr)
     differential = diagnose(rankers, load_fusion(), ontology, found, arguments.top)
-    print(differential.model_dump_json(by_alias=True, indent=2) if arguments.json else "\n".join(lines(differential)))
+    if arguments.html:
+        write_atomically(arguments.html, render_page(differential))
+    print(differential.model_dump_json(by_alias=True, indent=2) if arguments.json else render_lines(differential))
     return 0
 
 
@@ -65,32 +72,6 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
-
-
-def lines(differential: Differential) -> Iterator[str]:
-    """What is printed."""
-    yield f"present: {', '.join(f'{term.name} ({term.id})' for term in differential.present)}"
-    if differential.absent:
-        yield f"absent:  {', '.join(f'{term.name} ({term.id})' for term in differential.absent)}"
-    for number, candidate in enumerate(differential.candidates, 1):
-        yield ""
-        yield f"{number:2}. {candidate.probability:6.1%}  {candidate.name} ({candidate.disease})"
-        yield from (f"            {kind}: {', '.join(parts)}" for kind, parts in told(candidate) if parts)
-    yield ""
-    yield f"    {differential.none_of_these:6.1%}  none of these, nor of the {RANKED} that were ranked"
-    yield f"HPO's annotations of {differential.annotations}. This is no clinical evidence."
-
-
-def told(candidate: Candidate) -> Sequence[tuple[str, list[str]]]:
-    """The evidence, each kind in words; a percentage is the share of the disease's patients who have it."""
-    general = candidate.matched_more_generally
-    return (
-        ("matched", [f"{match.finding.name} {match.share:.0%}" for match in candidate.matched]),
-        ("more general", [f"{match.finding.name} as {match.term.name} {match.share:.0%}" for match in general]),
-        ("unexplained", [term.name for term in candidate.unexplained]),
-        ("expected, absent", [f"{match.term.name} {match.share:.0%}" for match in candidate.expected_but_absent]),
-        ("contradicted", [term.name for term in candidate.contradicted]),
-    )
 
 
 if __name__ == "__main__":

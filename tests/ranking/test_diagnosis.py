@@ -118,6 +118,9 @@ def test_the_script_ranks_all_of_omim(tmp_path: Path) -> None:
     content = json.loads(done.stdout)
     assert len(content["candidates"]) == 5
     assert [term["name"] for term in content["absent"]] == ["Scoliosis"]
-    told = script(tmp_path, "diagnose", note)
+    told = script(tmp_path, "diagnose", note, "--html", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert content["candidates"][0]["name"] in page
+    assert "http" not in page, "it asks nobody"
     assert content["candidates"][0]["name"] in told.stdout
     assert "none of these" in told.stdout

@@ -17,6 +17,7 @@ from osler.ranking.evidence import Evidence, Match, evidence
 from osler.ranking.examples import example, examples
 from osler.ranking.fusion import Example, Fusion, candidates, fit
 from osler.ranking.knowledge import load_rankers
+from osler.ranking.pages import render_lines, render_page
 from osler.ranking.rankers import RANKERS, Rankers, ranks, z_scores
 
 __all__ = [
@@ -44,5 +45,7 @@ __all__ = [
     "propose",
     "ranks",
     "read_findings",
+    "render_lines",
+    "render_page",
     "z_scores",
 ]

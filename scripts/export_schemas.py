@@ -24,6 +24,7 @@ ROLE = r":\w+:`~?|``"  # of a docstring; in Markdown, a backtick
 
 def formats() -> dict[str, Any]:
     """The name of a file → its type."""
+    from osler.ranking import Differential
     from osler.reproduction import Expected, LearningCurve, ReproductionFile
     from osler.runs import DataReport, Manifest, Prediction, Results, Robustness
 
@@ -37,6 +38,7 @@ def formats() -> dict[str, Any]:
         "expected": Expected,
         "learning_curve": LearningCurve,
         "reproduction": ReproductionFile,
+        "differential": Differential,
     }
 
 

@@ -49,7 +49,9 @@ def main() -> int:
     print(f"{len(held_out)} others, of {len({one.publication for one in held_out})} publications:")
     print(f"{'':22} top-1  top-3  top-10")
     print(f"{'as the rankers propose':22} {recall(held_out, [[-n for n in range(len(e.right))] for e in held_out])}")
-    print(f"{'with these weights':22} {recall(held_out, [fusion.probabilities(e.features)[:-1] for e in held_out])}")
+    print(
+        f"{'with these weights':22} {recall(held_out, [fusion.probabilities(e.features)[:-1].tolist() for e in held_out])}"
+    )
     return 0
 
 

@@ -158,7 +158,8 @@ class StoreSource(OntologySource):
 
 
 class PhenopacketSource(StoreSource):
-    """The labels are the diseases with at least ``min_publications`` publications in the release."""
+    """Published patients of one of the diseases with at least ``min_publications`` publications in a release of
+    Phenopacket Store. These diseases are the labels."""
 
     data_defaults: ClassVar[Mapping[str, Any]] = {
         "tellings": 1,

@@ -63,13 +63,11 @@ def table(schema: dict[str, Any]) -> str:
     """Markdown: the keys of a file and what they hold; then the types that stand inside it."""
     rows = []
     for key, value in schema["properties"].items():
-        optional = "" if key in schema.get("required", ()) else "; may be left out"
-        rows.append(f"| `{key}` | {shown(value)}{optional} |")
+        rows.append(f"| `{key}` | {shown(value)}{'' if key in schema.get('required', ()) else '; may be left out'} |")
     inside = []
     for name, kind in schema.get("$defs", {}).items():
-        if "properties" in kind:
-            words = " ".join(re.sub(ROLE, "`", kind["description"]).split())
-            inside.append(f"* `{name}`: {words} Keys: {', '.join(f'`{key}`' for key in kind['properties'])}.")
+        if keys := ", ".join(f"`{key}`" for key in kind.get("properties", ())):
+            inside.append(f"* `{name}`: {' '.join(re.sub(ROLE, '`', kind['description']).split())} Keys: {keys}.")
     return "\n".join(["| key | value |", "|---|---|", *rows, *(["", *inside] if inside else [])])
 
 

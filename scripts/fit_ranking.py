@@ -48,10 +48,10 @@ def main() -> int:
     print(f"fitted on {fusion.patients} patients of {fusion.publications} publications: {arguments.output}")
     print(f"{len(held_out)} others, of {len({one.publication for one in held_out})} publications:")
     print(f"{'':22} top-1  top-3  top-10")
-    print(f"{'as the rankers propose':22} {recall(held_out, [[-n for n in range(len(e.right))] for e in held_out])}")
-    print(
-        f"{'with these weights':22} {recall(held_out, [fusion.probabilities(e.features)[:-1].tolist() for e in held_out])}"
-    )
+    proposed = [[-place for place in range(len(one.right))] for one in held_out]
+    weighted = [fusion.probabilities(one.features)[:-1].tolist() for one in held_out]
+    print(f"{'as the rankers propose':22} {recall(held_out, proposed)}")
+    print(f"{'with these weights':22} {recall(held_out, weighted)}")
     return 0
 
 

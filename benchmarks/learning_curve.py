@@ -51,19 +51,20 @@ def main() -> int:
     asked = {"splits": learning_curve.SPLITS, "baselines": arguments.baselines}
     evaluation = [f"evaluation.{key}=[{', '.join(names)}]" for key, names in asked.items()]
     planned = plan(recipe, arguments.shares, arguments.tellings, evaluation)
-    trained = [Run(arguments.run)] if arguments.run else []
-    for own in trained:
-        assert recipe.data is not None  # plan() refuses a task without
+    runs = {folder: Run(output / folder) for folder in planned}
+    if arguments.run:
+        own = Run(arguments.run)
         own.check(recipe)
-        own.read_results()
-        planned.pop(place(recipe.data.share, recipe.data.tellings), None)
+        (point,) = learning_curve.measure(recipe, [own]).points  # refuses what is no point
+        runs[place(point.share, point.tellings)] = own
+        planned.pop(place(point.share, point.tellings), None)
     for folder, overrides in planned.items():  # what is wrong is said before the first is trained
-        Run(output / folder).check(load_recipe(arguments.recipe, overrides))
+        runs[folder].check(load_recipe(arguments.recipe, overrides))
     for number, (folder, overrides) in enumerate(planned.items(), 1):
         print(f"{number} of {len(planned)}: {output / folder}", flush=True)
         run([ROOT / "scripts" / "train.py", arguments.recipe, *overrides, "--output", output / folder])
         run([ROOT / "scripts" / "evaluate.py", output / folder])
-    curve = learning_curve.measure(recipe, [*(Run(output / folder) for folder in planned), *trained])
+    curve = learning_curve.measure(recipe, [*runs.values()])
     path = learning_curve.curve_path(arguments.recipe)
     write_model(path, curve)
     write_atomically(path.with_suffix(".svg"), learning_curve.plot(curve))

@@ -45,7 +45,8 @@ FAULTS = {
     "drop": "cuts the connection, nothing done",
     "drop-after": "does it, then cuts the connection",
     "timeout": "says nothing until the client gives up, and does it then",
-    "kill-after": "does it, then kills the client (see `client`)",
+    "kill": "kills the client (see `client`), nothing done",
+    "kill-after": "does it, then kills the client",
     "tamper": "does it, and changes the last byte of the answer",
 }
 LICENSES = {"apache-2.0", "mit", "cc-by-4.0", "cc-by-nc-4.0", "llama3.2", "gemma", "other", "unknown"}
@@ -148,7 +149,7 @@ class LocalHub:
     organizations: dict[str, dict[str, str]] = field(default_factory=dict)  # name → {member: role}
     requests: list[Call] = field(default_factory=list)
     faults: dict[int | str, str] = field(default_factory=dict)  # request number, or part of "METHOD /path" → FAULTS
-    client: Callable[[], int] | None = None  # the process that "kill-after" kills
+    client: Callable[[], int] | None = None  # the process that "kill" kills
     large_file: int = 10_000_000  # from this size on a file goes to LFS, whatever its name
     part: int = 20_000_000  # above this size a file is uploaded in parts of it
     retry_after: int = 0  # seconds, of a 429
@@ -327,8 +328,8 @@ class _Wire:
         if fault == "timeout":
             while (await receive())["type"] != "http.disconnect":
                 pass
-        messages = await self._answer(scope, body) if fault != "drop" else []
-        if fault == "kill-after":
+        messages = await self._answer(scope, body) if fault not in ("drop", "kill") else []
+        if fault in ("kill", "kill-after"):
             assert hub.client is not None
             os.kill(hub.client(), signal.SIGKILL)
         if fault not in (None, "tamper"):

@@ -17,9 +17,7 @@ from project import ROOT
 
 from osler.recipe.sections import BaseSection
 
-SCRIPT = re.compile(
-    r"(?:python|accelerate launch --config_file accelerate_configs/cpu\.yaml) scripts/(\w+)\.py(?: (.*))?"
-)
+SCRIPT = re.compile(r"python scripts/(\w+)\.py(?: (.*))?")
 EXPORT = re.compile(r"export (\w+)=(\S+)")
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 COPIED = ("src", "scripts", "recipes", "tasks", "accelerate_configs", "docs", "README.md", "tests/hospital.py")
@@ -75,8 +73,7 @@ def follow(
 def run(command: str, checkout: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run one line in ``checkout``: a script of ours from a process that has imported torch, all else by bash.
 
-    `accelerate launch` with cpu.yaml starts one process, with nothing in it that the script would not do itself. What
-    asks the Hub needs a process that has not imported huggingface_hub, which reads its environment once.
+    What asks the Hub needs a process that has not imported huggingface_hub, which reads its environment once.
     """
     if (ours := SCRIPT.fullmatch(command)) and "jane/" not in command:
         arguments: list[str | Path] = []

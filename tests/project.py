@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,19 @@ def script(
             raise subprocess.TimeoutExpired(command, 280)
         stdout, stderr = (Path(output, stream).read_text(encoding="utf-8") for stream in ("stdout", "stderr"))
     return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
+
+
+def kill_at_first_checkpoint(run: Path, folder: Path, name: str, *arguments: str | Path) -> None:
+    """Start ``scripts/<name>.py`` in ``folder``, and kill it once the run directory ``run`` has a whole checkpoint."""
+    command = [str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
+    process = fork(run_script, command, folder, environment(folder), folder)
+    deadline = time.monotonic() + 120
+    while not list(run.glob("checkpoints/checkpoint-*/complete.json")):
+        assert process.is_alive(), "it ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.join()
 
 
 def losses(run: Path) -> dict[int, float]:

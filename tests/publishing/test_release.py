@@ -543,14 +543,14 @@ def publish_as_a_process(folder: Path, endpoint: str, token: str, version: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill", "kill-after"])
 def test_a_process_killed_at_any_request_leaves_main_and_tags_whole_and_the_next_call_completes(
-    hub: LocalHub, jane: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: LocalHub, jane: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """Killed when the request is done and not yet answered; before it, the Hub is as after the request before."""
     sweep = Sweep(hub, tmp_path, first=False)
     for number in sweep.numbers():
         # Which process asks is known once it is started; until then nobody else does.
-        hub.client, hub.faults = lambda: pid_of(started), {number: "kill-after"}  # noqa: B023
+        hub.client, hub.faults = lambda: pid_of(started), {number: fault}  # noqa: B023
         started: list[BaseProcess] = []
         started.append(fork(publish_as_a_process, hub.folder, hub.endpoint, jane, sweep.folder))
         (process,) = started

@@ -212,6 +212,23 @@ def test_what_cannot_be_a_curve_is_said_before_anything_is_trained(
     assert machine.commands == []
 
 
+def test_a_run_that_is_there_is_a_point_and_is_not_trained_again(
+    recipe: Path, machine: Machine, benchmark: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [f"evaluation.splits=[{', '.join(SPLITS)}]", "evaluation.baselines=[tfidf_svm, tfidf_char_svm]"]
+    machine.train(recipe, tmp_path / "own", asked)
+    own = ["--shares", "0.5", "1", "--tellings", "2", "--run", tmp_path / "own"]
+    assert benchmark(recipe, *own) == 2, "it is not evaluated"
+    assert str(tmp_path / "own") in capsys.readouterr().err
+    assert machine.commands == []
+    evaluate(Run(tmp_path / "own"))
+    assert benchmark(recipe, *own) == 0
+    assert [command[2:4] for command in machine.commands if command[0] == "train.py"] == [
+        ["data.share=0.5", "data.tellings=2"]
+    ]
+    assert [(p.share, p.patients) for p in read_curve(curve_path(recipe)).along("patients")] == [(0.5, 20), (1.0, 40)]
+
+
 def test_points_of_several_releases_are_no_curve(recipe: Path, machine: Machine, tmp_path: Path) -> None:
     runs = []
     for share in ("0.5", "1"):

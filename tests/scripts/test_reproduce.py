@@ -6,15 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from finished import edit_json, seal
-from forked import fork, run_script
-from project import ROOT, environment, make, script
+from project import ROOT, environment, kill_at_first_checkpoint, make, script
 
 from osler.recipe.sections import BaseSection
 from osler.recipe.task_file import find_tasks
@@ -113,15 +111,7 @@ def test_other_data_is_named_before_anything_is_answered(project: Path) -> None:
 
 def test_trained_again_after_a_kill_the_figures_are_inside(project: Path) -> None:
     folder = project / REPRODUCTIONS / "training"
-    command = [str(ROOT / "scripts" / "reproduce.py"), str(RECIPE), "--training"]
-    killed = fork(run_script, command, project, environment(project), project)
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("checkpoints/checkpoint-*/complete.json")):
-        assert killed.is_alive(), "it ended before its first checkpoint"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    killed.kill()
-    killed.join()
+    kill_at_first_checkpoint(folder, project, "reproduce", RECIPE, "--training")
     assert not (folder / "reproduction.json").exists()
 
     done = script(project, "reproduce", RECIPE, "--training")

@@ -6,15 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from forked import fork, run_script
 from kill_points import kill_points
 from plain_trie import decisions
-from project import GOLDEN, ROOT, environment, losses, make, script
+from project import GOLDEN, ROOT, environment, kill_at_first_checkpoint, losses, make, script
 from record_losses import LOSSES
 from safetensors.torch import load_file
 
@@ -206,13 +204,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, tiny_ba
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     assert script(tmp_path, "train", path, "--output", straight).returncode == 0
 
-    command = [str(ROOT / "scripts" / "train.py"), str(path), "--output", str(killed)]
-    process = fork(run_script, command, tmp_path, environment(tmp_path), tmp_path)
-    deadline = time.monotonic() + 120
-    while not list(killed.glob("checkpoints/checkpoint-*/complete.json")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.join()
+    kill_at_first_checkpoint(killed, tmp_path, "train", path, "--output", killed)
     assert not (killed / "manifest.json").exists(), "the run ended before it could be killed"
     whole, _ = newest_whole(killed / "checkpoints")
     assert whole is not None

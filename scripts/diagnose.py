@@ -27,6 +27,12 @@ def main() -> int:
     parser.add_argument("--text", help="a note")
     parser.add_argument("--hpo", metavar="IDS", help="present findings: HPO ids, between commas")
     parser.add_argument("--absent", metavar="IDS", help="with --hpo, absent findings")
+    parser.add_argument(
+        "--diseases", nargs="+", default=["OMIM"], metavar="NAME", help="whose ids are ranked: OMIM, ORPHA, DECIPHER"
+    )
+    parser.add_argument(
+        "--same", type=Path, metavar="FILE", help="ids that are one disease, a line each: ORPHA:558, a tab, OMIM:154700"
+    )
     parser.add_argument("--top", type=int, default=5, metavar="N", help="how many diseases (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead, with all of the evidence")
     parser.add_argument("--html", type=Path, metavar="PAGE", help="write a page with the same, too")
@@ -39,17 +45,24 @@ def main() -> int:
         raise InputError(f"--top {arguments.top}: expected 1 to {RANKED}, as many as are ranked")
 
     from osler.ranking import (  # heavy: --help need not wait for it
+        VOCABULARIES,
         diagnose,
         find_in_text,
         load_fusion,
         load_rankers,
+        read_equivalents,
         read_findings,
         render_lines,
         render_page,
     )
     from osler.storage import write_atomically
 
-    rankers, ontology = load_rankers(TASK)
+    if unknown := [name for name in arguments.diseases if name not in VOCABULARIES]:
+        raise InputError(f"--diseases {unknown[0]}: expected some of {', '.join(VOCABULARIES)}")
+    if arguments.diseases != ["OMIM"]:
+        print("the weights of the mixture were fitted on diseases of OMIM alone", file=sys.stderr)
+    same = read_equivalents(arguments.same) if arguments.same else {}
+    rankers, ontology = load_rankers(TASK, arguments.diseases, same)
     if arguments.hpo is not None:
         found = read_findings(ontology, _ids(arguments.hpo), _ids(arguments.absent or ""))
     else:

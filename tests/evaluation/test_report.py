@@ -409,6 +409,33 @@ def test_a_large_panel_has_a_small_confusion_matrix() -> None:
     assert [sum(row) for row in found.matrix] == [sum(label == of for of, _ in pairs) for label in found.labels]
 
 
+def test_among_many_labels_it_is_shown_how_far_down_the_list_the_right_one_stands(tmp_path: Path) -> None:
+    many = {f"OMIM:{number}": f"Syndrome {number}" for number in range(section.MANY)}
+    rows = predictions(TUNED, 0.7)
+    written = page(tmp_path, rows, predictions(PLAIN, 0.5), labels=many)
+    first = sum(row.ranked[0] == row.label for row in rows) / len(rows)
+    assert f"all cases 60 {first:.3f} 1.000 1.000" in words(written), "of six that it ranks, the right one is second"
+    assert f"sex: female 40 {sum(row.correct for row in rows if row.subgroups['sex'] == 'female') / 40:.3f}" in words(written)
+    assert "age band: 0-4" not in words(written), "four cases say nothing"
+    assert re.search(rf"<desc[^>]*>[^<]*{TUNED}: 1 → {first:.3f}", written)
+    (tmp_path / "few").mkdir()
+    assert "How far down the list" not in page(tmp_path / "few", rows, labels=NAMES)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Geleophysic dysplasia 1", "Geleophysic dysplasia 2", True),
+        ("Retinitis pigmentosa", "Retinitis pigmentosa 3, X-linked", True),
+        ("Mucopolysaccharidosis, type IIIA", "Mucopolysaccharidosis IVB", True),
+        ("Marfan syndrome", "Marfanoid habitus", False),
+        ("3-methylglutaconic aciduria", "17-beta hydroxysteroid deficiency", False),
+    ],
+)
+def test_subtypes_are_told_by_their_names(one: str, other: str, same: bool) -> None:
+    assert confusions.same_but_for_subtype(one, other) == same
+
+
 def test_confusions_are_counted_by_label_and_answer() -> None:
     pairs = [("a", "b"), ("a", "b"), ("b", "a"), ("a", "a"), ("b", "c"), ("c", "c")]
     rows = [Prediction(f"{n}", "t", "test", TUNED, label, (answer,)) for n, (label, answer) in enumerate(pairs)]

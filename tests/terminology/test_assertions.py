@@ -90,7 +90,7 @@ def test_there_are_enough_notes_of_every_kind(ontology: Ontology) -> None:
     ("part", "counts"),
     [
         ("development", {"marked": 177, "found": 137, "right": 124, "right and as said": 124}),
-        ("held-out", {"marked": 339, "found": 254, "right": 240, "right and as said": 240}),
+        ("held-out", {"marked": 339, "found": 255, "right": 243, "right and as said": 243}),
     ],
 )
 def test_precision_and_recall_are_these(

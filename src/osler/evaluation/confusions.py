@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from osler.runs import Prediction
@@ -51,3 +52,27 @@ def count_confusions(rows: Sequence[Prediction]) -> Confusions:
         matrix.append([*counts, cases[label] - sum(counts)])
     pairs = [(label, answer, -n, cases[label]) for n, label, answer in wrong[:PAIRS]]
     return Confusions(pairs, len(wrong), labels, matrix)
+
+
+_SUBTYPE = re.compile(r"(?:[,;(]|\b(?:type|autosomal|x-linked|due to|with|\d+\w*|[ivx]+[a-z]?)\b).*", re.IGNORECASE)
+
+
+def same_but_for_subtype(one: str, other: str) -> bool:
+    """Whether two names of diseases begin alike, up to what tells subtypes apart: a number, "type", a comma."""
+    stems = [" ".join(_SUBTYPE.sub("", name).lower().split()) for name in (one, other)]
+    return bool(stems[0]) and stems[0] == stems[1]
+
+
+def count_errors(rows: Sequence[Prediction], names: Mapping[str, str]) -> dict[str, int]:
+    """Cases by what came of them: right; another subtype of the right disease, by their names; another disease, with
+    the right one further down the ranking or not in it."""
+    kinds = dict.fromkeys(("right", "another subtype", "another disease", "not in the ranking"), 0)
+    for row in rows:
+        told = [names.get(label, label) for label in (row.label, row.answer)]
+        if row.correct:
+            kinds["right"] += 1
+        elif same_but_for_subtype(*told):
+            kinds["another subtype"] += 1
+        else:
+            kinds["another disease" if row.parsed and row.label in row.ranked else "not in the ranking"] += 1
+    return kinds

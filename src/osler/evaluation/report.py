@@ -126,6 +126,7 @@ def render(
             shown,
             len(names) if record.task == opening.task else None,
             descriptions.get(record.split) if record.task == opening.task else None,
+            names,
         )
         for number, record in enumerate(results.records, 1)
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,16 +15,18 @@ from markupsafe import Markup
 
 from osler.evaluation import summary
 from osler.evaluation.answers import Answers, group_numbers
-from osler.evaluation.confusions import Confusions, count_confusions
+from osler.evaluation.confusions import Confusions, count_confusions, count_errors
 from osler.evaluation.fusion import VALIDATION
 from osler.evaluation.label_rates import LabelRates, label_rates
-from osler.evaluation.measurement import prediction_columns
-from osler.evaluation.results import compared_system
+from osler.evaluation.measurement import prediction_columns, proportion
+from osler.evaluation.results import MIN_SUBGROUP, compared_system
 from osler.rendering import plots
-from osler.runs import Calibration, Estimate, Record, Reliability, Subgroups, System
+from osler.runs import Calibration, Estimate, Prediction, Record, Reliability, Subgroups, System
 from osler.statistics import Floats, calibration
 
 POINTS = 200  # of a curve
+DEPTHS = (1, 3, 5, 10, 20, 50)  # answers that a reader may look through
+MANY = 100  # labels, from which on it matters how far down a list the right one stands
 
 
 class Section:
@@ -35,6 +39,7 @@ class Section:
         shown: system → what it is called on the page.
         panel: the number of labels there are to choose from; None where only the predictions tell.
         description: what its cases are; None where that is not known.
+        names: label → name.
     """
 
     def __init__(
@@ -45,8 +50,10 @@ class Section:
         shown: Mapping[str, str],
         panel: int | None = None,
         description: str | None = None,
+        names: Mapping[str, str] = {},
     ) -> None:
         self.id, self.record, self.answers, self.description = id, record, answers, description
+        self.names = names
         self.shown, self.panel = {name: shown.get(name, name) for name in record.systems}, panel
         compared = record.comparisons[0].a if record.comparisons else None
         self.tuned = compared_system(record.systems, compared)
@@ -130,6 +137,49 @@ class Section:
         )
 
     @cached_property
+    def recall(self) -> Markup | None:
+        """Of each system the share of cases whose label is among its first k; None where there are few labels."""
+        if (self.choices or len(self.labels)) < MANY:
+            return None
+        groups = group_numbers(self.answers)
+        series = {}
+        for name in self.systems:
+            rows = self.answers[name].rows
+            longest = max(len(row.ranked) for row in rows)
+            places = np.array([_place(row) for row in rows])
+            series[self.shown[name]] = [
+                (float(k), Estimate(**proportion(places <= k, groups))) for k in DEPTHS if k <= longest
+            ]
+        panel = plots.Panel("answers looked at (k)", "share of cases with the right one", series)
+        return Markup(plots.lines(f"{self.id}-recall", f"Recall at k on {self.record.split}", [[panel]]))
+
+    @cached_property
+    def positions(self) -> list[Position]:
+        """Where the tuned model puts the right label, by subgroup; only of subgroups large enough to be told."""
+        places = np.array([_place(row) for row in self.rows])
+        found = [Position("all cases", "", len(places), self._shares(places))]
+        for attribute in sorted(set().union(*(row.subgroups for row in self.rows))):
+            values = np.array([row.subgroups.get(attribute) for row in self.rows], dtype=object)
+            for value in sorted({value for value in values if value is not None}, key=_natural):
+                if (n := int((among := values == value).sum())) >= MIN_SUBGROUP:
+                    found.append(Position(attribute.replace("_", " "), value, n, self._shares(places[among])))
+        return found
+
+    @cached_property
+    def errors(self) -> dict[str, dict[str, int]]:
+        """System → :func:`count_errors`."""
+        return {shown: count_errors(self.answers[name].rows, self.names) for name, shown in self.shown.items()}
+
+    @property
+    def depths(self) -> list[int]:
+        """The k of :attr:`positions`: those that the tuned model's rankings reach."""
+        longest = max(len(row.ranked) for row in self.rows)
+        return [k for k in DEPTHS if k <= longest]
+
+    def _shares(self, places: Floats) -> list[float]:
+        return [float((places <= k).mean()) for k in self.depths]
+
+    @cached_property
     def subgroups(self) -> Markup | None:
         """The forest plot of the tuned model's subgroups; None where none is large enough."""
         rows = subgroup_rows(self.system.subgroups)
@@ -162,6 +212,22 @@ class Section:
     def label_rates(self) -> list[LabelRates]:
         """How well the tuned model finds each label, and how far its answer can be believed."""
         return label_rates(self.rows, group_numbers(self.answers))
+
+
+@dataclass(frozen=True)
+class Position:
+    """The cases with one ``value`` of an ``attribute``: the shares of them whose label is among the first of
+    ``Section.depths`` answers."""
+
+    attribute: str
+    value: str
+    n: int
+    shares: list[float]
+
+
+def _place(row: Prediction) -> float:
+    """The place of the right label in a ranking, from 1; infinite where it is not there."""
+    return row.ranked.index(row.label) + 1 if row.parsed and row.label in row.ranked else math.inf
 
 
 _WHEN = {"before": "as given", "after": "after temperature"}

@@ -12,7 +12,8 @@ from osler.ranking.diagnosis import (
     propose,
     read_findings,
 )
-from osler.ranking.disease_index import DiseaseIndex
+from osler.ranking.disease_index import VOCABULARIES, DiseaseIndex
+from osler.ranking.equivalents import read_equivalents
 from osler.ranking.evidence import Evidence, Match, evidence
 from osler.ranking.examples import example, examples
 from osler.ranking.fusion import Example, Fusion, candidates, fit
@@ -23,6 +24,7 @@ from osler.ranking.rankers import RANKERS, Rankers, ranks, z_scores
 __all__ = [
     "FUSION",
     "RANKERS",
+    "VOCABULARIES",
     "Candidate",
     "Differential",
     "DiseaseIndex",
@@ -44,6 +46,7 @@ __all__ = [
     "load_rankers",
     "propose",
     "ranks",
+    "read_equivalents",
     "read_findings",
     "render_lines",
     "render_page",

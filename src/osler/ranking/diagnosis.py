@@ -91,9 +91,12 @@ def read_findings(ontology: Ontology, present: Iterable[str], absent: Iterable[s
     return Findings(tuple(there), tuple(not_there), tuple(notes))
 
 
-def find_in_text(text: str, ontology: Ontology) -> Findings:
-    """:func:`read_findings` of what ``text`` says of the patient; what it says of relatives is left out and noted."""
-    found = findings(text, Recogniser(ontology))
+def find_in_text(text: str, ontology: Ontology, recogniser: Recogniser | None = None) -> Findings:
+    """:func:`read_findings` of what ``text`` says of the patient; what it says of relatives is left out and noted.
+
+    ``recogniser`` is that of ``ontology``, which takes a second to make, where more than one text is read.
+    """
+    found = findings(text, recogniser or Recogniser(ontology))
     read = read_findings(
         ontology,
         (one.hpo_id for one in found if one.status == "present"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from scipy import sparse
 
 from osler.errors import InputError
 from osler.patients import PSEUDOCOUNTS, pool_annotations
-from osler.terminology import Annotations, Ontology
+from osler.terminology import Annotation, Annotations, Ontology
 
 Floats = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.intp]
@@ -46,17 +47,24 @@ class DiseaseIndex:
 
     @classmethod
     def build(
-        cls, ontology: Ontology, annotations: Annotations, vocabularies: Collection[str] = ("OMIM",)
+        cls,
+        ontology: Ontology,
+        annotations: Annotations,
+        vocabularies: Collection[str] = ("OMIM",),
+        equivalents: Mapping[str, str] = {},
     ) -> DiseaseIndex:
         """The index of all diseases of ``vocabularies`` that have a finding; takes some seconds.
 
-        Raises :class:`InputError` where there is none.
+        ``equivalents`` is id → the id of the same disease that it is ranked under, with the findings of both, where
+        both are in ``vocabularies``. Raises :class:`InputError` where no disease has a finding.
         """
-        pooled = {
-            disease: pool_annotations(rows, ontology).findings
-            for disease, rows in sorted(annotations.rows.items())
-            if disease.split(":")[0] in vocabularies
-        }
+        together: defaultdict[str, list[Annotation]] = defaultdict(list)
+        for disease, rows in sorted(annotations.rows.items()):
+            if disease.split(":")[0] in vocabularies:
+                other = equivalents.get(disease, disease)
+                known = other in annotations.rows and other.split(":")[0] in vocabularies
+                together[other if known else disease] += rows
+        pooled = {disease: pool_annotations(rows, ontology).findings for disease, rows in sorted(together.items())}
         profiles = {
             disease: {i: p for i, p in of.items() if p > 0} for disease, of in pooled.items() if any(of.values())
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from osler.errors import InputError
@@ -12,14 +13,17 @@ from osler.storage import wheels
 from osler.terminology import Ontology, read_annotations, read_ontology
 
 
-def load_rankers(task_folder: Path) -> tuple[Rankers, Ontology]:
-    """The rankers of all diseases of OMIM in the annotations of a task, and its ontology; takes some seconds.
+def load_rankers(
+    task_folder: Path, vocabularies: Collection[str] = ("OMIM",), equivalents: Mapping[str, str] = {}
+) -> tuple[Rankers, Ontology]:
+    """The rankers of the diseases in the annotations of a task, and its ontology; takes some seconds.
 
-    Raises :class:`InputError` where the task is of another kind, or its files cannot be had.
+    ``vocabularies`` and ``equivalents`` are as in :meth:`DiseaseIndex.build`. Raises :class:`InputError` where the task is of another kind, or its files cannot be had.
     """
     source = read_task(task_folder).source
     if not isinstance(source, DifferentialSource):
         raise InputError(f"{task_folder / 'task.yaml'}: source.kind: {source.kind}; expected differential")
     ontology_file, annotations_file = wheels.fetch_many([source.ontology, source.annotations])
     ontology = read_ontology(ontology_file)
-    return Rankers(DiseaseIndex.build(ontology, read_annotations(annotations_file, ontology))), ontology
+    annotations = read_annotations(annotations_file, ontology)
+    return Rankers(DiseaseIndex.build(ontology, annotations, vocabularies, equivalents)), ontology

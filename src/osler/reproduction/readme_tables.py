@@ -11,6 +11,7 @@ from osler.errors import InputError
 from osler.evaluation import VALIDATION, summary
 from osler.recipe import FUSED, Recipe, load_recipe
 from osler.rendering import Markdown, cell, code, difference, escaped, p_value
+from osler.reproduction import rankings
 from osler.reproduction.expected import (
     METRICS,
     Depth,
@@ -331,10 +332,15 @@ def _accuracy(estimate: Estimate) -> str:
 def pages(root: Path) -> dict[Path, str]:
     """The pages under ``root`` that hold tables, each with its text as it should be now."""
     demo, all_recipes = root / DEMO, root / "recipes" / "README.md"
-    return {
+    measured = rankings.rankings_path(root)
+    found = {
         root / "README.md": filled(root / "README.md", headline(demo)),
         all_recipes: filled(all_recipes, overview(root), curves(root), details(demo), reproductions(root)),
     }
+    if measured.exists():
+        page = measured.with_name("README.md")
+        found[page] = filled(page, rankings.table(rankings.read_rankings(measured)))
+    return found
 
 
 def filled(page: Path, *tables: str) -> str:

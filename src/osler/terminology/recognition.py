@@ -34,7 +34,8 @@ LONGEST = 6  # words that are looked at together
 class Recogniser:
     """What :class:`Lexicon` finds, and wordings whose words stand in another form or order, close together.
 
-    Words are compared by their stems. Two terms that have the same stems are both left out.
+    Words are compared by their stems; "and" and "or" are not crossed, so that "thin skin and thin nails" are two. Two
+    terms that have the same stems are both left out.
     """
 
     def __init__(self, ontology: Ontology) -> None:
@@ -64,7 +65,7 @@ class Recogniser:
 
     def _in_other_forms(self, text: str) -> list[Mention]:
         found = []
-        for clause in re.finditer(r"[^.,;:!?()\n]+", text):
+        for clause in re.finditer(r"(?:(?!\b(?:and|or)\b)[^.,;:!?()\n])+", text, re.IGNORECASE):
             tokens = [
                 (match.start() + clause.start(), match.end() + clause.start(), match[0].lower())
                 for match in re.finditer(r"[^\W_]+", clause[0])
@@ -74,7 +75,7 @@ class Recogniser:
                     continue
                 stems: set[str] = set()
                 for _, end, word in tokens[first : first + LONGEST]:
-                    if word in PASSED_OVER:
+                    if word in PASSED_OVER or stem(word) in stems:
                         continue
                     stems.add(stem(word))
                     hpo_id = self._id_by_stems.get(frozenset(stems))

@@ -192,12 +192,17 @@ class AllDiseases(PatientSource):
         return self.unit(patient)
 
     def _case(self, patient: Patient, case_id: str, source: str, wording: str = "varied") -> Case:
-        """With the subgroup ``hpoa``: whether HPO's annotations of the disease count the patient's publication."""
+        """With the subgroups ``hpoa``, whether HPO's annotations of the disease count the patient's publication, and
+        ``disease``, whether a training patient has it."""
         case = super()._case(patient, case_id, source, wording)
-        if not patient.publications:
-            return case
-        counted = "counts it" if self.is_counted(patient) else "new publication"
-        return replace(case, subgroups={**case.subgroups, "hpoa": counted})
+        own = {"disease": "trained on" if patient.disease in self._trained else "never trained on"}
+        if patient.publications:
+            own["hpoa"] = "counts it" if self.is_counted(patient) else "new publication"
+        return replace(case, subgroups={**case.subgroups, **own})
+
+    @cached_property
+    def _trained(self) -> frozenset[str]:
+        return frozenset(patient.disease for patient in self.training_patients())
 
     @cached_property
     def _cited(self) -> Mapping[str, frozenset[str]]:

@@ -127,6 +127,10 @@ class PatientSource(ABC):
         # The same generator as in _case: a description leaves findings out where there are too many.
         return {p.case_id: select_findings(p, random.Random(p.case_id)) for p in self._told(split).patients}
 
+    def whole_patients(self, split: str) -> dict[str, Patient]:
+        """Case id → the patient of a row of ``split`` with all findings, of which a text names so many at most."""
+        return {patient.case_id: patient for patient in self._told(split).patients}
+
     def perturbed(self, split: str, perturbation: Perturbation) -> Cases:
         """The rows of ``split``, told of other findings, another sex or age, or in other words; all else as it was."""
         perturbation.check(self.perturbations)

@@ -415,7 +415,8 @@ def test_among_many_labels_it_is_shown_how_far_down_the_list_the_right_one_stand
     written = page(tmp_path, rows, predictions(PLAIN, 0.5), labels=many)
     first = sum(row.ranked[0] == row.label for row in rows) / len(rows)
     assert f"all cases 60 {first:.3f} 1.000 1.000" in words(written), "of six that it ranks, the right one is second"
-    assert f"sex: female 40 {sum(row.correct for row in rows if row.subgroups['sex'] == 'female') / 40:.3f}" in words(written)
+    women = [row.correct for row in rows if row.subgroups["sex"] == "female"]
+    assert f"sex: female 40 {sum(women) / 40:.3f}" in words(written)
     assert "age band: 0-4" not in words(written), "four cases say nothing"
     assert re.search(rf"<desc[^>]*>[^<]*{TUNED}: 1 → {first:.3f}", written)
     (tmp_path / "few").mkdir()

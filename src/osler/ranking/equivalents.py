@@ -24,7 +24,9 @@ def read_equivalents(path: Path) -> Mapping[str, str]:
             continue
         ids = [part.strip() for part in line.split("\t")]
         if len(ids) != 2 or not all(map(ID.fullmatch, ids)):
-            raise InputError(f"{path}:{number}: {show(line)}; expected two ids with a tab between, ORPHA:558 OMIM:154700")
+            raise InputError(
+                f"{path}:{number}: {show(line)}; expected two ids with a tab between, ORPHA:558 OMIM:154700"
+            )
         one, other = ids
         if under.setdefault(one, other) != other:
             raise InputError(f"{path}:{number}: {one} is {other} here and {under[one]} in line {said[one]}; keep one")

@@ -18,7 +18,9 @@ def load_rankers(
 ) -> tuple[Rankers, Ontology]:
     """The rankers of the diseases in the annotations of a task, and its ontology; takes some seconds.
 
-    ``vocabularies`` and ``equivalents`` are as in :meth:`DiseaseIndex.build`. Raises :class:`InputError` where the task is of another kind, or its files cannot be had.
+    ``vocabularies`` and ``equivalents`` are as in :meth:`DiseaseIndex.build`.
+
+    Raises :class:`InputError` where the task is of another kind, or its files cannot be had.
     """
     source = read_task(task_folder).source
     if not isinstance(source, DifferentialSource):

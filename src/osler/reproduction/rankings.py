@@ -179,7 +179,7 @@ PUBLISHED = (
 def table(measured: Rankings) -> str:
     """Markdown: every split and input, and what others published."""
     lines = [
-        "| patients | n | diseases | input | ranker | top-1 [95%] | top-3 | top-10 | top-20 | top-50 | balanced top-1 |",
+        "| patients | n | diseases | input | ranker | top-1 [95%] | top-3 | top-10 | top-20 | top-50 | balanced |",
         "|---|---:|---:|---|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in measured.rows:

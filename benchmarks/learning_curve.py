@@ -91,7 +91,7 @@ def plan(
 
 def place(share: float, tellings: int) -> str:
     """The folder of a point."""
-    return f"share-{share:g}-tellings-{tellings}"
+    return f"share-{float(share)!r}-tellings-{tellings}"
 
 
 def run(command: Sequence[object]) -> None:

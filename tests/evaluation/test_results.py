@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from osler.errors import InputError
-from osler.evaluation import measurement, results, summary
+from osler.evaluation import measurement, report, results, summary
 from osler.runs.predictions import Prediction, read_predictions, write_predictions
 from osler.runs.results import Results
 from osler.storage.contracts import plain, validated
@@ -185,6 +185,14 @@ def test_the_first_system_is_compared_with_every_other(scored: dict[str, Any]) -
         assert 0 < row["p_value"] <= row["p_adjusted"] <= 1
         assert (row["metric"], row["method"]) == ("accuracy", "mcnemar_exact")
         assert 0 < row["minimum_detectable_difference"] < row["discordance"] < 1
+
+
+def test_results_of_the_first_cases_say_so_wherever_they_are_read(files: list[Path], tmp_path: Path) -> None:
+    scored = results.score(files, tmp_path / "results.json", resamples=50, limit=20)
+    assert json.loads((tmp_path / "results.json").read_text())["first"] == 20
+    assert ": only the first 20 cases" in summary.render_table(scored)
+    page = report.write(tmp_path / "results.json", scored, files).read_text()
+    assert "Only the first 20 cases of the split were answered." in page
 
 
 def test_another_system_can_be_named_for_the_comparison(files: list[Path], tmp_path: Path) -> None:

@@ -320,12 +320,35 @@ WITHOUT_SEX = {key: value for key, value in individual().items() if key != "sex"
         pytest.param(["a", "list"], id="a list"),
         pytest.param(individual(observed=["HP:9000010"]), id="findings without labels"),
         pytest.param(individual(age=5), id="an age that is a number"),
+        pytest.param(individual(disease_id=None), id="no disease"),
+        pytest.param(individual(disease=" "), id="a name of blanks"),
+        pytest.param(individual(references=[""]), id="a publication without a name"),
+        pytest.param(individual(references=["doi:10.1/x"]), id="no PMID"),
+        pytest.param(individual(excluded=None), id="null for no findings"),
     ],
 )
 def test_a_line_that_is_no_phenopacket_is_named(tmp_path: Path, ontology: Ontology, bad: Any) -> None:
     path = store(tmp_path, individual(), bad)
     with pytest.raises(InputError, match=rf"^{path}:2: "):
         read_patients(path, ontology)
+
+
+def test_a_publication_is_one_however_it_is_spelled(tmp_path: Path, ontology: Ontology) -> None:
+    spelled = ["PMID:901", " pmid: 0901 ", "PMID:901"]
+    (patient,) = read_patients(store(tmp_path, individual(references=spelled)), ontology).patients
+    assert patient.publications == ("PMID:901",)
+
+
+def test_a_file_that_is_empty_or_begins_with_a_mark_of_its_encoding(tmp_path: Path, ontology: Ontology) -> None:
+    path = tmp_path / "cases.jsonl.gz"
+    path.write_bytes(gzip.compress(b""))
+    with pytest.raises(InputError, match=rf"^{path}: is empty; fetch it again"):
+        read_patients(path, ontology)
+    path.write_bytes(gzip.compress(b"\xff\xfe"))
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        read_patients(path, ontology)
+    path.write_bytes(gzip.compress(b"\xef\xbb\xbf" + json.dumps(individual()).encode()))
+    assert len(read_patients(path, ontology).patients) == 1
 
 
 def test_a_line_that_is_no_json_is_named(tmp_path: Path, ontology: Ontology) -> None:
@@ -381,7 +404,7 @@ def test_a_case_id_that_is_there_twice_is_refused_with_both_lines(tmp_path: Path
 
 
 def test_references_that_are_no_list_are_named(tmp_path: Path, ontology: Ontology) -> None:
-    with pytest.raises(InputError, match="expected a list of PMIDs"):
+    with pytest.raises(InputError, match="expected a list"):
         read_patients(store(tmp_path, individual(references="PMID:901")), ontology)
 
 

@@ -200,6 +200,15 @@ def test_runs_of_anything_else_are_refused(
     assert not expected.expected_path(path).exists()
 
 
+def test_runs_on_two_releases_of_the_data_are_no_spread(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base)
+    runs = [evaluated(tmp_path, path, seed, 0.5) for seed in (0, 1)]
+    content = read_json(runs[1].manifest_path)
+    write_json(runs[1].manifest_path, content | {"release_sha256": "ab" * 32})
+    with pytest.raises(InputError, match=r"trained on release abababababab of the data, .* a spread needs one"):
+        recording.record(runs, path)
+
+
 def test_a_recipe_that_was_not_run_says_so_in_the_table(tmp_path: Path, tiny_base: BaseSection) -> None:
     make(tmp_path, tiny_base)
     assert readme_tables.NOT_RUN in readme_tables.overview(tmp_path)

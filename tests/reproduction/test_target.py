@@ -77,6 +77,12 @@ def test_a_run_records_its_release(recipe: Path, tmp_path: Path) -> None:
     release = sha256_file(tmp_path / "data" / "store" / "cases.jsonl.gz")
     assert read_json(tmp_path / "run" / "manifest.json")["release_sha256"] == release
     assert read_json(tmp_path / "run" / "data_report.json")["provenance"]["release_sha256"] == release
+    # As many held-out cases, and who is trained on is another: classifiers beside the model would learn from others.
+    write_store(tmp_path / "data" / "store" / "cases.jsonl.gz", *patients(sex="male"))
+    refused = script(tmp_path, "evaluate", "run")
+    assert refused.returncode == 2, refused.stdout
+    assert f"run: trained on another release of its data (sha256 {release[:12]}) than OSLER_DATA_DIR" in refused.stderr
+    assert not (tmp_path / "run" / "results.json").exists()
 
 
 def test_without_the_release_training_is_refused_in_a_line(recipe: Path, tmp_path: Path) -> None:

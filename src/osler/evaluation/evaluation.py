@@ -11,7 +11,7 @@ from osler.data import contamination
 from osler.errors import InputError
 from osler.evaluation import fusion, report, results, robustness, summary
 from osler.recipe import Recipe, find_tasks, read_task
-from osler.runs import Contamination, Run, check_trained, merged_name, tuned_name
+from osler.runs import Contamination, Manifest, Run, check_trained, merged_name, tuned_name
 
 if TYPE_CHECKING:
     from osler.tasks import Task
@@ -48,7 +48,10 @@ def evaluate(
             f"{run.folder}: without lora:, {run.adapter_path} is a whole model already: leave out --merged"
         )
     if benchmark and recipe.head is not None:
-        raise InputError(f"--benchmark {benchmark}: {run.folder} is a classifier of its own labels, and has no others")
+        raise InputError(
+            f"--benchmark {benchmark}: {run.folder} is a classifier of its own labels, and has no others; a model of a"
+            " recipe without head: answers questions"
+        )
     weights = run.weights(recipe)
     tasks = find_tasks(run.folder)
     known = _benchmark_splits(tasks / benchmark) if benchmark else recipe.evaluation.splits
@@ -73,6 +76,8 @@ def evaluate(
                 f"{run.folder}: {split} has {here:,} cases now, and had {measured.n:,} when training looked for them in"
                 " its rows; bring those back, or train again"
             )
+    if not benchmark:
+        _check_release(run, manifest, read_task(tasks / recipe.task.name).source.release_sha256())
     predictor = prediction.Predictor(run, recipe, task, prediction.run_models(run, recipe), limit)
     is_main_process = PartialState().is_main_process
     with run.locked("evaluating") if is_main_process else nullcontext():
@@ -109,9 +114,21 @@ def evaluate(
         weights_sha256=weights,
         dtype=recipe.base.dtype,
         fused=fused,
+        limit=limit,
     )
     report.write(output, scored, files, report.case_texts(task.source, asked), task.labels, task.splits)
     return summary.render_table(scored)
+
+
+def _check_release(run: Run, manifest: Manifest, here: str | None) -> None:
+    """Raise :class:`InputError` where the release of the data is another one than was trained on: who is held out
+    follows from it, and baselines would learn from others."""
+    if manifest.release_sha256 != here:
+        trained, found = (f"sha256 {sha256[:12]}" if sha256 else "none" for sha256 in (manifest.release_sha256, here))
+        raise InputError(
+            f"{run.folder}: trained on another release of its data ({trained}) than OSLER_DATA_DIR has ({found}); bring"
+            " that one back, or train again"
+        )
 
 
 def _robustness(run: Run, recipe: Recipe, task: Task, split: str, limit: int | None) -> str:
@@ -128,7 +145,9 @@ def _robustness(run: Run, recipe: Recipe, task: Task, split: str, limit: int | N
 def _benchmark_splits(folder: Path) -> Sequence[str]:
     """The splits of the benchmark in ``folder``. Raises :class:`InputError` where there is none."""
     if not (folder / "task.yaml").is_file():
-        raise InputError(f"--benchmark {folder.name}: no such task in {folder.parent}")
+        raise InputError(
+            f"--benchmark {folder.name}: no such task in {folder.parent}; copy tasks/{folder.name} of Osler there"
+        )
     task = read_task(folder)
     if task.source.trains_on is not None:
         raise InputError(f"--benchmark {folder.name}: a task to train on; benchmarks have `kind: benchmark`")

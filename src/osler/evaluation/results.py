@@ -34,6 +34,7 @@ def score(
     weights_sha256: Mapping[str, str] | None = None,
     dtype: str = "float32",
     fused: Fusion | None = None,
+    limit: int | None = None,
 ) -> Results:
     """Score prediction files and write ``results.json``, all or nothing; the same files and seed give the same bytes.
 
@@ -51,6 +52,7 @@ def score(
         weights_sha256: system to fingerprint of its model; copied, where the system has answered.
         dtype: what the models computed in, of which the bound of ``parity`` is; the strictest unless given.
         fused: what the system ``fused`` among them is made of (:func:`osler.evaluation.fusion.fuse`); copied.
+        limit: only so many cases of each split were answered; copied.
 
     Returns:
         What was written: ``schema``, ``resamples``, ``seed``, ``weights_sha256`` (null where no weights are known),
@@ -112,6 +114,7 @@ def score(
     weights = weights_sha256 and {name: sha256 for name, sha256 in weights_sha256.items() if name in answered}
     content = {
         "schema": 1,
+        **({} if limit is None else {"first": limit}),
         "resamples": resamples,
         "seed": seed,
         "weights_sha256": weights,

@@ -60,7 +60,8 @@ def render_table(results: Results) -> str:
             [shorten(name, WIDTH), *_cells(system, columns, with_interval=("accuracy",)), str(record.n)]
             for name, system in record.systems.items()
         ]
-        lines += [f"{record.task}, {record.split}", "", *aligned(rows)]
+        part = f": only the first {results.first} cases" if results.first else ""
+        lines += [f"{record.task}, {record.split}{part}", "", *aligned(rows)]
         lines.append("")
         lines += [*group_notes(record), *contamination_notes(record), *parity_notes(record)]
         lines += [f"{shorten(name, WIDTH)}: {note}" for name, note in parsing_notes(record)]
@@ -192,19 +193,21 @@ def parsing_notes(record: Record) -> list[tuple[str, str]]:
     ]
 
 
-def fusion_formula(fused: Fusion | None) -> list[str]:
-    """What the system ``fused`` is, in a line; no line without one."""
+def fusion_formula(fused: Fusion | None, shown: Mapping[str, str] = {}) -> list[str]:
+    """What the system ``fused`` is, in a line; no line without one. ``shown`` is system → what it is called."""
     if fused is None:
         return []
-    parts = " + ".join(f"{weight:.2f} × log p({name})" for name, weight in fused.weights.items())
+    parts = " + ".join(f"{weight:.2f} × log p({shown.get(name, name)})" for name, weight in fused.weights.items())
     on = f"fitted on {fused.fitted_on.n:,} cases of {fused.fitted_on.split} ({fused.groups:,} independent)"
-    without = f"; without {', '.join(fused.left_out)}, which gives no probabilities" if fused.left_out else ""
+    left_out = ", ".join(shown.get(name, name) for name in fused.left_out)
+    without = f"; without {left_out}, which gives no probabilities" if fused.left_out else ""
     return [f"log p({FUSED}) = {parts} + constant; {on}{without}"]
 
 
-def fusion_notes(record: Record, fused: Fusion | None) -> list[str]:
+def fusion_notes(record: Record, fused: Fusion | None, shown: Mapping[str, str] = {}) -> list[str]:
     """:func:`fusion_verdict` of a split; none where nothing was fused."""
-    return [] if fused is None else fusion_verdict(record.against(FUSED))
+    rows = record.against(FUSED)
+    return [] if fused is None else fusion_verdict({shown.get(name, name): row for name, row in rows.items()})
 
 
 class Compared(Protocol):

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import logging
+import re
 import zipfile
 import zlib
 from collections import Counter, defaultdict
@@ -17,14 +18,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
+from pydantic import AfterValidator, ConfigDict, StringConstraints
 from tqdm import tqdm
 
 from osler.errors import InputError
 from osler.patients.patient import Patient, years
 from osler.patients.phenopacket import find_diagnosis
-from osler.storage import write_atomically
+from osler.storage import Contract, parsed, write_atomically
 from osler.terminology import PHENOTYPIC_ABNORMALITY, Ontology
 
 if TYPE_CHECKING:
@@ -213,24 +215,24 @@ def read_patients(path: Path, ontology: Ontology) -> Store:
     """
     try:
         content = path.read_bytes()
-        text = gzip.decompress(content).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        text = gzip.decompress(content).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as gzip ({error}); copy it again") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); fetch it again") from error
+    if not text:
+        raise InputError(f"{path}: is empty; fetch it again with scripts/fetch_phenopackets.py")
     places: dict[str, int] = {}
     patients: list[Patient] = []
     names: defaultdict[str, Counter[str]] = defaultdict(Counter)
     created, unpublished = {""}, list[str]()
     left_out, reader = Counter[str](), _Findings(ontology)
-    lines = text.removesuffix("\n").split("\n") if text else []  # names may hold what splitlines() takes for line ends
+    lines = text.removesuffix("\n").split("\n")  # names may hold what splitlines() takes for line ends
     for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            individual: Individual = record
-            patient = _patient(individual, *reader.read(individual["observed"], individual["excluded"]))
-            names[patient.disease][individual["disease"]] += 1
-            created.add(str(record.get("created") or ""))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}:{number}: not a condensed phenopacket ({error!r})") from error
+        individual = parsed(_Line, line, f"{path}:{number}")
+        patient = _patient(individual, *reader.read(individual.observed, individual.excluded))
+        names[patient.disease][individual.disease] += 1
+        created.add(individual.created or "")
         if patient.case_id in places:
             raise InputError(
                 f"{path}:{number}: the case {patient.case_id} is there already, on line {places[patient.case_id]};"
@@ -265,18 +267,44 @@ def named(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
-def _patient(individual: Individual, present: list[str], absent: list[str]) -> Patient:
-    publications = individual["references"]
-    if not isinstance(publications, list) or not all(isinstance(one, str) for one in publications):
-        raise TypeError(f"references: {publications!r}, expected a list of PMIDs")
+def _publication(reference: str) -> str:
+    """A PMID as HPO writes it: of two spellings of one publication, one would be trained on and the other held out."""
+    found = re.fullmatch(r"\s*PMID\s*:\s*0*([1-9]\d*)\s*", reference, re.IGNORECASE)
+    if found is None:
+        raise ValueError("expected a PMID, such as PMID:15266616")
+    return f"PMID:{found[1]}"
+
+
+Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class _Line(Contract):
+    """:class:`Individual`, as a line of anybody's file is checked; ``created`` is a date (ISO 8601). Other keys are
+    nobody's business here."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    case_id: Said
+    cohort: Said
+    references: tuple[Annotated[str, AfterValidator(_publication)], ...]
+    disease_id: Said
+    disease: Said
+    sex: str | None
+    age: str | None
+    observed: tuple[tuple[str, str], ...]
+    excluded: tuple[tuple[str, str], ...]
+    created: str | None = None
+
+
+def _patient(individual: _Line, present: list[str], absent: list[str]) -> Patient:
     return Patient(
-        case_id=f"{individual['disease_id']}/{individual['cohort']}/{individual['case_id']}",
-        disease=individual["disease_id"],
+        case_id=f"{individual.disease_id}/{individual.cohort}/{individual.case_id}",
+        disease=individual.disease_id,
         present=tuple(present),
         absent=tuple(absent),
-        sex=individual["sex"] if individual["sex"] in ("male", "female") else None,
-        age=years(individual["age"]),
-        publications=tuple(dict.fromkeys(publications)),
+        sex=individual.sex if individual.sex in ("male", "female") else None,
+        age=years(individual.age),
+        publications=tuple(dict.fromkeys(individual.references)),
     )
 
 

@@ -104,7 +104,10 @@ def conflicts(recipe: Recipe, sources: Mapping[str, tuple[str | None, str]]) -> 
     """
     ours, where = recipe.publish.license, f"{recipe.path}: publish.license: {recipe.publish.license}"
     if ours == "other":
-        way_out = "run prepare_data.py with --license, write it here, or publish with --allow licence=REASON"
+        way_out = (
+            "run prepare_data.py with --license, write it here, or publish with --allow licence=REASON and, in"
+            " about.yaml, license_name and license_link"
+        )
         return [f"{recipe.path}: publish.license: `other` needs the data's licence: {way_out}"]
     if ours not in KNOWN or ours in DATA_ONLY:
         close = nearest(ours, sorted(KNOWN - DATA_ONLY))

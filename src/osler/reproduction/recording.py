@@ -56,6 +56,12 @@ def record(runs: Sequence[Run], recipe_path: Path) -> Path:
             )
         if unscored := [of.split for of in results[-1].records if tuned_name(as_run) not in of.systems]:
             raise InputError(f"{run.results_path()}: no {tuned_name(as_run)} on {unscored[0]}; evaluate it again")
+        if manifests and manifest.release_sha256 != manifests[0].release_sha256:
+            one, other = (str(of.release_sha256)[:12] for of in (manifests[0], manifest))
+            raise InputError(
+                f"{run.folder}: trained on release {other} of the data, {runs[0].folder} on {one}; a spread needs one"
+                " release"
+            )
         if _circumstances(manifest) in map(_circumstances, manifests):
             raise InputError(
                 f"{run.folder}: seed {manifest.seed} is there already, on {threads_text(manifest.threads)} of such a"

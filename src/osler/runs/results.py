@@ -254,8 +254,10 @@ class Fusion(Contract):
 
 class Results(FileContract):
     """``results.json``. ``weights_sha256``: system to fingerprint of its weights, configuration and tokenizer; null
-    where none are known. ``fused``: null where nothing was fused."""
+    where none are known. ``fused``: null where nothing was fused. ``first``: only so many cases of each split were
+    answered (``--limit``); null for all."""
 
+    first: Annotated[int, Field(ge=1)] | None = None
     resamples: Annotated[int, Field(ge=1, le=MAX_RESAMPLES)]
     seed: Count
     weights_sha256: dict[str, str] | None

@@ -83,7 +83,7 @@ def read_records(path: Path) -> Iterator[Record]:
 def _json(content: bytes, place: str) -> Any:
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{place}: not JSON ({error})") from None
 
 

@@ -107,14 +107,14 @@ def test_a_head_says_its_loss_and_its_scorer_itself(tmp_path: Path) -> None:
         (
             ["mixture={tasks: {symptom_to_diagnosis: {version: 1, weight: 1}}}"],
             "mixture",
-            "over the labels of one task",
+            "which is of one task",
         ),
         (["stage=pretrain"], "stage", "pretrain"),
         (["train.packing=true"], "train.packing", "not with head: classifier"),
         (["train.pad_to_multiple_of=8"], "train.pad_to_multiple_of", "not with head: classifier"),
         (["base.quantization=nf4"], "base.quantization", "needs a lora: section"),
         (["lora={r: 4}", "base.dtype=bfloat16"], "base.dtype", "write train.bf16: true"),
-        (["head=ranker"], "head", "expected classifier"),
+        (["head=ranker"], "head", "expected one of classifier, reranker or null"),
     ],
 )
 def test_what_does_not_go_with_a_head_is_named(overrides: list[str], key: str, says: str) -> None:
@@ -132,7 +132,7 @@ def test_a_head_takes_label_smoothing_lora_and_half_precision() -> None:
 
 @pytest.mark.parametrize("override", ["loss.name=cross_entropy", "evaluation.scorer=classifier"])
 def test_what_a_head_implies_is_refused_without_one(override: str) -> None:
-    with pytest.raises(InputError, match="is only for head: classifier"):
+    with pytest.raises(InputError, match="is only for a head:"):
         load_recipe(ROOT / "recipes" / "smollm2-135m" / "symptom_to_diagnosis" / "qlora-v1.yaml", [override])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from osler.errors import InputError, show
 
-ID = re.compile(r"[A-Za-z]+:\w+")
+ID = re.compile(r"[A-Za-z]{1,20}:\w{1,40}")
 
 
 def read_equivalents(path: Path) -> Mapping[str, str]:

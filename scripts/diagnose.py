@@ -5,8 +5,9 @@ python scripts/diagnose.py --text "A boy with ectopia lentis and arachnodactyly.
 python scripts/diagnose.py --hpo HP:0001083,HP:0001166 --absent HP:0002650
 python scripts/diagnose.py FILE                     # the text in a file
 
-No model is needed: rankers of HPO's annotations, mixed with weights fitted on published patients. None of this is
-clinical evidence, and nothing here is a medical device.
+No model is needed: rankers of HPO's annotations, mixed with weights fitted on published patients. With --run, the
+language model of a recipe with `head: reranker` compares the first of them, with weights fitted on validation. None of
+this is clinical evidence, and nothing here is a medical device.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument(
         "--same", type=Path, metavar="FILE", help="ids that are one disease, a line each: ORPHA:558, a tab, OMIM:154700"
     )
+    parser.add_argument("--run", type=Path, metavar="RUN", help="ask the reranker of this evaluated run, too")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="how many diseases (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead, with all of the evidence")
     parser.add_argument("--html", type=Path, metavar="PAGE", help="write a page with the same, too")
@@ -62,6 +64,12 @@ def main() -> int:
     if arguments.diseases != ["OMIM"]:
         print("the weights of the mixture were fitted on diseases of OMIM alone", file=sys.stderr)
     same = read_equivalents(arguments.same) if arguments.same else {}
+    opinion = None
+    if arguments.run:
+        from osler.evaluation import second_opinion
+        from osler.runs import Run
+
+        opinion = second_opinion.load(Run(arguments.run))
     rankers, ontology = load_rankers(TASK, arguments.diseases, same)
     if arguments.hpo is not None:
         found = read_findings(ontology, _ids(arguments.hpo), _ids(arguments.absent or ""))
@@ -69,7 +77,7 @@ def main() -> int:
         found = find_in_text(arguments.text or _read(arguments.file), ontology)
     for note in found.notes:
         print(note, file=sys.stderr)
-    differential = diagnose(rankers, load_fusion(), ontology, found, arguments.top)
+    differential = diagnose(rankers, load_fusion(), ontology, found, arguments.top, opinion)
     if arguments.html:
         write_atomically(arguments.html, render_page(differential))
     print(differential.model_dump_json(by_alias=True, indent=2) if arguments.json else render_lines(differential))

@@ -27,6 +27,7 @@ __all__ = [
     "reliability_tables",
     "report",
     "results",
+    "second_opinion",
     "subgroup_rows",
     "summary",
 ]

@@ -2,10 +2,12 @@
 
 from osler.ranking.candidate_text import candidate_text
 from osler.ranking.diagnosis import (
+    COMPARED,
     FUSION,
     Candidate,
     Differential,
     Findings,
+    SecondOpinion,
     diagnose,
     find_in_text,
     load_fusion,
@@ -15,13 +17,14 @@ from osler.ranking.diagnosis import (
 from osler.ranking.disease_index import VOCABULARIES, DiseaseIndex
 from osler.ranking.equivalents import read_equivalents
 from osler.ranking.evidence import Evidence, Match, evidence
-from osler.ranking.examples import example, examples
+from osler.ranking.examples import example, examples, few_of_each
 from osler.ranking.fusion import Example, Fusion, candidates, fit
 from osler.ranking.knowledge import load_rankers
 from osler.ranking.pages import render_lines, render_page
 from osler.ranking.rankers import RANKERS, Rankers, ranks, z_scores
 
 __all__ = [
+    "COMPARED",
     "FUSION",
     "RANKERS",
     "VOCABULARIES",
@@ -34,12 +37,14 @@ __all__ = [
     "Fusion",
     "Match",
     "Rankers",
+    "SecondOpinion",
     "candidate_text",
     "candidates",
     "diagnose",
     "evidence",
     "example",
     "examples",
+    "few_of_each",
     "find_in_text",
     "fit",
     "load_fusion",

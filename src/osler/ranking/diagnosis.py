@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
+from scipy.special import softmax
 
 from osler.errors import InputError
-from osler.patients import Patient
+from osler.patients import Patient, describe
+from osler.ranking.candidate_text import candidate_text
+from osler.ranking.disease_index import DiseaseIndex, Floats
 from osler.ranking.evidence import Evidence, Match, evidence
 from osler.ranking.fusion import Fusion, candidates
 from osler.ranking.rankers import Rankers
 from osler.storage import Contract, FileContract, read_model
-from osler.terminology import PHENOTYPIC_ABNORMALITY, Ontology, Recogniser, findings
+from osler.terminology import PHENOTYPIC_ABNORMALITY, Ontology, Recogniser, Vocabulary, findings
 
 FUSION = Path(__file__).with_name("fusion.json")  # scripts/fit_ranking.py writes it
+COMPARED = 12  # candidates that a language model is asked about
 
 
 class Term(Contract):
@@ -64,11 +69,31 @@ class Differential(FileContract):
 
 @dataclass(frozen=True)
 class Findings:
-    """What is known of a patient: HPO ids, and what had to be done to them, a line each."""
+    """What is known of a patient: HPO ids, and what had to be done to them, a line each; and the note that they were
+    found in, where there is one."""
 
     present: tuple[str, ...]
     absent: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class SecondOpinion:
+    """What a model says of the first candidates. log p = ``ranker_weight`` · log p(rankers) + ``model_weight`` · log
+    p(model) + constant; of a candidate that it is not asked about, the model thinks as of the one it likes least.
+
+    Attributes:
+        ask: the text of a case, and disease → its text (:func:`candidate_text`), to disease → log p.
+        candidates: how many it is asked about.
+        floor: the least probability that the rankers have a say with.
+    """
+
+    ask: Callable[[str, Mapping[str, str]], Mapping[str, float]]
+    candidates: int
+    ranker_weight: float
+    model_weight: float
+    floor: float
 
 
 def read_findings(ontology: Ontology, present: Iterable[str], absent: Iterable[str] = ()) -> Findings:
@@ -105,16 +130,26 @@ def find_in_text(text: str, ontology: Ontology, recogniser: Recogniser | None = 
     others = [one for one in found if one.status in ("relative", "uncertain")]
     kinds = {"relative": "said of a relative", "uncertain": "not said to be there"}
     notes = (f"{text[one.start : one.end]}: {kinds[one.status]}, left out" for one in others)
-    return Findings(read.present, read.absent, (*read.notes, *dict.fromkeys(notes)))
+    return Findings(read.present, read.absent, (*read.notes, *dict.fromkeys(notes)), text)
 
 
-def diagnose(rankers: Rankers, fusion: Fusion, ontology: Ontology, found: Findings, top: int) -> Differential:
-    """The ``top`` diseases for these findings."""
+def diagnose(
+    rankers: Rankers,
+    fusion: Fusion,
+    ontology: Ontology,
+    found: Findings,
+    top: int,
+    opinion: SecondOpinion | None = None,
+) -> Differential:
+    """The ``top`` diseases for these findings. "None of these" is as likely with a second opinion as without."""
     patient = Patient("patient", "", found.present, found.absent)
     ranked = candidates(rankers, patient)
     probabilities = fusion.probabilities(ranked.features)
-    order = np.argsort(-probabilities[:-1], kind="stable")[:top]
     index = rankers.index
+    if opinion is not None:
+        diseases = [index.diseases[row] for row in ranked.rows]
+        probabilities[:-1] = _with(opinion, index, ontology, found, patient, diseases, probabilities[:-1])
+    order = np.argsort(-probabilities[:-1], kind="stable")[:top]
     return Differential(
         schema=1,
         annotations=index.release,
@@ -133,6 +168,26 @@ def diagnose(rankers: Rankers, fusion: Fusion, ontology: Ontology, found: Findin
         ),
         none_of_these=float(probabilities[-1]),
     )
+
+
+def _with(
+    opinion: SecondOpinion,
+    index: DiseaseIndex,
+    ontology: Ontology,
+    found: Findings,
+    patient: Patient,
+    diseases: Sequence[str],
+    p: Floats,
+) -> Floats:
+    """The probabilities ``p`` of ``diseases``, mixed with what the model says; their sum is as before."""
+    vocabulary = Vocabulary(ontology)
+    first = [diseases[place] for place in np.argsort(-p, kind="stable")[: opinion.candidates]]
+    texts = {disease: candidate_text(index, patient, disease, vocabulary.name) for disease in first}
+    said = opinion.ask(found.text or describe(patient, vocabulary, random.Random(0)), texts)
+    least = min(said.values())
+    model = np.array([said.get(disease, least) for disease in diseases])
+    mixed = opinion.ranker_weight * np.log(np.maximum(p / p.sum(), opinion.floor)) + opinion.model_weight * model
+    return np.asarray(softmax(mixed) * p.sum())
 
 
 def propose(rankers: Rankers, fusion: Fusion, patient: Patient, n: int) -> list[str]:

@@ -23,7 +23,7 @@ def examples(rankers: Rankers, patients: Sequence[Patient], units: Mapping[str, 
     → the publications that a patient shares with others. A patient whose disease is not among the candidates is an
     example of "none of these".
     """
-    kept = _at_most(sorted(patients, key=lambda patient: stable_unit(patient.case_id)), units)
+    kept = few_of_each(sorted(patients, key=lambda patient: stable_unit(patient.case_id)), units)
     shown = tqdm(kept, desc="ranking training patients", unit=" patients", disable=None)
     return [example(rankers, patient, units[patient.case_id]) for patient in shown]
 
@@ -36,7 +36,8 @@ def example(rankers: Rankers, patient: Patient, publication: str) -> Example:
     return Example(found.features, np.isin(found.rows, right), publication)
 
 
-def _at_most(patients: Iterable[Patient], units: Mapping[str, str]) -> list[Patient]:
+def few_of_each(patients: Iterable[Patient], units: Mapping[str, str]) -> list[Patient]:
+    """The first :data:`PATIENTS_OF_A_UNIT` of one disease and unit among ``patients``, in their order."""
     counts: Counter[tuple[str, str]] = Counter()
     kept = []
     for patient in patients:

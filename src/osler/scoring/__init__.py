@@ -6,7 +6,7 @@ from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import LabelScorer, batches
 from osler.scoring.passes import Way, score
 from osler.scoring.proof import BOUND, WAYS, prove
-from osler.scoring.reranker import LABEL, Candidates, candidate_scores
+from osler.scoring.reranker import LABEL, Candidates, RerankerScorer, candidate_scores
 from osler.scoring.scorers import scorer_named
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "LabelScorer",
     "LabelTrie",
     "Layout",
+    "RerankerScorer",
     "Scorer",
     "Way",
     "batches",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from project import individual, make_differential, script
+from project import individual, make_differential, script, write_store
 
 from osler.errors import InputError
+from osler.evaluation import second_opinion
+from osler.ranking import DiseaseIndex, Findings, Rankers, diagnose, load_fusion
 from osler.recipe.sections import BaseSection
+from osler.runs import Run
 from osler.storage import sha256_file
 from osler.tasks import AllDiseases, load_task
 
@@ -90,6 +94,23 @@ def test_a_case_has_the_proposed_candidates_in_words_and_a_training_row_the_righ
         assert row.label in (row.options or {})
 
 
+def test_a_family_is_told_of_by_two_in_each_telling(folder: Path) -> None:
+    one = source_of(folder).training_patients()[0]
+    findings, references = [[hpo_id, ""] for hpo_id in one.present], [*one.publications]
+    family = [
+        individual(case_id=str(n), references=references, disease_id=one.disease, observed=findings) for n in range(9)
+    ]
+    others = [patient for patient in patients() if patient["references"] != references]
+    write_store(folder / "data" / "store" / "cases.jsonl.gz", *others, *family)
+    source = source_of(folder)
+    own = {p.case_id for p in source.training_patients() if p.publications == one.publications}
+    assert len(own) == 9
+    rows = source.training(source.default_data, seed=0).rows
+    assert sum(row.case_id.removesuffix("#0") in own for row in rows) == 2
+    told = source.training(replace(source.default_data, tellings=4), seed=0).rows
+    assert len({row.case_id.split("#")[0] for row in told} & own) > 2
+
+
 def test_the_annotations_own_patients_are_ranked_without_themselves(folder: Path) -> None:
     source = source_of(folder)
     held_out = {publication for case in source.split("hpoa") for publication in [case.group]}
@@ -138,7 +159,21 @@ def test_a_reranker_is_trained_and_evaluated(folder: Path) -> None:
     file = folder / "runs/tiny-made-up/1.0.0/predictions/made_up-phenopackets-tiny-made-up@1.0.0.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert all(sorted(row["ranked"]) == [LAMP, HUM, QUILLBY] for row in rows)
-    assert file.with_name("made_up-phenopackets-fused.jsonl").is_file()
+    fused = [json.loads(line) for line in file.with_name("made_up-phenopackets-fused.jsonl").read_text().splitlines()]
+
+    # What scripts/diagnose.py --run says of a patient is what was scored.
+    source, opinion = source_of(folder), second_opinion.load(Run(folder / "runs/tiny-made-up/1.0.0"))
+    ontology, _ = source.knowledge(None)
+    rankers = Rankers(DiseaseIndex.build(ontology, source.known_at("phenopackets")))
+    cases = {case.case_id: case for case in source.split("phenopackets")}
+    for answer in fused[:4]:
+        patient = source.patients("phenopackets")[answer["case_id"]]
+        found = Findings(patient.present, patient.absent, text=cases[answer["case_id"]].text)
+        told = diagnose(rankers, load_fusion(), ontology, found, 3, opinion)
+        probabilities = {one.disease: one.probability / (1 - told.none_of_these) for one in told.candidates}
+        expected = dict(zip(answer["ranked"], answer["probabilities"], strict=True))
+        assert probabilities == pytest.approx(expected, abs=2e-4)
+
     refused = script(
         folder, "publish", "runs/tiny-made-up/1.0.0", "--repo-id", "jane/x", OSLER_CACHE=str(folder / "cache")
     )

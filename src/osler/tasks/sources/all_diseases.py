@@ -20,7 +20,7 @@ from osler.patients import (
     read_external,
     training_annotations,
 )
-from osler.ranking import DiseaseIndex, Rankers, candidate_text, load_fusion, propose
+from osler.ranking import COMPARED, DiseaseIndex, Rankers, candidate_text, few_of_each, load_fusion, propose
 from osler.recipe import DataSection, DifferentialSource, PinnedFile, Shares
 from osler.splits import unit_names
 from osler.storage import sha256_file, stable_unit, wheels
@@ -29,7 +29,6 @@ from osler.tasks.sources.patient_source import Learners, PatientSource, Told, ci
 from osler.terminology import Annotations, Ontology, read_annotations, read_ontology
 
 VOCABULARY = "OMIM"
-OPTIONS = 12  # candidates that a language model is asked about
 
 
 class Proposed(Mapping[str, str]):
@@ -141,7 +140,7 @@ class AllDiseases(PatientSource):
     def _proposed(self, rankers: Callable[[], Rankers], patient: Patient, learnt: bool) -> dict[str, str]:
         """Disease → its text."""
         index = rankers().index
-        proposed = propose(rankers(), self._fusion, patient, OPTIONS)
+        proposed = propose(rankers(), self._fusion, patient, COMPARED)
         if learnt and patient.disease not in proposed:
             proposed[-1] = patient.disease
         return {disease: candidate_text(index, patient, disease, self._vocabulary.name) for disease in proposed}
@@ -183,10 +182,15 @@ class AllDiseases(PatientSource):
             )
         told = (
             (f"{patient.case_id}#{telling}", patient)
-            for patient in self.training_patients()
             for telling in range(data.tellings)
+            for patient in self._told_in(telling)
         )
         return Learners({case_id: (patient, "phenopacket_store") for case_id, patient in told}, {})
+
+    def _told_in(self, telling: int) -> list[Patient]:
+        """Of one disease and unit two training patients, others in each telling: thirty of a family say what two do."""
+        everybody = self.training_patients()
+        return few_of_each(sorted(everybody, key=lambda p: stable_unit(f"{p.case_id}#{telling}")), self._units)
 
     def _group(self, patient: Patient) -> str | None:
         return self.unit(patient)

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from osler.errors import InputError
-from osler.models.loading import load_classifier
+from osler.models.loading import load_classifier, load_tokenizer
 from osler.recipe.sections import BaseSection
-from osler.scoring.reranker import LABEL, Candidates, candidate_scores, prove_reranker
+from osler.scoring.reranker import LABEL, Candidates, RerankerScorer, candidate_scores, prove_reranker
+from osler.tasks import Case, Prompt
 
 PROMPTS = [[5, 6, 7, 8], [9, 10, 11, 12, 13, 14]]
 CANDIDATES = [[[20, 21, 22], [20, 21], [23, 24, 25, 26]], [[30], [31, 32]]]
@@ -62,6 +63,16 @@ def test_two_candidates_that_read_the_same_get_the_same_score(model: Any) -> Non
 
 def test_the_faster_way_is_proved(model: Any) -> None:
     assert prove_reranker(model) == "shared"
+
+
+def test_a_case_that_has_no_room_for_a_candidate_is_refused(
+    model: Any, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("osler.scoring.reranker.context_length", lambda model: 12)
+    scorer = RerankerScorer(model, load_tokenizer(tiny_base), Prompt("{{ text }}", ""))
+    case = Case("ada", "", "a", options={"a": "one two three", "b": "two " * 20})
+    with pytest.raises(InputError, match=r"^ada: with a candidate its prompt has \d+ tokens, and the base reads 12"):
+        scorer.answer([[5, 6, 7]], [case])
 
 
 def test_an_encoder_has_no_head_that_reads_every_position(tiny_encoder: BaseSection) -> None:

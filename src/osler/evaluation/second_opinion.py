@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,8 @@ from osler.errors import InputError
 from osler.ranking import COMPARED, SecondOpinion
 from osler.recipe import find_tasks
 from osler.runs import Run, check_trained, tuned_name
+
+log = logging.getLogger(__name__)
 
 MIXTURE = "ranker_mixture"  # the baseline that the candidates come from
 
@@ -31,16 +34,22 @@ def load(run: Run) -> SecondOpinion:
             f"{run.results_path()}: no weights of the model beside {MIXTURE}; evaluate it on validation with"
             " evaluation.fused: true"
         )
-    from osler.models import load_tokenizer, load_tuned  # imports torch, as does the next
+    from osler.models import context_length, load_tokenizer, load_tuned  # imports torch, as does the next
     from osler.scoring import RerankerScorer
-    from osler.tasks import Case, load_prompt
+    from osler.tasks import Case, candidate_tokens, encode_classified, load_prompt
 
     prompt = load_prompt(find_tasks(run.folder) / recipe.task.name)
-    scorer = RerankerScorer(load_tuned(recipe.base, run.adapter_path), load_tokenizer(recipe.base), prompt)
+    model, tokenizer = load_tuned(recipe.base, run.adapter_path), load_tokenizer(recipe.base)
+    scorer, context = RerankerScorer(model, tokenizer, prompt), context_length(model)
 
     def ask(text: str, candidates: Mapping[str, str]) -> dict[str, float]:
-        case = Case("patient", text, "", options=candidates)
-        (answer,) = scorer.answer([scorer.encode(case)], [case])
+        longest = max(len(candidate_tokens(tokenizer, of)) for of in candidates.values())
+        tokens, cut = encode_classified(prompt, tokenizer, text, context and context - longest)
+        if cut:
+            log.warning(
+                "the model reads %d tokens: the end of the note is cut off for it, not for the rankers", context
+            )
+        (answer,) = scorer.answer([tokens], [Case("patient", text, "", options=candidates)])
         assert answer.probabilities is not None, "a reranker gives some"
         return dict(zip(answer.ranked, np.log(np.maximum(answer.probabilities, fused.floor)).tolist(), strict=True))
 

@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.errors import InputError
-from osler.models import in_float32, outputs_of_head
+from osler.models import context_length, in_float32, outputs_of_head
 from osler.scoring.answer import Answer
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import ranking
@@ -91,7 +91,7 @@ class RerankerScorer:
         self._model, self._tokenizer, self._prompt = model, tokenizer, prompt
         if tuple((model.config.id2label or {}).values()) != (LABEL,):
             raise InputError("the model is a classifier, and no reranker: its head has other outputs")
-        self._way = prove_reranker(model, ways)
+        self._way, self._context = prove_reranker(model, ways), context_length(model)
 
     def encode(self, case: Case) -> list[int]:
         """See :class:`osler.scoring.answer.Scorer`."""
@@ -104,6 +104,12 @@ class RerankerScorer:
         for prompt, case in zip(prompts, cases, strict=True):
             options = case.options or {}
             candidates = Candidates([candidate_tokens(self._tokenizer, text) for text in options.values()])
+            longest = len(prompt) + max(map(len, candidates.tokens))
+            if self._context is not None and longest > self._context:
+                raise InputError(
+                    f"{case.case_id}: with a candidate its prompt has {longest:,} tokens, and the base reads"
+                    f" {self._context:,}; shorten it, or take a base with a longer context"
+                )
             (scores,) = candidate_scores(self._model, [prompt], [candidates], self._way)
             answers.append(ranking(list(options), scores.cpu().log_softmax(-1)))
         return answers

@@ -150,7 +150,9 @@ def test_without_the_store_there_is_nothing_to_train_on(folder: Path, monkeypatc
         source.training(None, seed=0)
 
 
-def test_a_reranker_is_trained_and_evaluated(folder: Path) -> None:
+def test_a_reranker_is_trained_and_evaluated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     recipe = folder / "recipes" / "tiny.yaml"
     done = script(folder, "train", recipe, OSLER_CACHE=str(folder / "cache"))
     assert done.returncode == 0, done.stderr
@@ -173,6 +175,11 @@ def test_a_reranker_is_trained_and_evaluated(folder: Path) -> None:
         probabilities = {one.disease: one.probability / (1 - told.none_of_these) for one in told.candidates}
         expected = dict(zip(answer["ranked"], answer["probabilities"], strict=True))
         assert probabilities == pytest.approx(expected, abs=2e-4)
+
+    monkeypatch.setattr("osler.models.context_length", lambda model: 40)
+    short = second_opinion.load(Run(folder / "runs/tiny-made-up/1.0.0"))
+    assert short.ask("glowing palms " * 50, {LAMP: "Lamp", HUM: "Hum"}).keys() == {LAMP, HUM}
+    assert "the model reads 40 tokens: the end of the note is cut off" in caplog.text
 
     refused = script(
         folder, "publish", "runs/tiny-made-up/1.0.0", "--repo-id", "jane/x", OSLER_CACHE=str(folder / "cache")

@@ -145,7 +145,8 @@ def load_classifier(
 def _over(labels: Sequence[str]) -> dict[str, Any]:
     """What the configuration of a classifier says of its head."""
     return {
-        "problem_type": "single_label_classification",
+        # One output, as rerankers have, is refused by transformers as a classification.
+        "problem_type": "single_label_classification" if len(labels) > 1 else "regression",
         "num_labels": len(labels),
         "id2label": dict(enumerate(labels)),
         "label2id": {label: index for index, label in enumerate(labels)},

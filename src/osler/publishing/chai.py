@@ -173,6 +173,8 @@ def _kind_of(evidence: Evidence) -> str:
     """What the model is, by its head."""
     if evidence.recipe.head is None:
         return "Decoder-only language model"
+    if evidence.recipe.head == "reranker":
+        return f"Reranker: {evidence.manifest.base.architecture}, one number for each candidate disease"
     return f"Text classifier: {evidence.manifest.base.architecture}, a linear layer over the diagnoses"
 
 
@@ -199,7 +201,9 @@ def _system_facts(evidence: Evidence, about: Mapping[str, Any]) -> dict[str, Any
     labels = evidence.data_report.labels
     base = f"{recipe.base.model}@{recipe.base.revision}" if evidence.base_id else "a local folder"
     return {
-        "outcomes_and_outputs": f"The name of one of {len(labels)} diagnoses, and a probability for each."
+        "outcomes_and_outputs": "A probability for each of the candidates that it is asked about."
+        if recipe.head == "reranker"
+        else f"The name of one of {len(labels)} diagnoses, and a probability for each."
         if labels
         else "A diagnosis in free text.",
         "model_type": f"{_kind_of(evidence)}, fine-tuned ({method_of(evidence)}).",

@@ -62,9 +62,6 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
     if recipe.lora is None and recipe.head is None:
         text = "without lora: there is no adapter, and whole language models are not published yet"
         raise InputError(f"{recipe.path}: {text}")
-    if recipe.head == "reranker":
-        text = "head: reranker: it is asked about candidates, which its card has no code for; it is not published yet"
-        raise InputError(f"{recipe.path}: {text}")
     check_folder(folder)
     if folder.is_symlink():
         raise InputError(f"{folder}: is a link; take it away")

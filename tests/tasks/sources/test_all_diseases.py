@@ -14,11 +14,14 @@ from project import individual, make_differential, script, write_store
 
 from osler.errors import InputError
 from osler.evaluation import second_opinion
+from osler.models import load_tokenizer, load_tuned
+from osler.publishing import card
 from osler.ranking import DiseaseIndex, Findings, Rankers, diagnose, load_fusion
 from osler.recipe.sections import BaseSection
 from osler.runs import Run
+from osler.scoring import RerankerScorer
 from osler.storage import sha256_file
-from osler.tasks import AllDiseases, load_task
+from osler.tasks import AllDiseases, Case, load_prompt, load_task
 
 LAMP, HUM, QUILLBY = "OMIM:900101", "OMIM:900102", "OMIM:900103"
 OF = {
@@ -181,11 +184,24 @@ def test_a_reranker_is_trained_and_evaluated(
     assert short.ask("glowing palms " * 50, {LAMP: "Lamp", HUM: "Hum"}).keys() == {LAMP, HUM}
     assert "the model reads 40 tokens: the end of the note is cut off" in caplog.text
 
-    refused = script(
-        folder, "publish", "runs/tiny-made-up/1.0.0", "--repo-id", "jane/x", OSLER_CACHE=str(folder / "cache")
+    # The card's code, without Osler, gives the candidates the scores that the scorer gives them.
+    run = Run(folder / "runs/tiny-made-up/1.0.0")
+    text = card.render(run, "jane/x", "1.0.0", {}, {})
+    card.check(text)
+    (code,) = card.snippets(text)
+    found: dict[str, Any] = {}
+    exec(code.replace('"jane/x"', json.dumps(str(run.adapter_path))), found)
+    case = Case("ada", card.EXAMPLE, "", options={text: text for text in found["candidates"]})
+    tokenizer, prompt = load_tokenizer(run.recipe().base), load_prompt(folder / "tasks" / "made_up")
+    scorer = RerankerScorer(load_tuned(run.recipe().base, run.adapter_path), tokenizer, prompt)
+    assert found["asked"] == scorer.encode(case)
+    (answer,) = scorer.answer([found["asked"]], [case])
+    expected = dict(zip(answer.ranked, answer.probabilities or (), strict=True))
+    assert dict(zip(found["candidates"], found["probabilities"].tolist(), strict=True)) == pytest.approx(
+        expected, abs=1e-5
     )
-    assert refused.returncode == 2
-    assert "head: reranker: it is asked about candidates, which its card has no code for" in refused.stderr
+    listed = script(folder, "publish", run.folder, "--repo-id", "jane/x", OSLER_CACHE=str(folder / "cache"))
+    assert "adapter_model.safetensors" in listed.stdout, listed.stderr
 
 
 def test_a_head_that_does_not_go_with_the_task_is_refused(folder: Path) -> None:

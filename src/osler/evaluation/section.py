@@ -150,7 +150,7 @@ class Section:
             series[self.shown[name]] = [
                 (float(k), Estimate(**proportion(places <= k, groups))) for k in DEPTHS if k <= longest
             ]
-        panel = plots.Panel("answers looked at (k)", "share of cases with the right one", series)
+        panel = plots.Panel("answers looked at (k)", "recall at k", series)
         return Markup(plots.lines(f"{self.id}-recall", f"Recall at k on {self.record.split}", [[panel]]))
 
     @cached_property

@@ -267,7 +267,9 @@ def lines(name: str, title: str, panels: Sequence[Sequence[Panel]]) -> str:
     values is drawn in none.
     """
     with rc_context(STYLE):
-        width, height = 2.9 * len(panels[0]), 2.4 * len(panels) + 0.4
+        alone = len(panels[0]) == 1
+        width, height = max(WIDTH, 2.9 * len(panels[0])), 2.4 * len(panels) + 0.4
+        height += 0.2 * len(panels[0][0].series) if alone else 0.0
         figure = Figure(figsize=(width, height), layout="constrained")
         grid = figure.subplots(len(panels), len(panels[0]), sharex="col", sharey="row", squeeze=False)
         description = []
@@ -283,7 +285,9 @@ def lines(name: str, title: str, panels: Sequence[Sequence[Panel]]) -> str:
             axes.set_xlabel(panel.xlabel)
         for axes, row in zip(grid[:, 0], panels, strict=True):
             axes.set_ylabel(row[0].ylabel)
-        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2, handlelength=4)
+        figure.legend(
+            *grid[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=1 if alone else 2, handlelength=4
+        )
         svg = _svg(figure, name, title, ". ".join(description))
     return svg.replace("<svg ", f"<svg {NAMESPACES} ", 1) + "\n"
 
@@ -300,7 +304,7 @@ def _lines(axes: Axes, panel: Panel) -> None:
             for x, (_, value) in zip(places, values, strict=True):
                 _interval(axes, value, x, COLOURS[place], upright=True)
     axes.set_xscale("log")
-    axes.set_xticks(budgets, [f"{x:,.0f}" if x >= 10 else f"{x:.1f}" for x in budgets], rotation=30)
+    axes.set_xticks(budgets, [f"{x:,.0f}" if x >= 10 or x == round(x) else f"{x:.1f}" for x in budgets], rotation=30)
     axes.minorticks_off()
     _percent(axes.yaxis)
 

@@ -34,7 +34,7 @@ def measured(tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("OSLER_DATA_DIR", str(tmp_path / "data"))
     source = load_task(tmp_path / "tasks" / "made_up").source
     assert isinstance(source, AllDiseases)
-    return rankings.measure(source, load_fusion(), {"phenopackets": rankings.INPUTS})
+    return rankings.measure(source, load_fusion(), ["phenopackets"])
 
 
 def test_every_ranker_is_measured_on_every_input(measured: rankings.Rankings) -> None:

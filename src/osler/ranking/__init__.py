@@ -18,7 +18,7 @@ from osler.ranking.disease_index import VOCABULARIES, DiseaseIndex
 from osler.ranking.equivalents import read_equivalents
 from osler.ranking.evidence import Evidence, Match, evidence
 from osler.ranking.examples import example, examples, few_of_each
-from osler.ranking.fusion import Example, Fusion, candidates, fit
+from osler.ranking.fusion import Example, Fusion, candidates, candidates_by, fit
 from osler.ranking.knowledge import load_rankers
 from osler.ranking.pages import render_lines, render_page
 from osler.ranking.rankers import RANKERS, Rankers, ranks, z_scores
@@ -40,6 +40,7 @@ __all__ = [
     "SecondOpinion",
     "candidate_text",
     "candidates",
+    "candidates_by",
     "diagnose",
     "evidence",
     "example",

@@ -14,8 +14,8 @@ from scipy.special import log_softmax, softmax
 
 from osler.errors import InputError
 from osler.patients import Patient
-from osler.ranking.disease_index import Columns, Floats
-from osler.ranking.rankers import RANKERS, Rankers, z_scores
+from osler.ranking.disease_index import Columns, DiseaseIndex, Floats
+from osler.ranking.rankers import RANKERS, Rankers, Scores, z_scores
 from osler.storage import FileContract
 
 CANDIDATES = 50
@@ -40,11 +40,16 @@ def candidates(rankers: Rankers, patient: Patient, n: int = CANDIDATES) -> Candi
 
     A score is told as z-score over all diseases, and as its distance to the best and to the second best of them.
     """
-    z = z_scores(rankers.score(patient).values)
+    return candidates_by(rankers.score(patient), rankers.index, n)
+
+
+def candidates_by(scores: Scores, index: DiseaseIndex, n: int = CANDIDATES) -> Candidates:
+    """:func:`candidates` from scores that are there already."""
+    z = z_scores(scores.values)
     proposed = z[[RANKERS.index(ranker) for ranker in PROPOSING]].sum(axis=0)
     rows = np.argsort(-proposed, kind="stable")[:n]
     best_two = np.partition(z, -2, axis=1)[:, -2:] if z.shape[1] > 1 else np.repeat(z, 2, axis=1)
-    annotated = np.diff(rankers.index.annotated.indptr)[rows]
+    annotated = np.diff(index.annotated.indptr)[rows]
     own = z[:, rows]
     features = np.concatenate([own, own - best_two[:, 1:], own - best_two[:, :1], np.log(annotated)[None]])
     return Candidates(rows, features.T)

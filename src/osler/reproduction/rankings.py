@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from tqdm import tqdm
 from osler.errors import InputError
 from osler.evaluation import number_groups
 from osler.patients import Patient
-from osler.ranking import DiseaseIndex, Fusion, Rankers, candidates, find_in_text, ranks, z_scores
+from osler.ranking import DiseaseIndex, Fusion, Rankers, candidates_by, find_in_text, ranks, z_scores
 from osler.rendering import cell
 from osler.runs import Estimate
-from osler.statistics import Floats, Resamples
+from osler.statistics import Floats, Resamples, resampling
 from osler.storage import Contract, FileContract, read_model
 from osler.tasks import AllDiseases, Case
 from osler.terminology import Ontology, Recogniser
@@ -65,18 +65,18 @@ def read_rankings(path: Path) -> Rankings:
     return read_model(path, Rankings)
 
 
-def measure(source: AllDiseases, fusion: Fusion, splits: Mapping[str, Iterable[str]]) -> Rankings:
-    """``splits``: split → some of :data:`INPUTS`. A text names some of a patient's findings where there are many."""
+def measure(source: AllDiseases, fusion: Fusion, splits: Iterable[str]) -> Rankings:
+    """``splits`` by every one of :data:`INPUTS`. A text names some of a patient's findings where there are many."""
     ontology, _ = source.knowledge(None)
     recogniser = Recogniser(ontology)
     rows: list[Row] = []
     without: dict[str, int] = {}
     seconds = patients_ranked = 0.0
-    for split, inputs in splits.items():
+    for split in splits:
         begun = time.perf_counter()
         rankers = Rankers(DiseaseIndex.build(ontology, source.known_at(split)))
         built = time.perf_counter() - begun
-        for kind in inputs:
+        for kind in INPUTS:
             told = f"{split}_unseen_wording" if kind == UNSEEN else split
             cases = source.split(told)
             patients = source.whole_patients(split) if kind == IDS else source.patients(told)
@@ -114,15 +114,13 @@ def _read(case: Case, patient: Patient, ontology: Ontology, recogniser: Recognis
 def _places(rankers: Rankers, fusion: Fusion, patient: Patient) -> list[float]:
     """The place of the right disease by each of :data:`SYSTEMS`; after all of them where nothing can be ranked."""
     last = float(len(rankers.index.diseases))
-    if not patient.present:
-        return [last] * len(SYSTEMS)
     row = rankers.index.row
     right = [row[disease] for disease in (patient.disease, *patient.equivalent) if disease in row]
-    if not right:
+    if not (patient.present and right):
         return [last] * len(SYSTEMS)
     scores = rankers.score(patient)
     alone = np.stack([scores.of(name) for name in SYSTEMS[:3]])
-    found = candidates(rankers, patient)
+    found = candidates_by(scores, rankers.index)
     mixed = np.isin(found.rows, right)[np.argsort(-fusion.probabilities(found.features)[:-1], kind="stable")]
     places = [*ranks(alone, right), *ranks(z_scores(alone).sum(axis=0)[None], right)]
     return [*map(float, places), float(mixed.argmax() + 1) if mixed.any() else last]
@@ -139,22 +137,23 @@ def _parts(split: str, cases: Sequence[Case]) -> dict[str, list[int]]:
 
 def _rows(split: str, kind: str, cases: Sequence[Case], places: Floats) -> list[Row]:
     resamples = Resamples.draw(len(cases), RESAMPLES, 0, number_groups({c.case_id: c.group for c in cases}))
-    diseases = np.unique([case.label for case in cases], return_inverse=True)[1]
-    weights = 1 / np.bincount(diseases)[diseases]
+    diseases = [case.label for case in cases]
+    once = np.ones((1, len(cases)))
     rows = []
     for system, of_one in zip(SYSTEMS, places.T, strict=True):
-        first = (of_one <= 1).astype(float)
-        replicates = (resamples.counts @ (weights * first)) / (resamples.counts @ weights)
-        balanced = float(weights @ first / weights.sum())
+        answers = [disease if place <= 1 else "" for disease, place in zip(diseases, of_one, strict=True)]
+        # Once each of all cases is the value itself.
+        balanced = float(resampling.resampled_label_metrics(diseases, answers, once)["balanced_accuracy"][0])
+        replicates = resampling.resampled_label_metrics(diseases, answers, resamples.counts)
         recall = {k: _estimate((of_one <= k).astype(float), resamples) for k in DEPTHS}
-        low, high, method = resamples.interval(balanced, replicates)
+        low, high, method = resamples.interval(balanced, replicates["balanced_accuracy"], "normal")
         rows.append(
             Row(
                 split=split,
                 input=kind,
                 system=system,
                 n=len(cases),
-                diseases=int(diseases.max()) + 1,
+                diseases=len({*diseases}),
                 recall=recall,
                 balanced=Estimate(value=balanced, low=low, high=high, method=method),
             )
@@ -196,8 +195,8 @@ def table(measured: Rankings) -> str:
         [
             *lines,
             "",
-            f"{measured.diseases:,} diseases of HPO's annotations of {measured.annotations}. Reading them and building"
-            f" the index takes {measured.build_seconds:g} seconds, a patient {measured.milliseconds_a_patient:g} ms on"
+            f"{measured.diseases:,} diseases of HPO's annotations of {measured.annotations}. Building their index, once"
+            f" they are read, takes {measured.build_seconds:g} seconds, a patient {measured.milliseconds_a_patient:g} ms on"
             f" one core, and all of it {measured.peak_memory_gb:g} GB. In {silent:,} texts no finding was recognised;"
             " they count as wrong.",
         ]

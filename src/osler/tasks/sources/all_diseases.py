@@ -175,7 +175,8 @@ class AllDiseases(PatientSource):
         return read_external(path, ontology, known)
 
     def _learners(self, data: DataSection, seed: int) -> Learners:
-        if not self.training_patients():
+        everybody = self.training_patients()
+        if not everybody:
             raise InputError(
                 f"its patients come from Phenopacket Store, which is not here; get {self._section.store} with"
                 " scripts/fetch_phenopackets.py, and set OSLER_DATA_DIR to the folder that the script names"
@@ -183,13 +184,12 @@ class AllDiseases(PatientSource):
         told = (
             (f"{patient.case_id}#{telling}", patient)
             for telling in range(data.tellings)
-            for patient in self._told_in(telling)
+            for patient in self._told_in(telling, everybody)
         )
         return Learners({case_id: (patient, "phenopacket_store") for case_id, patient in told}, {})
 
-    def _told_in(self, telling: int) -> list[Patient]:
-        """Of one disease and unit two training patients, others in each telling: thirty of a family say what two do."""
-        everybody = self.training_patients()
+    def _told_in(self, telling: int, everybody: Sequence[Patient]) -> list[Patient]:
+        """Of one disease and unit two of ``everybody``, others in each telling: thirty of a family say what two do."""
         return few_of_each(sorted(everybody, key=lambda p: stable_unit(f"{p.case_id}#{telling}")), self._units)
 
     def _group(self, patient: Patient) -> str | None:

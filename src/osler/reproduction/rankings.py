@@ -196,8 +196,9 @@ def table(measured: Rankings) -> str:
             *lines,
             "",
             f"{measured.diseases:,} diseases of HPO's annotations of {measured.annotations}. Building their index, once"
-            f" they are read, takes {measured.build_seconds:g} seconds, a patient {measured.milliseconds_a_patient:g} ms on"
-            f" one core, and all of it {measured.peak_memory_gb:g} GB. In {silent:,} texts no finding was recognised;"
+            f" they are read, takes {measured.build_seconds:g} seconds, a patient"
+            f" {measured.milliseconds_a_patient:g} ms on one core, and all of it"
+            f" {measured.peak_memory_gb:g} GB. In {silent:,} texts no finding was recognised;"
             " they count as wrong.",
         ]
     )

@@ -437,6 +437,26 @@ def test_subtypes_are_told_by_their_names(one: str, other: str, same: bool) -> N
     assert confusions.same_but_for_subtype(one, other) == same
 
 
+def test_an_error_within_a_gene_is_told_apart_where_genes_are_known() -> None:
+    answers = {"a": ("a",), "b": ("c", "b"), "c": ("a", "c"), "d": ("a",)}
+    rows = [Prediction(label, "t", "test", TUNED, label, ranked) for label, ranked in answers.items()]
+    names = {"a": "Marfan syndrome", "b": "Stickler syndrome", "c": "Kniest dysplasia", "d": "Stiff skin syndrome"}
+    genes = {"a": ["FBN1"], "b": ["COL2A1", "COL11A1"], "c": ["COL2A1"], "d": ["FBN1"]}
+    assert confusions.count_errors(rows, names, genes) == {
+        "right": 1,
+        "another subtype": 0,
+        "another disease of the same gene": 2,
+        "another disease": 1,
+        "not in the ranking": 0,
+    }
+    assert confusions.count_errors(rows, names) == {
+        "right": 1,
+        "another subtype": 0,
+        "another disease": 2,
+        "not in the ranking": 1,
+    }
+
+
 def test_confusions_are_counted_by_label_and_answer() -> None:
     pairs = [("a", "b"), ("a", "b"), ("b", "a"), ("a", "a"), ("b", "c"), ("c", "c")]
     rows = [Prediction(f"{n}", "t", "test", TUNED, label, (answer,)) for n, (label, answer) in enumerate(pairs)]

@@ -13,6 +13,7 @@ from osler.terminology.hpo import (
     Annotations,
     Ontology,
     read_annotations,
+    read_genes,
     read_names,
     read_ontology,
     read_release,
@@ -183,3 +184,12 @@ def test_a_frequency_that_is_no_number_is_named_by_file_and_line(
     path = changed(tmp_path, "1/10", frequency)
     with pytest.raises(InputError, match=rf"^{path}:6: .*{frequency}"):
         read_annotations(path, ontology)
+
+
+def test_genes_are_read_by_disease(tmp_path: Path) -> None:
+    path = tmp_path / "genes_to_phenotype.txt"
+    path.write_text("gene_symbol\thpo_id\tdisease_id\nFBN1\tHP:1\tOMIM:1\nFBN1\tHP:2\tOMIM:1\nLMNA\tHP:1\tOMIM:1\n")
+    assert read_genes(path) == {"OMIM:1": {"FBN1", "LMNA"}}
+    path.write_text("gene\tdisease_id\n")
+    with pytest.raises(InputError, match="has no column gene_symbol"):
+        read_genes(path)

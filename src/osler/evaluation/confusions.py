@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from osler.runs import Prediction
@@ -63,16 +63,22 @@ def same_but_for_subtype(one: str, other: str) -> bool:
     return bool(stems[0]) and stems[0] == stems[1]
 
 
-def count_errors(rows: Sequence[Prediction], names: Mapping[str, str]) -> dict[str, int]:
-    """Cases by what came of them: right; another subtype of the right disease, by their names; another disease, with
-    the right one further down the ranking or not in it."""
-    kinds = dict.fromkeys(("right", "another subtype", "another disease", "not in the ranking"), 0)
+def count_errors(
+    rows: Sequence[Prediction], names: Mapping[str, str], genes: Mapping[str, Collection[str]] = {}
+) -> dict[str, int]:
+    """Cases by what came of them: right; another subtype of the right disease, by their names; one that the same gene
+    causes, where ``genes`` of the labels are known; another disease, with the right one further down the ranking or not
+    in it."""
+    same_gene = ("another disease of the same gene",) if genes else ()
+    kinds = dict.fromkeys(("right", "another subtype", *same_gene, "another disease", "not in the ranking"), 0)
     for row in rows:
         told = [names.get(label, label) for label in (row.label, row.answer)]
         if row.correct:
             kinds["right"] += 1
         elif same_but_for_subtype(*told):
             kinds["another subtype"] += 1
+        elif not set(genes.get(row.label, ())).isdisjoint(genes.get(row.answer, ())):
+            kinds["another disease of the same gene"] += 1
         else:
             kinds["another disease" if row.parsed and row.label in row.ranked else "not in the ranking"] += 1
     return kinds

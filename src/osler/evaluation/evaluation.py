@@ -116,7 +116,8 @@ def evaluate(
         fused=fused,
         limit=limit,
     )
-    report.write(output, scored, files, report.case_texts(task.source, asked), task.labels, task.splits)
+    texts = report.case_texts(task.source, asked)
+    report.write(output, scored, files, texts, task.labels, task.splits, task.source.genes)
     return summary.render_table(scored)
 
 
@@ -138,7 +139,7 @@ def _robustness(run: Run, recipe: Recipe, task: Task, split: str, limit: int | N
         scored = run.read_results()
         files = list(run.scored_predictions(scored))
         texts = report.case_texts(task.source, recipe.evaluation.splits)
-        report.write(run.results_path(), scored, files, texts, task.labels, task.splits)
+        report.write(run.results_path(), scored, files, texts, task.labels, task.splits, task.source.genes)
     return summary.render_robustness(measured)
 
 

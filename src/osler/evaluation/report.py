@@ -7,7 +7,7 @@ stands beside it: ``data_report.json`` and ``robustness.json``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,7 @@ def write(
     texts: Mapping[str, Mapping[str, str]] | None = None,
     labels: Mapping[str, str] | None = None,
     descriptions: Mapping[str, str] | None = None,
+    genes: Mapping[str, Collection[str]] = {},
 ) -> Path:
     """Write the report beside ``output``, all or nothing; returns its path.
 
@@ -82,6 +83,7 @@ def write(
         texts: split → case id → text of the case; where it is None, cases are shown without.
         labels: label → name; where it is None, those of ``data_report.json``.
         descriptions: split → what its cases are; where it is None, the page says that it is not known.
+        genes: label → the genes that cause it, where they are known.
 
     Raises:
         InputError: a file cannot be read.
@@ -93,6 +95,7 @@ def write(
         texts or {},
         labels,
         descriptions or {},
+        genes,
         read_model(data_report, DataReport) if data_report.is_file() else None,
         read_model(robustness, Robustness) if robustness.is_file() else None,
     )
@@ -107,6 +110,7 @@ def render(
     texts: Mapping[str, Mapping[str, str]],
     labels: Mapping[str, str] | None,
     descriptions: Mapping[str, str],
+    genes: Mapping[str, Collection[str]] = {},
     data_report: DataReport | None = None,
     robustness: Robustness | None = None,
 ) -> str:
@@ -127,6 +131,7 @@ def render(
             len(names) if record.task == opening.task else None,
             descriptions.get(record.split) if record.task == opening.task else None,
             names,
+            genes,
         )
         for number, record in enumerate(results.records, 1)
     ]

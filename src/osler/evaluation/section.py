@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -40,6 +40,7 @@ class Section:
         panel: the number of labels there are to choose from; None where only the predictions tell.
         description: what its cases are; None where that is not known.
         names: label → name.
+        genes: label → the genes that cause it.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class Section:
         panel: int | None = None,
         description: str | None = None,
         names: Mapping[str, str] = {},
+        genes: Mapping[str, Collection[str]] = {},
     ) -> None:
         self.id, self.record, self.answers, self.description = id, record, answers, description
-        self.names = names
+        self.names, self.genes = names, genes
         self.shown, self.panel = {name: shown.get(name, name) for name in record.systems}, panel
         compared = record.comparisons[0].a if record.comparisons else None
         self.tuned = compared_system(record.systems, compared)
@@ -168,7 +170,8 @@ class Section:
     @cached_property
     def errors(self) -> dict[str, dict[str, int]]:
         """System → :func:`count_errors`."""
-        return {shown: count_errors(self.answers[name].rows, self.names) for name, shown in self.shown.items()}
+        rows = {shown: self.answers[name].rows for name, shown in self.shown.items()}
+        return {shown: count_errors(of, self.names, self.genes) for shown, of in rows.items()}
 
     @property
     def depths(self) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from osler.patients import Patient
 from osler.ranking.disease_index import DiseaseIndex
 
-TELLING = 6  # findings that are named of a disease
+TELLING = 4  # findings that are named of a disease
 
 
 def candidate_text(index: DiseaseIndex, patient: Patient, disease: str, wording: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ from osler.storage import Contract, FileContract, read_model
 from osler.terminology import PHENOTYPIC_ABNORMALITY, Ontology, Recogniser, Vocabulary, findings
 
 FUSION = Path(__file__).with_name("fusion.json")  # scripts/fit_ranking.py writes it
-COMPARED = 12  # candidates that a language model is asked about
+COMPARED = 8  # candidates that a language model is asked about
 
 
 class Term(Contract):

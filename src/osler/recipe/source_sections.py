@@ -192,6 +192,7 @@ class DifferentialSource(StoreSource):
     data_defaults: ClassVar[Mapping[str, Any]] = {"tellings": 1, "partial": 0.0}
 
     kind: Literal["differential"]
+    genes: WheelFile | None = None  # HPO's genes_to_phenotype.txt; errors within a gene are told apart by it
     external: Mapping[Name, PinnedFile] = {}
 
     def known_splits(self) -> tuple[str, ...]:

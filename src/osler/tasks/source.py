@@ -26,6 +26,10 @@ class Source(Protocol):
     def labels(self) -> Mapping[str, str]:
         """Label id → the text a model answers with, in the panel's order; empty where answers are free text."""
 
+    @property
+    def genes(self) -> Mapping[str, Collection[str]]:
+        """Label id → the genes that cause the disease; empty where the source knows none."""
+
     def training(self, data: DataSection | None, seed: int) -> Cases:
         """The training rows. Raises :class:`InputError` where the source is for evaluation only."""
 
@@ -67,6 +71,7 @@ class TextSource(ABC):
 
     perturbations = TEXT_PERTURBATIONS
     labels: Mapping[str, str]
+    genes: Mapping[str, Collection[str]] = {}
     ontology: str | None = (
         None  # the file of HPO, as :mod:`osler.storage.wheels` reads it, that findings are found in texts with
     )

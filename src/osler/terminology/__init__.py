@@ -8,6 +8,7 @@ from osler.terminology.hpo import (
     Annotations,
     Ontology,
     read_annotations,
+    read_genes,
     read_names,
     read_ontology,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "mid_sentence_case",
     "normal_form",
     "read_annotations",
+    "read_genes",
     "read_names",
     "read_ontology",
     "spelling",

@@ -6,6 +6,7 @@ https://obophenotype.github.io/human-phenotype-ontology/annotations/phenotype_hp
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -203,6 +204,21 @@ def read_names(path: Path) -> dict[str, tuple[str, ...]]:
     for _, (disease, name, *_) in _rows(path):
         names[disease][name] = None
     return {disease: tuple(own_names) for disease, own_names in names.items()}
+
+
+def read_genes(path: Path) -> dict[str, frozenset[str]]:
+    """Disease → symbols of the genes that cause it, from HPO's ``genes_to_phenotype.txt``.
+
+    Raises :class:`InputError` where the file has not the columns ``gene_symbol`` and ``disease_id``.
+    """
+    genes: defaultdict[str, set[str]] = defaultdict(set)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t")
+        if missing := {"gene_symbol", "disease_id"} - set(rows.fieldnames or ()):
+            raise InputError(f"{path}: has no column {', '.join(sorted(missing))}")
+        for row in rows:
+            genes[row["disease_id"]].add(row["gene_symbol"])
+    return {disease: frozenset(symbols) for disease, symbols in genes.items()}
 
 
 def read_release(path: Path) -> str:

@@ -26,7 +26,7 @@ from osler.splits import unit_names
 from osler.storage import sha256_file, stable_unit, wheels
 from osler.tasks.case import Case, Cases
 from osler.tasks.sources.patient_source import Learners, PatientSource, Told, cited, title
-from osler.terminology import Annotations, Ontology, read_annotations, read_ontology
+from osler.terminology import Annotations, Ontology, read_annotations, read_genes, read_ontology
 
 VOCABULARY = "OMIM"
 
@@ -215,6 +215,11 @@ class AllDiseases(PatientSource):
         for disease, rows in self._annotations.rows.items():
             cited_by[disease] = frozenset(reference for row in rows for reference in row.references)
         return cited_by
+
+    @cached_property
+    def genes(self) -> Mapping[str, Collection[str]]:
+        """What HPO knows of the diseases' genes."""
+        return read_genes(wheels.fetch(self._section.genes)) if self._section.genes else {}
 
     def knowledge(self, data: DataSection | None) -> tuple[Ontology, Annotations]:
         """The ontology, and the annotations without the publications of everybody who is held out."""

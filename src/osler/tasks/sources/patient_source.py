@@ -7,7 +7,7 @@ import random
 import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -84,6 +84,11 @@ class PatientSource(ABC):
             }
             for disease, profile in simulator.profiles.items()
         }
+
+    @property
+    def genes(self) -> Mapping[str, Collection[str]]:
+        """None known."""
+        return {}
 
     @abstractmethod
     def _told(self, split: str) -> Told:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from osler.models.loading import load_base
 from osler.models.precision import in_float32
@@ -28,3 +29,19 @@ def test_a_model_is_itself_again(tiny_base: BaseSection, quantization: str | Non
     assert (meanwhile - expected).abs().max() < 0.05
     assert before.dtype == after.dtype == torch.bfloat16
     assert torch.equal(before, after)
+
+
+def test_autocast_is_off_that_accelerate_wraps_around_a_model(tiny_base: BaseSection) -> None:
+    accelerator = Accelerator(cpu=True, mixed_precision="bf16")
+    model = load_base(replace(tiny_base, dtype="float32", quantization=None))
+    ids = torch.arange(5, 25)[None]
+    with torch.inference_mode():
+        exact = model(ids).logits
+        model = accelerator.prepare_model(model)
+        rounded = model(ids).logits
+        with in_float32(model):
+            meanwhile = model(ids).logits
+        after = model(ids).logits
+    assert torch.equal(meanwhile, exact)
+    assert not torch.equal(rounded, exact)
+    assert torch.equal(after, rounded)

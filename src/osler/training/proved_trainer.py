@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -57,12 +56,6 @@ class ProvedTrainer(SFTTrainer):
         """The model as it was before anything was wrapped around it."""
         return self.accelerator.unwrap_model(self.model)
 
-    @contextmanager
-    def _exactly(self) -> Iterator[None]:
-        """Computing in float32, outside of autocast."""
-        with torch.autocast(self.args.device.type, enabled=False), in_float32(self._whole):
-            yield
-
     @torch.no_grad()
     def _prove(self, model: torch.nn.Module, inputs: dict[str, Any]) -> None:
         """Compare the loss of the batch's shortest row, or last document, with that of the model's answer to it alone.
@@ -90,7 +83,7 @@ class ProvedTrainer(SFTTrainer):
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         bound = HALF_PRECISION_BOUND if sharded else BOUND
         try:
-            with nullcontext() if sharded else self._exactly():
+            with nullcontext() if sharded else in_float32(self._whole):
                 logits = model(input_ids=alone["input_ids"], use_cache=False).logits[0].float()
                 off = abs(float(self._loss(model, rows) - self._loss_of_logits(logits, alone)))
         except torch.OutOfMemoryError:

@@ -53,7 +53,7 @@ class RerankerTrainer(ClassifierTrainer):
         prompts, candidates = inputs["prompts"][:1], inputs["candidates"][:1]
         training = model.training
         model.eval()
-        with torch.autocast(self.args.device.type, enabled=False), in_float32(self.accelerator.unwrap_model(model)):
+        with in_float32(self.accelerator.unwrap_model(model)):
             (alone,) = candidate_scores(model, prompts, candidates, "plain")
             (found,) = candidate_scores(model, prompts, candidates)
         model.train(training)

@@ -157,6 +157,9 @@ def test_a_reranker_is_trained_and_evaluated(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     recipe = folder / "recipes" / "tiny.yaml"
+    content = yaml.safe_load(recipe.read_text())
+    content["train"]["bf16"] = True  # as most are trained
+    recipe.write_text(yaml.safe_dump(content))
     done = script(folder, "train", recipe, OSLER_CACHE=str(folder / "cache"))
     assert done.returncode == 0, done.stderr
     done = script(folder, "evaluate", "runs/tiny-made-up/1.0.0", OSLER_CACHE=str(folder / "cache"))

@@ -1,6 +1,6 @@
 """Base models: their weights, how they are loaded with or without an adapter, and how an adapter is merged into one."""
 
-from osler.models.base_weights import base_folder
+from osler.models.base_weights import base_config, base_folder
 from osler.models.loading import (
     choose_device_map,
     context_length,
@@ -13,13 +13,16 @@ from osler.models.loading import (
 from osler.models.logits import logits_at, outputs_of_head
 from osler.models.merging import load_merged, merge_run
 from osler.models.precision import in_float32
-from osler.models.targets import check_architecture
+from osler.models.targets import TASK_TYPES, check_architecture, head_of, without_weights
 
 __all__ = [
+    "TASK_TYPES",
+    "base_config",
     "base_folder",
     "check_architecture",
     "choose_device_map",
     "context_length",
+    "head_of",
     "idle_accelerators",
     "in_float32",
     "load_base",
@@ -30,4 +33,5 @@ __all__ = [
     "logits_at",
     "merge_run",
     "outputs_of_head",
+    "without_weights",
 ]

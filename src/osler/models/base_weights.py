@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedConfig
 
-from osler.errors import InputError
-from osler.recipe import BaseSection
-from osler.storage import safetensors, wheels
+from osler.errors import InputError, one_line
+from osler.recipe import BaseSection, Recipe
+from osler.storage import read_json, safetensors, wheels
 
 # Everything a language model and its tokenizer need, and nothing that unpickles (.bin, .pt, .ckpt).
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.spm", "*.txt")
@@ -37,6 +37,29 @@ def base_folder(base: BaseSection) -> Path:
         folder = _from_hub(base.model, base.revision)
     safetensors(folder)
     return folder
+
+
+def base_config(recipe: Recipe) -> PreTrainedConfig:
+    """The configuration of the recipe's base, without its weights.
+
+    ``config.json`` in the folder above the recipe's, where it names ``base.model``: shipped for bases that are too
+    large to be downloaded for a question. Else the base's own: of its folder, or that one file from the Hub.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    base, shipped = recipe.base, recipe.path.resolve().parents[1] / "config.json"
+    if shipped.is_file() and read_json(shipped).get("_name_or_path") == base.model:
+        return AutoConfig.from_pretrained(shipped.parent)
+    if base.weights is not None or Path(base.model).expanduser().is_dir():
+        return AutoConfig.from_pretrained(base_folder(base))
+    try:
+        return AutoConfig.from_pretrained(base.model, revision=base.revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot get config.json of {base.model}@{base.revision} from the Hub, which is all that is needed here;"
+            f" put it into {shipped.parent}, with \"_name_or_path\": \"{base.model}\" ({one_line(str(error))[:200]})"
+        ) from error
 
 
 def _from_hub(model: str, revision: str | None) -> Path:

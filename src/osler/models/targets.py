@@ -6,6 +6,7 @@ word (a pattern, a layer or a parameter that names nothing) is refused beside it
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
@@ -17,7 +18,8 @@ from typing import Any, NoReturn
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+from peft.utils.constants import SEQ_CLS_HEAD_NAMES
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from osler.errors import InputError, join, nearest, one_line, show
@@ -41,7 +43,7 @@ MATCH += "json.dump([[bool(re.fullmatch(x, y)) for y in n] for x in p], sys.stdo
 def check_architecture(recipe: Recipe) -> None:
     """Raise :class:`InputError` where ``lora:`` or ``train:`` asks for what the base does not have."""
     where = str(recipe.path)
-    model = _without_weights(recipe.base, recipe.head)
+    model = without_weights(recipe.base, recipe.head)
     if recipe.train.get("router_aux_loss_coef") and not hasattr(model.config.get_text_config(), "output_router_logits"):
         text = f"{recipe.base.model} is no mixture of experts; leave it out"
         raise InputError(f"{where}: train.router_aux_loss_coef: {text}")
@@ -55,21 +57,38 @@ def check_targets(base: BaseSection, lora: Mapping[str, Any], where: str) -> Non
     As PEFT reads it, text in ``target_modules`` and ``exclude_modules`` is a regular expression for the whole name of a
     module, and an item of a list the end of one.
     """
-    _Targets(base, lora, where, _without_weights(base, None)).check(TASK_TYPES[None])
+    _Targets(base, lora, where, without_weights(base, None)).check(TASK_TYPES[None])
 
 
-def _without_weights(base: BaseSection, head: str | None) -> PreTrainedModel:
-    config = AutoConfig.from_pretrained(base_folder(base))
+def without_weights(
+    base: BaseSection, head: str | None, config: PreTrainedConfig | None = None, outputs: int | None = None
+) -> PreTrainedModel:
+    """The base on the meta device, under a ``head`` of ``outputs``; its ``config`` is its own where none is given.
+
+    Raises :class:`InputError` where transformers has no classifier of it.
+    """
+    config = copy.deepcopy(config) if config else AutoConfig.from_pretrained(base_folder(base))
+    if outputs is not None:
+        config.num_labels, config.pad_token_id = outputs, 0
     kind: Any = AutoModelForCausalLM if head is None else AutoModelForSequenceClassification
+    # FlashAttention needs kernels that are not everywhere; torch's own keeps as little.
+    attention = "sdpa" if base.attn_implementation == "flash_attention_2" else base.attn_implementation
+    settings = {"dtype": getattr(torch, base.dtype), "attn_implementation": attention}
     try:
         with torch.device("meta"):
-            model: PreTrainedModel = kind.from_config(config)
+            model: PreTrainedModel = kind.from_config(config, **settings)
     except ValueError as error:
         if head is None:
             raise
         text = f"transformers has no classifier of {base.model} ({config.model_type}); take another base"
         raise InputError(f"base.model: {text}, or leave head: away") from error
     return model
+
+
+def head_of(model: PreTrainedModel) -> torch.nn.Module | None:
+    """The layer of a model of :func:`without_weights` that answers, which is never quantised."""
+    named = (getattr(model, name, None) for name in SEQ_CLS_HEAD_NAMES)
+    return model.get_output_embeddings() or next((layer for layer in named if layer is not None), None)
 
 
 class _Targets:

@@ -1,8 +1,10 @@
-"""From a recipe to a finished run, with TRL's trainer."""
+"""From a recipe to a finished run, with TRL's trainer; and what a run would need."""
 
+from osler.training.hardware import HARDWARE
 from osler.training.training import show_plan, train
 
 __all__ = [
+    "HARDWARE",
     "show_plan",
     "train",
 ]

@@ -152,6 +152,11 @@ def _duration(total: int, tokens: float, device: torch.device, dtype: torch.dtyp
 
 def _minutes(total: int, tokens: float, device: torch.device, dtype: torch.dtype) -> float:
     """Forward and backward through frozen weights cost about 4 FLOPs a parameter and token."""
+    return 4 * total * tokens / (matrix_flops(device, dtype) * STEP_EFFICIENCY) / 60
+
+
+def matrix_flops(device: torch.device = torch.device("cpu"), dtype: torch.dtype = torch.bfloat16) -> float:
+    """Operations a second of a matrix product, timed for a third of a second."""
     a = torch.randn(1024, 1024, device=device, dtype=dtype)
     for _ in range(3):
         a @ a
@@ -159,5 +164,4 @@ def _minutes(total: int, tokens: float, device: torch.device, dtype: torch.dtype
     while time.monotonic() - started < 0.3:
         (a @ a).sum().item()
         n += 1
-    flops = n * 2 * 1024**3 / (time.monotonic() - started)
-    return 4 * total * tokens / (flops * STEP_EFFICIENCY) / 60
+    return n * 2 * 1024**3 / (time.monotonic() - started)

@@ -1,0 +1,165 @@
+"""One training step of a recipe on tensors without storage: what it keeps in memory, and how much it computes.
+
+The model is built from its configuration alone, whatever its size, and really runs forward and backward under torch's
+``FakeTensorMode``, which knows shapes and types and computes nothing. So every architecture, adapter and way of
+attention is counted as it is, and not by a formula.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import PreTrainedConfig
+
+from osler.models import TASK_TYPES, head_of, without_weights
+from osler.recipe import Recipe
+from osler.training.trainer import train_in_float32
+
+CHUNK = 256  # positions whose logits are there at once: of TRL's chunked loss
+NF4 = 0.5, 1 / 64 + 4 / (64 * 256)  # bytes a weight: 4 bits; its block's scale in 8 bits and the scale of 256 of those
+MOMENTS = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "adamw_bnb_8bit": 2, "sgd": 0}  # bytes a parameter; else AdamW's 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of one process needs. Sizes are in bytes.
+
+    Attributes:
+        parameters: of the base and what is put on it.
+        trainable: those that are trained.
+        weights: of the base, in 4 bits where they are quantised.
+        constants: of quantisation.
+        adapters: what is trained beside the base; 0 where the base itself is.
+        optimizer: the moments of what is trained.
+        gradients: of what is trained, in float32.
+        logits: of the positions that are answered at once.
+        activations: what else there is at the fullest moment between two steps.
+        flops: operations on floating-point numbers, forward and backward.
+    """
+
+    parameters: int
+    trainable: int
+    weights: float
+    constants: float
+    adapters: float
+    optimizer: float
+    gradients: float
+    logits: float
+    activations: float
+    flops: float
+
+    @property
+    def total(self) -> float:
+        """The sum of all sizes."""
+        kept = self.weights + self.constants + self.adapters + self.optimizer
+        return kept + self.gradients + self.logits + self.activations
+
+
+class _Live(TorchDispatchMode):
+    """Counts the bytes of the storages that are alive, of what is made while it is on, and the most there ever were."""
+
+    def __init__(self, known: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._alive = {id(t.untyped_storage()): weakref.ref(t.untyped_storage()) for t in known}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                self._add(tensor.untyped_storage())
+        return made
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key, size = id(storage), storage.nbytes()
+        if (known := self._alive.get(key)) is not None and known() is storage:
+            return
+
+        def gone(_: object) -> None:
+            self.now -= size
+
+        self._alive[key] = weakref.ref(storage, gone)
+        self.now += size
+        self.most = max(self.most, self.now)
+
+
+def run(recipe: Recipe, config: PreTrainedConfig, outputs: int, length: int) -> Step:
+    """Run one step of ``recipe`` on ``length`` tokens a row.
+
+    Args:
+        config: of the base.
+        outputs: of a classifier; of a language model nobody asks.
+    """
+    settings, rows = recipe.train, recipe.train.get("per_device_train_batch_size", 8)
+    model = without_weights(recipe.base, recipe.head, config, outputs)
+    head = head_of(model)
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    quantised = [module.weight.numel() for module in linear] if recipe.base.quantization else []
+    if recipe.lora is not None:
+        with torch.device("meta"):
+            model = get_peft_model(model, LoraConfig(task_type=TASK_TYPES[recipe.head], **recipe.lora))
+    with FakeTensorMode():
+        _fill(model)
+        train_in_float32(model)
+        model.train()
+        if checkpointing(settings):
+            # The other way keeps its tensors alive under a mode that watches.
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
+            model.enable_input_require_grads()
+        live = _Live([*model.parameters(), *model.buffers()])
+        flops = FlopCounterMode(display=False)
+        ids = torch.zeros(rows, length, dtype=torch.long)
+        half = torch.autocast("cpu", torch.bfloat16) if settings.get("bf16") or settings.get("fp16") else nullcontext()
+        with live, flops:
+            with half:
+                asked = {} if recipe.head else {"logits_to_keep": max(1, min(length, CHUNK // rows))}
+                logits = model(input_ids=ids, use_cache=False, **asked).logits.float()
+                targets = torch.zeros(logits.shape[:-1], dtype=torch.long)
+                loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+            said = 4.0 * logits.numel()
+            loss.backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    n = sum(p.numel() for p in trained)
+    whole = recipe.lora is None
+    kept = sum(p.numel() * p.element_size() for p in frozen) - sum(2 * size for size in quantised)
+    return Step(
+        parameters=n + sum(p.numel() for p in frozen),
+        trainable=n,
+        weights=kept + NF4[0] * sum(quantised) + (4 * n if whole else 0),
+        constants=NF4[1] * sum(quantised),
+        adapters=0 if whole else 4 * n,
+        optimizer=MOMENTS.get(settings.get("optim", ""), 8) * n,
+        gradients=4 * n,
+        logits=said,
+        activations=max(0, live.most - said - 4 * n),
+        flops=flops.get_total_flops(),
+    )
+
+
+def checkpointing(settings: Mapping[str, Any]) -> bool:
+    """Whether ``train:`` asks for activation checkpointing, by its new name or the old one."""
+    return bool(settings.get("activation_checkpointing") or settings.get("gradient_checkpointing"))
+
+
+def _fill(model: torch.nn.Module) -> None:
+    """Put tensors of the mode that is on in place of those on the meta device; what is shared stays shared."""
+    made: dict[int, torch.nn.Parameter] = {}
+    for module in model.modules():
+        for name, given in module.named_parameters(recurse=False, remove_duplicate=False):
+            if id(given) not in made:
+                of = torch.empty(given.shape, dtype=given.dtype)
+                made[id(given)] = torch.nn.Parameter(of, requires_grad=given.requires_grad)
+            setattr(module, name, made[id(given)])
+        for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))

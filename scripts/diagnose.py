@@ -57,12 +57,14 @@ def main() -> int:
         render_lines,
         render_page,
     )
-    from osler.storage import write_atomically
+    from osler.storage import check_folder, read_text, write_atomically
 
     if unknown := [name for name in arguments.diseases if name not in VOCABULARIES]:
         raise InputError(f"--diseases {unknown[0]}: expected some of {', '.join(VOCABULARIES)}")
-    if arguments.diseases != ["OMIM"]:
-        print("the weights of the mixture were fitted on diseases of OMIM alone", file=sys.stderr)
+    if arguments.html:
+        check_folder(arguments.html.parent)
+        if arguments.html.is_dir():
+            raise InputError(f"--html {arguments.html}: is a folder; name a file, such as page.html")
     same = read_equivalents(arguments.same) if arguments.same else {}
     opinion = None
     if arguments.run:
@@ -74,10 +76,11 @@ def main() -> int:
     if arguments.hpo is not None:
         found = read_findings(ontology, _ids(arguments.hpo), _ids(arguments.absent or ""))
     else:
-        found = find_in_text(arguments.text or _read(arguments.file), ontology)
-    for note in found.notes:
-        print(note, file=sys.stderr)
+        note = read_text(arguments.file) if arguments.text is None else arguments.text
+        found = find_in_text(note, ontology)
     differential = diagnose(rankers, load_fusion(), ontology, found, arguments.top, opinion)
+    for said in differential.notes:
+        print(said, file=sys.stderr)
     if arguments.html:
         write_atomically(arguments.html, render_page(differential))
     print(differential.model_dump_json(by_alias=True, indent=2) if arguments.json else render_lines(differential))
@@ -86,13 +89,6 @@ def main() -> int:
 
 def _ids(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
 if __name__ == "__main__":

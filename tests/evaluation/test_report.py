@@ -431,6 +431,10 @@ def test_among_many_labels_it_is_shown_how_far_down_the_list_the_right_one_stand
         ("Mucopolysaccharidosis, type IIIA", "Mucopolysaccharidosis IVB", True),
         ("Marfan syndrome", "Marfanoid habitus", False),
         ("3-methylglutaconic aciduria", "17-beta hydroxysteroid deficiency", False),
+        ("3-Methylcrotonyl-CoA carboxylase 1 deficiency", "3-Methylcrotonyl-CoA carboxylase 2 deficiency", True),
+        ("Factor V excess with spontaneous thrombosis", "Factor VIII deficiency", False),
+        ("Chromosome 16p12.1 deletion syndrome", "Chromosome 8q22.1 duplication syndrome", False),
+        ("Lipodystrophy, familial partial, type 2", "Lipodystrophy, congenital generalized, type 5", False),
     ],
 )
 def test_subtypes_are_told_by_their_names(one: str, other: str, same: bool) -> None:

@@ -20,6 +20,7 @@ from osler.ranking import (
     load_fusion,
     read_findings,
 )
+from osler.ranking.diagnosis import READ
 from osler.terminology import Ontology, read_annotations, read_ontology
 
 LAMP, HUM = "OMIM:900101", "OMIM:900102"
@@ -42,7 +43,7 @@ def test_findings_are_told_by_current_ids_and_what_is_none_is_named(ontology: On
     assert found.notes == (
         "HP:9000911: obsolete, taken as Glowing palms (HP:9000011)",
         "How it runs in families (HP:0000005): no phenotypic abnormality, left out",
-        "HP:1: not in HPO 2099-01-31, left out",
+        '"HP:1": not in HPO 2099-01-31, left out',
     )
 
 
@@ -55,16 +56,20 @@ def test_what_contradicts_itself_is_named_and_both_are_left_out(ontology: Ontolo
 
 
 def test_without_a_finding_nothing_is_ranked(ontology: Ontology) -> None:
-    with pytest.raises(InputError, match=r"no finding to rank by \(HP:1: not in HPO"):
+    with pytest.raises(InputError, match=r'no present finding to rank by \("HP:1": not in HPO'):
         read_findings(ontology, ["HP:1"])
-    with pytest.raises(InputError, match="no finding to rank by; name some"):
+    with pytest.raises(InputError, match="no present finding to rank by; name some"):
         find_in_text("The patient is well.", ontology)
+    with pytest.raises(InputError, match=r"Humming \(.*\): absent\)"):
+        find_in_text("No humming.", ontology)
+    with pytest.raises(InputError, match=r'\("square footprints": said of a relative, left out\)'):
+        find_in_text("Her mother has square footprints.", ontology)
 
 
 def test_a_note_is_read_and_what_is_of_relatives_is_said(ontology: Ontology) -> None:
     found = find_in_text("Glowing palms, no humming. Her mother has square footprints.", ontology)
     assert (found.present, found.absent) == ((PALMS,), (HUMMING,))
-    assert found.notes == ("square footprints: said of a relative, left out",)
+    assert found.notes == ('"square footprints": said of a relative, left out', READ)
 
 
 def test_a_differential_has_probabilities_that_add_up_and_evidence(rankers: Rankers, ontology: Ontology) -> None:
@@ -116,7 +121,7 @@ def test_the_script_ranks_all_of_omim(tmp_path: Path) -> None:
     if "cannot be" in done.stderr:
         pytest.skip("HPO's files are not here and cannot be fetched")
     assert done.returncode == 0, done.stderr
-    assert "migraine: said of a relative, left out" in done.stderr
+    assert '"migraine": said of a relative, left out' in done.stderr
     content = json.loads(done.stdout)
     assert len(content["candidates"]) == 5
     assert [term["name"] for term in content["absent"]] == ["Scoliosis"]
@@ -125,4 +130,4 @@ def test_the_script_ranks_all_of_omim(tmp_path: Path) -> None:
     assert content["candidates"][0]["name"] in page
     assert "http" not in page, "it asks nobody"
     assert content["candidates"][0]["name"] in told.stdout
-    assert "none of these" in told.stdout
+    assert "none of the 50 that come first among 8,351 diseases" in told.stdout

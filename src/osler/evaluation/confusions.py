@@ -54,13 +54,16 @@ def count_confusions(rows: Sequence[Prediction]) -> Confusions:
     return Confusions(pairs, len(wrong), labels, matrix)
 
 
-_SUBTYPE = re.compile(r"(?:[,;(]|\b(?:type|autosomal|x-linked|due to|with|\d+\w*|[ivx]+[a-z]?)\b).*", re.IGNORECASE)
+# What tells subtypes apart in names: a number, a letter, how it is inherited.
+_SUBTYPE = re.compile(r"\d+[a-z]?|[ivx]+[a-z]?|[a-z]|type|subtype|autosomal|dominant|recessive|linked|somatic")
 
 
 def same_but_for_subtype(one: str, other: str) -> bool:
-    """Whether two names of diseases begin alike, up to what tells subtypes apart: a number, "type", a comma."""
-    stems = [" ".join(_SUBTYPE.sub("", name).lower().split()) for name in (one, other)]
-    return bool(stems[0]) and stems[0] == stems[1]
+    """Whether two names of diseases have the same words but for what tells subtypes apart."""
+    told = [
+        [word for word in re.findall(r"[^\W_]+", name.lower()) if not _SUBTYPE.fullmatch(word)] for name in (one, other)
+    ]
+    return bool(told[0]) and told[0] == told[1]
 
 
 def count_errors(

@@ -23,7 +23,7 @@ def in_float32(model: torch.nn.Module) -> Iterator[None]:
     halves = [tensor for tensor in tensors if tensor.dtype in HALF and not isinstance(tensor, Params4bit)]
     layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
     weights = [tensor.data for tensor in halves]
-    dtypes = [layer.compute_dtype for layer in layers]
+    computing = [(layer.compute_dtype, layer.compute_type_is_set) for layer in layers]
     wrapped = [(module, module.forward) for module in model.modules() if "_original_forward" in vars(module)]
     try:
         for module, _ in wrapped:
@@ -39,5 +39,5 @@ def in_float32(model: torch.nn.Module) -> Iterator[None]:
             module.forward = forward
         for tensor, weight in zip(halves, weights, strict=True):
             tensor.data = weight
-        for layer, dtype in zip(layers, dtypes, strict=True):
-            layer.compute_dtype = dtype
+        for layer, (dtype, is_set) in zip(layers, computing, strict=True):
+            layer.compute_dtype, layer.compute_type_is_set = dtype, is_set

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.patients.patient import Patient, years
+from osler.storage import read_text
 from osler.terminology import PHENOTYPIC_ABNORMALITY, Ontology
 
 
@@ -25,7 +26,7 @@ def read_external(path: Path, ontology: Ontology, known: Collection[str]) -> lis
         InputError: a line is something else; the message names it.
     """
     patients = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             patient = _patient(json.loads(line), ontology, known, path.parent.name)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -37,14 +38,24 @@ def read_external(path: Path, ontology: Ontology, known: Collection[str]) -> lis
     return patients
 
 
+def _list(record: dict[str, Any], key: str) -> list[Any]:
+    if not isinstance(record[key], list):
+        raise ValueError(f"{key} is {show(record[key])}, expected a list")
+    return record[key]
+
+
 def _patient(record: dict[str, Any], ontology: Ontology, known: Collection[str], name: str) -> Patient:
     if "hpo" in record:
-        case_id, observed, excluded = f"{name}/{record['source']}/{record['index']}", record["hpo"], []
-        ids, publications = list(record["labels"]), ()
+        case_id, observed, excluded = f"{name}/{record['source']}/{record['index']}", _list(record, "hpo"), []
+        ids, publications = list(_list(record, "labels")), ()
         sex, age = None, None
     else:
-        case_id, observed, excluded = f"{name}/{record['case_id']}", record["observed"], record["excluded"]
-        ids, publications = [disease for disease, _ in record["disease"]], tuple(record["references"])
+        case_id, observed, excluded = (
+            f"{name}/{record['case_id']}",
+            _list(record, "observed"),
+            _list(record, "excluded"),
+        )
+        ids, publications = [disease for disease, _ in _list(record, "disease")], tuple(_list(record, "references"))
         sex = str(record.get("sex") or "").lower()
         age = ((record.get("age") or {}).get("age") or {}).get("iso8601duration")
     right = [disease for disease in dict.fromkeys(ids) if disease in known]

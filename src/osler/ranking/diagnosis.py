@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 from scipy.special import softmax
 
-from osler.errors import InputError
+from osler.errors import InputError, show
 from osler.patients import Patient, describe
 from osler.ranking.candidate_text import candidate_text
 from osler.ranking.disease_index import DiseaseIndex, Floats
@@ -23,6 +23,8 @@ from osler.storage import Contract, FileContract, read_model
 from osler.terminology import PHENOTYPIC_ABNORMALITY, Ontology, Recogniser, Vocabulary, findings
 
 FUSION = Path(__file__).with_name("fusion.json")  # scripts/fit_ranking.py writes it
+OTHERS = "the weights of the mixture were fitted on diseases of OMIM alone"
+READ = "findings in a note are read by a program, which misses or misreads some: check them"
 COMPARED = 8  # candidates that a language model is asked about
 
 
@@ -34,7 +36,8 @@ class Term(Contract):
 
 
 class Matched(Contract):
-    """A finding of the patient, the term that the disease has, and the share of its patients who have that."""
+    """A finding of the patient, the term that the disease has, and an estimate of the share of its patients who have
+    that: counted patients, drawn a little towards a half, or 0.41 where HPO gives no frequency."""
 
     finding: Term
     term: Term
@@ -55,11 +58,18 @@ class Candidate(Contract):
 
 
 class Differential(FileContract):
-    """What ``scripts/diagnose.py --json`` prints. ``candidates`` are best first; ``none_of_these`` is the probability
-    that the disease is neither among them nor among those that were ranked further down. ``notes`` say what was done to
-    the findings before."""
+    """What ``scripts/diagnose.py --json`` prints.
+
+    ``diseases`` of ``vocabularies`` were ranked; ``reranked`` says whether a model compared the first ones. The
+    ``candidates`` are best first. Probabilities are of the first ``compared``: ``none_of_these`` is that the disease is
+    none of them. ``notes`` say what has to be known of the findings and the ranking.
+    """
 
     annotations: str
+    vocabularies: tuple[str, ...]
+    diseases: int
+    compared: int
+    reranked: bool
     present: tuple[Term, ...]
     absent: tuple[Term, ...]
     notes: tuple[str, ...]
@@ -96,13 +106,15 @@ class SecondOpinion:
     floor: float
 
 
-def read_findings(ontology: Ontology, present: Iterable[str], absent: Iterable[str] = ()) -> Findings:
+def read_findings(
+    ontology: Ontology, present: Iterable[str], absent: Iterable[str] = (), known: Sequence[str] = ()
+) -> Findings:
     """The findings by their current ids. What is no finding is named and left out; so are those that contradict one
     another: a finding that is there, and itself or something that it implies is not.
 
-    Raises :class:`InputError` where nothing present is left.
+    ``known`` are notes to begin with. Raises :class:`InputError` where nothing present is left.
     """
-    notes: list[str] = []
+    notes = list(known)
     there, not_there = (_current(ontology, ids, notes) for ids in (present, absent))
     against = {(one, other) for one in there for other in not_there if other in ontology.ancestors(one)}
     for one, other in sorted(against):
@@ -111,8 +123,9 @@ def read_findings(ontology: Ontology, present: Iterable[str], absent: Iterable[s
     there = [i for i in there if i not in {one for one, _ in against}]
     not_there = [i for i in not_there if i not in {other for _, other in against}]
     if not there:
-        said = f" ({'; '.join(notes)})" if notes else ""
-        raise InputError(f"no finding to rank by{said}; name some with --hpo, or in words that HPO knows")
+        absent = [f"{_told(ontology, other)}: absent" for other in not_there]
+        said = f" ({'; '.join([*notes, *absent])})" if notes or absent else ""
+        raise InputError(f"no present finding to rank by{said}; name some with --hpo, or in words that HPO knows")
     return Findings(tuple(there), tuple(not_there), tuple(notes))
 
 
@@ -122,15 +135,16 @@ def find_in_text(text: str, ontology: Ontology, recogniser: Recogniser | None = 
     ``recogniser`` is that of ``ontology``, which takes a second to make, where more than one text is read.
     """
     found = findings(text, recogniser or Recogniser(ontology))
+    others = [one for one in found if one.status in ("relative", "uncertain")]
+    kinds = {"relative": "said of a relative", "uncertain": "not said to be there"}
+    notes = dict.fromkeys(f"{show(text[one.start : one.end])}: {kinds[one.status]}, left out" for one in others)
     read = read_findings(
         ontology,
         (one.hpo_id for one in found if one.status == "present"),
         (one.hpo_id for one in found if one.status == "absent"),
+        [*notes],
     )
-    others = [one for one in found if one.status in ("relative", "uncertain")]
-    kinds = {"relative": "said of a relative", "uncertain": "not said to be there"}
-    notes = (f"{text[one.start : one.end]}: {kinds[one.status]}, left out" for one in others)
-    return Findings(read.present, read.absent, (*read.notes, *dict.fromkeys(notes)), text)
+    return Findings(read.present, read.absent, (*read.notes, READ), text)
 
 
 def diagnose(
@@ -150,12 +164,18 @@ def diagnose(
         diseases = [index.diseases[row] for row in ranked.rows]
         probabilities[:-1] = _with(opinion, index, ontology, found, patient, diseases, probabilities[:-1])
     order = np.argsort(-probabilities[:-1], kind="stable")[:top]
+    vocabularies = tuple(sorted({disease.split(":")[0] for disease in index.diseases}))
+    notes = found.notes if vocabularies == ("OMIM",) else (*found.notes, OTHERS)
     return Differential(
         schema=1,
         annotations=index.release,
+        vocabularies=vocabularies,
+        diseases=len(index.diseases),
+        compared=len(ranked.rows),
+        reranked=opinion is not None,
         present=_terms(ontology, found.present),
         absent=_terms(ontology, found.absent),
-        notes=found.notes,
+        notes=notes,
         candidates=tuple(
             _candidate(
                 index.diseases[ranked.rows[n]],
@@ -226,7 +246,7 @@ def _current(ontology: Ontology, ids: Iterable[str], notes: list[str]) -> list[s
     for hpo_id in ids:
         current = ontology.current(hpo_id)
         if current is None:
-            notes.append(f"{hpo_id}: not in HPO {ontology.release}, left out")
+            notes.append(f"{show(hpo_id)}: not in HPO {ontology.release}, left out")
         elif current not in ontology.phenotypes or current == PHENOTYPIC_ABNORMALITY:
             notes.append(f"{_told(ontology, current)}: no phenotypic abnormality, left out")
         else:

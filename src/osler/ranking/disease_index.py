@@ -55,15 +55,18 @@ class DiseaseIndex:
     ) -> DiseaseIndex:
         """The index of all diseases of ``vocabularies`` that have a finding; takes some seconds.
 
-        ``equivalents`` is id → the id of the same disease that it is ranked under, with the findings of both, where
-        both are in ``vocabularies``. Raises :class:`InputError` where no disease has a finding.
+        ``equivalents`` is id → the id of the same disease that it is ranked under, with the findings of both; of a
+        chain of them the last that is known and in ``vocabularies``. Raises :class:`InputError` where no disease has a
+        finding.
         """
         together: defaultdict[str, list[Annotation]] = defaultdict(list)
         for disease, rows in sorted(annotations.rows.items()):
             if disease.split(":")[0] in vocabularies:
-                other = equivalents.get(disease, disease)
-                known = other in annotations.rows and other.split(":")[0] in vocabularies
-                together[other if known else disease] += rows
+                last = following = disease
+                while (following := equivalents.get(following, "")) != "":
+                    if following in annotations.rows and following.split(":")[0] in vocabularies:
+                        last = following
+                together[last] += rows
         pooled = {disease: pool_annotations(rows, ontology).findings for disease, rows in sorted(together.items())}
         profiles = {
             disease: {i: p for i, p in of.items() if p > 0} for disease, of in pooled.items() if any(of.values())

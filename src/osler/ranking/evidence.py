@@ -74,4 +74,4 @@ def _row(matrix: sparse.csr_array, row: int) -> dict[int, float]:
 
 
 def _by_information(index: DiseaseIndex, columns: Columns) -> list[int]:
-    return sorted(columns.tolist(), key=lambda column: (-index.information[column], column))
+    return sorted(columns.tolist(), key=lambda column: (-index.information[column], -len(index.above(column)), column))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -28,4 +29,13 @@ def load_rankers(
     ontology_file, annotations_file = wheels.fetch_many([source.ontology, source.annotations])
     ontology = read_ontology(ontology_file)
     annotations = read_annotations(annotations_file, ontology)
+    ranked = {disease for disease in annotations.rows if disease.split(":")[0] in vocabularies}
+    if idle := [one for one, other in equivalents.items() if not {one, other} <= ranked]:
+        logging.getLogger(__name__).warning(
+            "%d of %d pairs of ids merge nothing, such as %s: not both are in HPO's annotations and of %s",
+            len(idle),
+            len(equivalents),
+            f"{idle[0]} and {equivalents[idle[0]]}",
+            ", ".join(vocabularies),
+        )
     return Rankers(DiseaseIndex.build(ontology, annotations, vocabularies, equivalents)), ontology

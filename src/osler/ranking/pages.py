@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import osler
-from osler.ranking.diagnosis import Candidate, Differential
-from osler.ranking.fusion import CANDIDATES
+from osler.ranking.diagnosis import Candidate, Differential, Matched
 from osler.rendering import render_template
+from osler.terminology import mid_sentence_case
+
+SHARES = (
+    "A percentage beside a finding estimates how many of the disease's patients have it. It is 41% where HPO gives no"
+    " number, and rests on few patients where a disease has few."
+)
 
 
 def render_lines(differential: Differential) -> str:
@@ -24,24 +29,36 @@ def _lines(differential: Differential) -> Iterator[str]:
         yield f"{number:2}. {candidate.probability:6.1%}  {candidate.name} ({candidate.disease})"
         yield from (f"            {kind}: {', '.join(parts)}" for kind, parts in told(candidate) if parts)
     yield ""
-    yield f"    {differential.none_of_these:6.1%}  none of these, nor of the {CANDIDATES} that were ranked"
+    first = f"the {differential.compared} that come first"
+    yield f"    {differential.none_of_these:6.1%}  none of {first} among {differential.diseases:,} diseases"
+    yield ""
+    yield SHARES
     yield f"HPO's annotations of {differential.annotations}. This is no clinical evidence."
 
 
 def told(candidate: Candidate) -> Sequence[tuple[str, list[str]]]:
-    """The evidence, each kind in words; a percentage is the share of the disease's patients who have it."""
+    """The evidence, each kind in words; :data:`SHARES` says what a percentage is."""
     general = candidate.matched_more_generally
     return (
         ("matched", [f"{match.finding.name} {match.share:.0%}" for match in candidate.matched]),
         ("more general", [f"{match.finding.name} as {match.term.name} {match.share:.0%}" for match in general]),
         ("unexplained", [term.name for term in candidate.unexplained]),
-        ("expected, absent", [f"{match.term.name} {match.share:.0%}" for match in candidate.expected_but_absent]),
+        ("expected, absent", list(map(_missed, candidate.expected_but_absent))),
         ("contradicted", [term.name for term in candidate.contradicted]),
     )
+
+
+def _missed(match: Matched) -> str:
+    own = "" if match.finding.id == match.term.id else f" (no {mid_sentence_case(match.finding.name)})"
+    return f"{match.term.name} {match.share:.0%}{own}"
 
 
 def render_page(differential: Differential) -> str:
     """An HTML page. It holds the findings of the patient, and nothing else of the note they were found in."""
     return render_template(
-        "ranking/differential.html.jinja", version=osler.__version__, differential=differential, told=told
+        "ranking/differential.html.jinja",
+        version=osler.__version__,
+        differential=differential,
+        told=told,
+        shares=SHARES,
     )

@@ -55,6 +55,14 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+def read_text(path: Path) -> str:
+    """The text in a UTF-8 file, without its byte order mark. Raises :class:`InputError` where it is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 

@@ -12,7 +12,7 @@ from osler.terminology.vocabulary import Vocabulary
 PASSED_OVER = {"a", "an", "and", "at", "by", "his", "her", "in", "is", "of", "on", "the", "their", "to", "with"}
 ALIKE = {
     "large": ("enlarged", "big", "abnormally large", "increased size"),
-    "small": ("little", "tiny"),
+    "small": ("tiny",),
     "low": ("reduced", "decreased", "diminished", "lower"),
     "high": ("raised", "elevated", "increased"),
     "absent": ("missing", "lack"),
@@ -27,7 +27,11 @@ ALIKE = {
 WORDS_ALIKE = {form: word for word, forms in ALIKE.items() for form in forms if " " not in form}
 ENDINGS = re.compile(r"(?:icity|ivity|iness|ities|ness|ical|ity|ies|ing|ous|ive|ed|es|ia|ic|al|[seya])$")
 SHORTEST = 4  # letters of a stem
-LONG = 7  # letters of a word that is a finding by itself: "sleeps" is no drowsiness
+LONG = 7  # letters of a word that is a finding by itself
+ADJECTIVE = (
+    "ic",
+    "ous",
+)  # "ataxic" is ataxia; "ordered", "resting" and "neutrophils" are no disorder, restlessness, excess
 LONGEST = 6  # words that are looked at together
 
 
@@ -43,9 +47,12 @@ class Recogniser:
         vocabulary = Vocabulary(ontology)
         ids: defaultdict[frozenset[str], set[str]] = defaultdict(set)
         names: defaultdict[frozenset[str], set[str]] = defaultdict(set)
+        self._alone: set[str] = set()  # words that are a wording, and their plurals
         for hpo_id in ontology.phenotypes - {PHENOTYPIC_ABNORMALITY}:
             for number, wording in enumerate(vocabulary.wordings(hpo_id)):
                 stems = frozenset(stem(word) for word in words(wording) if word not in PASSED_OVER)
+                if len(told := words(wording)) == 1:
+                    self._alone |= {told[0], f"{told[0]}s", f"{told[0]}es", f"{told[0][:-1]}ies"}
                 if stems and len(stems) <= LONGEST:
                     ids[stems].add(hpo_id)
                     if not number:
@@ -57,9 +64,12 @@ class Recogniser:
         """The findings that ``text`` names, in order; of overlapping ones the longest."""
         found = list(self._lexicon.mentions(text))
         found += self._in_other_forms(text)
+        found = [one for one in found if text[max(0, one.start - 4) : one.start].lower() not in ("non-", "non ")]
+        taken = bytearray(len(text))
         kept: list[Mention] = []
         for one in sorted(found, key=lambda one: (one.start - one.end, one.start)):
-            if all(one.end <= other.start or other.end <= one.start for other in kept):
+            if not any(taken[one.start : one.end]):
+                taken[one.start : one.end] = b"\1" * (one.end - one.start)
                 kept.append(one)
         return sorted(kept, key=lambda one: one.start)
 
@@ -71,7 +81,8 @@ class Recogniser:
                 for match in re.finditer(r"[^\W_]+", clause[0])
             ]
             for first in range(len(tokens)):
-                if tokens[first][2] in PASSED_OVER:
+                two = [word for _, _, word in tokens[first : first + 2]]
+                if two[0] in PASSED_OVER or two == ["absence", "of"]:
                     continue
                 stems: set[str] = set()
                 for _, end, word in tokens[first : first + LONGEST]:
@@ -79,9 +90,12 @@ class Recogniser:
                         continue
                     stems.add(stem(word))
                     hpo_id = self._id_by_stems.get(frozenset(stems))
-                    if hpo_id and (len(stems) > 1 or len(word) >= LONG):
+                    if hpo_id and (len(stems) > 1 or self._is_finding(word)):
                         found.append(Mention(tokens[first][0], end, hpo_id))
         return found
+
+    def _is_finding(self, word: str) -> bool:
+        return len(word) >= LONG and (word in self._alone or word.endswith(ADJECTIVE))
 
 
 def words(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import torch
@@ -39,8 +39,11 @@ def describe(trainer: Trainer, data: TrainingData, show_text: bool) -> str:
     duration = _duration(total, passes * tokens.total, weight.device, weight.dtype)
     memory = memory_bytes(model, config, tokens.max)
     writes = tokens.completion > 0  # a classifier does not
-    shown = masked if writes else classified
-    example = shown(data.examples[0], tokenizer, show_text) + ("" if writes else f" → {data.rows[0].label}")
+    first = data.examples[0]
+    compares = "lengths" in first  # a reranker does
+    shown = masked if writes else compared if compares else classified
+    example = shown(first, tokenizer, show_text) + ("" if writes or compares else f" → {data.rows[0].label}")
+    taken = "what stands between ⟦ and ⟧" if writes else "the candidate behind →" if compares else "the label behind →"
     lines = [
         f"rows        {report.rows_in:,} in, {report.rows_out:,} out"
         + "".join(f", {n:,} dropped ({reason})" for reason, n in report.dropped.items() if n)
@@ -56,7 +59,7 @@ def describe(trainer: Trainer, data: TrainingData, show_text: bool) -> str:
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
         f"memory      {'not estimated' if memory is None else f'about {memory / 1e9:.1f} GB'}",
         f"time        {duration} (from a matrix product timed just now)",
-        f"example     the loss is taken on {'what stands between ⟦ and ⟧' if writes else 'the label behind →'}",
+        f"example     the loss is taken on {taken}",
         *(f"            {line}" for line in example.splitlines()),
     ]
     return "\n".join(lines)
@@ -83,6 +86,18 @@ def classified(example: dict[str, list[int]], tokenizer: PreTrainedTokenizerBase
     """What a classifier reads of one example, decoded; without ``show_text`` it is only counted."""
     ids = example["input_ids"]
     return str(tokenizer.decode(ids)) if show_text else f"[{len(ids)} tokens; --plan --show-text shows them]"
+
+
+def compared(example: dict[str, list[int]], tokenizer: PreTrainedTokenizerBase, show_text: bool) -> str:
+    """What a reranker reads of one example, decoded: the prompt, and below it a line a candidate, ``→`` before the
+    right one; without ``show_text`` they are only counted."""
+    starts = [0, *accumulate(example["lengths"])]
+    prompt, *candidates = (example["input_ids"][start:end] for start, end in pairwise(starts))
+    if not show_text:
+        return f"[{len(prompt)} tokens; --plan --show-text shows them] and {len(candidates)} candidates"
+    marks = ("→" if n == example["labels"][0] else " " for n in range(len(candidates)))
+    told = (f"{mark} {tokenizer.decode(ids)}" for mark, ids in zip(marks, candidates, strict=True))
+    return "\n".join([str(tokenizer.decode(prompt)), *told])
 
 
 def parameters(model: Any) -> int:

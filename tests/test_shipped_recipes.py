@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+from families import save_tiny
 from project import ROOT, individual, write_store
 
 from osler.data.training_data import build_training_data
@@ -45,7 +46,10 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written = read_yaml(path)
-    tiny = tiny_encoder if "head" in written and "lora" not in written else tiny_base
+    encoder = path.stem.startswith("encoder")
+    tiny = tiny_encoder if encoder else tiny_base
+    if (path.parents[1] / "config.json").is_file():
+        tiny = BaseSection(str(save_tiny(path.parents[1].name, Path(tiny.model), tmp_path / "base")))
     small = [f"base.model={tiny.model}", "base.revision=null", "base.weights=null", "train.max_steps=2"]
     small += ["train.save_strategy=no", "train.logging_steps=1", "train.warmup_steps=0", "train.max_length=2048"]
     recipe = load_recipe(path, small)

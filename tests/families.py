@@ -46,10 +46,12 @@ _OPENED = "{% if add_generation_prompt %}<|im_start|>assistant\n"
 TEMPLATES = {
     # An empty block before the last answer, and to begin with where thinking is off: in training as in serving.
     "qwen3": "{% for m in messages %}<|im_start|>{{ m.role }}\n"
-    "{{ '<think>\n\n</think>\n\n' if m.role == 'assistant' and loop.last else '' }}{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{{ '<think>\n\n</think>\n\n' if m.role == 'assistant' and loop.last else '' }}{{ m.content }}"
+    "<|im_end|>\n{% endfor %}"
     + _OPENED
     + "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}",
-    "smollm3": "<|im_start|>system\n## Metadata\n\nToday Date: {{ strftime_now('%d %B %Y') }}\nReasoning Mode: /no_think\n\n"
+    "smollm3": "<|im_start|>system\n## Metadata\n\nToday Date: {{ strftime_now('%d %B %Y') }}\n"
+    "Reasoning Mode: /no_think\n\n"
     "{{ messages[0].content if messages[0].role == 'system' else '' }}<|im_end|>\n"
     "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role }}\n"
     "{{ '<think>\n\n</think>\n' if m.role == 'assistant' else '' }}{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -57,7 +59,8 @@ TEMPLATES = {
     + "{% if not (enable_thinking is defined and enable_thinking) %}<think>\n\n</think>\n{% endif %}{% endif %}",
     "llama": "<|im_start|>system\n\nToday Date: {{ strftime_now('%d %b %Y') }}\n\n"
     "{{ messages[0].content if messages[0].role == 'system' else '' }}<|im_end|>"
-    "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role }}\n\n{{ m.content | trim }}<|im_end|>{% endfor %}"
+    "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role }}\n\n{{ m.content | trim }}<|im_end|>"
+    "{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n\n{% endif %}",
     "gemma": "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     "{% for m in messages %}<|im_start|>{{ 'model' if m.role == 'assistant' else m.role }}\n"

@@ -45,7 +45,6 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     hpo_files: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    written = read_yaml(path)
     encoder = path.stem.startswith("encoder")
     tiny = tiny_encoder if encoder else tiny_base
     if (path.parents[1] / "config.json").is_file():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedConfig
 
 from osler.errors import InputError, one_line
@@ -58,13 +58,18 @@ def base_config(recipe: Recipe) -> PreTrainedConfig:
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot get config.json of {base.model}@{base.revision} from the Hub, which is all that is needed here;"
-            f" put it into {shipped.parent}, with \"_name_or_path\": \"{base.model}\" ({one_line(str(error))[:200]})"
+            f' put it into {shipped.parent}, with "_name_or_path": "{base.model}" ({one_line(str(error))[:200]})'
         ) from error
 
 
 def _from_hub(model: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=list(HUB_FILES)))
+    except GatedRepoError as error:
+        raise InputError(
+            f"the base model {model} is gated: accept its terms at https://huggingface.co/{model}, then `hf auth login`"
+            " with an account that has; nothing else was downloaded"
+        ) from error
     except (OSError, HFValidationError) as error:  # Hub, connection and cache errors are all OSError
         absent = isinstance(error, LocalEntryNotFoundError)
         cause = "it is not in the cache" if absent else str(error).strip().splitlines()[0].partition(". ")[0][:100]

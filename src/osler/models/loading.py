@@ -21,6 +21,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
+    Mxfp4Config,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -204,7 +205,7 @@ def _load(
     loaded: tuple[PreTrainedModel, dict[str, Any]] = kind.from_pretrained(
         base_folder(base),
         dtype=dtype,
-        quantization_config=_nf4(dtype, head is not None) if base.quantization == "nf4" else None,
+        quantization_config=_quantisation(base, head is not None),
         attn_implementation=base.attn_implementation,
         device_map=device_map,
         trust_remote_code=False,
@@ -245,6 +246,14 @@ def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any
     for name, parameter in model.named_parameters():
         parameter.data = parameter.data.to(dtypes.get(name.replace(".default", ""), parameter.dtype))
     return cast(PreTrainedModel, model)  # PEFT's model hands on everything of it, but is no subclass
+
+
+def _quantisation(base: BaseSection, classifier: bool) -> BitsAndBytesConfig | Mxfp4Config | None:
+    if base.quantization == "nf4":
+        return _nf4(getattr(torch, base.dtype), classifier)
+    shipped = read_json(base_folder(base) / "config.json").get("quantization_config") or {}
+    # gpt-oss is published in 4 bits that nothing trains through.
+    return Mxfp4Config(dequantize=True) if shipped.get("quant_method") == "mxfp4" else None
 
 
 def _nf4(dtype: torch.dtype, classifier: bool) -> BitsAndBytesConfig:

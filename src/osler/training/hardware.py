@@ -1,9 +1,17 @@
-"""What a recipe can be trained on: memory and speed of some devices."""
+"""What a recipe can be trained on: memory and speed of some devices, and whether this machine will do."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+
+import torch
+
+from osler.errors import InputError
+from osler.models import base_config, without_weights
+from osler.recipe import Recipe
+
+LARGE = 1_000_000_000  # parameters from which a CPU needs days
 
 
 @dataclass(frozen=True)
@@ -35,3 +43,20 @@ HARDWARE = {
     "h200": Hardware(139.7 * GIB, 989e12),
     "cpu": Hardware(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), None),
 }
+
+
+def check_here(recipe: Recipe) -> None:
+    """Raise :class:`InputError`, before any weights are downloaded, where a large base would be trained on a CPU and
+    the recipe does not ask for that."""
+    if torch.accelerator.is_available() or recipe.train.get("use_cpu"):
+        return
+    model = without_weights(recipe.base, recipe.head, base_config(recipe))
+    if (n := sum(parameter.numel() for parameter in model.parameters())) < LARGE:
+        return
+    near = sorted(recipe.path.resolve().parents[2].glob(f"*/{recipe.task.name}/*.yaml"))
+    runs = [path for path in near if "use_cpu: true" in path.read_text(encoding="utf-8")]
+    instead = f"; {runs[-1]} runs here" if runs else ""
+    raise InputError(
+        f"{recipe.path}: base.model: {recipe.base.model} has {n / 1e9:.1f} billion parameters, and this machine has no"
+        f" GPU: it would take days{instead}; train.use_cpu=true trains it all the same"
+    )

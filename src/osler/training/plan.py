@@ -170,7 +170,7 @@ def _minutes(total: int, tokens: float, device: torch.device, dtype: torch.dtype
     return 4 * total * tokens / (matrix_flops(device, dtype) * STEP_EFFICIENCY) / 60
 
 
-def matrix_flops(device: torch.device = torch.device("cpu"), dtype: torch.dtype = torch.bfloat16) -> float:
+def matrix_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of a matrix product, timed for a third of a second."""
     a = torch.randn(1024, 1024, device=device, dtype=dtype)
     for _ in range(3):

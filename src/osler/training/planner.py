@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from osler.models import base_config
 from osler.recipe import Recipe, load_recipe
 from osler.rendering import aligned
@@ -16,6 +18,7 @@ from osler.training.plan import matrix_flops
 OUTPUTS = 100  # of a classifier whose labels are not counted here; a head is a small part of anything
 # Of what the maker gives, what training steps reach: of small models, short rows and 4-bit weights little.
 EFFICIENCY = 0.15, 0.5
+ON_CPU = 0.4, 0.7  # of a matrix product timed just now
 PARTS = {
     "weights": "the base",
     "constants": "scales of its 4-bit blocks",
@@ -55,8 +58,9 @@ def describe(step: Step, length: int, recipe: Recipe) -> str:
 
 
 def _line(step: Step, rows: int, name: str, device: Hardware) -> list[str]:
-    slow, fast = (device.flops * share for share in EFFICIENCY) if device.flops else (matrix_flops() * s for s in (0.4, 0.7))
-    minutes = [step.flops / rows * 1000 / speed / 60 for speed in (fast, slow)]
+    flops = device.flops or matrix_flops(torch.device("cpu"), torch.bfloat16)
+    shares = EFFICIENCY if device.flops else ON_CPU
+    minutes = [step.flops / rows * 1000 / (flops * share) / 60 for share in reversed(shares)]
     has, needs = device.memory / GIB, needed(step, device) / GIB
     fits = "fits" if needs <= has else "does not fit"
     return [name, f"{has:.1f} GiB", f"{needs:.1f} GiB", fits, f"{minutes[0]:.1f} to {minutes[1]:.1f} minutes"]

@@ -37,6 +37,7 @@ from osler.storage import fingerprint, model_fingerprint, plain, read_json, vali
 from osler.tasks import Conversation, chat_template_sha256, load_task
 from osler.training import plan
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
+from osler.training.hardware import check_here
 from osler.training.progress import Bar, Finite, NothingLeft, Progress
 from osler.training.reranker_trainer import build_reranker_trainer
 from osler.training.trainer import build_trainer
@@ -114,6 +115,7 @@ def _trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenize
 
 
 def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Conversation | None]:
+    check_here(recipe)
     tokenizer = load_tokenizer(recipe.base)
     check_architecture(recipe)
     for key in ("activation_offloading", "fp16", "tf32"):

@@ -12,7 +12,7 @@ from osler.models.loading import (
 )
 from osler.models.logits import logits_at, outputs_of_head
 from osler.models.merging import load_merged, merge_run
-from osler.models.precision import in_float32
+from osler.models.precision import in_float32, without_autocast
 from osler.models.targets import TASK_TYPES, check_architecture, head_of, without_weights
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "logits_at",
     "merge_run",
     "outputs_of_head",
+    "without_autocast",
     "without_weights",
 ]

@@ -180,6 +180,7 @@ def _resolve(
         allow_overlap=MappingProxyType(document["allow_overlap"]) if document.get("allow_overlap") else None,
         augment=augment,
         mixture=mixture,
+        patience=document.get("patience"),
         stage=document.get("stage"),
         publish=section(PublishSection, "publish"),
         path=path,

@@ -36,6 +36,7 @@ class Recipe:
 
     ``head``: the base is trained under a linear layer, over the labels of the task (``classifier``) or with one output
     that says how well a candidate fits (``reranker``); null leaves it a language model.
+    ``patience``: training ends after that many evaluations in a row that are no better (``metric_for_best_model``).
     ``allow_overlap`` maps an evaluated split to the reason why cases of it may stand in the training data.
 
     Equality and ``sha256`` are about the content; where it was read from does not matter.
@@ -55,6 +56,7 @@ class Recipe:
     allow_overlap: Mapping[str, str] | None = None
     augment: AugmentSection | None = None
     mixture: MixtureSection | None = None
+    patience: int | None = None
     stage: Literal["pretrain"] | None = None
     publish: PublishSection
     path: Path = field(compare=False)

@@ -86,6 +86,7 @@ NOT_OF_A_HEAD = (
     *("padding_free", "router_aux_loss_coef"),
 )
 
+METRICS = ("accuracy", "macro_f1", "log_loss")  # that a checkpoint is chosen by
 CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug")
 REPLICATED = 1000  # layers that lora.layer_replication may ask for
 
@@ -96,6 +97,7 @@ def setting_problems(recipe: Recipe, train: Mapping[str, Any]) -> Iterator[tuple
     yield from _optimizer(recipe, train)
     yield from _schedule(recipe, train)
     yield from _needs(recipe, train)
+    yield from _selection(recipe)
     yield from _machine(recipe, train)
     if recipe.lora is not None:
         yield from _lora(recipe, recipe.lora)
@@ -215,6 +217,26 @@ def _needs(recipe: Recipe, train: Mapping[str, Any]) -> Iterator[tuple[str, str]
                 yield join(f"train.{key}", name), f"unknown key; valid keys: {', '.join(CHECKPOINTING)}"
     if train["bf16"] and train["fp16"] and not train["use_cpu"]:
         yield "train.bf16", "not together with train.fp16"
+
+
+def _selection(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What goes with choosing a checkpoint on validation."""
+    metric, every = recipe.train.get("metric_for_best_model"), recipe.train.get("eval_steps")
+    if metric is None:
+        for key, value in (("train.eval_steps", every), ("patience", recipe.patience)):
+            if value is not None:
+                yield key, "without effect unless there is train.metric_for_best_model"
+        return
+    if metric not in METRICS:
+        yield "train.metric_for_best_model", f"{show(metric)} is not allowed; expected one of {', '.join(METRICS)}"
+    if recipe.stage is not None:
+        yield "train.metric_for_best_model", f"not with stage: {recipe.stage}, which diagnoses nobody; leave it out"
+    if type(every) is not int or every < 1:
+        yield "train.eval_steps", "train.metric_for_best_model needs it: the steps from one evaluation to the next"
+    if recipe.train.get("save_steps", every) != every or recipe.train.get("save_strategy", "steps") != "steps":
+        yield "train.save_steps", "checkpoints are written where they are evaluated: leave it out"
+    if recipe.patience is not None and recipe.patience < 1:
+        yield "patience", f"{recipe.patience} is out of range; allowed: >= 1"
 
 
 def _machine(recipe: Recipe, train: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

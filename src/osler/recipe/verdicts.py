@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-EVALUATES = "nothing is evaluated while training; scripts/evaluate.py scores the finished run"
+EVALUATES = "metric_for_best_model and eval_steps say what is evaluated while training, on validation, and when"
 RESUMES = "a killed run would not go on as if nothing had happened"
 COLUMNS = "the rows are tokenised by Osler, and all their columns are used"
 CHANGES_BASE = "it goes with an init_lora_weights that Osler refuses"
@@ -41,6 +41,7 @@ HONOURED: dict[str, str] = {
     "train.ddp_timeout": "with several processes",
     "train.debug": "underflow_overflow stops at the first value that is not finite",
     "train.disable_tqdm": "no progress bar",
+    "train.eval_steps": "the steps from evaluation to evaluation, and from checkpoint to checkpoint",
     "train.fp16": "mixed precision; not with use_cpu",
     "train.full_determinism": "deterministic kernels, slower",
     "train.gradient_accumulation_steps": "batches added up to one step",
@@ -60,6 +61,7 @@ HONOURED: dict[str, str] = {
     "train.max_grad_norm": "clips gradients; 0 does not",
     "train.max_length": "the end of a longer text is cut off, never the question or the answer",
     "train.max_steps": "how many steps; where it is above 0, num_train_epochs does not count",
+    "train.metric_for_best_model": "accuracy, macro_f1 or log_loss on validation; the best checkpoint is kept",
     "train.neftune_noise_alpha": "noise on the embeddings while training",
     "train.num_train_epochs": "passes over the training rows",
     "train.optim": "those that torch and bitsandbytes have; the others need packages that Osler does not install",

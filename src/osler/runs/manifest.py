@@ -103,6 +103,14 @@ class TrainedContent(Contract):
     release_sha256: str | None = None
 
 
+class Selected(Contract):
+    """The checkpoint that was kept: after ``step``, with ``value`` of ``metric`` on validation."""
+
+    metric: str
+    step: int
+    value: float
+
+
 class Manifest(FileContract):
     """``manifest.json``.
 
@@ -132,6 +140,7 @@ class Manifest(FileContract):
     train_seconds: float
     resumed_from_step: int | None
     steps: int
+    selected: Selected | None = None
     threads: int
     peak_memory_bytes: PeakMemory
 

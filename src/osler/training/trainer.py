@@ -164,6 +164,8 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
         "use_cpu": not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"),
         **recipe.train,
     }
+    if "eval_steps" in settings:  # what is evaluated is saved: osler.training.selection
+        settings["save_steps"] = settings["eval_steps"]
     try:
         return SFTConfig(
             output_dir=str(run.checkpoints_path), dataset_kwargs={"skip_prepare_dataset": True}, **settings

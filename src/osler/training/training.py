@@ -34,12 +34,13 @@ from osler.runs import (
     repeated_counts,
 )
 from osler.storage import fingerprint, model_fingerprint, plain, read_json, validated, write_json, write_model
-from osler.tasks import Conversation, chat_template_sha256, load_task
+from osler.tasks import Conversation, Task, chat_template_sha256, load_task
 from osler.training import plan
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.hardware import check_here
 from osler.training.progress import Bar, Finite, NothingLeft, Progress
 from osler.training.reranker_trainer import build_reranker_trainer
+from osler.training.selection import select_checkpoint
 from osler.training.trainer import build_trainer
 
 # How the three that write report a full disk: Python (OSError), safetensors' Rust and torch's zip writer.
@@ -59,7 +60,7 @@ def train(recipe: Recipe, run: Run) -> None:
         FailedError: a loss or a weight is no finite number any more.
     """
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
-    tokenizer, data, conversation = _prepare(recipe)
+    tokenizer, task, data, conversation = _prepare(recipe)
     learnt_from = _learnt_from(recipe, data)
     with _opened(
         recipe, run, learnt_from
@@ -73,6 +74,7 @@ def train(recipe: Recipe, run: Run) -> None:
             write_model(run.data_report_path, data.report)
         _check_steps(recipe, trainer, len(data.examples))
         _check_context(recipe, model, data)
+        select_checkpoint(recipe, trainer, task, tokenizer, trainer.model)
         try:
             figures = _fit(recipe, trainer, run, checkpoint, learnt_from)
         except Exception as error:
@@ -94,7 +96,7 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
     Args:
         show_text: whether the text of a training row is printed, too.
     """
-    tokenizer, data, _ = _prepare(recipe)
+    tokenizer, _, data, _ = _prepare(recipe)
     with tempfile.TemporaryDirectory() as folder:  # a trainer makes its output folder when it is built
         trainer = _trainer(recipe, Run(Path(folder)), _load(recipe, data), tokenizer, data)
         if trainer.is_world_process_zero():
@@ -114,7 +116,7 @@ def _trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenize
     return trainer
 
 
-def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Conversation | None]:
+def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, Task, TrainingData, Conversation | None]:
     check_here(recipe)
     tokenizer = load_tokenizer(recipe.base)
     check_architecture(recipe)
@@ -126,7 +128,7 @@ def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, TrainingData, Con
     conversation = task.prompt.conversation(tokenizer) if asks else None
     if conversation and not conversation.own_system_turn and (task.prompt.system or "").strip():
         print("the base takes no system turn: the task's stands at the head of the user turn", flush=True)
-    return tokenizer, build_training_data(recipe, task, tokenizer), conversation
+    return tokenizer, task, build_training_data(recipe, task, tokenizer), conversation
 
 
 @contextmanager
@@ -231,9 +233,15 @@ def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, le
         "train_seconds": round(seconds, 1),
         "resumed_from_step": checkpoints.step(checkpoint) if checkpoint else None,
         "steps": trainer.state.global_step,
+        "selected": _selected(recipe, trainer),
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": plain(peak_memory_bytes()),
     }
+
+
+def _selected(recipe: Recipe, trainer: Trainer) -> dict[str, Any] | None:
+    metric, state = recipe.train.get("metric_for_best_model"), trainer.state
+    return metric and {"metric": metric, "step": state.best_global_step, "value": state.best_metric}
 
 
 def _name_base(path: Path, base: BaseSection) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -222,8 +223,11 @@ def script(
     return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
 
 
-def kill_at_first_checkpoint(run: Path, folder: Path, name: str, *arguments: str | Path) -> None:
-    """Start ``scripts/<name>.py`` in ``folder``, and kill it once the run directory ``run`` has a whole checkpoint."""
+def kill_at_first_checkpoint(
+    run: Path, folder: Path, name: str, *arguments: str | Path, how: signal.Signals = signal.SIGKILL
+) -> int:
+    """Start ``scripts/<name>.py`` in ``folder``, and send it ``how`` once the run directory ``run`` has a whole
+    checkpoint; the exit status."""
     command = [str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
     process = fork(run_script, command, folder, environment(folder), folder)
     deadline = time.monotonic() + 120
@@ -231,8 +235,9 @@ def kill_at_first_checkpoint(run: Path, folder: Path, name: str, *arguments: str
         assert process.is_alive(), "it ended before its first checkpoint"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.kill()
+    os.kill(process.pid, how)
     process.join()
+    return int(process.exitcode)
 
 
 def losses(run: Path) -> dict[int, float]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from project import make, make_classifier, script
+from project import kill_at_first_checkpoint, make, make_classifier, script
 from transformers import TrainerControl, TrainerState
 
 from osler.errors import InputError
@@ -116,3 +117,20 @@ def test_without_validation_cases_nothing_is_chosen(tmp_path: Path, tiny_base: B
     done = script(tmp_path, "train", path)
     assert done.returncode == 2
     assert "has no case of validation here to choose by" in done.stderr
+
+
+def test_a_run_that_sigterm_ended_goes_on_and_chooses_as_if_it_had_not(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = written(tmp_path, tiny_base, make, "log_loss")
+    many = "train.max_steps=60"
+    straight, ended = tmp_path / "straight", tmp_path / "ended"
+    assert script(tmp_path, "train", path, many, "--output", straight).returncode == 0
+    status = kill_at_first_checkpoint(ended, tmp_path, "train", path, many, "--output", ended, how=signal.SIGTERM)
+    assert status == 1
+    assert not (ended / "manifest.json").exists()
+    stopped = max(int(folder.name.split("-")[1]) for folder in (ended / "checkpoints").glob("checkpoint-*"))
+    done = script(tmp_path, "train", path, many, "--output", ended)
+    assert done.returncode == 0, done.stderr
+    of = {run: json.loads((run / "manifest.json").read_text()) for run in (straight, ended)}
+    assert of[ended]["resumed_from_step"] == stopped < 60
+    assert of[ended]["selected"] == of[straight]["selected"]
+    assert of[ended]["adapter_sha256"] == of[straight]["adapter_sha256"]

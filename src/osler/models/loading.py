@@ -17,6 +17,7 @@ from peft import PeftModel
 from peft.utils.constants import SEQ_CLS_HEAD_NAMES
 from safetensors import safe_open
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -202,8 +203,14 @@ def _load(
     """A model of ``kind``, with ``head`` in its configuration, and the names of the weights that the base has not."""
     dtype = getattr(torch, base.dtype)
     tokenizer = load_tokenizer(base)
+    config = AutoConfig.from_pretrained(base_folder(base), **(head or {}))
+    # What the tokenizer pads with, the model must take for padding: its embedding row gets no gradient. A model of
+    # images and text has its language model's configuration inside.
+    for part in (config, config.get_text_config()):
+        part.pad_token_id = tokenizer.pad_token_id
     loaded: tuple[PreTrainedModel, dict[str, Any]] = kind.from_pretrained(
         base_folder(base),
+        config=config,
         dtype=dtype,
         quantization_config=_quantisation(base, head is not None),
         attn_implementation=base.attn_implementation,
@@ -211,9 +218,6 @@ def _load(
         trust_remote_code=False,
         use_safetensors=True,
         output_loading_info=True,
-        # What the tokenizer pads with, the model must take for padding: its embedding row gets no gradient.
-        pad_token_id=tokenizer.pad_token_id,
-        **(head or {}),
     )
     model, info = loaded
     for module in model.modules():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import time
 from typing import Any
 
@@ -51,6 +52,35 @@ class Progress(TrainerCallback):
         if state.is_world_process_zero:
             checkpoint = self._run.checkpoints_path / f"checkpoint-{state.global_step}"
             checkpoints.mark_complete(checkpoint, time.monotonic() - self._started, self._learnt_from)
+
+
+class Terminated(TrainerCallback):
+    """On SIGTERM, which schedulers send before they take a machine away, has a checkpoint written after the step that
+    is being made, and training end there. A second SIGTERM ends the process at once.
+
+    A context: signals are caught while it is open. ``asked`` says whether one came.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Terminated:
+        self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _note(self, *_: object) -> None:
+        self.asked = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Ask for a checkpoint and the end, in every process where one of them got the signal."""
+        alone = PartialState().num_processes == 1
+        self.asked = self.asked if alone else not _everywhere(torch.tensor(not self.asked))
+        if self.asked:
+            control.should_save = control.should_training_stop = True
 
 
 class Finite(TrainerCallback):

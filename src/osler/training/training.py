@@ -38,7 +38,7 @@ from osler.tasks import Conversation, Task, chat_template_sha256, load_task
 from osler.training import plan
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.hardware import check_here
-from osler.training.progress import Bar, Finite, NothingLeft, Progress
+from osler.training.progress import Bar, Finite, NothingLeft, Progress, Terminated
 from osler.training.reranker_trainer import build_reranker_trainer
 from osler.training.selection import select_checkpoint
 from osler.training.trainer import build_trainer
@@ -212,8 +212,14 @@ def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, le
     bar = Bar()
     if trainer.pop_callback(ProgressCallback):  # a recipe may have said disable_tqdm
         trainer.add_callback(bar)
-    with suppress(NothingLeft), closing(bar):
+    with suppress(NothingLeft), closing(bar), Terminated() as terminated:
+        trainer.add_callback(terminated)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if terminated.asked and trainer.state.global_step < trainer.state.max_steps:
+        raise FailedError(
+            f"{run.folder}: stopped by SIGTERM after step {trainer.state.global_step:,}, with a checkpoint; the same"
+            " command goes on from there"
+        )
     if not trainer.state.global_step:
         raise FailedError(f"{run.folder}: not one step was made: check train.max_steps and train.num_train_epochs")
     finite.check_last_update(trainer)

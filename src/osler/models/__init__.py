@@ -9,6 +9,7 @@ from osler.models.loading import (
     load_classifier,
     load_tokenizer,
     load_tuned,
+    quantisation,
 )
 from osler.models.logits import logits_at, outputs_of_head
 from osler.models.merging import load_merged, merge_run
@@ -33,6 +34,7 @@ __all__ = [
     "logits_at",
     "merge_run",
     "outputs_of_head",
+    "quantisation",
     "without_autocast",
     "without_weights",
 ]

@@ -212,7 +212,7 @@ def _load(
         base_folder(base),
         config=config,
         dtype=dtype,
-        quantization_config=_quantisation(base, head is not None),
+        quantization_config=quantisation(base, head is not None),
         attn_implementation=base.attn_implementation,
         device_map=device_map,
         trust_remote_code=False,
@@ -252,7 +252,8 @@ def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any
     return cast(PreTrainedModel, model)  # PEFT's model hands on everything of it, but is no subclass
 
 
-def _quantisation(base: BaseSection, classifier: bool) -> BitsAndBytesConfig | Mxfp4Config | None:
+def quantisation(base: BaseSection, classifier: bool) -> BitsAndBytesConfig | Mxfp4Config | None:
+    """How the base's weights are read: into NF4, out of gpt-oss's four bits, or as they are."""
     if base.quantization == "nf4":
         return _nf4(getattr(torch, base.dtype), classifier)
     shipped = read_json(base_folder(base) / "config.json").get("quantization_config") or {}

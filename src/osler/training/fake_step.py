@@ -118,15 +118,8 @@ def run(recipe: Recipe, config: PreTrainedConfig, outputs: int, length: int) -> 
             model.enable_input_require_grads()
         live = _Live([*model.parameters(), *model.buffers()])
         flops = FlopCounterMode(display=False)
-        ids = torch.zeros(rows, length, dtype=torch.long)
-        half = torch.autocast("cpu", torch.bfloat16) if settings.get("bf16") or settings.get("fp16") else nullcontext()
         with live, flops:
-            with half:
-                asked = {} if recipe.head else {"logits_to_keep": max(1, min(length, CHUNK // rows))}
-                logits = model(input_ids=ids, use_cache=False, **asked).logits.float()
-                targets = torch.zeros(logits.shape[:-1], dtype=torch.long)
-                loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
-            said = 4.0 * logits.numel()
+            loss, said = loss_of(model, recipe, torch.zeros(rows, length, dtype=torch.long))
             loss.backward()
     trained = [p for p in model.parameters() if p.requires_grad]
     frozen = [p for p in model.parameters() if not p.requires_grad]
@@ -145,6 +138,19 @@ def run(recipe: Recipe, config: PreTrainedConfig, outputs: int, length: int) -> 
         activations=max(0, live.most - said - 4 * n),
         flops=flops.get_total_flops(),
     )
+
+
+def loss_of(model: Any, recipe: Recipe, ids: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """A loss on ``ids``, (rows, length), that costs what the recipe's does, and the bytes of its logits: those of a
+    head, or of the positions that are answered at once."""
+    settings, (rows, length) = recipe.train, ids.shape
+    mixed = settings.get("bf16") or settings.get("fp16")
+    with torch.autocast(ids.device.type, torch.bfloat16) if mixed else nullcontext():
+        asked = {} if recipe.head else {"logits_to_keep": max(1, min(length, CHUNK // rows))}
+        logits = model(input_ids=ids, use_cache=False, **asked).logits.float()
+        targets = torch.zeros(logits.shape[:-1], dtype=torch.long, device=ids.device)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+    return loss, 4.0 * logits.numel()
 
 
 def checkpointing(settings: Mapping[str, Any]) -> bool:

@@ -30,9 +30,9 @@ PARTS = {
 }
 
 
-def measure(recipe: Recipe) -> tuple[Step, int]:
-    """One step of ``recipe`` on rows of its ``max_length``, and that length."""
-    length = int(recipe.train.get("max_length") or 1024)
+def measure(recipe: Recipe, length: int | None = None) -> tuple[Step, int]:
+    """One step of ``recipe`` on rows of ``length`` tokens, its ``max_length`` where none is given, and that length."""
+    length = length or int(recipe.train.get("max_length") or 1024)
     return fake_step.run(recipe, base_config(recipe), OUTPUTS if recipe.head == "classifier" else 1, length), length
 
 

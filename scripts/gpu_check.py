@@ -22,9 +22,7 @@ from osler.storage import write_json
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", type=Path, help="recipes (default: the first of each base that fits)")
-    parser.add_argument(
-        "--steps", type=int, default=5, metavar="N", help="before and after resuming (default: %(default)s)"
-    )
+    parser.add_argument("--steps", type=int, default=5, metavar="N", help="each time (default: %(default)s)")
     parser.add_argument("--device", default="cuda", help="cuda or cpu (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("gpu_check.json"), help="default: %(default)s")
     arguments = parser.parse_args()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from osler.recipe.strict_yaml import read_yaml
 from osler.reproduction import readme_tables
 from osler.runs.run import Run
 from osler.storage import read_json, wheels
-from osler.tasks.task import load_task
+from osler.tasks.task import Task, load_task
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.reranker_trainer import build_reranker_trainer
 from osler.training.trainer import build_trainer
@@ -43,6 +44,7 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     tiny_base: BaseSection,
     tiny_encoder: BaseSection,
     hpo_files: None,
+    made_up_data: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     encoder = path.stem.startswith("encoder")
@@ -54,11 +56,8 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     recipe = load_recipe(path, small)
     if recipe.data is not None and recipe.task.name != "differential":
         recipe = load_recipe(path, [*small, "data.simulated_per_label=1"])
-    if recipe.task.name == "symptom_to_diagnosis":
-        monkeypatch.setenv("OSLER_DATA_DIR", str(made_up_complaints(tmp_path)))
-    if recipe.task.name in ("phenopackets", "differential"):
-        monkeypatch.setenv("OSLER_DATA_DIR", str(made_up_store(tmp_path)))
-    chosen = load_task(ROOT / "tasks" / recipe.task.name, recipe.task.panel)
+    monkeypatch.setenv("OSLER_DATA_DIR", str(made_up_data))
+    chosen = loaded(recipe.task.name, recipe.task.panel)
     tokenizer = load_tokenizer(recipe.base)
     data = build_training_data(recipe, chosen, tokenizer)
     builders = {None: build_trainer, "classifier": build_classifier_trainer, "reranker": build_reranker_trainer}
@@ -69,6 +68,20 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     losses = [line["loss"] for line in made.state.log_history if "loss" in line]
     assert len(losses) == 2
     assert all(math.isfinite(loss) for loss in losses)
+
+
+@cache
+def loaded(name: str, panel: str | None) -> Task:
+    """A task of the repository, with the data that is there when it is first asked for."""
+    return load_task(ROOT / "tasks" / name, panel)
+
+
+@pytest.fixture(scope="module")
+def made_up_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made-up data of the tasks whose data is no part of the repository."""
+    folder = tmp_path_factory.mktemp("data")
+    made_up_complaints(folder)
+    return made_up_store(folder)
 
 
 def made_up_complaints(folder: Path) -> Path:

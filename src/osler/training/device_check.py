@@ -56,11 +56,8 @@ class Checked:
 
 def describe_device(device: torch.device) -> dict[str, Any]:
     """Its name and driver, whether bitsandbytes multiplies 4-bit weights on it, and which attention kernels it has."""
-    found: dict[str, Any] = {
-        "device": str(device),
-        "torch": torch.__version__,
-        "bitsandbytes": bitsandbytes.__version__,
-    }
+    found: dict[str, Any] = {"device": str(device), "torch": torch.__version__}
+    found["bitsandbytes"] = bitsandbytes.__version__
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         found |= {"name": properties.name, "memory_gib": round(properties.total_memory / GIB, 1)}
@@ -179,9 +176,7 @@ def as_table(checked: Iterable[Checked]) -> list[list[str]]:
     rows = [["recipe", "tokens/s", "peak", "planned", "resumed", ""]]
     for one in checked:
         figures = asdict(one)
-        told = [
-            "" if figures[key] is None else f"{figures[key]:,}"
-            for key in ("tokens_a_second", "peak_gib", "planned_gib")
-        ]
+        measured = (figures[key] for key in ("tokens_a_second", "peak_gib", "planned_gib"))
+        told = ["" if figure is None else f"{figure:,}" for figure in measured]
         rows.append([one.recipe, *told, {True: "equal", False: "differs", None: ""}[one.resumed], one.error or ""])
     return rows

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MethodType
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from osler.models.loading import load_base
 from osler.models.precision import in_float32
@@ -32,12 +32,13 @@ def test_a_model_is_itself_again(tiny_base: BaseSection, quantization: str | Non
 
 
 def test_autocast_is_off_that_accelerate_wraps_around_a_model(tiny_base: BaseSection) -> None:
-    accelerator = Accelerator(cpu=True, mixed_precision="bf16")
     model = load_base(replace(tiny_base, dtype="float32", quantization=None))
     ids = torch.arange(5, 25)[None]
     with torch.inference_mode():
         exact = model(ids).logits
-        model = accelerator.prepare_model(model)
+        # As Accelerator.prepare_model does. With accelerate itself: test_a_reranker_is_trained_and_evaluated.
+        model._original_forward = model.forward
+        model.forward = MethodType(torch.autocast("cpu", torch.bfloat16)(model.forward.__func__), model)
         rounded = model(ids).logits
         with in_float32(model):
             meanwhile = model(ids).logits

@@ -61,7 +61,7 @@ def test_the_page_of_the_task_has_the_table_of_its_file(measured: rankings.Ranki
     assert rankings.read_rankings(path) == measured
     table = rankings.table(measured)
     assert "| phenopackets | " in table
-    assert "published, not run here: PhenoBrain" in table
+    assert "published, not run here: [PhenoBrain](https://" in table
     stored = rankings.rankings_path(ROOT)
     page = readme_tables.pages(ROOT)[stored.with_name("README.md")]
     assert rankings.table(rankings.read_rankings(stored)) in page

@@ -83,8 +83,11 @@ _OTHER_PERSON = re.compile(
 )
 _DATED = re.compile(r"^\s*(?:since|from|at|after|for|began|started|with onset)\b", re.I)
 _NAMED = "\N{BLACK SQUARE}"  # what stands for another finding that is named
-_WORDS = r"(?:(?!has\b|had\b|have\b|is\b|was\b|were\b|with\b|shows?\b|developed\b)[\w-]+\s+){0,2}"
-_LIST_BEFORE = re.compile(rf"^\s*(?:{_WORDS}{_NAMED}\s*(?:,\s*and|,\s*or|,|/|\band\b|\bor\b)\s*)+{_WORDS}$", re.I)
+# What may stand between the findings of a list: a comma, a conjunction, two words that are no verb of having.
+_BETWEEN = re.compile(
+    r"\s*(?:(?:,\s*)?(?:and|or)\b|[,/])?\s*(?:(?!(?:has|had|have|is|was|were|with|shows?|developed)\b)[\w-]+\s+){0,2}",
+    re.I,
+)
 _AMONG_OTHERS = re.compile(rf"{_NAMED}\s*,\s*(?:and\s+)?[\w'’]+\s*$")
 _LIST_AFTER = re.compile(rf"^(?:\s*(?:,\s*and|,\s*or|,|/|\band\b|\bor\b|\bnor\b)\s*(?:\w+\s+)?{_NAMED})+")
 
@@ -165,9 +168,12 @@ def _denied(before: str, after: str) -> bool:
         return "," not in between  # "seizures, no ataxia, and scoliosis"
     if "," not in between and not re.search(rf"{_NAMED}\s*(?:and|\n)", between):
         return True
-    return _ends_in_or(after, before) or (
-        not _DATED.match(after) and bool(_LIST_BEFORE.match(between.removeprefix(":")))
-    )
+    return _ends_in_or(after, before) or (not _DATED.match(after) and _is_list(between.removeprefix(":")))
+
+
+def _is_list(between: str) -> bool:
+    """Whether nothing but other findings, commas, conjunctions and a word or two stand in ``between``."""
+    return all(_BETWEEN.fullmatch(part) for part in between.split(_NAMED))
 
 
 def _reaches(cue: re.Pattern[str], before: str) -> bool:

@@ -69,3 +69,12 @@ def test_a_baseline_is_added_and_compared_with(checkout: Path, tiny_base: BaseSe
     shrink(checkout / RECIPE, tiny_base)
     printed = follow(HOW_TO / "add-a-baseline.md", checkout)
     assert re.search(r"^nearest_case +\d\.\d{3} \[", printed, re.MULTILINE)
+
+
+def test_what_a_gpu_would_need_is_said_without_one(checkout: Path) -> None:
+    def before(commands: str) -> str:
+        return "" if "gpu_check" in commands or "accelerate launch" in commands else commands
+
+    printed = follow(HOW_TO / "train-on-gpus.md", checkout, before=before)
+    assert "rtx4090: it fits" in printed
+    assert "#SBATCH --gpus-per-node=8" in printed

@@ -22,11 +22,11 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
-    Mxfp4Config,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
+from transformers.utils.quantization_config import Mxfp4Config
 
 from osler.errors import InputError
 from osler.models.base_weights import base_folder

@@ -7,6 +7,7 @@ attention is counted as it is, and not by a formula.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -101,7 +102,7 @@ def run(recipe: Recipe, config: PreTrainedConfig, outputs: int, length: int) -> 
         outputs: of a classifier; of a language model nobody asks.
     """
     settings, rows = recipe.train, recipe.train.get("per_device_train_batch_size", 8)
-    model = without_weights(recipe.base, recipe.head, config, outputs)
+    model: Any = without_weights(recipe.base, recipe.head, config, outputs)
     head = head_of(model)
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
     quantised = [module.weight.numel() for module in linear] if recipe.base.quantization else []
@@ -117,7 +118,7 @@ def run(recipe: Recipe, config: PreTrainedConfig, outputs: int, length: int) -> 
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
             model.enable_input_require_grads()
         live = _Live([*model.parameters(), *model.buffers()])
-        flops = FlopCounterMode(display=False)
+        flops = FlopCounterMode(display=False, custom_mapping={torch.ops.aten._grouped_mm: _grouped_flops})
         with live, flops:
             loss, said = loss_of(model, recipe, torch.zeros(rows, length, dtype=torch.long))
             loss.backward()
@@ -156,6 +157,11 @@ def loss_of(model: Any, recipe: Recipe, ids: torch.Tensor) -> tuple[torch.Tensor
 def checkpointing(settings: Mapping[str, Any]) -> bool:
     """Whether ``train:`` asks for activation checkpointing, by its new name or the old one."""
     return bool(settings.get("activation_checkpointing") or settings.get("gradient_checkpointing"))
+
+
+def _grouped_flops(a: Any, b: Any, *_: Any, **__: Any) -> int:
+    """Of a product of the rows of ``a`` with the matrix of their expert, by shapes; torch does not count it yet."""
+    return 2 * math.prod(a) * int(b[-1])
 
 
 def _fill(model: torch.nn.Module) -> None:

@@ -55,9 +55,8 @@ WITHOUT_EFFECT = [
     (["lora.ensure_weight_tying=true"], "lora.modules_to_save"),
 ]
 TRACEBACKS = [
-    (["train.eval_strategy=steps"], "scripts/evaluate.py scores the finished run"),
-    (["train.load_best_model_at_end=true"], "scripts/evaluate.py"),
-    (["train.metric_for_best_model=loss"], "scripts/evaluate.py"),
+    (["train.eval_strategy=steps"], "metric_for_best_model and eval_steps say what is evaluated while training"),
+    (["train.load_best_model_at_end=true"], "metric_for_best_model and eval_steps say"),
     (["train.lr_scheduler_type=greedy"], "train.lr_scheduler_type"),
     (["train.lr_scheduler_type=reduce_lr_on_plateau"], "train.lr_scheduler_type"),
     (["train.lr_scheduler_type=cosine_with_min_lr"], "needs one of min_lr and min_lr_rate"),

@@ -233,7 +233,7 @@ def _selection(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "train.metric_for_best_model", f"not with stage: {recipe.stage}, which diagnoses nobody; leave it out"
     if type(every) is not int or every < 1:
         yield "train.eval_steps", "train.metric_for_best_model needs it: the steps from one evaluation to the next"
-    if recipe.train.get("save_steps", every) != every or recipe.train.get("save_strategy", "steps") != "steps":
+    elif recipe.train.get("save_steps", every) != every or recipe.train.get("save_strategy", "steps") != "steps":
         yield "train.save_steps", "checkpoints are written where they are evaluated: leave it out"
     if recipe.patience is not None and recipe.patience < 1:
         yield "patience", f"{recipe.patience} is out of range; allowed: >= 1"

@@ -135,9 +135,9 @@ OWNED: dict[str, str] = {
 }
 # Refused: without effect in our trainer, or with an effect that a run's files would not show.
 REFUSED: dict[str, str] = {
-    r"train\.(eval_\w+|per_device_eval_batch_size|prediction_loss_only|include_for_metrics|batch_eval_metrics"
+    r"train\.(eval_(?!steps$)\w+|per_device_eval_batch_size|prediction_loss_only|include_for_metrics|batch_eval_metrics"
     r"|bf16_full_eval|fp16_full_eval|label_names)": EVALUATES,
-    r"train\.(load_best_model_at_end|metric_for_best_model|greater_is_better)": EVALUATES,
+    r"train\.(load_best_model_at_end|greater_is_better)": EVALUATES,
     r"train\.(do_train|do_eval|do_predict|resume_from_checkpoint)": "transformers itself does not read it",
     r"train\.(use_liger_kernel|liger_kernel_config)": "TRL deprecates it",
     r"train\.save_only_model": f"without the optimizer's state {RESUMES}; save_total_limit says how many are kept",

@@ -14,7 +14,7 @@ from osler.errors import InputError
 from osler.models import without_autocast
 from osler.recipe import Recipe
 from osler.scoring import Answer, scorer_named
-from osler.statistics.resampling import resampled_label_metrics
+from osler.statistics import resampling
 from osler.tasks import Case, Task
 
 SPLIT = "validation"
@@ -77,7 +77,7 @@ def measures(cases: Sequence[Case], answers: Sequence[Answer]) -> dict[str, floa
     once = np.ones((1, len(cases)))
     found = {
         "accuracy": float(np.mean([one == other for one, other in zip(said, labels, strict=True)])),
-        "macro_f1": float(resampled_label_metrics(labels, said, once)["macro_f1"][0]),
+        "macro_f1": float(resampling.resampled_label_metrics(labels, said, once)["macro_f1"][0]),
     }
     if all(answer.probabilities is not None for answer in answers):
         given = [dict(zip(answer.ranked, answer.probabilities or (), strict=True)) for answer in answers]

@@ -119,6 +119,7 @@ NOT_HERE = {
         "log_on_each_node",
     ],
     "a mixture of experts": ["router_aux_loss_coef"],
+    "cases to choose by, as in test_selection": ["eval_steps", "metric_for_best_model"],
     "a tracker": [
         "project",
         "report_to",

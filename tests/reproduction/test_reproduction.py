@@ -529,7 +529,7 @@ def test_a_gated_base_and_missing_data_are_named_before_anything_is_loaded(
     base = hub.repository(BASE)
     base.commits[COMMIT] = replace(base.commits[pushed], oid=COMMIT)  # the one that the recipe pins
     found = target.find("jane/tiny@v1.0.0", "predictions")
-    with pytest.raises(InputError, match=f"{BASE} is gated: accept its terms at https://huggingface.co/{BASE}, then `hf auth login`"):
+    with pytest.raises(InputError, match=f"{BASE} is gated: accept its terms at https://huggingface.co/{BASE}, then"):
         reproduction.predictions(found)
     base.gated = False
     made = reproduction.predictions(found)

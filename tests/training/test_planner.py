@@ -16,7 +16,7 @@ from transformers import AutoConfig, LlamaConfig
 from osler.errors import InputError
 from osler.models import base_config
 from osler.recipe import Recipe, load_recipe
-from osler.training import fake_step, hardware, planner
+from osler.training import device_check, fake_step, hardware, planner
 from osler.training.hardware import GIB, Hardware
 
 # Parameters as the families' own pages on the Hub give them.
@@ -145,3 +145,15 @@ def test_a_large_base_is_not_trained_on_a_cpu_unasked(tmp_path: Path, monkeypatc
         hardware.check_here(load_recipe(large, []))
     hardware.check_here(load_recipe(large, ["train.use_cpu=true"]))
     hardware.check_here(load_recipe(RECIPE, []))
+
+
+@pytest.mark.parametrize("overrides", [[], ["base.quantization=null", "lora=null", "base.dtype=float32"]])
+def test_a_device_is_tried_on_a_random_model(overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (device_check, planner):
+        monkeypatch.setattr(module, "base_config", lambda recipe: SMALL)
+    checked = device_check.check(recipe_of("train.max_length=32", *overrides), torch.device("cpu"), 2)
+    assert checked.error is None
+    assert len(checked.losses) == 4
+    assert checked.resumed
+    assert checked.tokens_a_second
+    assert checked.planned_gib is not None

@@ -159,7 +159,8 @@ def _steps(model: Any, recipe: Recipe, optimizer: torch.optim.Optimizer, batches
         losses.append(float(loss))
         seconds.append(time.monotonic() - started)
         started = time.monotonic()
-    return losses, sum(seconds[1:]) / max(1, len(seconds) - 1)
+    counted = seconds[1:] or seconds  # the first step warms up
+    return losses, sum(counted) / len(counted)
 
 
 def _state(model: Any, recipe: Recipe) -> dict[str, torch.Tensor]:

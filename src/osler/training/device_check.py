@@ -156,7 +156,7 @@ def _steps(model: Any, recipe: Recipe, optimizer: torch.optim.Optimizer, batches
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         seconds.append(time.monotonic() - started)
         started = time.monotonic()
     counted = seconds[1:] or seconds  # the first step warms up

@@ -44,20 +44,19 @@ def main() -> int:
     checked = []
     for path in tqdm(paths, unit=" recipes", disable=None):
         recipe = load_recipe(path)
-        step, _ = planner.measure(recipe, device_check.LARGEST)
+        step, _ = planner.measure(recipe, device_check.length_of(recipe))
         if planner.needed(step, HARDWARE["cpu"]) > room:
             checked.append(device_check.Checked(str(path), parameters=step.parameters, error="does not fit"))
-            continue
-        checked.append(device_check.check(recipe, device, arguments.steps))
+        else:
+            checked.append(device_check.check(recipe, step, device, arguments.steps))
         write_json(arguments.output, {"schema": 1, "device": described, "recipes": [asdict(one) for one in checked]})
     print(*aligned(device_check.as_table(checked)), sep="\n")
     return int(any(one.error not in (None, "does not fit") or one.resumed is False for one in checked))
 
 
 def firsts(root: Path) -> list[Path]:
-    """The first recipe of each base whose configuration is shipped, small bases first."""
-    bases = sorted(root.glob("*/config.json"), key=lambda path: path.parent.name)
-    found = [sorted(base.parent.glob("*/*.yaml"))[:1] for base in bases]
+    """The first recipe of each base whose configuration is shipped."""
+    found = (sorted(base.parent.glob("*/*.yaml"))[:1] for base in sorted(root.glob("*/config.json")))
     return [path for paths in found for path in paths]
 
 

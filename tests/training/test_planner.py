@@ -151,7 +151,8 @@ def test_a_large_base_is_not_trained_on_a_cpu_unasked(tmp_path: Path, monkeypatc
 def test_a_device_is_tried_on_a_random_model(overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (device_check, planner):
         monkeypatch.setattr(module, "base_config", lambda recipe: SMALL)
-    checked = device_check.check(recipe_of("train.max_length=32", *overrides), torch.device("cpu"), 2)
+    recipe = recipe_of("train.max_length=32", *overrides)
+    checked = device_check.check(recipe, planner.measure(recipe)[0], torch.device("cpu"), 2)
     assert checked.error is None
     assert len(checked.losses) == 4
     assert checked.resumed

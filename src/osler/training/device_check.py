@@ -24,7 +24,7 @@ from osler.models import TASK_TYPES, base_config, quantisation, without_weights
 from osler.recipe import Recipe
 from osler.runs import peak_memory_bytes
 from osler.training import planner
-from osler.training.fake_step import checkpointing, loss_of
+from osler.training.fake_step import Step, checkpointing, loss_of
 from osler.training.hardware import GIB, Hardware
 from osler.training.trainer import train_in_float32
 
@@ -76,12 +76,17 @@ def _has(kernel: SDPBackend, device: torch.device) -> bool:
     return False
 
 
-def check(recipe: Recipe, device: torch.device, steps: int) -> Checked:
+def length_of(recipe: Recipe) -> int:
+    """Tokens of a row that is tried."""
+    return min(LARGEST, int(recipe.train.get("max_length") or LARGEST))
+
+
+def check(recipe: Recipe, step: Step, device: torch.device, steps: int) -> Checked:
     """Train a random model of the recipe's base for ``steps``, then as many again twice: straight on, and from a state
     that was saved and loaded."""
     name = str(recipe.path)
     try:
-        return _check(recipe, device, steps)
+        return _check(recipe, step, device, steps)
     except (RuntimeError, ValueError, NotImplementedError, ImportError) as error:
         return Checked(name, error=f"{type(error).__name__}: {str(error).splitlines()[0][:300]}")
     finally:
@@ -89,9 +94,8 @@ def check(recipe: Recipe, device: torch.device, steps: int) -> Checked:
             torch.cuda.empty_cache()
 
 
-def _check(recipe: Recipe, device: torch.device, steps: int) -> Checked:
-    length = min(LARGEST, int(recipe.train.get("max_length") or LARGEST))
-    step, _ = planner.measure(recipe, length)
+def _check(recipe: Recipe, step: Step, device: torch.device, steps: int) -> Checked:
+    length = length_of(recipe)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     torch.manual_seed(0)
@@ -122,7 +126,7 @@ def _check(recipe: Recipe, device: torch.device, steps: int) -> Checked:
 def _random(recipe: Recipe, device: torch.device) -> Any:
     """The base with random weights on ``device``, quantised layer by layer, under the recipe's adapter."""
     config = base_config(recipe)
-    model: Any = without_weights(recipe.base, recipe.head, config, planner.OUTPUTS if recipe.head else None)
+    model: Any = without_weights(recipe.base, recipe.head, config, planner.outputs(recipe))
     if recipe.base.quantization:
         settings = quantisation(recipe.base, recipe.head is not None)
         replace_with_bnb_linear(model, ["lm_head", "score", "classifier"], settings)

@@ -94,12 +94,12 @@ class _Live(TorchDispatchMode):
         self.most = max(self.most, self.now)
 
 
-def run(recipe: Recipe, config: PreTrainedConfig, outputs: int, length: int) -> Step:
+def run(recipe: Recipe, config: PreTrainedConfig, outputs: int | None, length: int) -> Step:
     """Run one step of ``recipe`` on ``length`` tokens a row.
 
     Args:
         config: of the base.
-        outputs: of a classifier; of a language model nobody asks.
+        outputs: of a head; None of a language model.
     """
     settings, rows = recipe.train, recipe.train.get("per_device_train_batch_size", 8)
     model: Any = without_weights(recipe.base, recipe.head, config, outputs)

@@ -33,7 +33,12 @@ PARTS = {
 def measure(recipe: Recipe, length: int | None = None) -> tuple[Step, int]:
     """One step of ``recipe`` on rows of ``length`` tokens, its ``max_length`` where none is given, and that length."""
     length = length or int(recipe.train.get("max_length") or 1024)
-    return fake_step.run(recipe, base_config(recipe), OUTPUTS if recipe.head == "classifier" else 1, length), length
+    return fake_step.run(recipe, base_config(recipe), outputs(recipe), length), length
+
+
+def outputs(recipe: Recipe) -> int | None:
+    """Of the head that the recipe trains; None where it trains a language model."""
+    return {None: None, "classifier": OUTPUTS, "reranker": 1}[recipe.head]
 
 
 def needed(step: Step, device: Hardware) -> float:

@@ -22,9 +22,7 @@ FLOOR = 1e-12  # of a probability in the log loss
 BATCH = 8  # cases
 
 
-def select_checkpoint(
-    recipe: Recipe, trainer: Trainer, task: Task, tokenizer: PreTrainedTokenizerBase, model: Any
-) -> None:
+def select_checkpoint(recipe: Recipe, trainer: Trainer, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
     """Have ``trainer`` answer ``validation`` every ``train.eval_steps``, end after ``patience`` evaluations that bring
     nothing, and keep the best by ``train.metric_for_best_model``. Nothing where the recipe names no metric.
 
@@ -45,7 +43,7 @@ def select_checkpoint(
     scorer: list[Any] = []  # made at the first evaluation: it proves the model as it is then
 
     def evaluate(*_: Any, **__: Any) -> dict[str, float]:
-        whole = trainer.accelerator.unwrap_model(model)
+        whole: Any = trainer.accelerator.unwrap_model(trainer.model)
         training = whole.training
         whole.eval()
         with without_autocast(whole):

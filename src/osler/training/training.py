@@ -74,7 +74,7 @@ def train(recipe: Recipe, run: Run) -> None:
             write_model(run.data_report_path, data.report)
         _check_steps(recipe, trainer, len(data.examples))
         _check_context(recipe, model, data)
-        select_checkpoint(recipe, trainer, task, tokenizer, trainer.model)
+        select_checkpoint(recipe, trainer, task, tokenizer)
         try:
             figures = _fit(recipe, trainer, run, checkpoint, learnt_from)
         except Exception as error:

@@ -206,7 +206,7 @@ def kinds_of(project: Path) -> dict[str, Kind]:
     checkpoint = project / "checkpoint"
     checkpoint.mkdir()
     write_json(checkpoint / "trainer_state.json", {"global_step": 2})
-    checkpoints.mark_complete(checkpoint, 1, "0" * 64)
+    checkpoints.mark_complete(checkpoint, 1, "0" * 64, 1)
     about = project / "about.yaml"
     about.write_bytes((ROOT / "docs" / "about.yaml").read_bytes())
     predictions = run.predictions_path / "made_up-test-majority.jsonl"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from finished import edit_json
 
-from osler.runs.checkpoints import mark_complete, newest_whole, train_seconds
+from osler.runs.checkpoints import mark_complete, newest_whole, read
 
 
 def checkpoint(folder: Path, step: int, whole: bool = True) -> Path:
@@ -17,7 +17,7 @@ def checkpoint(folder: Path, step: int, whole: bool = True) -> Path:
     (made / "adapter_model.safetensors").write_bytes(b"weights")
     (made / "optimizer_0" / "shard.bin").write_bytes(b"moments")
     if whole:
-        mark_complete(made, 12.5, "0" * 64)
+        mark_complete(made, 12.5, "0" * 64, 2)
     return made
 
 
@@ -28,7 +28,7 @@ def test_training_goes_on_from_the_newest_checkpoint_that_was_saved_to_its_end(t
     cut_off = checkpoint(tmp_path, 200, whole=False)
     (tmp_path / "checkpoint-of-mine").mkdir()
     assert newest_whole(tmp_path) == (newest, {cut_off: "was not saved to its end"})
-    assert train_seconds(newest) == 12.5
+    assert (read(newest).train_seconds, read(newest).processes) == (12.5, 2)
 
 
 def _edit(name: str, content: bytes) -> Callable[[Path], object]:

@@ -20,7 +20,7 @@ from osler.data.training_data import build_training_data
 from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
-from osler.runs.checkpoints import learnt_from, mark_complete, newest_whole
+from osler.runs import checkpoints
 from osler.runs.run import Run
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.passes import score
@@ -206,9 +206,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, tiny_ba
 
     kill_at_first_checkpoint(killed, tmp_path, "train", path, "--output", killed)
     assert not (killed / "manifest.json").exists(), "the run ended before it could be killed"
-    whole, _ = newest_whole(killed / "checkpoints")
+    whole, _ = checkpoints.newest_whole(killed / "checkpoints")
     assert whole is not None
-    mark_complete(whole, 1000, learnt_from(whole))
+    checkpoints.mark_complete(whole, 1000, checkpoints.read(whole).learnt_from, 1)
     # What a kill during saving leaves behind: a folder that looks like a checkpoint and is not whole.
     (killed / "checkpoints" / "checkpoint-39").mkdir()
     (killed / "checkpoints" / "checkpoint-39" / "adapter_model.safetensors").write_bytes(b"cut off")
@@ -234,7 +234,7 @@ def test_weights_that_are_no_numbers_any_more_are_not_saved_and_the_last_good_ch
     last = failed.stderr.splitlines()[-1]
     assert last.startswith(f"error: {run}: training failed at step ")
     assert "Lower train.learning_rate (1e+30)" in last
-    kept = newest_whole(run / "checkpoints")[0]
+    kept = checkpoints.newest_whole(run / "checkpoints")[0]
     assert f"the last checkpoint with finite weights is {kept or 'none'}. " in last
     assert "Traceback" not in failed.stderr
     assert not (run / "manifest.json").exists()

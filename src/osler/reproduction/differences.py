@@ -34,6 +34,7 @@ TITLES = {
     "tokens_a_pass": "data: tokens a pass",
     "prompt_sha256": "prompt (sha256)",
     "chat_template_sha256": "chat template (sha256)",
+    "processes": "processes that trained (each adds a batch of its own to a step)",
 }
 """What decides a number, by its name in :class:`osler.runs.TrainedContent`, in the order in which it is looked at."""
 

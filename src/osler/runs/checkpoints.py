@@ -16,32 +16,30 @@ COMPLETE = "complete.json"
 
 class Complete(FileContract):
     """``complete.json``, written last into a checkpoint: the seconds trained until then, a hash of the base and the
-    examples that were learnt from, and the sha256 of every file in it by its path inside."""
+    examples that were learnt from, how many processes trained, and the sha256 of every file in it by its path inside.
+    """
 
     train_seconds: float = Field(ge=0)
     learnt_from: str
+    processes: int = Field(1, ge=1)
     sha256: dict[str, str]
 
 
-def mark_complete(checkpoint: Path, train_seconds: float, learnt_from: str) -> None:
+def mark_complete(checkpoint: Path, train_seconds: float, learnt_from: str, processes: int) -> None:
     """Record that ``checkpoint`` is whole: the hashes of all its files, written last and atomically."""
     content = {
         "schema": 1,
         "train_seconds": train_seconds,
         "learnt_from": learnt_from,
+        "processes": processes,
         "sha256": _hashes(checkpoint),
     }
     write_model(checkpoint / COMPLETE, validated(Complete, content, str(checkpoint / COMPLETE)))
 
 
-def train_seconds(checkpoint: Path) -> float:
-    """How long training had gone on when ``checkpoint`` was saved. Raises :class:`InputError` as ``read_model``."""
-    return read_model(checkpoint / COMPLETE, Complete).train_seconds
-
-
-def learnt_from(checkpoint: Path) -> str:
-    """The hash of what ``checkpoint`` was trained on. Raises :class:`InputError` as ``read_model``."""
-    return read_model(checkpoint / COMPLETE, Complete).learnt_from
+def read(checkpoint: Path) -> Complete:
+    """What was recorded of ``checkpoint`` when it was saved. Raises :class:`InputError` as ``read_model``."""
+    return read_model(checkpoint / COMPLETE, Complete)
 
 
 def step(checkpoint: Path) -> int:

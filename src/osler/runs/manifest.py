@@ -89,7 +89,8 @@ class TrainedContent(Contract):
     """What decides the weights, besides the recipe: base, prompt and template by their hashes, data by its counts.
 
     ``release_sha256`` is of a file of data that the task names without pinning it, so that its labels and splits are
-    those of the release at hand; null where there is none.
+    those of the release at hand; null where there is none. A step has as many micro-batches of the recipe as there
+    are ``processes``.
     """
 
     base_fingerprint: str
@@ -101,6 +102,7 @@ class TrainedContent(Contract):
     prompt_sha256: str
     chat_template_sha256: str | None
     release_sha256: str | None = None
+    processes: int = 1
 
 
 class Selected(Contract):
@@ -135,6 +137,7 @@ class Manifest(FileContract):
     truncated_rows: int
     tokens_a_pass: int
     release_sha256: str | None = None
+    processes: int = 1
     augmentation: Augmentation | None
     mixture: dict[str, MixedTaskTokens] | None
     train_seconds: float

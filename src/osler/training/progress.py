@@ -51,7 +51,8 @@ class Progress(TrainerCallback):
         PartialState().wait_for_everyone()  # each process saves its own random state
         if state.is_world_process_zero:
             checkpoint = self._run.checkpoints_path / f"checkpoint-{state.global_step}"
-            checkpoints.mark_complete(checkpoint, time.monotonic() - self._started, self._learnt_from)
+            processes = PartialState().num_processes
+            checkpoints.mark_complete(checkpoint, time.monotonic() - self._started, self._learnt_from, processes)
 
 
 class Terminated(TrainerCallback):

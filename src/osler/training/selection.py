@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,11 @@ def select_checkpoint(recipe: Recipe, trainer: Trainer, task: Task, tokenizer: P
                 batch = cases[start : start + BATCH]
                 answers += scorer[0].answer([scorer[0].encode(case) for case in batch], batch)
         whole.train(training)
+        if trainer.is_fsdp_enabled:
+            # Trainer asks in each process whether the best checkpoint's folder is there before it makes it, so one may
+            # load it at the end and another not, and both wait for ever (transformers 5.23).
+            folder = Path(str(trainer.args.output_dir), f"checkpoint-{trainer.state.global_step}")
+            folder.mkdir(parents=True, exist_ok=True)
         figures = {f"eval_{key}": value for key, value in measures(cases, answers).items()}
         trainer.log(figures)
         trainer.control = trainer.callback_handler.on_evaluate(trainer.args, trainer.state, trainer.control, figures)

@@ -167,11 +167,17 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
     if "eval_steps" in settings:  # what is evaluated is saved: osler.training.selection
         settings["save_steps"] = settings["eval_steps"]
     try:
-        return SFTConfig(
+        config = SFTConfig(
             output_dir=str(run.checkpoints_path), dataset_kwargs={"skip_prepare_dataset": True}, **settings
         )
     except (ValueError, ImportError) as error:
         raise InputError(f"{recipe.path}: train: TRL refuses it here: {one_line(str(error))}") from None
+    if config.mixed_precision != "no" and not (config.bf16 or config.fp16):
+        raise InputError(
+            f"{recipe.path}: accelerate's configuration says mixed_precision: {config.mixed_precision}, of which the"
+            f" recipe knows nothing: write train.{config.mixed_precision}: true, or mixed_precision: 'no' there"
+        )
+    return config
 
 
 def build_trainer(

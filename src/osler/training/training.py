@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import ProgressCallback
 
@@ -174,10 +175,19 @@ def _take_up(run: Run, learnt_from: str) -> Path | None:
         print(f"{path}: {damage}: deleted; training goes on from {whole.name if whole else 'the start'}", flush=True)
         shutil.rmtree(path)
     shutil.rmtree(run.folder / STAGING, ignore_errors=True)
-    if whole is not None and checkpoints.learnt_from(whole) != learnt_from:
+    if whole is None:
+        return None
+    saved, now = checkpoints.read(whole), PartialState().num_processes
+    if saved.learnt_from != learnt_from:
         raise InputError(
             f"{whole}: was trained on other rows, with another prompt or on another base than there are now; bring"
             " those back, or train with an --output of its own"
+        )
+    if saved.processes != now:
+        print(
+            f"{whole}: was trained by {saved.processes:,} processes, and goes on in {now:,}: from here on a step has"
+            f" {now / saved.processes:g} times as many rows, and they come in another order",
+            flush=True,
         )
     return whole
 
@@ -205,7 +215,7 @@ def _check_context(recipe: Recipe, model: Any, data: TrainingData) -> None:
 def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, learnt_from: str) -> dict[str, Any]:
     """Train from ``checkpoint``, if there is one, to the end; save the adapter and its tokenizer."""
     # The time before a kill counts, up to the checkpoint.
-    started = time.monotonic() - (checkpoints.train_seconds(checkpoint) if checkpoint else 0)
+    started = time.monotonic() - (checkpoints.read(checkpoint).train_seconds if checkpoint else 0)
     finite = Finite(run, trainer.args.learning_rate)
     trainer.add_callback(Progress(run, started, learnt_from))
     trainer.add_callback(finite)
@@ -225,7 +235,7 @@ def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, le
     finite.check_last_update(trainer)
     seconds = time.monotonic() - started
     staging = run.folder / STAGING
-    trainer.save_model(str(staging))  # a collective call under FSDP: on every rank
+    _save(recipe, trainer, staging)
     if trainer.is_world_process_zero():
         for leftover in ("training_args.bin", "README.md"):  # a pickle; and a card that says little, some of it wrong
             (staging / leftover).unlink(missing_ok=True)
@@ -240,9 +250,26 @@ def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, le
         "resumed_from_step": checkpoints.step(checkpoint) if checkpoint else None,
         "steps": trainer.state.global_step,
         "selected": _selected(recipe, trainer),
+        "processes": trainer.accelerator.num_processes,
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": plain(peak_memory_bytes()),
     }
+
+
+def _save(recipe: Recipe, trainer: Trainer, folder: Path) -> None:
+    """Save the adapter, or the whole model. A collective call: every process has its part of a sharded one.
+
+    ``Trainer.save_model`` saves nothing of a model whose checkpoints are in shards (transformers 5.23).
+    """
+    if not trainer.is_fsdp_enabled:
+        trainer.save_model(str(folder))
+        return
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=recipe.lora is not None)
+    weights = get_model_state_dict(trainer.model_wrapped, options=options)
+    if trainer.is_world_process_zero():
+        model: Any = trainer.accelerator.unwrap_model(trainer.model)
+        tied = getattr(model, "all_tied_weights_keys", {})  # gathered, they are copies, and would be saved twice
+        trainer._save(str(folder), state_dict={key: weights[key] for key in weights if key not in tied})
 
 
 def _selected(recipe: Recipe, trainer: Trainer) -> dict[str, Any] | None:

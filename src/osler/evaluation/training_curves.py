@@ -9,7 +9,6 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from osler.errors import InputError
 from osler.rendering import plots
 from osler.runs import Manifest, Selected
 from osler.storage import read_text
@@ -25,30 +24,26 @@ class TrainingCurves:
 
     @classmethod
     def read(cls, log: Path, manifest: Manifest) -> TrainingCurves:
-        """The curves of a finished training.
+        """The curves of a finished training. Raises :class:`InputError` where ``log`` is no text.
 
-        Where a killed run was taken up again, from its last checkpoint, what it had logged after that is left out.
-
-        Raises:
-            InputError: a line of ``log`` is no JSON with a step; the last of a killed run may be half a line.
+        Where a killed run was taken up again, from its last checkpoint, what it had logged after that is left out; so
+        is the half line that a kill may leave.
         """
         selected = manifest.selected
         losses: dict[int, float] = {}
         chosen: dict[int, float] = {}
         last = 0
-        for number, text in enumerate(read_text(log).splitlines(), 1):
+        for text in read_text(log).splitlines():
             try:
                 line = json.loads(text)
                 step = int(line["step"])
             except (ValueError, KeyError, TypeError):
-                raise InputError(
-                    f"{log}: line {number} is no line of figures; take it out, it is for curves only"
-                ) from None
+                continue
             for curve, figure in ((losses, "loss"), (chosen, f"eval_{selected.metric}" if selected else "")):
                 if step < last:
-                    for later in [known for known in curve if known > step]:
+                    for later in [known for known in curve if known >= step]:
                         del curve[later]
-                if line.get(figure) is not None:
+                if isinstance(line.get(figure), int | float):  # null: was no finite number
                     curve[step] = line[figure]
             last = step
         return cls(losses, chosen, selected)

@@ -18,7 +18,7 @@ publishing
 reproduction launching
 preparation training evaluation
 data scoring baselines
-models
+models tracking
 runs tasks
 ranking
 patients

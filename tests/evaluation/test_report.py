@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import finished
@@ -100,6 +101,19 @@ def write_reports(folder: Path, records: list[dict[str, Any]]) -> None:
     )
 
 
+def write_training(folder: Path) -> None:
+    """The manifest and the log of a training that kept its second evaluation of three."""
+    base = SimpleNamespace(model="a/b", revision=None)
+    recipe: Any = SimpleNamespace(name="tiny", version="1.0.0", sha256="0" * 64, run_sha256="0" * 64, base=base)
+    manifest = finished.manifest(recipe, "ab" * 32, "1" * 64)
+    selected = {"metric": "log_loss", "step": 2000, "value": 1.204}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "selected": selected}))
+    lines: list[dict[str, Any]] = [{"step": 50 * n, "loss": 3 / n} for n in range(1, 61)]
+    lines += [{"step": step, "eval_log_loss": value} for step, value in ((1000, 1.9), (2000, 1.204), (3000, 1.31))]
+    lines.sort(key=lambda line: int(line["step"]))
+    (folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder: three systems on two splits and a validation split, a data report, robustness."""
@@ -128,6 +142,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         original, {Perturbation("typos", 0.1): flipped, Perturbation("sex_swap", 1): []}, resamples=50
     )
     write_reports(folder, records)
+    write_training(folder)
     texts = {"test": {row.case_id: f"The patient of {row.case_id}." for row in original}}
     report.write(folder / "results.json", scored, files, texts, descriptions=DESCRIPTIONS)
     return folder
@@ -262,7 +277,7 @@ def test_the_page_needs_nothing_from_outside_and_runs_nothing(folder: Path) -> N
 def test_it_is_written_again_from_the_files_alone_to_the_same_bytes_without_torch(folder: Path) -> None:
     before = (folder / "report.html").read_bytes()
     texts = {"test": {f"case-{case:03d}": f"The patient of case-{case:03d}." for case in range(60)}}
-    files = "sorted(folder.glob('*.jsonl'))"
+    files = "sorted(folder.glob('[0-9].jsonl'))"
     code = (
         "import sys; from pathlib import Path; from osler.evaluation import report; from osler.runs import Run\n"
         "folder = Path(sys.argv[1]); results = Run(folder).read_results()\n"
@@ -275,6 +290,27 @@ def test_it_is_written_again_from_the_files_alone_to_the_same_bytes_without_torc
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     assert (folder / "report.html").read_bytes() == before
+
+
+def test_the_curves_of_training_are_shown_with_the_step_that_was_kept(folder: Path) -> None:
+    text = (folder / "report.html").read_text()
+    shown = text.split('<section id="training">')[1].split("</section>")[0]
+    assert (
+        "Training loss at each logged step, and log loss on validation at each evaluation. The model is that of step"
+        " 2,000, the best by log loss: 1.204." in words(shown)
+    )
+    assert "training loss: 3.000 at step 50, 0.050 at step 3,000" in shown
+    assert "validation log loss: 1.900 at step 1,000, 1.310 at step 3,000; kept: step 2,000" in shown
+
+
+def test_a_report_for_elsewhere_has_no_single_case(folder: Path) -> None:
+    files = sorted(folder.glob("[0-9].jsonl"))
+    output = folder / "results.json"
+    text = report.page(output, validated(Results, json.loads(output.read_text()), ""), files, browsed=0)
+    assert 'id="cases"' not in text
+    assert "#cases" not in text
+    assert "case-0" not in text
+    assert 'id="training"' in text
 
 
 def test_the_cases_are_the_most_confident_errors_first(folder: Path) -> None:
@@ -601,5 +637,5 @@ def test_a_browser_shows_all_of_it_without_complaint_and_nothing_sticks_out(
     assert found["cut"] == []
     assert found["overlapping"] == []
     assert found["smallest"] >= 11, "pixels that letters in figures have"
-    assert len(found["figures"]) == 11
+    assert len(found["figures"]) == 12
     assert all(found["figures"])

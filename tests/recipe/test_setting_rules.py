@@ -143,13 +143,13 @@ def test_every_optimizer_and_schedule_that_a_recipe_may_name_can_be_written(path
 
 def test_a_tracker_that_is_not_installed_is_named_with_its_extra(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def version(package: str) -> str:
-        if package in ("wandb", "mlflow"):
+        if package in ("wandb", "clearml"):
             raise metadata.PackageNotFoundError(package)
         return "1.0"
 
     monkeypatch.setattr(metadata, "version", version)
     check_installed(load_recipe(path, ["train.report_to=[tensorboard, trackio]"]))
-    for name, way in (("wandb", r"pip install -e '.\[tracking\]'"), ("mlflow", "pip install mlflow")):
+    for name, way in (("wandb", r"pip install -e '.\[tracking\]'"), ("clearml", "pip install clearml")):
         recipe = load_recipe(path, [f"train.report_to={name}"])  # can be evaluated and published all the same
         with pytest.raises(InputError, match=f"train.report_to: {name}: {name} is not installed here: {way}"):
             check_installed(recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 from osler.data import contamination
 from osler.errors import InputError
 from osler.evaluation import fusion, report, results, robustness, summary
-from osler.recipe import Recipe, find_tasks, read_task
-from osler.runs import Contamination, Manifest, Run, check_trained, merged_name, tuned_name
+from osler.recipe import Recipe, find_tasks, read_task, trackers_of
+from osler.runs import Contamination, Manifest, Results, Run, check_trained, merged_name, tuned_name
+from osler.storage import read_json
+from osler.tracking import tracked, without_ids
 
 if TYPE_CHECKING:
     from osler.tasks import Task
@@ -118,6 +121,8 @@ def evaluate(
     )
     texts = report.case_texts(task.source, asked)
     report.write(output, scored, files, texts, task.labels, task.splits, task.source.genes)
+    if limit is None and splits is None:
+        _track(run, recipe, task, output, scored, files)
     return summary.render_table(scored)
 
 
@@ -140,7 +145,26 @@ def _robustness(run: Run, recipe: Recipe, task: Task, split: str, limit: int | N
         files = list(run.scored_predictions(scored))
         texts = report.case_texts(task.source, recipe.evaluation.splits)
         report.write(run.results_path(), scored, files, texts, task.labels, task.splits, task.source.genes)
+        _track(run, recipe, task, run.results_path(), scored, files)
     return summary.render_robustness(measured)
+
+
+def _track(run: Run, recipe: Recipe, task: Task, output: Path, scored: Results, files: Sequence[Path]) -> None:
+    """Hand results and report, both without single cases, to the trackers that training reported to."""
+    if not trackers_of(recipe):
+        return
+    page = report.page(output, scored, files, None, task.labels, task.splits, task.source.genes, browsed=0)
+    texts = {
+        output.name: json.dumps(without_ids(read_json(output)), indent=1, ensure_ascii=False),
+        report.report_path(output).name: page,
+        f"{output.stem}.txt": summary.render_table(scored),
+    }
+    tuned, figures = tuned_name(recipe), {}
+    for record in scored.records:
+        for name, metric in record.systems[tuned].metrics.items() if tuned in record.systems else ():
+            figures[f"{record.task}/{record.split}/{name}"] = metric.value
+    with tracked(recipe, run, anew=False) as tracking:
+        tracking.log(output.stem, texts, figures)
 
 
 def _benchmark_splits(folder: Path) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """``report.html``: the results on one page that needs no network, for those who would rather look than read JSON.
 
 Needs no model and no torch. Everything on it is from ``results.json``, the prediction files it was made from, and what
-stands beside it: ``data_report.json`` and ``robustness.json``.
+stands beside it: ``data_report.json``, ``robustness.json``, ``manifest.json`` and ``train_log.jsonl``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from osler.evaluation.fusion import VALIDATION
 from osler.evaluation.results import MIN_SUBGROUP
 from osler.evaluation.section import Section, headline_record
 from osler.evaluation.systems import known_systems
+from osler.evaluation.training_curves import TrainingCurves
 from osler.rendering import cell, difference, p_value, plots, render_template
-from osler.runs import DataReport, PerturbedRecord, Prediction, Results, Robustness
+from osler.runs import DataReport, Manifest, PerturbedRecord, Prediction, Results, Robustness
 from osler.storage import check_folder, read_model, write_atomically
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def check_output(output: Path, files: Sequence[Path]) -> None:
 
 def companion_paths(output: Path) -> dict[str, Path]:
     """What the report shows besides ``results.json``, where it is there: name → file in the same folder."""
-    return {name: output.with_name(f"{name}.json") for name in ("data_report", "robustness")}
+    files = ("data_report.json", "robustness.json", "manifest.json", "train_log.jsonl")
+    return {Path(name).stem: output.with_name(name) for name in files}
 
 
 def write(
@@ -73,23 +75,41 @@ def write(
     descriptions: Mapping[str, str] | None = None,
     genes: Mapping[str, Collection[str]] = {},
 ) -> Path:
-    """Write the report beside ``output``, all or nothing; returns its path.
+    """Write :func:`page` beside ``output``, all or nothing; returns its path. Raises as that does."""
+    path = report_path(output)
+    write_atomically(path, page(output, results, files, texts, labels, descriptions, genes))
+    return path
+
+
+def page(
+    output: Path,
+    results: Results,
+    files: Sequence[Path],
+    texts: Mapping[str, Mapping[str, str]] | None = None,
+    labels: Mapping[str, str] | None = None,
+    descriptions: Mapping[str, str] | None = None,
+    genes: Mapping[str, Collection[str]] = {},
+    browsed: int = CASES,
+) -> str:
+    """The report of ``results``.
 
     Args:
-        output: where ``results`` were written. Of ``data_report.json`` and ``robustness.json`` in the same folder, what
-            there is goes into the report.
+        output: where ``results`` were written. Of ``data_report.json``, ``robustness.json``, ``manifest.json`` and
+            ``train_log.jsonl`` in the same folder, what there is goes into the report.
         results: what :func:`osler.evaluation.results.score` returned.
         files: the prediction files it was given.
         texts: split → case id → text of the case; where it is None, cases are shown without.
         labels: label → name; where it is None, those of ``data_report.json``.
         descriptions: split → what its cases are; where it is None, the page says that it is not known.
         genes: label → the genes that cause it, where they are known.
+        browsed: how many cases are shown one by one.
 
     Raises:
         InputError: a file cannot be read.
     """
-    data_report, robustness = companion_paths(output).values()
-    page = render(
+    data_report, robustness, manifest, log = companion_paths(output).values()
+    trained = manifest.is_file() and log.is_file()
+    return render(
         results,
         read_splits(files),
         texts or {},
@@ -98,10 +118,9 @@ def write(
         genes,
         read_model(data_report, DataReport) if data_report.is_file() else None,
         read_model(robustness, Robustness) if robustness.is_file() else None,
+        TrainingCurves.read(log, read_model(manifest, Manifest)) if trained else None,
+        browsed,
     )
-    path = report_path(output)
-    write_atomically(path, page)
-    return path
 
 
 def render(
@@ -113,10 +132,13 @@ def render(
     genes: Mapping[str, Collection[str]] = {},
     data_report: DataReport | None = None,
     robustness: Robustness | None = None,
+    curves: TrainingCurves | None = None,
+    browsed: int = CASES,
 ) -> str:
     """The page; the same arguments give the same bytes.
 
-    ``data_report`` and ``robustness`` are of one run: what they say is shown for the task that ``data_report`` names.
+    ``data_report``, ``robustness`` and ``curves`` are of one run: what they say is shown for the task that
+    ``data_report`` names.
     """
     opening, known = headline_record(results.records), known_systems(results)
     shown = {name: system.title for name, system in known.items()}
@@ -152,13 +174,14 @@ def render(
         headline=headline,
         sections=sections,
         panel=data_report.panel if data_report and own else None,
-        cases=cases(headline, texts.get(headline.record.split, {})),
+        cases=cases(headline, texts.get(headline.record.split, {}), browsed),
         names=names,
         known_systems=known,
         overlapping={s.record.split: s.record.contamination for s in sections if s.record.contamination},
         own=own,
         robustness=robustness if own else None,
         robustness_plot=_robustness_plot(headline, robustness) if robustness else None,
+        curves=curves if own and curves and curves.losses else None,
         tables=summary,
         min_subgroup=MIN_SUBGROUP,
         validation=VALIDATION,
@@ -194,8 +217,8 @@ class WrongAnswer:
         return list(zip(ranked, self.prediction.probabilities or [None] * len(ranked), strict=False))
 
 
-def cases(section: Section, texts: Mapping[str, str]) -> list[WrongAnswer]:
-    """``CASES`` cases of the tuned model: wrong ones, the most confident first, then right ones, the least confident.
+def cases(section: Section, texts: Mapping[str, str], most: int = CASES) -> list[WrongAnswer]:
+    """``most`` cases of the tuned model: wrong ones, the most confident first, then right ones, the least confident.
 
     Where it gives no probabilities the order among wrong ones, and among right ones, is that of their ids.
     """
@@ -208,7 +231,7 @@ def cases(section: Section, texts: Mapping[str, str]) -> list[WrongAnswer]:
         return row.correct, sure if row.correct else -sure, row.case_id
 
     browsed = []
-    for row in sorted(section.rows, key=order)[:CASES]:
+    for row in sorted(section.rows, key=order)[:most]:
         place = section.rows.index(row)
         browsed.append(
             WrongAnswer(

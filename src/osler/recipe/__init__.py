@@ -16,7 +16,7 @@ from osler.recipe.sections import (
     MixtureSection,
     TranslatorSection,
 )
-from osler.recipe.setting_rules import check_installed
+from osler.recipe.setting_rules import check_installed, trackers_of
 from osler.recipe.source_sections import (
     BenchmarkSource,
     CorpusSource,
@@ -71,4 +71,5 @@ __all__ = [
     "read_task",
     "read_yaml",
     "settings_table",
+    "trackers_of",
 ]

@@ -71,14 +71,14 @@ TRACKERS = {
     "codecarbon": "codecarbon",
     "comet_ml": "comet-ml",
     "dvclive": "dvclive",
-    "mlflow": "mlflow",
+    "mlflow": "mlflow-skinny",  # which mlflow brings
     "neptune": "neptune",
     "swanlab": "swanlab",
     "tensorboard": "tensorboard",
     "trackio": "trackio",
     "wandb": "wandb",
 }
-EXTRA = ("tensorboard", "trackio", "wandb")  # the extra `tracking` of setup.cfg
+EXTRA = ("mlflow-skinny", "tensorboard", "trackio", "wandb")  # the extra `tracking` of setup.cfg
 
 # What TRL's trainer does with a language model's rows and loss; a classifier's trainer would pass over it.
 NOT_OF_A_HEAD = (

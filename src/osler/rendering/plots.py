@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from osler.rendering.tables import Value, cell, shorten
 from osler.statistics import Floats
@@ -307,6 +307,43 @@ def _lines(axes: Axes, panel: Panel) -> None:
     axes.set_xticks(budgets, [f"{x:,.0f}" if x >= 10 or x == round(x) else f"{x:.1f}" for x in budgets], rotation=30)
     axes.minorticks_off()
     _percent(axes.yaxis)
+
+
+def training(
+    name: str, title: str, losses: Mapping[int, float], chosen: Mapping[int, float], metric: str, kept: int | None
+) -> str:
+    """The training loss over steps, and below it, where there is one, the ``metric`` a checkpoint was chosen by.
+
+    Args:
+        name, title: as in :func:`forest`.
+        losses, chosen: step → value.
+        metric: what ``chosen`` has, in words.
+        kept: the step whose checkpoint is the model.
+    """
+    drawn = [("training loss", losses, BLUE)] + [(f"validation {metric}", chosen, VERMILLION)] * bool(chosen)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.6 + 1.7 * len(drawn)), layout="constrained")
+        rows = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (label, values, colour), marker in zip(rows, drawn, ("", "o"), strict=False):
+            axes.plot(*zip(*values.items(), strict=True), marker=marker if len(values) > 1 else "o", color=colour)
+            axes.set_ylabel(label)
+            if kept is not None:
+                axes.axvline(kept, color=GREY, linestyle="--", linewidth=1)
+            if values is chosen and kept is not None and kept in values:
+                star: dict[str, Any] = {"markersize": 14, "color": "white", "markeredgecolor": "black", "zorder": 5}
+                axes.plot(kept, values[kept], "*", clip_on=False, **star)
+        if kept is not None:
+            rows[0].set_title(f"kept: step {kept:,}", loc="right", fontsize=9, color=GREY)
+        rows[-1].set_xlabel("step")
+        rows[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        rows[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        figure.align_ylabels()
+        description = "; ".join(
+            f"{label}: {first:.3f} at step {min(values):,}, {last:.3f} at step {max(values):,}"
+            for label, values, _ in drawn
+            for first, last in [(values[min(values)], values[max(values)])]
+        )
+        return _svg(figure, name, title, description + (f"; kept: step {kept:,}" if kept is not None else ""))
 
 
 def _end(rows: Sequence[tuple[str, Sequence[Value]]], *columns: int) -> float:

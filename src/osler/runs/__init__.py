@@ -2,7 +2,7 @@
 
 from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import describe_environment, peak_memory_bytes
-from osler.runs.manifest import Environment, Manifest, TrainedContent
+from osler.runs.manifest import Environment, Manifest, Selected, TrainedContent
 from osler.runs.predictions import (
     Prediction,
     append_predictions,
@@ -67,6 +67,7 @@ __all__ = [
     "Results",
     "Robustness",
     "Run",
+    "Selected",
     "Subgroups",
     "System",
     "TrainedContent",

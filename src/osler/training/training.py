@@ -36,6 +36,7 @@ from osler.runs import (
 )
 from osler.storage import fingerprint, model_fingerprint, plain, read_json, validated, write_json, write_model
 from osler.tasks import Conversation, Task, chat_template_sha256, load_task
+from osler.tracking import Tracking, tracked
 from osler.training import plan
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.hardware import check_here
@@ -63,12 +64,12 @@ def train(recipe: Recipe, run: Run) -> None:
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
     tokenizer, task, data, conversation = _prepare(recipe)
     learnt_from = _learnt_from(recipe, data)
-    with _opened(
-        recipe, run, learnt_from
-    ) as checkpoint:  # nothing is written before the data has been read and found right
+    # Nothing is written before the data has been read and found right.
+    with _opened(recipe, run, learnt_from) as (checkpoint, tracking):
         model = _load(recipe, data)
         loaded = {"architecture": type(model).__name__, "parameters": plan.parameters(model)}
         trainer = _trainer(recipe, run, model, tokenizer, data)
+        tracking.attach(trainer)
         main_process = trainer.is_world_process_zero()
         if main_process:
             print(plan.describe(trainer, data, show_text=False), flush=True)
@@ -89,6 +90,8 @@ def train(recipe: Recipe, run: Run) -> None:
         if main_process:
             figures |= _asked_with(tokenizer, conversation)
             _finish(run, _manifest(recipe, run, data, environment, loaded, figures))
+            files = (run.folder / "recipe.yaml", run.manifest_path)
+            tracking.log("training", {path.name: path.read_text(encoding="utf-8") for path in files})
 
 
 def show_plan(recipe: Recipe, show_text: bool = False) -> None:
@@ -133,14 +136,16 @@ def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, Task, TrainingDat
 
 
 @contextmanager
-def _opened(recipe: Recipe, run: Run, learnt_from: str) -> Iterator[Path | None]:
-    """The run directory, opened and locked by the main process for all of them; gives the checkpoint to go on from.
+def _opened(recipe: Recipe, run: Run, learnt_from: str) -> Iterator[tuple[Path | None, Tracking]]:
+    """The run directory, opened and locked by the main process for all of them, and its trackers; gives the checkpoint
+    to go on from.
 
     Raises :class:`InputError` in every process where the main one may not have it.
     """
     state = PartialState(cpu=recipe.train.get("use_cpu", False))
     with ExitStack() as stack:
         opened: list[Any] = [None, None]  # why not; the checkpoint
+        tracking = Tracking(recipe, run)  # of a process that is not the main one, nothing is open
         if state.is_main_process:
             try:
                 stack.enter_context(run.locked("training"))
@@ -148,13 +153,14 @@ def _opened(recipe: Recipe, run: Run, learnt_from: str) -> Iterator[Path | None]
                     raise InputError(f"{run.folder}: another process has trained it meanwhile")
                 run.open(recipe)
                 opened[1] = _take_up(run, learnt_from)
+                tracking = stack.enter_context(tracked(recipe, run, anew=opened[1] is None))
             except InputError as error:
                 opened[0] = str(error)
         broadcast_object_list(opened)
         refused, checkpoint = opened
         if refused:
             raise InputError(refused)
-        yield checkpoint
+        yield checkpoint, tracking
 
 
 def _learnt_from(recipe: Recipe, data: TrainingData) -> str:

@@ -16,8 +16,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from osler.errors import InputError, exit_status
-from osler.recipe import licences
+from osler.errors import exit_status
 from osler.storage import write_atomically
 
 
@@ -45,6 +44,9 @@ def main() -> int:
     order.add_argument("--month-first", dest="day_first", action="store_const", const=False, help="… is in March")
     parser.add_argument("--max-rejected", type=int, default=0, metavar="N", help="unreadable rows to allow (default 0)")
     parser.add_argument("--show-text", action="store_true", help="quote texts in messages and in the report")
+    parser.add_argument("--engine", choices=("datatrove",), help="clean in tasks, which a later run does not repeat")
+    parser.add_argument("--tasks", type=int, metavar="N", help="parts of the rows (default: one a core)")
+    parser.add_argument("--slurm", metavar="PARTITION", help="tasks are a job array of Slurm, which is waited for")
     parser.add_argument("--name", help="the name of the task (default: that of the output folder)")
     parser.add_argument("--license", help="the licence of the data, as the Hub writes it, such as cc-by-4.0")
     arguments = parser.parse_args()
@@ -62,19 +64,13 @@ def main() -> int:
         task_rows,
     )
 
-    options.check_numbers(arguments)
-    if arguments.license:
-        licences.check(arguments.license, "--license")
+    options.check(arguments)
+    engine = options.read_engine(arguments)
     name = scaffold.find_task_name(arguments.name, arguments.output)
     key = read_key(arguments.deidentify) if arguments.deidentify else None
-    if key is None and arguments.day_first is not None:
-        raise InputError("--day-first and --month-first tell --deidentify how to read dates; add it, or leave them out")
     source, task = arguments.source, task_rows.find_task_path(arguments.source)
     if task is not None:
-        # The file of a task says the same of its rows.
-        given = [option for option in options.EXPORT_OPTIONS if vars(arguments)[option]]
-        if given:
-            raise InputError(f"--{given[0].replace('_', '-')}: {source} is a task, whose file says this; leave it out")
+        options.check_task(arguments)
         rows, settings = task_rows.read_task_rows(task, key, arguments.max_rejected, arguments.day_first)
         settings = replace(settings, min_rows=arguments.min_rows, show_text=arguments.show_text)
     else:
@@ -85,7 +81,7 @@ def main() -> int:
         settings = options.read_settings(arguments, steps, key)
         if key is not None and arguments.revision is None:
             source = "an export"  # the name of a file may identify a person
-    report = prepare(rows, arguments.output, settings, source)
+    report = prepare(rows, arguments.output, settings, source, engine)
     write_atomically(arguments.output / "data_report.html", report_page.render_page(name, report))
     write_atomically(arguments.output / "README.md", dataset_card.render_card(name, report))
     print(report_page.render_summary(report))

@@ -78,3 +78,11 @@ def test_what_a_gpu_would_need_is_said_without_one(checkout: Path) -> None:
     printed = follow(HOW_TO / "train-on-gpus.md", checkout, before=before)
     assert "rtx4090: it fits" in printed
     assert "#SBATCH --gpus-per-node=8" in printed
+
+
+def test_rows_are_prepared_in_tasks_of_datatrove(checkout: Path) -> None:
+    def before(commands: str) -> str:
+        return "" if "--slurm" in commands else commands
+
+    printed = follow(HOW_TO / "prepare-at-scale.md", checkout, before=before)
+    assert "246 rows in, 242 out" in printed

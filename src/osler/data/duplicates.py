@@ -51,6 +51,14 @@ class Leakage(NamedTuple):
     held_out: dict[int, Match]
 
 
+class Fingerprints(NamedTuple):
+    """What is kept of each text to find those it is like."""
+
+    words: np.ndarray  # uint64, (texts,): a hash of the normal form; two of a million agree by chance once in 4e7 runs
+    bands: np.ndarray  # uint32, (texts, bands): a hash of the minima of each band
+    sketch: np.ndarray  # uint8, (texts, minima): the last byte of each, to see which pairs need not be read again
+
+
 class _Punctuation(dict[int, str]):
     """Every character that tells nothing → a space. Accents, tones and signs do tell: ``ER+``, ``<5``, ``♀``."""
 
@@ -131,14 +139,42 @@ def clusters(texts: Sequence[str], threshold: float = CLUSTER, processes: int | 
     bands, rows = banding(threshold)
     with _workers(processes, len(texts)) as run:
         prints = _fingerprints(texts, bands, rows, run)
-        parents = _first_alike(prints.words)  # never a later row, so that the root of a tree is its smallest row
-        distinct = np.unique(parents)
-        for left, right in _candidates(prints, distinct, threshold, parents):
-            similar = _similarities(left, right, texts.__getitem__, run) >= threshold
-            for pair in zip(left[similar].tolist(), right[similar].tolist(), strict=True):
-                smaller, larger = sorted(_root(parents, row) for row in pair)
-                parents[larger] = smaller
-    return _roots(parents, np.arange(len(texts)))
+        return _join(prints, np.arange(len(texts)), texts.__getitem__, threshold, run)
+
+
+def fingerprints(texts: Sequence[str]) -> Fingerprints:
+    """What :func:`clusters_of` needs of a part of the texts, made in this process."""
+    return _fingerprints(texts, *banding(CLUSTER), map)
+
+
+def clusters_of(prints: Fingerprints, rows: np.ndarray, text: Callable[[int], str]) -> np.ndarray:
+    """As :func:`clusters`, of texts whose fingerprints are there: for each of ``rows`` the smallest row of its cluster.
+
+    Args:
+        prints: of all texts, in memory or mapped from a file (``bands`` is read a column at a time).
+        rows: which of them count, ascending.
+        text: gives the text of a row.
+    """
+    with _workers(None, len(rows)) as run:
+        return _join(prints, rows, text, CLUSTER, run)
+
+
+def _join(
+    prints: Fingerprints,
+    rows: np.ndarray,
+    text: Callable[[int], str],
+    threshold: float,
+    run: Callable[..., Iterator[Any]],
+) -> np.ndarray:
+    # Never a later row, so that the root of a tree is its smallest row.
+    parents = np.arange(len(prints.words))
+    parents[rows] = rows[_first_alike(prints.words[rows])]
+    for left, right in _candidates(prints, np.unique(parents[rows]), threshold, parents):
+        similar = _similarities(left, right, text, run) >= threshold
+        for pair in zip(left[similar].tolist(), right[similar].tolist(), strict=True):
+            smaller, larger = sorted(_root(parents, row) for row in pair)
+            parents[larger] = smaller
+    return _roots(parents, rows)
 
 
 def leakage(
@@ -162,7 +198,7 @@ def leakage(
 
     with _workers(processes, total) as run:
         sides = [_fingerprints(texts, bands, rows, run) for texts in (held_out, training)]
-        prints = _Prints(*(np.concatenate(parts) for parts in zip(*sides, strict=True)))
+        prints = Fingerprints(*(np.concatenate(parts) for parts in zip(*sides, strict=True)))
         first = np.concatenate([_first_alike(sides[0].words), n + _first_alike(sides[1].words)])
         pairs = [left * total + right for left, right in _across(prints, np.unique(first), threshold, n)]
         left, right = np.divmod(np.unique(np.concatenate([np.empty(0, np.int64), *pairs])), total)
@@ -183,14 +219,6 @@ def leakage(
     )
 
 
-class _Prints(NamedTuple):
-    """What is kept in memory of each text."""
-
-    words: np.ndarray  # uint64, (texts,): a hash of the normal form; two of a million agree by chance once in 4e7 runs
-    bands: np.ndarray  # uint32, (texts, bands): a hash of the minima of each band
-    sketch: np.ndarray  # uint8, (texts, minima): the last byte of each, to see which pairs need not be read again
-
-
 @contextmanager
 def _workers(processes: int | None, texts: int) -> Iterator[Callable[..., Iterator[Any]]]:
     """A ``map`` over as many processes as are asked for; results are in order, and tasks are not read far ahead."""
@@ -202,9 +230,11 @@ def _workers(processes: int | None, texts: int) -> Iterator[Callable[..., Iterat
             yield pool.imap
 
 
-def _fingerprints(texts: Sequence[str], bands: int, rows: int, run: Callable[..., Iterator[Any]]) -> _Prints:
+def _fingerprints(texts: Sequence[str], bands: int, rows: int, run: Callable[..., Iterator[Any]]) -> Fingerprints:
     n = len(texts)
-    prints = _Prints(np.empty(n, np.uint64), np.empty((n, bands), np.uint32), np.empty((n, bands * rows), np.uint8))
+    prints = Fingerprints(
+        np.empty(n, np.uint64), np.empty((n, bands), np.uint32), np.empty((n, bands * rows), np.uint8)
+    )
     slices = [slice(start, start + BATCH) for start in range(0, n, BATCH)]
     batches = (list(texts[part]) for part in slices)
     with tqdm(total=n, desc="sketching", unit=" texts", disable=None) as bar:
@@ -215,7 +245,7 @@ def _fingerprints(texts: Sequence[str], bands: int, rows: int, run: Callable[...
     return prints
 
 
-def _fingerprint(texts: Sequence[str], bands: int, rows: int) -> _Prints:
+def _fingerprint(texts: Sequence[str], bands: int, rows: int) -> Fingerprints:
     normal = [normalise(text) for text in texts]
     distinct = {words: position for position, words in enumerate(dict.fromkeys(normal))}
     # One set at a time: rensa's calls for many start threads of their own, which a forked process would wait for.
@@ -227,7 +257,7 @@ def _fingerprint(texts: Sequence[str], bands: int, rows: int) -> _Prints:
     factors = np.random.RandomState(0).randint(2**64, size=rows, dtype=np.uint64)
     keys = (minima.reshape(-1, bands, rows) * factors).sum(axis=2) >> np.uint64(32)
     own = [distinct[words] for words in normal]
-    return _Prints(
+    return Fingerprints(
         words=np.frombuffer(digests, np.uint64)[own],
         bands=keys.astype(np.uint32)[own],
         sketch=minima.astype(np.uint8)[own],
@@ -235,7 +265,7 @@ def _fingerprint(texts: Sequence[str], bands: int, rows: int) -> _Prints:
 
 
 def _candidates(
-    prints: _Prints, rows: np.ndarray, threshold: float, parents: np.ndarray
+    prints: Fingerprints, rows: np.ndarray, threshold: float, parents: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs of ``rows`` (ascending) that share a bucket, are not in one tree of ``parents`` and may be similar.
 
@@ -264,7 +294,9 @@ def _candidates(
             waiting = waiting[~crowded[waiting] | (_roots(parents, left) != _roots(parents, right))]
 
 
-def _across(prints: _Prints, rows: np.ndarray, threshold: float, n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _across(
+    prints: Fingerprints, rows: np.ndarray, threshold: float, n: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The candidates of which the left one is below ``n`` and the right one is not."""
     for left, right in _candidates(prints, rows, threshold, np.arange(prints.words.size)):
         across = (left < n) & (right >= n)

@@ -1,6 +1,7 @@
 """From an export to clean, split, de-identified data with a report, a card, a task and a recipe."""
 
 from osler.preparation.cleaning_steps import DEFAULT_STEPS, parse_steps
+from osler.preparation.datatrove_tasks import Datatrove
 from osler.preparation.deidentification.identifiers import TYPES, Identifier
 from osler.preparation.deidentification.key_file import read_key
 from osler.preparation.preparation import OUTPUT_FILES, prepare
@@ -15,6 +16,7 @@ __all__ = [
     "OUTPUT_FILES",
     "TYPES",
     "Columns",
+    "Datatrove",
     "Identifier",
     "PreparationSettings",
     "check_apart",

@@ -122,7 +122,7 @@ def clean_rows(
     """
     processes = min(os.cpu_count() or 1, -(-len(raw) // BATCH))
     return raw.map(
-        _BatchCleaner(cleaning, key, day_first),
+        BatchCleaner(cleaning, key, day_first),
         batched=True,
         batch_size=BATCH,
         num_proc=processes if processes > 1 else None,  # 1 would start a process, which takes longer than small data
@@ -133,8 +133,8 @@ def clean_rows(
     )
 
 
-class _BatchCleaner:
-    """The function that ``datasets.map`` sends to its processes."""
+class BatchCleaner:
+    """The function that goes to other processes, by ``datasets.map`` or :mod:`osler.preparation.datatrove_tasks`."""
 
     def __init__(self, cleaning: Cleaning, key: str | None, day_first: Mapping[str, bool | None]) -> None:
         self._cleaning = cleaning

@@ -32,6 +32,11 @@ class Cleaning:
         self._labels = labels
         self._names = LabelNames({label for label in labels.values() if label})
 
+    @property
+    def description(self) -> str:
+        """The same for what cleans in the same way."""
+        return repr((list(self._steps.items()), sorted(self._labels.items())))
+
     def clean(self, text: str | None, source_label: str | None) -> CleanedRow:
         """Take the steps until one of them drops the row."""
         text, label = text or "", self._labels.get(source_label or "") or ""

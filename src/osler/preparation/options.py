@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from argparse import Namespace
 from collections.abc import Mapping
 
 from osler.errors import InputError
 from osler.preparation.cleaning_steps import Step
+from osler.preparation.datatrove_tasks import Datatrove
 from osler.preparation.readers.record import Columns
 from osler.preparation.settings import PreparationSettings
+from osler.recipe import licences
 from osler.splits import SHARES, SPLITS
 
 COLUMN_OPTIONS = ("text_column", "label_column", "id_column", "group_column", "date_column", "subgroup_column")
@@ -64,11 +67,43 @@ def read_settings(options: Namespace, steps: Mapping[str, Step], key: str | None
     )
 
 
-def check_numbers(options: Namespace) -> None:
-    """Raise :class:`InputError` where a number is below the least that makes sense."""
+def check(options: Namespace) -> None:
+    """Raise :class:`InputError` where a number is below the least that makes sense, or where an option has no meaning
+    without another."""
     for name, least in (("max_rejected", 0), ("min_rows", 1)):
         if (number := getattr(options, name)) < least:
             raise InputError(f"--{name.replace('_', '-')} {number}: must be at least {least}")
+    if options.license:
+        licences.check(options.license, "--license")
+    if options.deidentify is None and options.day_first is not None:
+        raise InputError("--day-first and --month-first tell --deidentify how to read dates; add it, or leave them out")
+
+
+def check_task(options: Namespace) -> None:
+    """Raise :class:`InputError` where an option says of a task's rows what the file of the task says."""
+    for name in EXPORT_OPTIONS:
+        if vars(options)[name]:
+            raise InputError(
+                f"--{name.replace('_', '-')}: {options.source} is a task, whose file says this; leave it out"
+            )
+
+
+def read_engine(options: Namespace) -> Datatrove | None:
+    """What cleans the rows in tasks; None for this process and those it starts.
+
+    Raises:
+        InputError: it cannot be run here, or is not asked for and its options are.
+    """
+    if options.engine is None:
+        for name in ("tasks", "slurm"):
+            if vars(options)[name] is not None:
+                raise InputError(f"--{name} {vars(options)[name]}: belongs to --engine datatrove; add it")
+        return None
+    engine = Datatrove(
+        (os.cpu_count() or 1) if options.tasks is None else options.tasks, options.slurm, options.deidentify
+    )
+    engine.check()
+    return engine
 
 
 def _cutoffs(options: Namespace) -> tuple[str, str] | None:

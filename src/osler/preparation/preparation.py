@@ -17,16 +17,18 @@ from pathlib import Path
 import numpy as np
 
 from osler.errors import InputError
+from osler.preparation import datatrove_tasks
 from osler.preparation.arrow_rows import clean_rows, store_rows
 from osler.preparation.cleaning import Cleaning
 from osler.preparation.data_report import DataReport, build_report, describe_rule
+from osler.preparation.datatrove_tasks import Datatrove
 from osler.preparation.deidentification.date_order import DateOrders
 from osler.preparation.label_spellings import merge_spellings
 from osler.preparation.pseudonyms import Pseudonyms, pseudonym
 from osler.preparation.readers.record import Notice, Record, RejectedRow
 from osler.preparation.row_selection import RowSelection
 from osler.preparation.settings import PreparationSettings
-from osler.preparation.workspace import move_into_output, workspace
+from osler.preparation.workspace import move_into_output, remove_tasks, workspace
 from osler.splits import SPLITS
 from osler.storage import read_json, sha256_file, write_json
 
@@ -40,6 +42,7 @@ def prepare(
     output: Path,
     settings: PreparationSettings,
     source: str,
+    engine: Datatrove | None = None,
 ) -> DataReport:
     """Prepare ``rows``, write the folder ``output`` and return the content of its ``data_report.json``.
 
@@ -49,8 +52,10 @@ def prepare(
             near-duplicates stay together.
         output: if it was prepared before, its rows keep their splits.
         source: the name of the source in the report. With a key, it must not identify anybody.
+        engine: cleans in tasks; what comes out is the same.
 
     Raises:
+        FailedError: a task of ``engine`` did not end.
         InputError: too many rows cannot be read, fewer than two labels are left, no row is left for training or for
             testing, ``output`` is unsuitable, or with a key, the order of day and month in a file is unknown.
     """
@@ -61,8 +66,12 @@ def prepare(
         raw, rejected, notices = store_rows(watched, work, settings.max_rejected, pseudonyms, settings.show_text)
         day_first = {pseudonyms.mask_source(file): first for file, first in dates.decide(settings.day_first).items()}
         labels = merge_spellings(Counter(RowSelection.column(raw, "label")), settings.find_label)
-        cleaned = clean_rows(raw, work, Cleaning(settings.steps, labels), settings.key, day_first)
-        selection = RowSelection(raw, cleaned, rejected)
+        what = (raw, work, Cleaning(settings.steps, labels), settings.key, day_first)
+        if engine is None:
+            selection = RowSelection(raw, clean_rows(*what), rejected)
+        else:
+            cleaned, prints = datatrove_tasks.clean_rows(*what, engine)
+            selection = RowSelection(raw, cleaned, rejected, prints)
         selection.drop_conflicts_and_duplicates()
         selection.drop_rare_labels(settings.min_rows)
         selection.assign_splits(_previous_splits(output), settings.cutoffs, settings.shares)
@@ -74,6 +83,7 @@ def prepare(
         report = build_report(selection, source, settings, files, notices, fingerprint, day_first)
         write_json(work / REPORT, report)
         move_into_output(work, [*files, REPORT])
+        remove_tasks(work)
     return report
 
 

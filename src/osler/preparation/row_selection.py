@@ -58,7 +58,8 @@ class RowSelection:
     """The fate of every row. Arrays have one entry for each row, in the order of the source.
 
     Attributes:
-        raw, cleaned: the rows as read, and after :func:`osler.preparation.arrow_rows.clean_rows`.
+        raw, cleaned: the rows as read, and after :func:`osler.preparation.arrow_rows.clean_rows`; with the fingerprints
+            of the cleaned texts where they are there already.
         rejected: rows that are no case, most often unreadable; they are in no array.
         dropped: why a row is dropped; empty if it stays.
         labels: the distinct labels, sorted.
@@ -72,8 +73,14 @@ class RowSelection:
         units: number of units, of rows that belong together, once splits are assigned; 0 if the source has splits.
     """
 
-    def __init__(self, raw: Dataset, cleaned: Dataset, rejected: Sequence[RejectedRow]) -> None:
-        self.raw, self.cleaned, self.rejected = raw, cleaned, rejected
+    def __init__(
+        self,
+        raw: Dataset,
+        cleaned: Dataset,
+        rejected: Sequence[RejectedRow],
+        prints: duplicates.Fingerprints | None = None,
+    ) -> None:
+        self.raw, self.cleaned, self.rejected, self._prints = raw, cleaned, rejected, prints
         self.dropped = self.column(cleaned, "dropped")
         self.labels, self.label_code = np.unique(self.column(cleaned, "label"), return_inverse=True)
         self.text_hash = self.column(cleaned, "text_hash")
@@ -139,8 +146,11 @@ class RowSelection:
         kept = self.kept
         if not len(kept):
             return
-        texts = self.texts(kept)
-        self.cluster[kept] = kept[duplicates.clusters(texts)]
+        if self._prints is None:
+            self.cluster[kept] = kept[duplicates.clusters(self.texts(kept))]
+        else:
+            text = self.texts(np.arange(len(self.cleaned))).__getitem__
+            self.cluster[kept] = duplicates.clusters_of(self._prints, kept, text)
         if self.source_split[kept].all():
             held_out = np.isin(self.source_split[kept], HELD_OUT)
             leaked = np.isin(self.cluster[kept], self.cluster[kept[held_out]]) & ~held_out

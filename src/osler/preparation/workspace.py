@@ -14,6 +14,7 @@ from osler.errors import InputError
 from osler.storage import forks_end_with_us, naming, write_atomically
 
 WORK_FOLDER = ".preparing"
+TASKS_FOLDER = ".preparing-tasks"  # what the tasks of datatrove leave, until all is done
 FINISHED_FOLDER = ".prepared"  # finished files on their way into the output
 LOCK_FILE = ".preparing.lock"
 IGNORE_FILE = ".gitignore"
@@ -74,6 +75,24 @@ def workspace(output: Path, report: str, others: Collection[str]) -> Iterator[Pa
 
 def _not_writable(output: Path, error: OSError) -> InputError:
     return InputError(f"{output}: cannot be written to ({error.strerror}); choose another --output")
+
+
+def tasks_folder(work: Path, name: str) -> Path:
+    """The folder ``name`` beside the workspace ``work``, which an interrupted run leaves, and the only one of its kind.
+
+    It is kept out of git like all of the output, and even where nothing came of the output.
+    """
+    folder = work.parent / TASKS_FOLDER / name
+    if not folder.is_dir():
+        remove_tasks(work)
+        folder.mkdir(parents=True)
+        write_atomically(folder.parent / IGNORE_FILE, IGNORED)
+    return folder
+
+
+def remove_tasks(work: Path) -> None:
+    """Remove what tasks left."""
+    shutil.rmtree(work.parent / TASKS_FOLDER, ignore_errors=True)
 
 
 def move_into_output(work: Path, names: Sequence[str]) -> None:

@@ -89,9 +89,9 @@ def test_a_space_that_cannot_be_tried_is_refused(
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["search.metric=rouge"], "search.metric: .*expected one of accuracy, macro_f1, log_loss"),
-        (["search.minutes=0"], "search.minutes: 0 is out of range; allowed: > 0"),
-        (["search.minute=5"], "search.minute: unknown key; did you mean search.minutes?"),
+        (["search.metric=rouge"], "search.metric .override.: .*expected one of accuracy, macro_f1, log_loss"),
+        (["search.minutes=0"], "search.minutes .override.: 0 is out of range; allowed: > 0"),
+        (["search.minute=5"], "search.minute .override.: unknown key; did you mean search.minutes"),
         (["train.save_steps=0.5"], "search: validation is answered every train.eval_steps, or else train.save_steps"),
         (
             ["train.metric_for_best_model=accuracy", "train.eval_steps=2"],

@@ -27,6 +27,7 @@ def formats() -> dict[str, Any]:
     from osler.ranking import Differential
     from osler.reproduction import Expected, LearningCurve, ReproductionFile
     from osler.runs import DataReport, Manifest, Prediction, Results, Robustness
+    from osler.search import StudyFile
 
     return {
         "task": TaskFile,
@@ -38,6 +39,7 @@ def formats() -> dict[str, Any]:
         "expected": Expected,
         "learning_curve": LearningCurve,
         "reproduction": ReproductionFile,
+        "study": StudyFile,
         "differential": Differential,
     }
 
@@ -45,9 +47,8 @@ def formats() -> dict[str, Any]:
 def pages() -> dict[Path, str]:
     """Every generated file, and its text as it should be now."""
     schemas = {name: TypeAdapter(kind).json_schema(by_alias=True) for name, kind in formats().items()}
-    texts = {}
-    for name, schema in schemas.items():
-        texts[ROOT / f"docs/schemas/{name}.json"] = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+    whole = {name: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
+    texts = {ROOT / f"docs/schemas/{name}.json": text for name, text in whole.items()}
     formatted = {name: table(schema) for name, schema in schemas.items()}
     settings = {section: settings_table(section) for section in ("train", "lora")}
     for path, tables in ((ROOT / "docs/formats.md", formatted), (ROOT / "docs/settings.md", settings)):
@@ -75,10 +76,8 @@ def shown(value: dict[str, Any]) -> str:
     """A type of JSON Schema in a few words."""
     if "$ref" in value:
         return str(value["$ref"]).rpartition("/")[2]
-    if "const" in value:
-        return f"`{json.dumps(value['const'])}`"
-    if "enum" in value:
-        return ", ".join(f"`{json.dumps(choice)}`" for choice in value["enum"])
+    if choices := value.get("enum", [value["const"]] if "const" in value else []):
+        return ", ".join(f"`{json.dumps(choice)}`" for choice in choices)
     if options := value.get("anyOf") or value.get("oneOf"):
         return " or ".join(shown(option) for option in options)
     if value.get("type") == "array":

@@ -3,6 +3,7 @@
 from osler.recipe.installed_types import settings_table
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
+from osler.recipe.search_rules import judged_by
 from osler.recipe.sections import (
     BASELINES,
     FINDINGS_BASELINES,
@@ -14,6 +15,8 @@ from osler.recipe.sections import (
     BaseSection,
     DataSection,
     MixtureSection,
+    SearchRange,
+    SearchSection,
     TranslatorSection,
 )
 from osler.recipe.setting_rules import check_installed, trackers_of
@@ -32,7 +35,7 @@ from osler.recipe.source_sections import (
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.recipe.task_file import TaskFile, TerminologySection, find_tasks, read_task
 from osler.recipe.task_texts import COMMIT
-from osler.recipe.type_check import Problem, check, check_keys
+from osler.recipe.type_check import Problem, check, check_keys, overlap
 
 __all__ = [
     "BASELINES",
@@ -55,6 +58,8 @@ __all__ = [
     "PreparedSource",
     "Problem",
     "Recipe",
+    "SearchRange",
+    "SearchSection",
     "Shares",
     "SimulatedSource",
     "SplitFile",
@@ -66,8 +71,10 @@ __all__ = [
     "check_keys",
     "dump_yaml",
     "find_tasks",
+    "judged_by",
     "licences",
     "load_recipe",
+    "overlap",
     "read_task",
     "read_yaml",
     "settings_table",

@@ -29,6 +29,7 @@ from osler.recipe.rules import (
     complete_data,
     read_learnt_task,
 )
+from osler.recipe.search_rules import ends, judged_by, search_problems
 from osler.recipe.sections import (
     AugmentSection,
     BaseSection,
@@ -37,6 +38,7 @@ from osler.recipe.sections import (
     LossSection,
     MixtureSection,
     PublishSection,
+    SearchSection,
     TaskSection,
     implied_by,
 )
@@ -48,7 +50,8 @@ from osler.recipe.type_check import (
     check,
     check_keys,
     field_types,
-    record_of_values,
+    hint_of_values,
+    overlap,
     record_type,
 )
 from osler.recipe.verdicts import refusal
@@ -97,14 +100,9 @@ def _noted(problems: list[Problem]) -> Iterator[None]:
 
 
 def _line(path: Path, problem: Problem, overrides: Sequence[str]) -> str:
-    overridden = any(_overlap(problem.key, override.partition("=")[0]) for override in overrides)
+    overridden = any(overlap(problem.key, override.partition("=")[0]) for override in overrides)
     mark = " (override)" if overridden else ""
     return one_line(f"{path}: {problem.key}{mark}: {problem.text}")
-
-
-def _overlap(key: str, other: str) -> bool:
-    """Whether two keys are one, or one of them is of a section that the other is."""
-    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
 
 
 def _shipped(path: Path) -> list[Path]:
@@ -115,17 +113,21 @@ def _shipped(path: Path) -> list[Path]:
 def _apply_override(document: dict[str, Any], override: str, others: Sequence[str], path: Path) -> None:
     """Put one override over ``document``, after ``others``."""
     key, equals, value = override.partition("=")
-    *sections, last = key.split(".")
-    if not equals or not all([*sections, last]):
+    if not equals or not all(key.split(".")):
         raise InputError(f"{path}: override {show(override)}: expected KEY=VALUE, such as train.learning_rate=1e-4")
     for other in others:
-        if _overlap(key, other.partition("=")[0]):
+        if overlap(key, other.partition("=")[0]):
             raise InputError(f"{path}: {key} (override): given twice, {show(other)} and {show(override)}; give one")
+    _put(document, key, parse_yaml(value, f"{path}: override {show(override)}"))
+
+
+def _put(document: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
     for section in sections:
         if not isinstance(document.get(section), dict):
             document[section] = {}
         document = document[section]
-    document[last] = parse_yaml(value, f"{path}: override {show(override)}")
+    document[last] = value
 
 
 def _resolve(
@@ -183,6 +185,7 @@ def _resolve(
         patience=document.get("patience"),
         stage=document.get("stage"),
         publish=section(PublishSection, "publish"),
+        search=optional(SearchSection, "search"),
         path=path,
         overridden=overrides,
     )
@@ -192,9 +195,34 @@ def _resolve(
     with _noted(problems):
         check_combinations(recipe)
     problems += [Problem(key, text) for key, text in setting_problems(recipe, {**defaults, **recipe.train})]
+    if recipe.search is not None and not problems:
+        with _noted(problems):
+            judged = judged_by(recipe, recipe.search)
+            problems += search_problems(recipe, recipe.search, learnt)
+            problems += _tried(recipe, recipe.search, document, written_base, judged)
     if problems:
         raise _Wrong(problems)
     return recipe
+
+
+def _tried(
+    recipe: Recipe,
+    search: SearchSection,
+    document: dict[str, Any],
+    written_base: Mapping[str, Any],
+    judged: Mapping[str, Any],
+) -> Iterator[Problem]:
+    """What is wrong with the recipe at each end of each range, and with each of the values to choose from."""
+    for key, value in ends(search):
+        tried = copy.deepcopy({name: section for name, section in document.items() if name != "search"})
+        tried["train"] = {**tried.get("train", {}), **judged}
+        _put(tried, key, value)
+        try:
+            _resolve(tried, recipe.path, (), written_base)
+        except _Wrong as wrong:
+            problem = wrong.problems[0]
+            other = "" if problem.key == key else f"with {show(value)}, {problem.key}: "
+            yield Problem(join("search.space", key), f"{other}{problem.text}")
 
 
 def _problems_of_keys(document: dict[str, Any], types: Mapping[str, Any]) -> list[Problem]:
@@ -241,8 +269,8 @@ def _built(kind: Any, values: Mapping[str, Any]) -> Any:
     def value(hint: Any, plain: Any) -> Any:
         if isinstance(plain, dict) and (section := record_type(hint)):
             return _built(section, plain)
-        if isinstance(plain, dict) and (section := record_of_values(hint)):
-            return {name: _built(section, item) for name, item in plain.items()}
+        if isinstance(plain, dict) and (of_values := hint_of_values(hint)):
+            return {name: value(of_values, item) for name, item in plain.items()}
         return tuple(plain) if isinstance(plain, list) else plain
 
     return kind(**{key: value(hints[key], plain) for key, plain in values.items()})

@@ -24,6 +24,7 @@ from osler.recipe.sections import (
     LossSection,
     MixtureSection,
     PublishSection,
+    SearchSection,
     TaskSection,
 )
 from osler.recipe.strict_yaml import dump_yaml
@@ -59,6 +60,7 @@ class Recipe:
     patience: int | None = None
     stage: Literal["pretrain"] | None = None
     publish: PublishSection
+    search: SearchSection | None = None
     path: Path = field(compare=False)
     overridden: tuple[str, ...] = field(compare=False)
 
@@ -92,10 +94,12 @@ class Recipe:
 
     @property
     def run_sha256(self) -> str:
-        """Hash of what a run is bound to once it is trained: all but which cases it is scored on beside which systems
-        and how it is published. The scorer stays in it: another one needs predictions of its own."""
+        """Hash of what a run is bound to once it is trained: all but which cases it is scored on beside which systems,
+        how it is published, and what else was searched. The scorer stays in it: another one needs predictions of its
+        own."""
         stated = _stated(self)
-        bound = {key: value for key, value in stated.items() if key not in ("allow_overlap", "publish", "evaluation")}
+        unbound = ("allow_overlap", "publish", "evaluation", "search")
+        bound = {key: value for key, value in stated.items() if key not in unbound}
         return _sha256({**bound, "scorer": self.evaluation.scorer})
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # What the installed sources do not say. `*` is any key.
 RANGES = {
-    "> 0": "train.learning_rate train.logging_steps train.save_steps mixture.tasks.*.weight",
+    "> 0": "train.learning_rate train.logging_steps train.save_steps mixture.tasks.*.weight search.minutes",
     ">= 0": "train.adam_epsilon train.max_grad_norm train.neftune_noise_alpha train.router_aux_loss_coef"
     " train.warmup_steps train.weight_decay",
     ">= 1": "mixture.temperature train.ddp_bucket_cap_mb train.ddp_timeout train.save_total_limit"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 
 @dataclass(frozen=True)
@@ -195,3 +195,24 @@ class MixtureSection:
 
     tasks: dict[str, MixedTask]
     temperature: float | None = None
+
+
+@dataclass(frozen=True)
+class SearchRange:
+    """From ``low`` to ``high``, both with; between two integers only integers. ``log``: evenly by the logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class SearchSection:
+    """What ``scripts/search.py`` tries: for keys of the recipe (``train.learning_rate``) a range, or a list of values.
+
+    ``metric`` is of ``validation``; ``minutes`` are those of all trials together.
+    """
+
+    metric: Literal["accuracy", "macro_f1", "log_loss"]
+    minutes: float
+    space: dict[str, SearchRange | tuple[Any, ...]]

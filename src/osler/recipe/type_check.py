@@ -41,9 +41,9 @@ def check(value: Any, hint: Any, key: str = "") -> None:
     if isinstance(value, dict) and (record := record_type(hint)):
         required = {item.name for item in dataclasses.fields(record) if item.default is dataclasses.MISSING}
         check_keys(value, typing.get_type_hints(record), required, key)
-    elif isinstance(value, dict) and (record := record_of_values(hint)):
+    elif isinstance(value, dict) and (of_values := hint_of_values(hint)):
         for name, item in value.items():
-            check(item, record, join(key, name))
+            check(item, of_values, join(key, name))
     elif not any(_fits(value, member) for member in members):
         choices = [choice for member in members for choice in choices_of(member)]
         text = f"{show(value)} is not allowed; expected {describe(hint)}"
@@ -70,6 +70,11 @@ def check_keys(values: dict[str, Any], types: Mapping[str, Any], required: set[s
             raise Problem(join(where, key), f"missing; expected {describe(types[key])}")
 
 
+def overlap(key: str, other: str) -> bool:
+    """Whether two keys are one, or one of them is of a section that the other is."""
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
+
+
 def field_types(hint: Any) -> dict[str, Any]:
     """The types of the fields of a dataclass, also of one that may be null; nothing for other types."""
     record = record_type(hint)
@@ -81,10 +86,10 @@ def record_type(hint: Any) -> Any:
     return next((member for member in members_of(hint) if dataclasses.is_dataclass(member)), None)
 
 
-def record_of_values(hint: Any) -> Any:
-    """The dataclass that the values of the mapping ``hint`` are; None where they, or it, are none."""
+def hint_of_values(hint: Any) -> Any:
+    """What the values of the mapping ``hint`` are, where that is, or may be, a dataclass; else None."""
     mappings = (typing.get_args(member) for member in members_of(hint) if typing.get_origin(member) is dict)
-    return next((record_type(arguments[1]) for arguments in mappings), None)
+    return next((arguments[1] for arguments in mappings if record_type(arguments[1])), None)
 
 
 def members_of(hint: Any) -> list[Any]:
@@ -125,7 +130,14 @@ def _same(value: Any, choice: Any) -> bool:
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_WORDS = {bool: "true or false", int: "an integer", float: "a finite number", str: "text", type(None): "null"}
+_WORDS = {
+    Any: "anything",
+    bool: "true or false",
+    int: "an integer",
+    float: "a finite number",
+    str: "text",
+    type(None): "null",
+}
 
 
 def describe(hint: Any) -> str:

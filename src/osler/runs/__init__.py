@@ -30,7 +30,7 @@ from osler.runs.results import (
     Subgroups,
     System,
 )
-from osler.runs.run import ADAPTER, MERGED, MERGED_FROM, Run, merged_name, tuned_name
+from osler.runs.run import ADAPTER, LOCK, MERGED, MERGED_FROM, Run, merged_name, tuned_name
 from osler.runs.verification import (
     Mismatch,
     changed_predictions,
@@ -44,6 +44,7 @@ from osler.runs.verification import (
 
 __all__ = [
     "ADAPTER",
+    "LOCK",
     "MERGED",
     "MERGED_FROM",
     "Abstention",

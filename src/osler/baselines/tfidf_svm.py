@@ -44,7 +44,7 @@ class TfidfSvm(Baseline):
         self._vectorizer = TfidfVectorizer(sublinear_tf=True, **self.ngrams)
         texts = self._vectorizer.fit_transform([case.text for case in cases])
         self._classifier = _classifier(texts, labels)
-        self._temperature = _temperature(texts, labels, [_unit(case) for case in cases])
+        self._temperature = _temperature(texts, labels, [case.unit for case in cases])
         if self._temperature is None:
             print(
                 f"{self.name}: no probabilities: of {len(cases):,} training cases fewer than {MIN_JUDGED} have a label"
@@ -58,11 +58,6 @@ class TfidfSvm(Baseline):
         if temperature is None:
             return [Ranking.by_score(labels, row) for row in scores]
         return [Ranking.by_score(labels, row, log_softmax(row / temperature)) for row in scores]
-
-
-def _unit(case: Case) -> str:
-    """What the case is not independent of: its group, or the patient that it, or what it is a copy of, tells of."""
-    return case.group or case.case_id.partition("#")[0]
 
 
 def _classifier(texts: Any, labels: npt.NDArray[np.str_]) -> Any:

@@ -17,6 +17,7 @@ from osler.recipe.sections import (
     MixtureSection,
     SearchRange,
     SearchSection,
+    TeacherSection,
     TranslatorSection,
 )
 from osler.recipe.setting_rules import check_installed, trackers_of
@@ -64,6 +65,7 @@ __all__ = [
     "SimulatedSource",
     "SplitFile",
     "TaskFile",
+    "TeacherSection",
     "TerminologySection",
     "TranslatorSection",
     "check",

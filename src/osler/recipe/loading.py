@@ -40,6 +40,7 @@ from osler.recipe.sections import (
     PublishSection,
     SearchSection,
     TaskSection,
+    TeacherSection,
     implied_by,
 )
 from osler.recipe.setting_rules import setting_problems
@@ -182,6 +183,7 @@ def _resolve(
         allow_overlap=MappingProxyType(document["allow_overlap"]) if document.get("allow_overlap") else None,
         augment=augment,
         mixture=mixture,
+        teacher=optional(TeacherSection, "teacher"),
         patience=document.get("patience"),
         stage=document.get("stage"),
         publish=section(PublishSection, "publish"),

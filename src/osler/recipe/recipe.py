@@ -26,6 +26,7 @@ from osler.recipe.sections import (
     PublishSection,
     SearchSection,
     TaskSection,
+    TeacherSection,
 )
 from osler.recipe.strict_yaml import dump_yaml
 from osler.storage import sha256_text
@@ -57,6 +58,7 @@ class Recipe:
     allow_overlap: Mapping[str, str] | None = None
     augment: AugmentSection | None = None
     mixture: MixtureSection | None = None
+    teacher: TeacherSection | None = None
     patience: int | None = None
     stage: Literal["pretrain"] | None = None
     publish: PublishSection

@@ -60,7 +60,7 @@ RANGES = {
     " lora.lora_dropout loss.completion_weight train.label_smoothing_factor",
     "0 to below 1": "train.adam_beta1 train.adam_beta2",
     "above 0 to 1": "data.share mixture.tasks.*.data.share augment.synonyms augment.dropout augment.ancestors"
-    " augment.negations augment.templates augment.typos augment.back_translation.strength",
+    " augment.negations augment.templates augment.typos augment.back_translation.strength teacher.weight",
     "0 to 4294967295": "train.seed train.data_seed",  # numpy's seeds have 32 bits
 }
 PATTERNS = {
@@ -342,6 +342,13 @@ def check_combinations(recipe: Recipe) -> None:
     for split, reason in (recipe.allow_overlap or {}).items():
         check(split, Literal[recipe.evaluation.splits], join("allow_overlap", split))
         refuse(join("allow_overlap", split), not reason.strip(), "says no reason; why may its cases stay in training?")
+    if recipe.teacher is not None:
+        refuse(
+            "teacher", recipe.head != "classifier", "only with head: classifier, which says how likely each label is"
+        )
+        named = recipe.teacher.systems
+        refuse("teacher.systems", len(set(named)) < len(named), f"{show(named)} is not allowed; expected each once")
+        refuse("teacher", not named and recipe.teacher.run is None, "names nobody; expected systems, a run, or both")
     if recipe.stage == "pretrain":
         refuse("loss.name", trie, "not with stage: pretrain: documents have no labels; expected completion")
         refuse("augment", recipe.augment is not None, "not with stage: pretrain")

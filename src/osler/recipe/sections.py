@@ -180,6 +180,21 @@ class AugmentSection:
 
 
 @dataclass(frozen=True)
+class TeacherSection:
+    """Whose answers to the training cases are learnt beside their labels (distillation).
+
+    Attributes:
+        systems: classifiers of texts; each answers training cases that it was not fitted on.
+        run: the directory of a finished run over the same labels, such as one of a larger base.
+        weight: the teacher's share in what is learnt; the rest is the label's.
+    """
+
+    systems: tuple[Literal["tfidf_svm", "tfidf_char_svm"], ...] = ()
+    run: str | None = None
+    weight: float = 0.5
+
+
+@dataclass(frozen=True)
 class MixedTask:
     """A task that is learnt beside ``task``; its rows a pass are ``weight`` times those of ``task``."""
 

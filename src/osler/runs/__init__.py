@@ -2,7 +2,7 @@
 
 from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import describe_environment, peak_memory_bytes
-from osler.runs.manifest import Environment, Manifest, Selected, TrainedContent
+from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
 from osler.runs.predictions import (
     Prediction,
     append_predictions,
@@ -71,6 +71,7 @@ __all__ = [
     "Selected",
     "Subgroups",
     "System",
+    "Teacher",
     "TrainedContent",
     "append_predictions",
     "changed_predictions",

@@ -30,9 +30,19 @@ class TrainedRecipe(Contract):
     run_sha256: str
 
 
+class Ancestor(Contract):
+    """A finished run that another one starts from, or learns from: its recipe, and what its training wrote."""
+
+    name: str
+    version: str
+    run_sha256: str
+    adapter_sha256: str
+
+
 class Base(Contract):
     """The base model: how the recipe names it; and what was loaded: the class of the model, how many parameters it has
-    (packed ones counted as what they stand for) and the fingerprint of its weights."""
+    (packed ones counted as what they stand for) and the fingerprint of its weights. ``run`` is the one whose whole
+    model it is, where its folder stands in a run directory."""
 
     model: str
     revision: str | None
@@ -40,6 +50,17 @@ class Base(Contract):
     architecture: str
     parameters: int
     fingerprint: str
+    run: Ancestor | None = None
+
+
+class Teacher(Contract):
+    """Who taught beside the labels: the weight of each part, and how good they are together on the training rows, where
+    the classifiers of texts were not fitted on the rows they are asked about. ``log_loss`` is in nats."""
+
+    weights: dict[str, float]
+    accuracy: float
+    log_loss: float
+    run: Ancestor | None
 
 
 class TrainedTask(Contract):
@@ -138,6 +159,7 @@ class Manifest(FileContract):
     tokens_a_pass: int
     release_sha256: str | None = None
     processes: int = 1
+    teacher: Teacher | None = None
     augmentation: Augmentation | None
     mixture: dict[str, MixedTaskTokens] | None
     train_seconds: float

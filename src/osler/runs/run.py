@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from osler.errors import InputError, show
 from osler.recipe import Recipe, load_recipe
 from osler.runs.data_report import DataReport
-from osler.runs.manifest import Manifest
+from osler.runs.manifest import Ancestor, Manifest
 from osler.runs.results import Results
 from osler.storage import (
     FileContract,
@@ -150,6 +150,14 @@ class Run:
     def read_results(self) -> Results:
         """``results.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
         return _read(self.results_path(), Results)
+
+    def ancestor(self) -> Ancestor:
+        """How the manifests of runs that build on this one name it."""
+        manifest = self.read_manifest()
+        of = manifest.recipe
+        return Ancestor(
+            name=of.name, version=of.version, run_sha256=of.run_sha256, adapter_sha256=manifest.adapter_sha256
+        )
 
     def weights(self, recipe: Recipe) -> dict[str, str]:
         """System → fingerprint of its model, of the tuned one and, where it is there, of the merged one.

@@ -36,6 +36,11 @@ class Case:
     equivalent: tuple[str, ...] = ()
 
     @property
+    def unit(self) -> str:
+        """What the case is not independent of: its group, or the patient that it, or what it is a copy of, tells of."""
+        return self.group or self.case_id.partition("#")[0]
+
+    @property
     def sha256(self) -> str:
         """Of what the model reads and should answer."""
         equivalent = [list(self.equivalent)] if self.equivalent else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,7 +42,8 @@ class ClassifierTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The loss of ``inputs``: ids and attention mask, (batch, length), and label indices, (batch,).
+        """The loss of ``inputs``: ids and attention mask, (batch, length), and labels: indices, (batch,), or their
+        probabilities, (batch, labels).
 
         Raises :class:`InputError` where the model lets the padding of a batch change what it says.
         """
@@ -104,20 +106,30 @@ def adapted(recipe: Recipe, run: Run, model: Any) -> tuple[Any, SFTConfig]:
 
 
 def build_classifier_trainer(
-    recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData
+    recipe: Recipe,
+    run: Run,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TrainingData,
+    targets: Sequence[Sequence[float]] | None = None,
 ) -> ClassifierTrainer:
-    """The trainer of a recipe with a head, ready to ``train()``."""
+    """The trainer of a recipe with a head, ready to ``train()``. ``targets`` are what is learnt in place of the rows'
+    labels: a probability for each label."""
     model, config = adapted(recipe, run, model)
     padding: Any = tokenizer.pad_token_id
+    examples = Dataset.from_list(data.examples)
+    if targets is not None:
+        examples = examples.remove_columns("labels").add_column("labels", targets)
 
     def collate(examples: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        labels = torch.tensor([example["labels"][0] for example in examples])
+        labels = torch.tensor([example["labels"] for example in examples])
+        labels = labels[:, 0] if targets is None else labels
         return {**padded([example["input_ids"] for example in examples], padding), "labels": labels}
 
     return ClassifierTrainer(
         model=model,
         args=config,
-        train_dataset=Dataset.from_list(data.examples),
+        train_dataset=examples,
         processing_class=tokenizer,
         data_collator=collate,
     )

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from osler.tasks import Conversation, Task, chat_template_sha256, load_task
 from osler.tracking import Tracking, tracked
 from osler.training import plan
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
+from osler.training.distillation import check_teacher, described, targets
 from osler.training.hardware import check_here
 from osler.training.progress import Bar, Finite, NothingLeft, Progress, Terminated
 from osler.training.reranker_trainer import build_reranker_trainer
@@ -66,9 +67,10 @@ def train(recipe: Recipe, run: Run) -> None:
     learnt_from = _learnt_from(recipe, data)
     # Nothing is written before the data has been read and found right.
     with _opened(recipe, run, learnt_from) as (checkpoint, tracking):
+        learnt = targets(recipe, run, task, data, learnt_from)
         model = _load(recipe, data)
         loaded = {"architecture": type(model).__name__, "parameters": plan.parameters(model)}
-        trainer = _trainer(recipe, run, model, tokenizer, data)
+        trainer = _trainer(recipe, run, model, tokenizer, data, learnt)
         tracking.attach(trainer)
         main_process = trainer.is_world_process_zero()
         if main_process:
@@ -88,7 +90,7 @@ def train(recipe: Recipe, run: Run) -> None:
                 " command again"
             ) from error
         if main_process:
-            figures |= _asked_with(tokenizer, conversation)
+            figures |= _asked_with(tokenizer, conversation) | {"teacher": described(recipe, run)}
             _finish(run, _manifest(recipe, run, data, environment, loaded, figures))
             files = (run.folder / "recipe.yaml", run.manifest_path)
             tracking.log("training", {path.name: path.read_text(encoding="utf-8") for path in files})
@@ -112,10 +114,17 @@ def _load(recipe: Recipe, data: TrainingData) -> Any:
     return load_base(recipe.base) if recipe.head is None else load_untrained(recipe, data)
 
 
-def _trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData) -> Trainer:
-    build: Any = build_trainer
-    if recipe.head is not None:
-        build = build_classifier_trainer if recipe.head == "classifier" else build_reranker_trainer
+def _trainer(
+    recipe: Recipe,
+    run: Run,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TrainingData,
+    learnt: Sequence[Sequence[float]] | None = None,
+) -> Trainer:
+    if recipe.head == "classifier":
+        return build_classifier_trainer(recipe, run, model, tokenizer, data, learnt)
+    build: Any = build_trainer if recipe.head is None else build_reranker_trainer
     trainer: Trainer = build(recipe, run, model, tokenizer, data)
     return trainer
 
@@ -132,6 +141,7 @@ def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, Task, TrainingDat
     conversation = task.prompt.conversation(tokenizer) if asks else None
     if conversation and not conversation.own_system_turn and (task.prompt.system or "").strip():
         print("the base takes no system turn: the task's stands at the head of the user turn", flush=True)
+    check_teacher(recipe, task)
     return tokenizer, task, build_training_data(recipe, task, tokenizer), conversation
 
 
@@ -168,6 +178,8 @@ def _learnt_from(recipe: Recipe, data: TrainingData) -> str:
     digest = hashlib.sha256(json.dumps(data.examples).encode())
     if Path(recipe.base.model).expanduser().is_dir():
         digest.update(fingerprint(base_folder(recipe.base)).encode())
+    if recipe.teacher is not None and recipe.teacher.run is not None:
+        digest.update(Run(Path(recipe.teacher.run)).ancestor().adapter_sha256.encode())
     return digest.hexdigest()
 
 
@@ -312,6 +324,12 @@ def _asked_with(tokenizer: PreTrainedTokenizerBase, conversation: Conversation |
     }
 
 
+def _made_by(base: BaseSection) -> dict[str, Any] | None:
+    """The run whose whole model is the base, if there is one: the stage before this one."""
+    run = Run(Path(base.model).expanduser().parent)
+    return plain(run.ancestor()) if Path(base.model).expanduser().is_dir() and run.finished else None
+
+
 def _finish(run: Run, manifest: Manifest) -> None:
     """Make the run a finished one: set aside what was made of an earlier training, and write the manifest."""
     if earlier := run.set_aside():
@@ -346,6 +364,7 @@ def _manifest(
             "revision": base.revision,
             "weights": base.weights,
             "fingerprint": fingerprint(base_folder(base)),
+            "run": _made_by(base),
             **loaded,
         },
         "task": {"name": task.name, "version": task.version, "panel": task.panel},

@@ -22,7 +22,15 @@ from transformers.trainer_callback import ProgressCallback
 
 from osler.data import TrainingData, build_training_data
 from osler.errors import FailedError, InputError
-from osler.models import base_folder, check_architecture, context_length, load_base, load_tokenizer
+from osler.models import (
+    Images,
+    base_folder,
+    check_architecture,
+    context_length,
+    load_base,
+    load_images,
+    load_tokenizer,
+)
 from osler.recipe import BaseSection, Recipe, find_tasks
 from osler.runs import (
     Environment,
@@ -60,23 +68,23 @@ def train(recipe: Recipe, run: Run) -> None:
         FailedError: a loss or a weight is no finite number any more.
     """
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
-    tokenizer, task, data, conversation = _prepare(recipe)
+    tokenizer, task, data, conversation, images = _prepare(recipe)
     learnt_from = _learnt_from(recipe, data)
     with _opened(
         recipe, run, learnt_from
     ) as checkpoint:  # nothing is written before the data has been read and found right
         model = _load(recipe, data)
         loaded = {"architecture": type(model).__name__, "parameters": plan.parameters(model)}
-        trainer = _trainer(recipe, run, model, tokenizer, data)
+        trainer = _trainer(recipe, run, model, tokenizer, data, images)
         main_process = trainer.is_world_process_zero()
         if main_process:
             print(plan.describe(trainer, data, show_text=False), flush=True)
             write_model(run.data_report_path, data.report)
         _check_steps(recipe, trainer, len(data.examples))
         _check_context(recipe, model, data)
-        select_checkpoint(recipe, trainer, task, tokenizer)
+        select_checkpoint(recipe, trainer, task, tokenizer, images)
         try:
-            figures = _fit(recipe, trainer, run, checkpoint, learnt_from)
+            figures = _fit(recipe, trainer, run, checkpoint, learnt_from, images)
         except Exception as error:
             if not DISK_FULL.search(f"{error!r} {error}"):
                 raise
@@ -96,9 +104,9 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
     Args:
         show_text: whether the text of a training row is printed, too.
     """
-    tokenizer, _, data, _ = _prepare(recipe)
+    tokenizer, _, data, _, images = _prepare(recipe)
     with tempfile.TemporaryDirectory() as folder:  # a trainer makes its output folder when it is built
-        trainer = _trainer(recipe, Run(Path(folder)), _load(recipe, data), tokenizer, data)
+        trainer = _trainer(recipe, Run(Path(folder)), _load(recipe, data), tokenizer, data, images)
         if trainer.is_world_process_zero():
             print(plan.describe(trainer, data, show_text), flush=True)
         _check_steps(recipe, trainer, len(data.examples))
@@ -108,15 +116,24 @@ def _load(recipe: Recipe, data: TrainingData) -> Any:
     return load_base(recipe.base) if recipe.head is None else load_untrained(recipe, data)
 
 
-def _trainer(recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData) -> Trainer:
-    build: Any = build_trainer
-    if recipe.head is not None:
-        build = build_classifier_trainer if recipe.head == "classifier" else build_reranker_trainer
+def _trainer(
+    recipe: Recipe,
+    run: Run,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TrainingData,
+    images: Images | None,
+) -> Trainer:
+    if recipe.head is None:
+        return build_trainer(recipe, run, model, tokenizer, data, images)
+    build: Any = build_classifier_trainer if recipe.head == "classifier" else build_reranker_trainer
     trainer: Trainer = build(recipe, run, model, tokenizer, data)
     return trainer
 
 
-def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, Task, TrainingData, Conversation | None]:
+def _prepare(
+    recipe: Recipe,
+) -> tuple[PreTrainedTokenizerBase, Task, TrainingData, Conversation | None, Images | None]:
     check_here(recipe)
     tokenizer = load_tokenizer(recipe.base)
     check_architecture(recipe)
@@ -124,11 +141,12 @@ def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, Task, TrainingDat
         if recipe.train.get(key) and not torch.accelerator.is_available():
             raise InputError(f"{recipe.path}: train.{key}: only on a GPU, and there is none here; leave it out")
     task = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
+    images = load_images(recipe.base, tokenizer) if task.has_images else None
     asks = recipe.stage is None and (recipe.head is None or tokenizer.chat_template)
-    conversation = task.prompt.conversation(tokenizer) if asks else None
+    conversation = task.prompt.conversation(tokenizer, images.placeholder if images else None) if asks else None
     if conversation and not conversation.own_system_turn and (task.prompt.system or "").strip():
         print("the base takes no system turn: the task's stands at the head of the user turn", flush=True)
-    return tokenizer, task, build_training_data(recipe, task, tokenizer), conversation
+    return tokenizer, task, build_training_data(recipe, task, tokenizer, images), conversation, images
 
 
 @contextmanager
@@ -157,8 +175,10 @@ def _opened(recipe: Recipe, run: Run, learnt_from: str) -> Iterator[Path | None]
 
 
 def _learnt_from(recipe: Recipe, data: TrainingData) -> str:
-    """A hash of what the recipe's own hash does not cover: the examples' tokens, and a base in a local folder."""
+    """A hash of what the recipe's own hash does not cover: the examples' tokens, their images, and a base in a local
+    folder."""
     digest = hashlib.sha256(json.dumps(data.examples).encode())
+    digest.update("".join(row.image.sha256 for row in data.rows if row.image).encode())
     if Path(recipe.base.model).expanduser().is_dir():
         digest.update(fingerprint(base_folder(recipe.base)).encode())
     return digest.hexdigest()
@@ -202,7 +222,14 @@ def _check_context(recipe: Recipe, model: Any, data: TrainingData) -> None:
         )
 
 
-def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, learnt_from: str) -> dict[str, Any]:
+def _fit(
+    recipe: Recipe,
+    trainer: Trainer,
+    run: Run,
+    checkpoint: Path | None,
+    learnt_from: str,
+    images: Images | None,
+) -> dict[str, Any]:
     """Train from ``checkpoint``, if there is one, to the end; save the adapter and its tokenizer."""
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (checkpoints.train_seconds(checkpoint) if checkpoint else 0)
@@ -233,6 +260,8 @@ def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, le
             _name_base(staging / "adapter_config.json", recipe.base)
         if recipe.lora is not None and recipe.head is not None:
             _name_labels(staging, trainer)
+        if images is not None:
+            images.save(staging)
         shutil.rmtree(run.adapter_path, ignore_errors=True)
         staging.rename(run.adapter_path)
     return {

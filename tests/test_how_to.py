@@ -78,3 +78,12 @@ def test_what_a_gpu_would_need_is_said_without_one(checkout: Path) -> None:
     printed = follow(HOW_TO / "train-on-gpus.md", checkout, before=before)
     assert "rtx4090: it fits" in printed
     assert "#SBATCH --gpus-per-node=8" in printed
+
+
+def test_drawings_to_train_on_are_drawn_and_planned_with(checkout: Path) -> None:
+    def before(commands: str) -> str:
+        return "" if "accelerate launch" in commands else commands
+
+    printed = follow(HOW_TO / "train-on-images.md", checkout, before=before)
+    assert "400 synthetic drawings" in printed
+    assert "l4: it fits" in printed

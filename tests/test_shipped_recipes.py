@@ -63,7 +63,11 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     tokenizer = load_tokenizer(recipe.base)
     images = load_images(recipe.base, tokenizer) if chosen.has_images else None
     data = build_training_data(recipe, chosen, tokenizer, images)
-    builders: dict[str | None, Any] = {None: build_trainer, "classifier": build_classifier_trainer, "reranker": build_reranker_trainer}
+    builders: dict[str | None, Any] = {
+        None: build_trainer,
+        "classifier": build_classifier_trainer,
+        "reranker": build_reranker_trainer,
+    }
     model = load_base(recipe.base) if recipe.head is None else load_untrained(recipe, data)
     shown = () if images is None else (images,)
     made = builders[recipe.head](recipe, Run(tmp_path / "run"), model, tokenizer, data, *shown)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +33,7 @@ class Base(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def base(request: pytest.FixtureRequest, tiny_base: BaseSection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
+def base(request: pytest.FixtureRequest, tiny_base: BaseSection, tmp_path_factory: pytest.TempPathFactory) -> Base:
     folder = tmp_path_factory.mktemp(request.param)
     section = BaseSection(str(tiny(request.param, tiny_base.model, folder / "base")), attn_implementation="eager")
     tokenizer = load_tokenizer(section)
@@ -46,7 +45,7 @@ def base(request: pytest.FixtureRequest, tiny_base: BaseSection, tmp_path_factor
     assert len({case.image.size for case in cases if case.image}) == 2, "of two sizes, as users' images are"
     processor = AutoProcessor.from_pretrained(section.model, backend="pil")
     model = load_base(section).eval()
-    yield Base(section, tokenizer, load_images(section, tokenizer), model, processor, task, cases)
+    return Base(section, tokenizer, load_images(section, tokenizer), model, processor, task, cases)
 
 
 def asked(base: Base, case: Case) -> str:
@@ -64,7 +63,11 @@ def test_a_batch_to_train_on_is_the_one_that_trl_makes(base: Base) -> None:
         answer = labels[case.label]
         examples.append({"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer, "row": row})
         theirs.append(
-            {"images": [case.image.read()], "prompt": asked(base, case), "completion": case.label + base.tokenizer.eos_token}
+            {
+                "images": [case.image.read()],
+                "prompt": asked(base, case),
+                "completion": case.label + base.tokenizer.eos_token,
+            }
         )
     ours = ImageCollator(base.tokenizer.pad_token_id, base.images, base.cases)(examples)
     trl = DataCollatorForVisionLanguageModeling(base.processor, completion_only_loss=True)(theirs)
@@ -107,7 +110,9 @@ def test_the_answer_depends_on_what_is_to_be_seen(base: Base) -> None:
     one, other = (Case("a", "A square.", "dark", image=case_image(None, png(grey), "row")) for grey in (30, 220))
     black, white = all_scores(base, [one, other], "shared")
     assert float((black - white).abs().max()) > 1e-3
-    assert torch.allclose(all_scores(base, [other], "shared")[0], white, atol=1e-5), "nor on what is beside it in a batch"
+    assert torch.allclose(all_scores(base, [other], "shared")[0], white, atol=1e-5), (
+        "nor on what is beside it in a batch"
+    )
 
 
 def test_a_text_that_names_the_token_of_an_image_shows_none(base: Base) -> None:
@@ -117,7 +122,9 @@ def test_a_text_that_names_the_token_of_an_image_shows_none(base: Base) -> None:
     plain = base.task.prompt.encode(base.tokenizer, "A square.", image=written)
     image_token = base.tokenizer.decode([base.images.token])
     tricky = f"{base.images.placeholder} {image_token} A square."
-    assert base.task.prompt.encode(base.tokenizer, tricky, image=written).count(base.images.token) == plain.count(base.images.token)
+    assert base.task.prompt.encode(base.tokenizer, tricky, image=written).count(base.images.token) == plain.count(
+        base.images.token
+    )
 
 
 def test_a_prompt_too_long_is_cut_in_its_text_and_never_in_its_image(base: Base) -> None:

@@ -43,7 +43,10 @@ def test_images_are_trained_on_and_scored_beside_the_baselines(smolvlm: Path, tm
     trained = script(tmp_path, "train", recipe, "--output", tmp_path / "run")
     assert trained.returncode == 0, trained.stderr
     run = Run(tmp_path / "run")
-    assert AutoProcessor.from_pretrained(run.adapter_path, backend="pil").image_processor.max_image_size["longest_edge"] == 32
+    assert (
+        AutoProcessor.from_pretrained(run.adapter_path, backend="pil").image_processor.max_image_size["longest_edge"]
+        == 32
+    )
     report = read_json(run.data_report_path)
     assert report["truncated"] == 0
     assert sum(report["provenance"]["cases"].values()) == 40
@@ -85,9 +88,23 @@ def test_the_plan_counts_the_tokens_of_the_images_and_quotes_nobody(smolvlm: Pat
     ("overrides", "reason"),
     [
         (["loss={name: completion}", "train.packing=true"], "train.packing: not with the images of squares"),
-        (["loss={name: completion}", "train.padding_free=true", "train.max_length=null"], "train.padding_free: not with the images"),
-        (["loss={name: completion}", "train.pad_to_multiple_of=8"], "train.pad_to_multiple_of: not with the images of squares"),
-        (["head=classifier", "loss={name: cross_entropy}", "evaluation.scorer=classifier", "evaluation.baselines=[majority]"], "head: classifier reads texts"),
+        (
+            ["loss={name: completion}", "train.padding_free=true", "train.max_length=null"],
+            "train.padding_free: not with the images",
+        ),
+        (
+            ["loss={name: completion}", "train.pad_to_multiple_of=8"],
+            "train.pad_to_multiple_of: not with the images of squares",
+        ),
+        (
+            [
+                "head=classifier",
+                "loss={name: cross_entropy}",
+                "evaluation.scorer=classifier",
+                "evaluation.baselines=[majority]",
+            ],
+            "head: classifier reads texts",
+        ),
         (["augment={typos: 0.1}"], "augment: changes or mixes texts, and the cases of squares have images"),
         (["mixture={tasks: {made_up: {version: 1, weight: 1.0}}}"], "mixture: changes or mixes texts"),
         (
@@ -106,7 +123,9 @@ def test_what_images_cannot_be_together_with_is_refused(
     assert reason in str(refused.value).replace(" (override)", "")
 
 
-def test_a_base_that_reads_no_images_is_refused_before_anything_is_loaded(tiny_base: BaseSection, tmp_path: Path) -> None:
+def test_a_base_that_reads_no_images_is_refused_before_anything_is_loaded(
+    tiny_base: BaseSection, tmp_path: Path
+) -> None:
     recipe = make_project(tmp_path, Path(tiny_base.model))
     content = yaml.safe_load(recipe.read_text())
     del content["lora"]["exclude_modules"]
@@ -118,6 +137,8 @@ def test_a_base_that_reads_no_images_is_refused_before_anything_is_loaded(tiny_b
 
 
 def test_an_answer_that_has_no_room_beside_its_image_is_refused(smolvlm: Path, tmp_path: Path) -> None:
-    refused = script(tmp_path, "train", make_project(tmp_path, smolvlm), "train.max_length=64", "--output", tmp_path / "run")
+    refused = script(
+        tmp_path, "train", make_project(tmp_path, smolvlm), "train.max_length=64", "--output", tmp_path / "run"
+    )
     assert refused.returncode == 2
     assert "without its text but with its image" in refused.stderr

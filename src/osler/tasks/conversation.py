@@ -56,8 +56,8 @@ class Conversation:
     control_tokens: re.Pattern[str]
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, case: Mapping[str, str]) -> list[int]:
-        """Token ids of the prompt with ``case`` at its marks. What looks like a control token in a case is text, save in
-        what stands for its image.
+        """Token ids of the prompt with ``case`` at its marks. What looks like a control token in a case is text, but
+        not in what stands for its image.
 
         Raises :class:`InputError` where the tokenizer has no way to read it as text.
         """

@@ -70,7 +70,11 @@ def test_rows_of_one_patient_and_of_one_image_stay_together(project: Path) -> No
     assert not images[0] & images[1] | images[0] & images[2] | images[1] & images[2]
     groups = [{case.group for case in cases} for cases in splits.values()]
     assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
-    assert all(len([c for c in cases if c.group == group]) == 4 for cases in splits.values() for group in {c.group for c in cases})
+    assert all(
+        len([c for c in cases if c.group == group]) == 4
+        for cases in splits.values()
+        for group in {c.group for c in cases}
+    )
     told = json.dumps([[case.case_id, case.group] for cases in splits.values() for case in cases])
     assert "MRN" not in told, "a patient's number stays in the table"
 
@@ -99,7 +103,10 @@ def test_an_image_that_is_held_out_is_found_in_training_whatever_is_said_with_it
     again = Case("t", "A square.", "dark", image=case_image(None, png(10, compress_level=0), "row"))
     alike = Case("u", "Fever for two days.", "dark", image=case_image(None, png(11), "row"))
     report = contamination.measure([again, alike], {"test": [held_out]})
-    assert report.splits["test"].exact.worst == (("h", "t"),) or list(report.splits["test"].exact.worst[0]) == ["h", "t"]
+    assert report.splits["test"].exact.worst == (("h", "t"),) or list(report.splits["test"].exact.worst[0]) == [
+        "h",
+        "t",
+    ]
     assert contamination.measure([alike], {"test": [held_out]}).splits["test"].near.cases == 0
 
 
@@ -143,7 +150,10 @@ def test_a_table_that_is_not_here_or_another_one_is_refused(project: Path) -> No
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"shares": {"train": 0.6, "validation": 0.2, "test": 0.3}}, r"source\.shares: they add up to 1\.1; expected 1"),
+        (
+            {"shares": {"train": 0.6, "validation": 0.2, "test": 0.3}},
+            r"source\.shares: they add up to 1\.1; expected 1",
+        ),
         ({"table": "squares/table.xlsx"}, r"expected a file in \.csv \.jsonl \.parquet"),
         ({"table": "../table.csv"}, "expected a path inside its folder"),
         ({"columns": {"text": "note", "label": "shade"}}, r"source\.columns\.image: missing"),

@@ -138,10 +138,8 @@ def save_tiny(base: str, tokenizer_folder: Path, folder: Path) -> Path:
         torch.manual_seed(0)
         model: PreTrainedModel = of_its_class(config).from_config(config, dtype=torch.float32)
         for name, parameter in model.named_parameters():
-            if name.endswith(
-                "mm_input_projection_weight"
-            ):  # Gemma's, which is zero before training: images say nothing
-                torch.nn.init.normal_(parameter)
+            if name.endswith("mm_input_projection_weight"):
+                torch.nn.init.normal_(parameter)  # Gemma's begins at zero, and no image would say anything
     model.save_pretrained(folder)
     (processor or tokenizer).save_pretrained(folder)
     return folder

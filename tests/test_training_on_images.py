@@ -51,16 +51,20 @@ def test_images_are_trained_on_and_scored_beside_the_baselines(smolvlm: Path, tm
     assert report["truncated"] == 0
     assert sum(report["provenance"]["cases"].values()) == 40
     assert len(report["provenance"]["images_sha256"]) == 64
-    scored = script(tmp_path, "evaluate", tmp_path / "run")
+    scored = script(tmp_path, "evaluate", tmp_path / "run", "--merged")
     assert scored.returncode == 0, scored.stderr
     records = read_json(run.results_path())["records"]
     assert {record["split"] for record in records} == {"validation", "test"}
-    assert set(records[0]["systems"]) == {"tiny-made-up@1.0.0", "majority", "tfidf_svm"}
+    assert set(records[0]["systems"]) == {"tiny-made-up@1.0.0", "tiny-made-up@1.0.0-merged", "majority", "tfidf_svm"}
     # What was scored is of these images: with another image behind a case, its answer belongs to another case.
     (test,) = [record for record in records if record["split"] == "test"]
     lines = run.prediction_path("squares", "test", "tiny-made-up@1.0.0").read_text().splitlines()
     assert len(lines) == test["n"]
     assert all(json.loads(line)["case_sha256"] for line in lines)
+    assert AutoProcessor.from_pretrained(run.merged_path, backend="pil").image_processor.size["longest_edge"] == 64
+    published = script(tmp_path, "publish", tmp_path / "run", "--repo-id", "jane/squares")
+    assert published.returncode != 0
+    assert "its cases have images" in published.stdout + published.stderr
 
 
 def test_a_run_goes_on_only_with_the_images_it_began_with(smolvlm: Path, tmp_path: Path) -> None:
@@ -142,3 +146,14 @@ def test_an_answer_that_has_no_room_beside_its_image_is_refused(smolvlm: Path, t
     )
     assert refused.returncode == 2
     assert "without its text but with its image" in refused.stderr
+
+
+def test_the_demo_is_drawn_alike_each_time_and_overwrites_nothing(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert script(tmp_path, "draw_discs", "--output", tmp_path / name, "--drawings", "8").returncode == 0
+    one, two = (sorted((tmp_path / name).rglob("*.*")) for name in ("one", "two"))
+    assert len(one) == 9
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+    again = script(tmp_path, "draw_discs", "--output", tmp_path / "one")
+    assert again.returncode == 2
+    assert "has drawings already" in again.stderr

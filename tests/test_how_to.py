@@ -90,3 +90,12 @@ def test_rows_are_prepared_in_tasks_of_datatrove(checkout: Path) -> None:
 
     printed = follow(HOW_TO / "prepare-at-scale.md", checkout, before=before)
     assert "246 rows in, 242 out" in printed
+
+
+def test_drawings_to_train_on_are_drawn_and_planned_with(checkout: Path) -> None:
+    def before(commands: str) -> str:
+        return "" if "accelerate launch" in commands else commands
+
+    printed = follow(HOW_TO / "train-on-images.md", checkout, before=before)
+    assert "400 synthetic drawings" in printed
+    assert "l4: it fits" in printed

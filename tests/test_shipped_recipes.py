@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from families import save_tiny
-from project import ROOT, individual, write_store
+from project import ROOT, individual, script, write_store
 
 from osler.data.training_data import build_training_data
 from osler.errors import InputError
+from osler.models.images import load_images
 from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import FUSED, BaseSection
@@ -59,10 +61,16 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     monkeypatch.setenv("OSLER_DATA_DIR", str(made_up_data))
     chosen = loaded(recipe.task.name, recipe.task.panel)
     tokenizer = load_tokenizer(recipe.base)
-    data = build_training_data(recipe, chosen, tokenizer)
-    builders = {None: build_trainer, "classifier": build_classifier_trainer, "reranker": build_reranker_trainer}
+    images = load_images(recipe.base, tokenizer) if chosen.has_images else None
+    data = build_training_data(recipe, chosen, tokenizer, images)
+    builders: dict[str | None, Any] = {
+        None: build_trainer,
+        "classifier": build_classifier_trainer,
+        "reranker": build_reranker_trainer,
+    }
     model = load_base(recipe.base) if recipe.head is None else load_untrained(recipe, data)
-    made = builders[recipe.head](recipe, Run(tmp_path / "run"), model, tokenizer, data)
+    shown = () if images is None else (images,)
+    made = builders[recipe.head](recipe, Run(tmp_path / "run"), model, tokenizer, data, *shown)
     (tmp_path / "run").mkdir(exist_ok=True)
     made.train()
     losses = [line["loss"] for line in made.state.log_history if "loss" in line]
@@ -81,6 +89,7 @@ def made_up_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made-up data of the tasks whose data is no part of the repository."""
     folder = tmp_path_factory.mktemp("data")
     made_up_complaints(folder)
+    assert script(folder, "draw_discs", "--output", folder, "--drawings", "40").returncode == 0
     return made_up_store(folder)
 
 

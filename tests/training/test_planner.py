@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from families import of_its_class
+from families import of_its_class, shrunk
 from project import ROOT, script
 from transformers import AutoConfig, LlamaConfig
 
 from osler.errors import InputError
 from osler.models import base_config
 from osler.recipe import Recipe, load_recipe
+from osler.storage import read_json
 from osler.training import device_check, fake_step, hardware, planner
 from osler.training.hardware import GIB, Hardware
 
@@ -158,3 +159,26 @@ def test_a_device_is_tried_on_a_random_model(overrides: list[str], monkeypatch: 
     assert checked.resumed
     assert checked.tokens_a_second
     assert checked.planned_gib is not None
+
+
+@pytest.mark.parametrize(
+    ("recipe", "pictures"), [("smolvlm-256m/drawn_discs/lora-v1", 17), ("medgemma-4b/drawn_discs/qlora-v1", 1)]
+)
+def test_a_step_counts_what_the_vision_tower_computes(
+    recipe: str, pictures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = load_recipe(
+        ROOT / "recipes" / f"{recipe}.yaml",
+        ["train.per_device_train_batch_size=1", "train.activation_checkpointing=false"],
+    )
+    written = shrunk(read_json(ROOT / "recipes" / recipe.partition("/")[0] / "config.json"), 512)
+    config = AutoConfig.for_model(written.pop("model_type"), **written)
+    with_images = fake_step.run(asked, config, None, 32)
+    monkeypatch.setattr(fake_step, "_seen", lambda *_: None)
+    texts = fake_step.run(asked, config, None, 32)
+    vision = config.vision_config
+    width, patches = vision.hidden_size, (vision.image_size // vision.patch_size) ** 2
+    # Of each patch: four products in attention and two in the MLP, and attention with all patches. Nothing backwards.
+    each = 2 * (4 * width**2 + 2 * width * vision.intermediate_size) + 4 * patches * width
+    expected = pictures * patches * vision.num_hidden_layers * each
+    assert with_images.flops - texts.flops == pytest.approx(expected, rel=0.2)  # and cutting pictures into patches

@@ -8,6 +8,8 @@ Four measures of the texts, from strict to loose, and one of the publications be
 * ``near``: a training text shares at least ``NEAR`` of the character shingles of both (Jaccard similarity). MinHash
   proposes the pairs, then the two texts are compared.
 * ``publications``: training data was taken from the publication a held-out case was taken from.
+
+A case with an image is the same where its image is, whatever is said with it: of such cases the pixels are compared.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ def measure(
     """
     held_out = {split: _HeldOut(rows) for split, rows in splits.items()}
     for row in training:
-        text = _Text(row.text)
+        text = _Text(_compared(row))
         for split in held_out.values():
             split.compare(row.case_id, text)
     used = frozenset(training_publications)
@@ -112,6 +114,10 @@ def ngrams(text: str) -> set[str]:
     return {" ".join(words[start : start + NGRAM]) for start in range(len(words) - NGRAM + 1)}
 
 
+def _compared(case: Case) -> str:
+    return case.image.pixels_sha256 if case.image else case.text
+
+
 class _Text:
     """A text in the forms that are compared."""
 
@@ -134,7 +140,7 @@ class _HeldOut:
         self._shingles: list[set[bytes]] = []
         self._index = RMinHashLSH(threshold=NEAR, num_perm=BANDS * ROWS, num_bands=BANDS)
         for case, held_out in enumerate(cases):
-            text = _Text(held_out.text)
+            text = _Text(_compared(held_out))
             self._by_text[text.text].append(case)
             self._by_words[text.normalised].append(case)
             self._ngrams.append(text.ngrams)

@@ -19,6 +19,8 @@ from osler.tasks import Case, Task, TooLong, candidate_tokens, completions, enco
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from osler.models import Images
+
 IGNORED = -100  # the label id of a token no loss is taken on (PyTorch's cross-entropy default)
 
 
@@ -52,8 +54,11 @@ class TrainingData:
         return [index[task, row.label] for task, row in zip(self.task_indices, self.rows, strict=True)]
 
 
-def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> TrainingData:
-    """The training data of ``recipe``. The same recipe and task give the same examples in the same order.
+def build_training_data(
+    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, images: Images | None = None
+) -> TrainingData:
+    """The training data of ``recipe``. The same recipe and task give the same examples in the same order. ``images`` is
+    how the base reads those of the task's cases, None where they have none.
 
     Raises :class:`~osler.errors.InputError` where ``train.max_length`` has no room for a prompt, where the tokenizer
     has the same tokens for two labels, and where cases of a split that the recipe evaluates stand in the training data
@@ -82,7 +87,7 @@ def build_training_data(recipe: Recipe, task: Task, tokenizer: PreTrainedTokeniz
         elif recipe.head is not None:
             example, cut = _text_and_label(recipe, task, row, outputs, tokenizer)
         else:
-            example, cut = _prompt_and_answer(recipe, components[index].task, row, panels[index], tokenizer)
+            example, cut = _prompt_and_answer(recipe, components[index].task, row, panels[index], tokenizer, images)
         examples.append(example)
         truncated[index] += cut
     report = _report(recipe, components, task_indices, examples, truncated, overlap)
@@ -136,17 +141,24 @@ def _prompt_and_candidates(
 
 
 def _prompt_and_answer(
-    recipe: Recipe, task: Task, row: Case, panel: Mapping[str, list[int]], tokenizer: PreTrainedTokenizerBase
+    recipe: Recipe,
+    task: Task,
+    row: Case,
+    panel: Mapping[str, list[int]],
+    tokenizer: PreTrainedTokenizerBase,
+    images: Images | None,
 ) -> tuple[dict[str, list[int]], bool]:
     """A case with its answer, with the loss on the answer, and whether the end of its text was cut off."""
     max_length, answer = _max_length(recipe), panel[row.label]
     room = None if max_length is None else max_length - len(answer)
+    written = images.written(row.image) if images and row.image else None
     try:
-        prompt, cut = task.prompt.encode_within(tokenizer, row.text, room, row.options)
+        prompt, cut = task.prompt.encode_within(tokenizer, row.text, room, row.options, written)
     except TooLong as error:
         raise InputError(
             f"{recipe.path}: train.max_length: {max_length} has no room for a prompt of {task.name}:"
-            f" it has {error.tokens} tokens without its text, and the answer {len(answer)};"
+            f" it has {error.tokens} tokens without its text{' but with its image' if written else ''}, and the answer"
+            f" {len(answer)};"
             f" expected {error.tokens + len(answer)} at the very least"
         ) from None
     return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}, cut

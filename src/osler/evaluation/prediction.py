@@ -20,6 +20,7 @@ from osler.models import (
     context_length,
     idle_accelerators,
     load_base,
+    load_images,
     load_merged,
     load_tokenizer,
     load_tuned,
@@ -167,7 +168,8 @@ class Predictor:
         task = replace(self.task, prompt=self.task.prompt.listing(self.task.labels))
         model = self.models.loaders["base_model"]().eval()
         normalised = self.recipe.evaluation.scorer == "label_trie"
-        scorer = LabelScorer(model, self.models.tokenizer, task.prompt, task.labels, normalised=normalised)
+        images = load_images(self.recipe.base, self.models.tokenizer) if task.has_images else None
+        scorer = LabelScorer(model, self.models.tokenizer, task.prompt, task.labels, normalised, images=images)
         label_tokens = max(len(tokens) for tokens in scorer.trie.paths.values())
         base = self.recipe.base.model
         return LanguageModelWithLabels(WITH_LABELS, task, scorer, context_length(model), base, label_tokens)
@@ -289,7 +291,8 @@ def language_model(name: str, recipe: Recipe, task: Task, models: Models, ways: 
     Labels are scored in the first of ``ways`` that proves right (:func:`osler.scoring.prove`).
     """
     model = models.loaders[name]().eval()
-    scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, models.tokenizer, task, ways)
+    images = load_images(recipe.base, models.tokenizer) if task.has_images else None
+    scorer = scorer_named(task.scorer or recipe.evaluation.scorer, model, models.tokenizer, task, ways, images)
     return LanguageModel(name, task, scorer, context_length(model))
 
 

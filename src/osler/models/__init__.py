@@ -1,6 +1,7 @@
 """Base models: their weights, how they are loaded with or without an adapter, and how an adapter is merged into one."""
 
 from osler.models.base_weights import base_config, base_folder
+from osler.models.images import PIXELS, TYPES, Images, load_images
 from osler.models.loading import (
     choose_device_map,
     context_length,
@@ -17,7 +18,10 @@ from osler.models.precision import in_float32, without_autocast
 from osler.models.targets import TASK_TYPES, check_architecture, head_of, without_weights
 
 __all__ = [
+    "PIXELS",
     "TASK_TYPES",
+    "TYPES",
+    "Images",
     "base_config",
     "base_folder",
     "check_architecture",
@@ -28,6 +32,7 @@ __all__ = [
     "in_float32",
     "load_base",
     "load_classifier",
+    "load_images",
     "load_merged",
     "load_tokenizer",
     "load_tuned",

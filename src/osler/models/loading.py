@@ -19,12 +19,15 @@ from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging
 from transformers.utils.quantization_config import Mxfp4Config
 
@@ -36,6 +39,9 @@ from osler.storage import read_json
 # Drawn as transformers does, a head says as much as a trained one, and the base is first taught what the draws ask for:
 # docs/decisions/training.md. At zero there would be nothing to tell by that a base minds the padding of a batch.
 HEAD_SCALE = 1e-3
+
+# Where bases of images and text have the chat template that transformers wrote for a processor until 4.57.
+OF_PROCESSORS = "chat_template.json"
 
 # Tokens that families of models already carry for padding, in their own vocabulary.
 PADDING = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<unk>")
@@ -83,7 +89,10 @@ def load_tokenizer(base: BaseSection) -> PreTrainedTokenizerBase:
     Raises:
         InputError: as :func:`base_folder`; or the vocabulary has no token to pad with.
     """
-    tokenizer = AutoTokenizer.from_pretrained(base_folder(base), trust_remote_code=False)
+    folder = base_folder(base)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if tokenizer.chat_template is None and (folder / OF_PROCESSORS).is_file():
+        tokenizer.chat_template = read_json(folder / OF_PROCESSORS)["chat_template"]
     # Collators mask the padding out of the labels by its id. Where padding and EOS are one token (SmolLM2's GGUF has
     # <|im_end|> for both), that also masks the EOS that ends the answer: the model is never taught to stop. We take a
     # token the vocabulary already has, because a new one would need a new embedding row, which an adapter lacks.
@@ -103,13 +112,18 @@ def load_tokenizer(base: BaseSection) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def language_model_of(config: PreTrainedConfig) -> Any:
+    """The class of models that write text after what ``config`` reads: text, or images and text."""
+    return AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
+
+
 def load_base(base: BaseSection, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
     """Load the base model in ``base.dtype``, in 4-bit NF4 if ``base.quantization`` says so, in evaluation mode.
 
     Raises:
         InputError: as :func:`load_tokenizer`.
     """
-    model, _ = _load(AutoModelForCausalLM, base, device_map, None)
+    model, _ = _load(language_model_of(AutoConfig.from_pretrained(base_folder(base))), base, device_map, None)
     model.generation_config.pad_token_id = model.config.pad_token_id
     return model
 

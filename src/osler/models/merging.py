@@ -27,6 +27,8 @@ from osler.recipe import BaseSection, Recipe
 from osler.runs import ADAPTER, MERGED_FROM, Run, merged_name
 from osler.storage import model_fingerprint, write_json
 
+PROCESSOR = "processor_config.json"  # how a base of images and text reads images
+
 
 def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
     """Save the base in ``base.dtype`` with the adapter merged into it as ``folder``, all or nothing.
@@ -55,6 +57,8 @@ def merge(base: BaseSection, adapter: Path, folder: Path) -> None:
     try:
         merged.save_pretrained(part)
         loading.load_tokenizer(base).save_pretrained(part)
+        if (processor := adapter / PROCESSOR).is_file():
+            shutil.copy(processor, part)
         hashes = {"adapter_sha256": model_fingerprint(adapter), "weights_sha256": model_fingerprint(part)}
         write_json(part / MERGED_FROM, hashes)
         part.rename(folder)

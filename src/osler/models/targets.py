@@ -21,7 +21,6 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.constants import SEQ_CLS_HEAD_NAMES
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
@@ -30,6 +29,7 @@ from transformers.pytorch_utils import Conv1D
 
 from osler.errors import InputError, join, nearest, one_line, show
 from osler.models.base_weights import base_folder
+from osler.models.loading import language_model_of
 from osler.recipe import BaseSection, Recipe
 
 LINEAR = (torch.nn.Linear, Conv1D)  # GPT-2's Conv1D is a linear layer
@@ -76,7 +76,7 @@ def without_weights(
     config = copy.deepcopy(config) if config else AutoConfig.from_pretrained(base_folder(base))
     if outputs is not None:
         config.num_labels, config.pad_token_id = outputs, 0
-    kind: Any = AutoModelForCausalLM if head is None else AutoModelForSequenceClassification
+    kind: Any = language_model_of(config) if head is None else AutoModelForSequenceClassification
     # FlashAttention needs kernels that are not everywhere; torch's own keeps as little.
     attention = "sdpa" if base.attn_implementation == "flash_attention_2" else base.attn_implementation
     settings = {"dtype": getattr(torch, base.dtype), "attn_implementation": attention}

@@ -62,6 +62,9 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
     if recipe.lora is None and recipe.head is None:
         text = "without lora: there is no adapter, and whole language models are not published yet"
         raise InputError(f"{recipe.path}: {text}")
+    if read_task(find_tasks(recipe.path) / recipe.task.name).source.has_images:
+        text = "its cases have images: how a model is asked with one is not in the card yet, so it is not published"
+        raise InputError(f"{recipe.path}: {text}")
     check_folder(folder)
     if folder.is_symlink():
         raise InputError(f"{folder}: is a link; take it away")

@@ -1,5 +1,6 @@
 """From YAML to a typed, frozen recipe or task file: strict reading, the installed libraries' types, rules, licences."""
 
+from osler.recipe.image_section import ImageTextSource
 from osler.recipe.installed_types import settings_table
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
@@ -53,6 +54,7 @@ __all__ = [
     "DataSection",
     "DatasetSource",
     "DifferentialSource",
+    "ImageTextSource",
     "MixtureSection",
     "PhenopacketSource",
     "PinnedFile",

@@ -22,6 +22,7 @@ from osler.recipe.rules import (
     check_base,
     check_combinations,
     check_head,
+    check_images,
     check_mixture,
     check_replaced_base,
     check_stage,
@@ -195,6 +196,8 @@ def _resolve(
     with _noted(problems):
         check_head(recipe, learnt)
     with _noted(problems):
+        check_images(recipe, learnt)
+    with _noted(problems):
         check_combinations(recipe)
     problems += [Problem(key, text) for key, text in setting_problems(recipe, {**defaults, **recipe.train})]
     if recipe.search is not None and not problems:
@@ -288,6 +291,8 @@ def _mixture(document: Mapping[str, Any] | None, task: str, tasks: Path) -> Mixt
     for name, mixed in mixture.tasks.items():
         where = join("mixture.tasks", name)
         learnt = read_learnt_task(name, mixed, where, tasks)
+        if learnt.source.has_images:
+            raise Problem(where, "its cases have images, which are learnt alone; make it the recipe's own task")
         data = complete_data(f"{where}.data", document["tasks"][name].get("data"), learnt)
         complete[name] = dataclasses.replace(mixed, data=data)
     return dataclasses.replace(mixture, tasks=complete)

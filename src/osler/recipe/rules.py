@@ -325,6 +325,22 @@ def check_head(recipe: Recipe, task: TaskFile) -> None:
         raise Problem("head", f"{recipe.head} is not for {task.name}; expected {goes}")
 
 
+def check_images(recipe: Recipe, task: TaskFile) -> None:
+    """What cases that are images with a text cannot be together with."""
+    if not task.source.has_images:
+        return
+    if recipe.head is not None:
+        raise Problem("head", f"{recipe.head} reads texts, and the cases of {task.name} have images; leave it out")
+    for key in ("augment", "mixture"):
+        if getattr(recipe, key) is not None:
+            raise Problem(key, f"changes or mixes texts, and the cases of {task.name} have images; leave it out")
+    for key in ("packing", "padding_free", "pad_to_multiple_of"):
+        if recipe.train.get(key):
+            raise Problem(
+                f"train.{key}", f"not with the images of {task.name}, which need one case a row; leave it out"
+            )
+
+
 def check_combinations(recipe: Recipe) -> None:
     """Refuse values that are each allowed and together impossible.
 

@@ -48,12 +48,14 @@ class SourceSection(Contract):
         trains_on: patients as ``findings`` of an ontology, cases as ``texts``, ``documents`` without labels; None where
             the cases are for evaluation only.
         own_data: whether the rows are a user's own, which nobody else has.
+        has_images: whether a case is an image with its text.
         data_defaults: the keys that a recipe's ``data:`` may have, and what they are where it is silent.
         no_rows_reason: why ``scripts/prepare_data.py`` finds no published rows to prepare; None where it finds some.
     """
 
     trains_on: ClassVar[Literal["findings", "texts", "documents"] | None]
     own_data: ClassVar[bool] = False
+    has_images: ClassVar[bool] = False
     data_defaults: ClassVar[Mapping[str, Any]] = {}
     no_rows_reason: ClassVar[str | None]
 
@@ -119,6 +121,11 @@ class Shares(Contract):
     validation: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)
 
+    def check(self) -> None:
+        """Raise ``ValueError`` where they do not add up to 1."""
+        if not math.isclose(total := self.train + self.validation + self.test, 1):
+            raise ValueError(f"source.shares: they add up to {total:g}; expected 1")
+
 
 class StoreSource(OntologySource):
     """Published patients out of a release of Phenopacket Store, divided by publication; ``store`` is below
@@ -145,8 +152,7 @@ class StoreSource(OntologySource):
         for key in ("panels", "labels"):
             if getattr(task, key):
                 raise ValueError(f"{key}: not with this source, which decides itself which labels there are")
-        if not math.isclose(total := self.shares.train + self.shares.validation + self.shares.test, 1):
-            raise ValueError(f"source.shares: they add up to {total:g}; expected 1")
+        self.shares.check()
         known = [f"{split}{wording}" for split in self.known_splits() for wording in ("", "_unseen_wording")]
         for split in task.splits:
             if split not in known:

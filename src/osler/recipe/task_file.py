@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from osler.errors import InputError
+from osler.recipe.image_section import ImageTextSource
 from osler.recipe.source_sections import (
     BenchmarkSource,
     CorpusSource,
@@ -63,6 +64,7 @@ class TaskFile(FileContract):
         | CorpusSource
         | DatasetSource
         | PreparedSource
+        | ImageTextSource
         | BenchmarkSource,
         Field(discriminator="kind"),
     ]

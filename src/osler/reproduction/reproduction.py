@@ -298,11 +298,13 @@ def _known_manifests(target: Target, expected: Expected) -> set[str | None]:
 def _before_training(recipe: Recipe) -> dict[str, Any]:
     """What the manifest of a training here would say of base, template, prompt and data."""
     from osler.data import build_training_data
-    from osler.models import load_tokenizer
+    from osler.models import load_images, load_tokenizer
     from osler.tasks import load_task
 
     chosen = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
-    built = build_training_data(recipe, chosen, load_tokenizer(recipe.base))
+    tokenizer = load_tokenizer(recipe.base)
+    images = load_images(recipe.base, tokenizer) if chosen.has_images else None
+    built = build_training_data(recipe, chosen, tokenizer, images)
     return {**_pinned(recipe, chosen), **repeated_counts(built.report)}
 
 

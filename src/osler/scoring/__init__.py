@@ -4,7 +4,7 @@ from osler.scoring.answer import Answer, Scorer
 from osler.scoring.classifier import padded
 from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import LabelScorer, batches
-from osler.scoring.passes import Way, score
+from osler.scoring.passes import Seen, Way, score
 from osler.scoring.proof import BOUND, WAYS, prove
 from osler.scoring.reranker import LABEL, Candidates, RerankerScorer, candidate_scores
 from osler.scoring.scorers import scorer_named
@@ -20,6 +20,7 @@ __all__ = [
     "Layout",
     "RerankerScorer",
     "Scorer",
+    "Seen",
     "Way",
     "batches",
     "candidate_scores",

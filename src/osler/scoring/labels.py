@@ -12,9 +12,10 @@ from functools import cache
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from osler.models import Images
 from osler.scoring.answer import Answer
 from osler.scoring.label_trie import LabelTrie, Layout
-from osler.scoring.passes import Way, score
+from osler.scoring.passes import Seen, Way, score
 from osler.scoring.proof import WAYS, prove
 from osler.tasks import Case, Prompt, completions
 
@@ -35,19 +36,22 @@ class LabelScorer:
         labels: Mapping[str, str],
         normalised: bool,
         ways: Sequence[Way] = WAYS,
+        images: Images | None = None,
     ) -> None:
-        self._model, self._tokenizer, self._prompt = model, tokenizer, prompt
-        self._way = prove(model, ways)
+        self._model, self._tokenizer, self._prompt, self._images = model, tokenizer, prompt, images
+        self._way = prove(model, ways, images)
         self.trie = LabelTrie(completions(tokenizer, labels))
         self._layout = Layout(self.trie, normalised)
 
     def encode(self, case: Case) -> list[int]:
         """See :class:`osler.scoring.answer.Scorer`."""
-        return self._prompt.encode(self._tokenizer, case.text)
+        written = self._images.written(case.image) if self._images and case.image else None
+        return self._prompt.encode(self._tokenizer, case.text, image=written)
 
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""
-        scores = score(self._model, prompts, [self._layout] * len(prompts), self._way)
+        seen = Seen(self._images, [case.image for case in cases if case.image]) if self._images else None
+        scores = score(self._model, prompts, [self._layout] * len(prompts), self._way, seen)
         return [ranking(self._layout.labels, logp) for logp in scores]
 
 

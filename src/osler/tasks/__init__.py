@@ -4,8 +4,9 @@ from osler.tasks.augmentation import Augmentation
 from osler.tasks.case import Case, told_as
 from osler.tasks.classified_text import candidate_tokens, encode_classified
 from osler.tasks.conversation import TEXT, Conversation, turns
+from osler.tasks.images import CaseImage, case_image
 from osler.tasks.perturbation import Perturbation, share_of, split_sentences
-from osler.tasks.prompt import Prompt, TooLong, chat_template_sha256, completions, load_prompt
+from osler.tasks.prompt import Prompt, TooLong, WrittenImage, chat_template_sha256, completions, load_prompt
 from osler.tasks.source import Source
 from osler.tasks.sources.all_diseases import AllDiseases
 from osler.tasks.sources.dataset import HubDataset
@@ -16,6 +17,7 @@ __all__ = [
     "AllDiseases",
     "Augmentation",
     "Case",
+    "CaseImage",
     "Conversation",
     "HubDataset",
     "Perturbation",
@@ -23,7 +25,9 @@ __all__ = [
     "Source",
     "Task",
     "TooLong",
+    "WrittenImage",
     "candidate_tokens",
+    "case_image",
     "chat_template_sha256",
     "completions",
     "encode_classified",

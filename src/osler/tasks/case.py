@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from osler.storage import sha256_text
+from osler.tasks.images import CaseImage
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Case:
         source: where the case comes from.
         options: of a multiple choice question, letter to text, in the order shown; None for the others.
         equivalent: further labels that are as right; where one is answered it is told as ``label``.
+        image: what is shown with the text; None where the text is all.
     """
 
     case_id: str
@@ -34,6 +36,7 @@ class Case:
     source: str = ""
     options: Mapping[str, str] | None = None
     equivalent: tuple[str, ...] = ()
+    image: CaseImage | None = None
 
     @property
     def unit(self) -> str:
@@ -44,7 +47,8 @@ class Case:
     def sha256(self) -> str:
         """Of what the model reads and should answer."""
         equivalent = [list(self.equivalent)] if self.equivalent else []
-        return sha256_text(json.dumps([self.text, dict(self.options or {}), self.label, *equivalent]))
+        shown = [{"image": self.image.sha256}] if self.image else []
+        return sha256_text(json.dumps([self.text, dict(self.options or {}), self.label, *equivalent, *shown]))
 
 
 @dataclass

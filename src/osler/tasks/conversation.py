@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # slow, and what only hashes a prompt needs none of it
     from transformers import PreTrainedTokenizerBase
 
 TEXT, OPTIONS = "\0text\0", "\0options\0"  # where a case's text and its options go
+IMAGE = "\0image\0"  # where what a base writes for a case's image goes
 _ANSWER = "\0answer\0"
 _PROBE = "38,5 °C; a < b & c > d; TSH↑, ♀, ½, 熱, Fuß, 'x', \"y\""  # signs that a template or tokenizer could change
 _LONG_PROBE = "\n".join(f"{_PROBE} {line}" for line in range(400))  # about 20,000 characters: some templates cut
@@ -44,7 +45,7 @@ class Conversation:
             the head of the user turn.
         content_parts: the template reads ``[{"type": "text", "text": …}]``, not the text itself.
         opening: what the template writes between the opening of the assistant's turn and an answer; mostly nothing.
-        frame: the rendered prompt: literal pieces, and between them :data:`TEXT` or :data:`OPTIONS`.
+        frame: the rendered prompt: literal pieces, and between them :data:`TEXT`, :data:`OPTIONS` or :data:`IMAGE`.
         control_tokens: finds what the tokenizer would take for a control token in a case.
     """
 
@@ -55,18 +56,20 @@ class Conversation:
     control_tokens: re.Pattern[str]
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, case: Mapping[str, str]) -> list[int]:
-        """Token ids of the prompt with ``case`` at its marks. What looks like a control token in a case is text.
+        """Token ids of the prompt with ``case`` at its marks. What looks like a control token in a case is text, but
+        not in what stands for its image.
 
         Raises :class:`InputError` where the tokenizer has no way to read it as text.
         """
         from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
 
-        if not any(self.control_tokens.search(value) for value in case.values()):
+        said = {place: value for place, value in case.items() if place != IMAGE}
+        if not any(self.control_tokens.search(value) for value in said.values()):
             ids: list[int] = tokenizer(self.fill(case), add_special_tokens=False)["input_ids"]
             return ids
-        marked = {place: mark_control_tokens(value, self.control_tokens) for place, value in case.items()}
+        marked = {place: mark_control_tokens(value, self.control_tokens) for place, value in said.items()}
         try:
-            return encode_marked_chat(tokenizer, self.fill(marked))
+            return encode_marked_chat(tokenizer, self.fill({**case, **marked}))
         except ValueError as error:
             raise InputError(one_line(f"{tokenizer.name_or_path}: a case holds a control token: {error}")) from None
 
@@ -75,23 +78,31 @@ class Conversation:
         return "".join(case.get(piece, piece) for piece in self.frame)
 
 
-def turns(system: str | None, user: str, own_system_turn: bool, content_parts: bool) -> list[Message]:
-    """The messages up to the answer. An empty system turn is nothing to put into the user turn."""
+def turns(
+    system: str | None, user: str, own_system_turn: bool, content_parts: bool, image: bool = False
+) -> list[Message]:
+    """The messages up to the answer. An empty system turn is nothing to put into the user turn. An ``image`` stands
+    before what the user says."""
     if not own_system_turn and system and system.strip():
         user = f"{system}\n\n{user}"
     contents = [*([("system", system)] if own_system_turn else []), ("user", user)]
-    return [
+    messages: list[Message] = [
         {"role": role, "content": [{"type": "text", "text": content}] if content_parts else content}
         for role, content in contents
     ]
+    if image:
+        messages[-1]["content"].insert(0, {"type": "image"})
+    return messages
 
 
-def converse(system: str | None, user: str, tokenizer: PreTrainedTokenizerBase) -> Conversation:
+def converse(
+    system: str | None, user: str, tokenizer: PreTrainedTokenizerBase, placeholder: str | None = None
+) -> Conversation:
     """How the chat template of ``tokenizer`` asks a prompt whose ``user`` turn has marks, checked.
 
     Of four ways the first is taken in whose rendering system turn and user turn are found as they were written, and
     behind which an answer stands: with a system turn of its own or at the head of the user turn, each as text or in
-    parts.
+    parts. With an image there are only parts; ``placeholder`` is what the template writes for it.
 
     Raises:
         InputError: there is no such template or no such way, what it writes depends on the day or on chance, it does
@@ -104,9 +115,10 @@ def converse(system: str | None, user: str, tokenizer: PreTrainedTokenizerBase) 
         if found := control.search(turn):
             raise InputError(f"{name}: {show(found[0])} is a control token: take it out of the task's prompt or labels")
     owning = (True, False) if system is not None else (False,)
-    ways = [(own, parts) for parts in (False, True) for own in owning]
-    asked = [turns(system, user, *way) for way in ways]
-    probed = [[turns(system, _probed(user, probe), *way) for probe in (_PROBE, _LONG_PROBE)] for way in ways]
+    image = placeholder is not None
+    ways = [(own, parts) for parts in ((True,) if image else (False, True)) for own in owning]
+    asked = [turns(system, user, *way, image) for way in ways]
+    probed = [[turns(system, _probed(user, probe), *way, image) for probe in (_PROBE, _LONG_PROBE)] for way in ways]
     try:
         days = in_bounds(
             lambda: [_rendered_on(day, tokenizer, asked, probed) for day in _DAYS], CPU_SECONDS, MEMORY_BYTES
@@ -121,12 +133,15 @@ def converse(system: str | None, user: str, tokenizer: PreTrainedTokenizerBase) 
     faults: list[str] = []
     for (own, parts), messages, rendering in zip(ways, asked, days[0], strict=True):
         fault, opening = _fault(messages, rendering)
+        if fault is None and placeholder is not None and rendering["asked"].count(placeholder) != 1:
+            fault = f"does not write the image of a user turn once, as {show(placeholder)}"
         if fault is None:
-            frame = tuple(re.split(f"({TEXT}|{OPTIONS})", rendering["asked"] + opening))
+            written = rendering["asked"].replace(placeholder, IMAGE) if placeholder else rendering["asked"]
+            frame = tuple(re.split(f"({TEXT}|{OPTIONS}|{IMAGE})", written + opening))
             conversation = Conversation(own, parts, opening, frame, control)
             _check_tokens(conversation, tokenizer, messages)
             return conversation
-        faults += [] if parts else [fault]  # those of a text say more to people
+        faults += [] if parts and not image else [fault]  # those of a text say more to people
     raise InputError(f"{name}: its chat template {faults[-1]}; {_WAY_OUT}")
 
 
@@ -235,7 +250,7 @@ def _common(a: str, b: str) -> int:
 
 def _content(message: Message) -> str:
     content = message["content"]
-    return str(content if isinstance(content, str) else content[0]["text"])
+    return str(content if isinstance(content, str) else content[-1]["text"])
 
 
 def _check_tokens(conversation: Conversation, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> None:

@@ -15,7 +15,7 @@ from jinja2 import nodes
 from osler.errors import InputError, one_line, show
 from osler.recipe import read_task
 from osler.storage import sha256_text
-from osler.tasks.conversation import OPTIONS, TEXT, Conversation, Message, converse, reads_back, turns
+from osler.tasks.conversation import IMAGE, OPTIONS, TEXT, Conversation, Message, converse, reads_back, turns
 
 if TYPE_CHECKING:  # slow, and what only hashes a prompt needs none of it
     from transformers import PreTrainedTokenizerBase
@@ -30,6 +30,15 @@ class TooLong(ValueError):
     def __init__(self, tokens: int) -> None:
         super().__init__(f"without text the prompt has {tokens} tokens")
         self.tokens = tokens
+
+
+@dataclass(frozen=True)
+class WrittenImage:
+    """How a base has an image in a prompt: the ``placeholder`` that its chat template writes for any, and the text that
+    its processor puts there for this one, whose tokens give way to what the model sees."""
+
+    placeholder: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -72,21 +81,26 @@ class Prompt:
         user = "".join(case.get(piece, piece) for piece in re.split(f"({TEXT}|{OPTIONS})", self.user_turn))
         return turns(self.system, user, self.system is not None, content_parts=False)
 
-    def conversation(self, tokenizer: PreTrainedTokenizerBase) -> Conversation:
-        """How the chat template of ``tokenizer`` asks this.
+    def conversation(self, tokenizer: PreTrainedTokenizerBase, placeholder: str | None = None) -> Conversation:
+        """How the chat template of ``tokenizer`` asks this; with an image, for which it writes ``placeholder``.
 
         Raises :class:`InputError` as :attr:`user_turn` and :func:`osler.tasks.conversation.converse`.
         """
-        return _conversation(self, tokenizer, str(tokenizer.chat_template))
+        return _conversation(self, tokenizer, str(tokenizer.chat_template), placeholder)
 
     def encode(
-        self, tokenizer: PreTrainedTokenizerBase, text: str, options: Mapping[str, str] | None = None
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        text: str,
+        options: Mapping[str, str] | None = None,
+        image: WrittenImage | None = None,
     ) -> list[int]:
         """Token ids of the prompt, up to and including the opening of the assistant's turn.
 
         Raises :class:`InputError` as :meth:`conversation`, or where the prompt shows options and the case has none.
         """
-        return self.conversation(tokenizer).encode(tokenizer, self._case(text, options))
+        case = self._case(text, options) | ({IMAGE: image.text} if image else {})
+        return self.conversation(tokenizer, image.placeholder if image else None).encode(tokenizer, case)
 
     def _case(self, text: str, options: Mapping[str, str] | None) -> dict[str, str]:
         """What goes where the marks are."""
@@ -101,13 +115,14 @@ class Prompt:
         text: str,
         max_tokens: int | None,
         options: Mapping[str, str] | None = None,
+        image: WrittenImage | None = None,
     ) -> tuple[list[int], bool]:
         """As :meth:`encode`, with the end of ``text`` cut off where the prompt would be longer than ``max_tokens``.
 
-        Returns the token ids and whether anything was cut. Never cuts the question, the options or the answer's
-        opening: that would train on nothing. Raises :class:`TooLong` where even the empty text is too long.
+        Returns the token ids and whether anything was cut. Never cuts the question, the options, the image or the
+        answer's opening: that would train on nothing. Raises :class:`TooLong` where even the empty text is too long.
         """
-        tokens = self.encode(tokenizer, text, options)
+        tokens = self.encode(tokenizer, text, options, image)
         if max_tokens is None or len(tokens) <= max_tokens:
             return tokens, False
         words = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -115,7 +130,8 @@ class Prompt:
             if not words:
                 raise TooLong(len(tokens))
             words = words[: len(words) - max(1, len(tokens) - max_tokens)] if len(words) > 1 else []
-            tokens = self.encode(tokenizer, str(tokenizer.decode(words, clean_up_tokenization_spaces=False)), options)
+            kept = str(tokenizer.decode(words, clean_up_tokenization_spaces=False))
+            tokens = self.encode(tokenizer, kept, options, image)
         return tokens, True
 
 
@@ -140,8 +156,11 @@ def load_prompt(folder: Path) -> Prompt:
 
 
 @functools.lru_cache(maxsize=32)
-def _conversation(prompt: Prompt, tokenizer: PreTrainedTokenizerBase, chat_template: str) -> Conversation:
-    return converse(prompt.system, prompt.user_turn, tokenizer)  # the template is there to tell an edited one
+def _conversation(
+    prompt: Prompt, tokenizer: PreTrainedTokenizerBase, chat_template: str, placeholder: str | None
+) -> Conversation:
+    # The template is there to tell an edited one.
+    return converse(prompt.system, prompt.user_turn, tokenizer, placeholder)
 
 
 @functools.lru_cache(maxsize=32)

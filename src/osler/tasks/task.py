@@ -12,6 +12,7 @@ from osler.recipe import (
     BenchmarkSource,
     CorpusSource,
     DifferentialSource,
+    ImageTextSource,
     PhenopacketSource,
     PreparedSource,
     SimulatedSource,
@@ -26,6 +27,7 @@ from osler.tasks.sources.all_diseases import AllDiseases
 from osler.tasks.sources.benchmark import Benchmark
 from osler.tasks.sources.corpus import Corpus
 from osler.tasks.sources.dataset import HubDataset
+from osler.tasks.sources.image_text import ImageText
 from osler.tasks.sources.phenopackets import StoredPatients
 from osler.tasks.sources.prepared import Prepared
 from osler.tasks.sources.simulated import SimulatedPatients
@@ -52,6 +54,11 @@ class Task:
     def labels(self) -> Mapping[str, str]:
         """Label id → label text."""
         return self.source.labels
+
+    @property
+    def has_images(self) -> bool:
+        """Whether its cases are images with their texts."""
+        return isinstance(self.source, ImageText)
 
 
 def load_task(folder: Path, panel: str | None = None) -> Task:
@@ -92,4 +99,6 @@ def _source(folder: Path, task: TaskFile, min_patients: int | None) -> Source:
         return Benchmark(section, labels, data_folder())
     if isinstance(section, PreparedSource):
         return Prepared(section, labels, folder)
+    if isinstance(section, ImageTextSource):
+        return ImageText(section, labels, data_folder())
     return HubDataset(section, labels, data_folder(), task.terminology.ontology if task.terminology else None)

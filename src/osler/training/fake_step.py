@@ -23,12 +23,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedConfig
 
 from osler.models import TASK_TYPES, head_of, without_weights
-from osler.recipe import Recipe
+from osler.recipe import Recipe, find_tasks, read_task
 from osler.training.trainer import train_in_float32
 
 CHUNK = 256  # positions whose logits are there at once: of TRL's chunked loss
 NF4 = 0.5, 1 / 64 + 4 / (64 * 256)  # bytes a weight: 4 bits; its block's scale in 8 bits and the scale of 256 of those
 MOMENTS = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "adamw_bnb_8bit": 2, "sgd": 0}  # bytes a parameter; else AdamW's 8
+
+TOWERS = ("vision_tower", "vision_model")  # what models of images and text call what sees
+# Pictures that a tower sees of one image: SmolVLM's processor scales the longer side to four times its tower's, and has
+# a square cut into 4 × 4 and, once more, whole. Others see one.
+PICTURES = {"idefics3": 17}
 
 
 @dataclass(frozen=True)
@@ -147,11 +152,25 @@ def loss_of(model: Any, recipe: Recipe, ids: torch.Tensor) -> tuple[torch.Tensor
     settings, (rows, length) = recipe.train, ids.shape
     mixed = settings.get("bf16") or settings.get("fp16")
     with torch.autocast(ids.device.type, torch.bfloat16) if mixed else nullcontext():
+        seen = _seen(model, recipe, ids)
         asked = {} if recipe.head else {"logits_to_keep": max(1, min(length, CHUNK // rows))}
         logits = model(input_ids=ids, use_cache=False, **asked).logits.float()
         targets = torch.zeros(logits.shape[:-1], dtype=torch.long, device=ids.device)
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+        if seen is not None:
+            loss = loss + 0 * seen.float().mean()  # so that what is trained of the tower keeps what it needs
     return loss, 4.0 * logits.numel()
+
+
+def _seen(model: Any, recipe: Recipe, ids: torch.Tensor) -> torch.Tensor | None:
+    """What the vision tower makes of a batch's images; None where the recipe's task has none."""
+    if not read_task(find_tasks(recipe.path) / recipe.task.name).source.has_images:
+        return None
+    tower: Any = next(module for name, module in model.named_modules() if name.rpartition(".")[2] in TOWERS)
+    side, pictures = model.config.vision_config.image_size, PICTURES.get(model.config.model_type, 1)
+    pixels = torch.zeros(len(ids) * pictures, 3, side, side, dtype=getattr(torch, recipe.base.dtype), device=ids.device)
+    seen: torch.Tensor = tower(pixel_values=pixels).last_hidden_state
+    return seen
 
 
 def checkpointing(settings: Mapping[str, Any]) -> bool:

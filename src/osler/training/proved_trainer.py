@@ -10,12 +10,13 @@ from trl import SFTTrainer
 
 from osler.data import IGNORED
 from osler.errors import InputError, one_line
-from osler.models import in_float32
+from osler.models import PIXELS, TYPES, in_float32
 from osler.scoring import BOUND
 
 # How far the loss of a sharded model may be off, which can be computed in no other precision than its own: rounding in
 # bfloat16 moves a token of SmolLM2-135M by 0.1.
 HALF_PRECISION_BOUND = 0.5
+OWN_COLUMNS = ("label_index", "row")  # of the examples, which TRL would take out as unused
 ANOTHER = "take another base, or another of loss: label_trie and completion"
 
 
@@ -39,6 +40,11 @@ class ProvedTrainer(SFTTrainer):
             self._proved = True
             self._prove(model, inputs)
         return self._loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        columns: Any = self._signature_columns
+        self._signature_columns = [*columns, *(name for name in OWN_COLUMNS if name not in columns)]  # type: ignore[assignment]
 
     def _loss(self, model: torch.nn.Module, inputs: dict[str, Any], *arguments: Any) -> Any:
         return super().compute_loss(model, inputs, *arguments)
@@ -77,6 +83,8 @@ class ProvedTrainer(SFTTrainer):
             name: rows[name][:1] for name in ("input_ids", "labels", "label_index") if name in rows
         }
         alone |= {name: alone[name][:, start:length] for name in ("input_ids", "labels")}
+        shown = {name: rows[name][:1] for name in (*PIXELS, TYPES) if name in rows}
+        shown |= {name: tensor[:, :length] for name, tensor in shown.items() if name == TYPES}
         name = type(self._whole).__name__
         training, with_auxiliary, self.aux_loss_enabled = model.training, self.aux_loss_enabled, False
         model.eval()  # dropout differs from one call to the next
@@ -84,7 +92,7 @@ class ProvedTrainer(SFTTrainer):
         bound = HALF_PRECISION_BOUND if sharded else BOUND
         try:
             with nullcontext() if sharded else in_float32(self._whole):
-                logits = model(input_ids=alone["input_ids"], use_cache=False).logits[0].float()
+                logits = model(input_ids=alone["input_ids"], **shown, use_cache=False).logits[0].float()
                 off = abs(float(self._loss(model, rows) - self._loss_of_logits(logits, alone)))
         except torch.OutOfMemoryError:
             raise

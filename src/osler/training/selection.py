@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, Trai
 from transformers.trainer_utils import IntervalStrategy
 
 from osler.errors import InputError
-from osler.models import without_autocast
+from osler.models import Images, without_autocast
 from osler.recipe import Recipe
 from osler.scoring import Answer, scorer_named
 from osler.statistics import resampling
@@ -23,7 +23,9 @@ FLOOR = 1e-12  # of a probability in the log loss
 BATCH = 8  # cases
 
 
-def select_checkpoint(recipe: Recipe, trainer: Trainer, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
+def select_checkpoint(
+    recipe: Recipe, trainer: Trainer, task: Task, tokenizer: PreTrainedTokenizerBase, images: Images | None = None
+) -> None:
     """Have ``trainer`` answer ``validation`` every ``train.eval_steps``, end after ``patience`` evaluations that bring
     nothing, and keep the best by ``train.metric_for_best_model``. Nothing where the recipe names no metric.
 
@@ -49,7 +51,7 @@ def select_checkpoint(recipe: Recipe, trainer: Trainer, task: Task, tokenizer: P
         whole.eval()
         with without_autocast(whole):
             if not scorer:
-                scorer.append(scorer_named(name, whole, tokenizer, task))
+                scorer.append(scorer_named(name, whole, tokenizer, task, images=images))
             answers: list[Answer] = []
             for start in range(0, len(cases), BATCH):
                 batch = cases[start : start + BATCH]

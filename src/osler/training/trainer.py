@@ -13,13 +13,15 @@ from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTConfig, SFTTrainer, pack_dataset
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from osler.data import IGNORED, TrainingData
 from osler.errors import InputError, one_line
-from osler.models import logits_at
+from osler.models import Images, logits_at
 from osler.recipe import Recipe
 from osler.runs import Run
 from osler.scoring import LabelTrie
+from osler.tasks import Case
 from osler.training.label_trie_loss import LabelTrieLoss
 from osler.training.proved_trainer import ProvedTrainer
 
@@ -57,6 +59,22 @@ class LabelIndexCollator:
         return {**self._collate(examples), "label_index": indices}
 
 
+class ImageCollator:
+    """Makes batches as TRL does of texts, with what the model gets of the image of each example's ``row`` beside.
+
+    TRL's own for images renders the chat template for every case, takes control tokens in a text for such, and cuts
+    rows off at their end, where the answer is; of a case without these it makes the same batch.
+    """
+
+    def __init__(self, padding: int, images: Images, rows: Sequence[Case]) -> None:
+        self._collate, self._images, self._rows = DataCollatorForLanguageModeling(padding), images, rows
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = self._collate(examples)
+        shown = [image for example in examples if (image := self._rows[example["row"]].image)]
+        return batch | self._images.inputs(shown, batch["input_ids"])
+
+
 class LabelTrieTrainer(ProvedTrainer):
     """Trains with the loss normalised over the label trie.
 
@@ -84,7 +102,7 @@ class LabelTrieTrainer(ProvedTrainer):
         """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each (batch, length), and
         label indices, (batch,)."""
         head = self._whole.get_output_embeddings()
-        read = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        read = {name: tensor for name, tensor in inputs.items() if name not in ("labels", "label_index")}
         loss, counts = self._loss_from(inputs, lambda *places: logits_at(model, head, *places, **read, use_cache=False))
         tokens = self.accelerator.gather_for_metrics(inputs["attention_mask"].sum()).sum()
         self._counts["train" if model.training else "eval"].append(torch.stack([*counts, tokens]))
@@ -135,12 +153,6 @@ class LabelTrieTrainer(ProvedTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return with_shuffled_batches(super()._get_train_sampler(train_dataset))
 
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        columns: Any = self._signature_columns
-        if "label_index" not in columns:  # or it would be taken out of the batches as unused
-            self._signature_columns = [*columns, "label_index"]  # type: ignore[assignment]
-
 
 def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
     """The recipe's ``train:`` as TRL's configuration, with what Osler decides itself added.
@@ -181,9 +193,15 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
 
 
 def build_trainer(
-    recipe: Recipe, run: Run, model: Any, tokenizer: PreTrainedTokenizerBase, data: TrainingData
+    recipe: Recipe,
+    run: Run,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TrainingData,
+    images: Images | None = None,
 ) -> SFTTrainer:
-    """The trainer of a recipe, ready to ``train()``. The data is tokenised already, so TRL must not touch it."""
+    """The trainer of a recipe, ready to ``train()``. The data is tokenised already, so TRL must not touch it.
+    ``images`` is how the base reads those of its rows, None where they have none."""
     examples = Dataset.from_list(data.examples)
     config = sft_config(recipe, run)
     if config.packing and config.max_length:
@@ -198,6 +216,9 @@ def build_trainer(
         "processing_class": tokenizer,
         "peft_config": LoraConfig(task_type="CAUSAL_LM", **recipe.lora) if recipe.lora is not None else None,
     }
+    if images is not None:
+        arguments["train_dataset"] = examples.add_column("row", list(range(len(data.rows))))
+        arguments["data_collator"] = ImageCollator(tokenizer.pad_token_id, images, data.rows)
     if recipe.loss.name == "label_trie":
         weight = recipe.loss.completion_weight or 0.0
         trainer: SFTTrainer = LabelTrieTrainer(**arguments, completions=data.completions, completion_weight=weight)

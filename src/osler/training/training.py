@@ -17,13 +17,20 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import ProgressCallback
 
 from osler.data import TrainingData, build_training_data
 from osler.errors import FailedError, InputError
-from osler.models import base_folder, check_architecture, context_length, load_base, load_tokenizer
+from osler.models import (
+    Images,
+    base_folder,
+    check_architecture,
+    context_length,
+    load_base,
+    load_images,
+    load_tokenizer,
+)
 from osler.recipe import BaseSection, Recipe, find_tasks
 from osler.runs import (
     Environment,
@@ -34,7 +41,7 @@ from osler.runs import (
     peak_memory_bytes,
     repeated_counts,
 )
-from osler.storage import fingerprint, model_fingerprint, plain, read_json, validated, write_json, write_model
+from osler.storage import fingerprint, model_fingerprint, plain, validated, write_model
 from osler.tasks import Conversation, Task, chat_template_sha256, load_task
 from osler.tracking import Tracking, tracked
 from osler.training import plan
@@ -43,13 +50,12 @@ from osler.training.distillation import check_teacher, described, targets
 from osler.training.hardware import check_here
 from osler.training.progress import Bar, Finite, NothingLeft, Progress, Terminated
 from osler.training.reranker_trainer import build_reranker_trainer
+from osler.training.saving import STAGING, save
 from osler.training.selection import select_checkpoint
 from osler.training.trainer import build_trainer
 
 # How the three that write report a full disk: Python (OSError), safetensors' Rust and torch's zip writer.
 DISK_FULL = re.compile(r"No space left|File too large|Disk quota|StorageFull|code: 2[78]\b|failed writing file")
-
-STAGING = ".adapter"  # in the run directory: the adapter while it is being saved
 
 
 def train(recipe: Recipe, run: Run) -> None:
@@ -63,14 +69,14 @@ def train(recipe: Recipe, run: Run) -> None:
         FailedError: a loss or a weight is no finite number any more.
     """
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
-    tokenizer, task, data, conversation = _prepare(recipe)
+    tokenizer, task, data, conversation, images = _prepare(recipe)
     learnt_from = _learnt_from(recipe, data)
     # Nothing is written before the data has been read and found right.
     with _opened(recipe, run, learnt_from) as (checkpoint, tracking):
         learnt = targets(recipe, run, task, data, learnt_from)
         model = _load(recipe, data)
         loaded = {"architecture": type(model).__name__, "parameters": plan.parameters(model)}
-        trainer = _trainer(recipe, run, model, tokenizer, data, learnt)
+        trainer = _trainer(recipe, run, model, tokenizer, data, images, learnt)
         tracking.attach(trainer)
         main_process = trainer.is_world_process_zero()
         if main_process:
@@ -78,9 +84,9 @@ def train(recipe: Recipe, run: Run) -> None:
             write_model(run.data_report_path, data.report)
         _check_steps(recipe, trainer, len(data.examples))
         _check_context(recipe, model, data)
-        select_checkpoint(recipe, trainer, task, tokenizer)
+        select_checkpoint(recipe, trainer, task, tokenizer, images)
         try:
-            figures = _fit(recipe, trainer, run, checkpoint, learnt_from)
+            figures = _fit(recipe, trainer, run, checkpoint, learnt_from, images)
         except Exception as error:
             if not DISK_FULL.search(f"{error!r} {error}"):
                 raise
@@ -102,9 +108,9 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
     Args:
         show_text: whether the text of a training row is printed, too.
     """
-    tokenizer, _, data, _ = _prepare(recipe)
+    tokenizer, _, data, _, images = _prepare(recipe)
     with tempfile.TemporaryDirectory() as folder:  # a trainer makes its output folder when it is built
-        trainer = _trainer(recipe, Run(Path(folder)), _load(recipe, data), tokenizer, data)
+        trainer = _trainer(recipe, Run(Path(folder)), _load(recipe, data), tokenizer, data, images)
         if trainer.is_world_process_zero():
             print(plan.describe(trainer, data, show_text), flush=True)
         _check_steps(recipe, trainer, len(data.examples))
@@ -120,16 +126,19 @@ def _trainer(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     data: TrainingData,
+    images: Images | None,
     learnt: Sequence[Sequence[float]] | None = None,
 ) -> Trainer:
-    if recipe.head == "classifier":
-        return build_classifier_trainer(recipe, run, model, tokenizer, data, learnt)
-    build: Any = build_trainer if recipe.head is None else build_reranker_trainer
-    trainer: Trainer = build(recipe, run, model, tokenizer, data)
-    return trainer
+    if recipe.head is None:
+        return build_trainer(recipe, run, model, tokenizer, data, images)
+    if recipe.head == "reranker":
+        return build_reranker_trainer(recipe, run, model, tokenizer, data)
+    return build_classifier_trainer(recipe, run, model, tokenizer, data, learnt)
 
 
-def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, Task, TrainingData, Conversation | None]:
+def _prepare(
+    recipe: Recipe,
+) -> tuple[PreTrainedTokenizerBase, Task, TrainingData, Conversation | None, Images | None]:
     check_here(recipe)
     tokenizer = load_tokenizer(recipe.base)
     check_architecture(recipe)
@@ -137,12 +146,13 @@ def _prepare(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, Task, TrainingDat
         if recipe.train.get(key) and not torch.accelerator.is_available():
             raise InputError(f"{recipe.path}: train.{key}: only on a GPU, and there is none here; leave it out")
     task = load_task(find_tasks(recipe.path) / recipe.task.name, recipe.task.panel)
+    images = load_images(recipe.base, tokenizer) if task.has_images else None
     asks = recipe.stage is None and (recipe.head is None or tokenizer.chat_template)
-    conversation = task.prompt.conversation(tokenizer) if asks else None
+    conversation = task.prompt.conversation(tokenizer, images.placeholder if images else None) if asks else None
     if conversation and not conversation.own_system_turn and (task.prompt.system or "").strip():
         print("the base takes no system turn: the task's stands at the head of the user turn", flush=True)
     check_teacher(recipe, task)
-    return tokenizer, task, build_training_data(recipe, task, tokenizer), conversation
+    return tokenizer, task, build_training_data(recipe, task, tokenizer, images), conversation, images
 
 
 @contextmanager
@@ -174,8 +184,10 @@ def _opened(recipe: Recipe, run: Run, learnt_from: str) -> Iterator[tuple[Path |
 
 
 def _learnt_from(recipe: Recipe, data: TrainingData) -> str:
-    """A hash of what the recipe's own hash does not cover: the examples' tokens, and a base in a local folder."""
+    """A hash of what the recipe's own hash does not cover: the examples' tokens, their images, and a base in a local
+    folder."""
     digest = hashlib.sha256(json.dumps(data.examples).encode())
+    digest.update("".join(row.image.sha256 for row in data.rows if row.image).encode())
     if Path(recipe.base.model).expanduser().is_dir():
         digest.update(fingerprint(base_folder(recipe.base)).encode())
     if recipe.teacher is not None and recipe.teacher.run is not None:
@@ -230,7 +242,14 @@ def _check_context(recipe: Recipe, model: Any, data: TrainingData) -> None:
         )
 
 
-def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, learnt_from: str) -> dict[str, Any]:
+def _fit(
+    recipe: Recipe,
+    trainer: Trainer,
+    run: Run,
+    checkpoint: Path | None,
+    learnt_from: str,
+    images: Images | None,
+) -> dict[str, Any]:
     """Train from ``checkpoint``, if there is one, to the end; save the adapter and its tokenizer."""
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (checkpoints.read(checkpoint).train_seconds if checkpoint else 0)
@@ -252,17 +271,7 @@ def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, le
         raise FailedError(f"{run.folder}: not one step was made: check train.max_steps and train.num_train_epochs")
     finite.check_last_update(trainer)
     seconds = time.monotonic() - started
-    staging = run.folder / STAGING
-    _save(recipe, trainer, staging)
-    if trainer.is_world_process_zero():
-        for leftover in ("training_args.bin", "README.md"):  # a pickle; and a card that says little, some of it wrong
-            (staging / leftover).unlink(missing_ok=True)
-        if recipe.lora is not None:
-            _name_base(staging / "adapter_config.json", recipe.base)
-        if recipe.lora is not None and recipe.head is not None:
-            _name_labels(staging, trainer)
-        shutil.rmtree(run.adapter_path, ignore_errors=True)
-        staging.rename(run.adapter_path)
+    save(recipe, trainer, run, images)
     return {
         "train_seconds": round(seconds, 1),
         "resumed_from_step": checkpoints.step(checkpoint) if checkpoint else None,
@@ -274,45 +283,9 @@ def _fit(recipe: Recipe, trainer: Trainer, run: Run, checkpoint: Path | None, le
     }
 
 
-def _save(recipe: Recipe, trainer: Trainer, folder: Path) -> None:
-    """Save the adapter, or the whole model. A collective call: every process has its part of a sharded one.
-
-    ``Trainer.save_model`` saves nothing of a model whose checkpoints are in shards (transformers 5.23).
-    """
-    if not trainer.is_fsdp_enabled:
-        trainer.save_model(str(folder))
-        return
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=recipe.lora is not None)
-    weights = get_model_state_dict(trainer.model_wrapped, options=options)
-    if trainer.is_world_process_zero():
-        model: Any = trainer.accelerator.unwrap_model(trainer.model)
-        tied = getattr(model, "all_tied_weights_keys", {})  # gathered, they are copies, and would be saved twice
-        trainer._save(str(folder), state_dict={key: weights[key] for key in weights if key not in tied})
-
-
 def _selected(recipe: Recipe, trainer: Trainer) -> dict[str, Any] | None:
     metric, state = recipe.train.get("metric_for_best_model"), trainer.state
     return metric and {"metric": metric, "step": state.best_global_step, "value": state.best_metric}
-
-
-def _name_base(path: Path, base: BaseSection) -> None:
-    """Name the base in PEFT's ``adapter_config.json`` as others can get it, and write lists of names in order.
-
-    PEFT writes where the base lies on this machine, and sets in an order that changes with every process.
-    """
-    config = {
-        key: sorted(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
-        for key, value in read_json(path).items()
-    }
-    write_json(path, {**config, "base_model_name_or_path": base.model, "revision": base.revision})
-
-
-def _name_labels(staging: Path, trainer: Trainer) -> None:
-    """Write the classifier's configuration beside its adapter: nothing else says which output is which label."""
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
-    config = model.get_base_model().config
-    content = {**config.to_diff_dict(), "architectures": [type(model.get_base_model()).__name__]}
-    write_json(staging / "config.json", {key: content[key] for key in content if key != "quantization_config"})
 
 
 def _asked_with(tokenizer: PreTrainedTokenizerBase, conversation: Conversation | None) -> dict[str, Any]:

@@ -75,6 +75,10 @@ def test_a_search_is_checked_before_it_is_made(checkout: Path) -> None:
     assert "smollm2-135m-rare-disease-qlora@2.0.0" in follow(HOW_TO / "search-settings.md", checkout)
 
 
+def test_a_teacher_is_checked_before_it_is_asked(checkout: Path) -> None:
+    assert "smollm2-135m-phenopackets-qlora@1.0.0" in follow(HOW_TO / "train-in-stages.md", checkout)
+
+
 def test_what_a_gpu_would_need_is_said_without_one(checkout: Path) -> None:
     def before(commands: str) -> str:
         return "" if "gpu_check" in commands or "accelerate launch" in commands else commands

@@ -51,6 +51,7 @@ class Step:
         logits: of the positions that are answered at once.
         activations: what else there is at the fullest moment between two steps.
         flops: operations on floating-point numbers, forward and backward.
+        half: whether it computes in half precision.
     """
 
     parameters: int
@@ -63,6 +64,7 @@ class Step:
     logits: float
     activations: float
     flops: float
+    half: bool
 
     @property
     def total(self) -> float:
@@ -143,6 +145,7 @@ def run(recipe: Recipe, config: PreTrainedConfig, outputs: int | None, length: i
         logits=said,
         activations=max(0, live.most - said - 4 * n),
         flops=flops.get_total_flops(),
+        half=bool(_mixed(settings) or recipe.base.dtype != "float32"),
     )
 
 
@@ -150,8 +153,7 @@ def loss_of(model: Any, recipe: Recipe, ids: torch.Tensor) -> tuple[torch.Tensor
     """A loss on ``ids``, (rows, length), that costs what the recipe's does, and the bytes of its logits: those of a
     head, or of the positions that are answered at once."""
     settings, (rows, length) = recipe.train, ids.shape
-    mixed = settings.get("bf16") or settings.get("fp16")
-    with torch.autocast(ids.device.type, torch.bfloat16) if mixed else nullcontext():
+    with torch.autocast(ids.device.type, torch.bfloat16) if _mixed(settings) else nullcontext():
         seen = _seen(model, recipe, ids)
         asked = {} if recipe.head else {"logits_to_keep": max(1, min(length, CHUNK // rows))}
         logits = model(input_ids=ids, use_cache=False, **asked).logits.float()
@@ -176,6 +178,10 @@ def _seen(model: Any, recipe: Recipe, ids: torch.Tensor) -> torch.Tensor | None:
 def checkpointing(settings: Mapping[str, Any]) -> bool:
     """Whether ``train:`` asks for activation checkpointing, by its new name or the old one."""
     return bool(settings.get("activation_checkpointing") or settings.get("gradient_checkpointing"))
+
+
+def _mixed(settings: Mapping[str, Any]) -> bool:
+    return bool(settings.get("bf16") or settings.get("fp16"))
 
 
 def _grouped_flops(a: Any, b: Any, *_: Any, **__: Any) -> int:

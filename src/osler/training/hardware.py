@@ -23,12 +23,14 @@ class Hardware:
         flops: dense operations a second on bfloat16 matrices, as the maker gives them; None where they are timed.
         reserved: bytes that are taken before the model comes: CUDA's context, or Python and its libraries.
         spare: the share of what a step needs that is lost between blocks of memory.
+        half: what takes the place of both where a step computes in half precision; None where nothing does.
     """
 
     memory: float
     flops: float | None
     reserved: float = 0.7e9
     spare: float = 0.08
+    half: tuple[float, float] | None = None
 
 
 GIB = 2**30
@@ -41,7 +43,9 @@ HARDWARE = {
     "a100-80": Hardware(79.1 * GIB, 312e12),
     "h100": Hardware(79.1 * GIB, 989e12),
     "h200": Hardware(139.7 * GIB, 989e12),
-    "cpu": Hardware(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), None),
+    # In bfloat16 more is lost, most of it within some dozen steps of changing lengths: fitted to the peaks of five runs
+    # of SmolLM2-135M (docs/decisions/training.md).
+    "cpu": Hardware(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), None, half=(2.0e9, 0.35)),
 }
 
 

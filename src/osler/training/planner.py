@@ -43,7 +43,8 @@ def outputs(recipe: Recipe) -> int | None:
 
 def needed(step: Step, device: Hardware) -> float:
     """Bytes that ``step`` takes of ``device``."""
-    return device.reserved + step.total * (1 + device.spare)
+    reserved, spare = device.half if device.half and step.half else (device.reserved, device.spare)
+    return reserved + step.total * (1 + spare)
 
 
 def describe(step: Step, length: int, recipe: Recipe) -> str:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Tokens a second of a CPU recipe beside `trl sft` on the same model, adapter and rows; prints the ratio.
+"""Tokens a second of a CPU recipe beside `trl sft` on the same model, adapter and rows; prints the ratios.
 
 python benchmarks/training_speed.py [--steps 6]     about ten minutes on two cores; run it with nothing else running
 
-`trl sft` runs as its help describes it: LoRA on all linear layers, batch 16, on the CPU, its own defaults for the rest
-(float32 weights; bf16 autocast unless switched off, so both are measured; activation checkpointing on). Padding is not
-counted as tokens on either side.
+`trl sft` runs as its documentation shows it: LoRA on all linear layers, batch 16, on the CPU, its own defaults for the
+rest (float32 weights, activation checkpointing; bf16 autocast, on by default, or off); and with the flags that are best
+on a CPU. Padding is not counted as tokens on either side.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes/smollm2-135m/rare_disease/qlora-v2.yaml"
 BATCH = 16
+# The first as documented, the last as fast as it gets here.
+TRL_FLAGS = (
+    "--bf16 true",
+    "--bf16 false",
+    "--bf16 true --dtype bfloat16 --attn_implementation eager --activation_checkpointing false",
+)
 
 
 def main() -> int:
@@ -45,12 +51,12 @@ def main() -> int:
                 prompt = [{"role": "user", "content": f"{row.text}\nDiagnosis?"}]
                 completion = [{"role": "assistant", "content": chosen.labels[row.label]}]
                 file.write(json.dumps({"prompt": prompt, "completion": completion}) + "\n")
-        for precision in ("false", "true"):
-            speeds[f"trl sft, bf16={precision}"] = timed(
+        for flags in TRL_FLAGS:
+            speeds[f"trl sft {flags}"] = timed(
                 f"-m trl.scripts.sft --model_name_or_path {folder} --dataset_name {work} --use_peft --lora_r 16"
                 f" --lora_alpha 32 --lora_target_modules all-linear --per_device_train_batch_size {BATCH}"
-                f" --max_steps {steps + 2} --use_cpu --bf16 {precision} --logging_steps 1 --save_strategy no"
-                f" --report_to none --output_dir {work / precision}"
+                f" --max_steps {steps + 2} --use_cpu {flags} --logging_steps 1 --save_strategy no"
+                f" --report_to none --output_dir {work / str(TRL_FLAGS.index(flags))}"
             )
         for quantization in ("null", "nf4"):
             speeds[f"osler, quantization={quantization}"] = timed(
@@ -58,9 +64,10 @@ def main() -> int:
                 f" train.logging_steps=1 train.disable_tqdm=true train.save_strategy=no"
                 f" train.per_device_train_batch_size={BATCH} --output {work / quantization}"
             )
-    fastest_peer = max(speed for system, speed in speeds.items() if system.startswith("trl"))
+    documented, *_, best = (speeds[f"trl sft {flags}"] for flags in TRL_FLAGS)
     for system, speed in speeds.items():
-        print(f"{system:28s} {speed:6.0f} tokens/s   {speed / fastest_peer:.2f} × the faster trl sft")
+        ratios = f"{speed / documented:5.2f} × as documented, {speed / best:5.2f} × its best flags"
+        print(f"{speed:6.0f} tokens/s  {ratios}  {system}")
     return 0
 
 

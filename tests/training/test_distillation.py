@@ -68,7 +68,7 @@ def test_a_finished_run_teaches_another_and_is_named_as_its_ancestor(tmp_path: P
     teacher = json.loads((tmp_path / "teacher" / "manifest.json").read_text())
     assert manifest["teacher"]["run"]["adapter_sha256"] == teacher["adapter_sha256"]
     assert manifest["teacher"]["run"]["run_sha256"] == teacher["recipe"]["run_sha256"]
-    assert "teacher: teacher: 100%" in done.stderr
+    assert "teacher answers: 100%" in done.stderr
 
 
 def test_a_model_that_another_run_made_is_named_as_the_base(tmp_path: Path, tiny_base: BaseSection) -> None:

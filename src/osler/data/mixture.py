@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,14 @@ class Component:
     available: int
     dropped: dict[str, int]
     augmentation: dict[str, Any] | None = None
+
+    def without(self, units: Collection[str]) -> Component:
+        """This one without the rows of ``units``, which are counted."""
+        rows = [row for row in self.rows if row.unit not in units]
+        if len(rows) == len(self.rows):
+            return self
+        left = {"in another fold": len(self.rows) - len(rows)}
+        return replace(self, rows=rows, available=len(rows), dropped={**self.dropped, **left})
 
 
 def load_components(recipe: Recipe, task: Task) -> list[Component]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,16 +55,21 @@ class TrainingData:
 
 
 def build_training_data(
-    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, images: Images | None = None
+    recipe: Recipe,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    images: Images | None = None,
+    without: Collection[str] = (),
 ) -> TrainingData:
     """The training data of ``recipe``. The same recipe and task give the same examples in the same order. ``images`` is
-    how the base reads those of the task's cases, None where they have none.
+    how the base reads those of the task's cases, None where they have none. Rows of the units in ``without`` are left
+    out.
 
     Raises :class:`~osler.errors.InputError` where ``train.max_length`` has no room for a prompt, where the tokenizer
     has the same tokens for two labels, and where cases of a split that the recipe evaluates stand in the training data
     without a reason in ``allow_overlap``.
     """
-    components = load_components(recipe, task)
+    components = [component.without(without) for component in load_components(recipe, task)]
     panels: list[dict[str, list[int]]] = [{} for _ in components]
     if recipe.head is None:
         panels = [completions(tokenizer, component.task.labels) for component in components]

@@ -23,6 +23,7 @@ from osler.recipe.sections import (
     Head,
     LossSection,
     MixtureSection,
+    PreferencesSection,
     PublishSection,
     SearchSection,
     TaskSection,
@@ -59,6 +60,7 @@ class Recipe:
     augment: AugmentSection | None = None
     mixture: MixtureSection | None = None
     teacher: TeacherSection | None = None
+    preferences: PreferencesSection | None = None
     patience: int | None = None
     stage: Literal["pretrain"] | None = None
     publish: PublishSection

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -51,6 +51,7 @@ RANGES = {
     "0 to 100000": "data.simulated_per_label data.real_repeats mixture.tasks.*.data.simulated_per_label"
     " mixture.tasks.*.data.real_repeats",
     "1 to 1000": "augment.copies data.tellings mixture.tasks.*.data.tellings train.dataloader_prefetch_factor",
+    "2 to 20": "preferences.folds",
     "1 to 65536": "lora.lora_alpha lora.r train.gradient_accumulation_steps train.pad_to_multiple_of"
     " train.per_device_train_batch_size",
     "1 to 100000": "evaluation.resamples",
@@ -60,7 +61,8 @@ RANGES = {
     " lora.lora_dropout loss.completion_weight train.label_smoothing_factor",
     "0 to below 1": "train.adam_beta1 train.adam_beta2",
     "above 0 to 1": "data.share mixture.tasks.*.data.share augment.synonyms augment.dropout augment.ancestors"
-    " augment.negations augment.templates augment.typos augment.back_translation.strength teacher.weight",
+    " augment.negations augment.templates augment.typos augment.back_translation.strength"
+    " teacher.weight preferences.confidence preferences.beta",
     "0 to 4294967295": "train.seed train.data_seed",  # numpy's seeds have 32 bits
 }
 PATTERNS = {
@@ -365,7 +367,18 @@ def check_combinations(recipe: Recipe) -> None:
         named = recipe.teacher.systems
         refuse("teacher.systems", len(set(named)) < len(named), f"{show(named)} is not allowed; expected each once")
         refuse("teacher", not named and recipe.teacher.run is None, "names nobody; expected systems, a run, or both")
+    if recipe.preferences is not None:
+        _check_preferences(recipe, refuse)
     if recipe.stage == "pretrain":
         refuse("loss.name", trie, "not with stage: pretrain: documents have no labels; expected completion")
         refuse("augment", recipe.augment is not None, "not with stage: pretrain")
         refuse("mixture", recipe.mixture is not None, "not with stage: pretrain")
+
+
+def _check_preferences(recipe: Recipe, refuse: Callable[[str, Any, str], None]) -> None:
+    """What goes with ``preferences:``."""
+    refuse("preferences", recipe.head or recipe.stage, "only of a language model that names diagnoses")
+    refuse("preferences", recipe.lora is None, "needs a lora: section; without the adapter the model is as it was")
+    refuse("preferences", recipe.loss.name != "completion", "has a loss of its own; leave loss: away")
+    for key in ("mixture", "augment"):
+        refuse(key, getattr(recipe, key) is not None, "not with preferences:; leave it out")

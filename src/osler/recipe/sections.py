@@ -195,6 +195,21 @@ class TeacherSection:
 
 
 @dataclass(frozen=True)
+class PreferencesSection:
+    """The model of a finished run, ``base.model``, learns to prefer right labels to its own confident errors (DPO).
+
+    Attributes:
+        folds: of the training cases; those of each are answered by a model trained anew on the others, as the run was.
+        confidence: the least probability of a wrong answer that becomes a pair.
+        beta: how dearly a step away from its own answers is paid for.
+    """
+
+    folds: int = 2
+    confidence: float = 0.5
+    beta: float = 0.1
+
+
+@dataclass(frozen=True)
 class MixedTask:
     """A task that is learnt beside ``task``; its rows a pass are ``weight`` times those of ``task``."""
 

@@ -63,6 +63,15 @@ class Teacher(Contract):
     run: Ancestor | None
 
 
+class Preferences(Contract):
+    """Pairs of a right and a wrong label: of how many rows how many were answered wrongly, and how surely enough to be
+    one of the ``pairs``."""
+
+    rows: int
+    wrong: int
+    pairs: int
+
+
 class TrainedTask(Contract):
     """The task that was learnt."""
 
@@ -160,6 +169,7 @@ class Manifest(FileContract):
     release_sha256: str | None = None
     processes: int = 1
     teacher: Teacher | None = None
+    preferences: Preferences | None = None
     augmentation: Augmentation | None
     mixture: dict[str, MixedTaskTokens] | None
     train_seconds: float

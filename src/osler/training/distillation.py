@@ -79,7 +79,8 @@ def _taught(recipe: Recipe, teacher: TeacherSection, run: Run, task: Task, rows:
     """The teacher's probabilities of every label for every row, how its parts are weighed, and how good it is."""
     parts: dict[str, Floats] = {name: _cross_fitted(name, recipe, run, task, rows) for name in teacher.systems}
     if teacher.run is not None:
-        parts[teacher.run] = _asked(Run(Path(teacher.run)), recipe, rows)
+        of, logp = asked(Run(Path(teacher.run)), recipe, rows)
+        parts[teacher.run] = logp[:, _columns(of, list(task.labels))]
     right = _columns(task.labels, [row.label for row in rows])
     logp = np.stack(list(parts.values()))
     weights = log_linear.fit(logp, right)
@@ -110,21 +111,23 @@ def _cross_fitted(name: str, recipe: Recipe, run: Run, task: Task, rows: Sequenc
     return logp
 
 
-def _asked(run: Run, recipe: Recipe, rows: Sequence[Case]) -> Floats:
-    """As :func:`_cross_fitted`, of the model of a finished ``run``."""
+def asked(run: Run, recipe: Recipe, rows: Sequence[Case]) -> tuple[list[str], Floats]:
+    """What the model of a finished ``run`` says of ``rows``, on the device of ``recipe``: its labels, and their
+    log-probabilities, (rows, labels)."""
     of, device_map = run.recipe(), choose_device_map(recipe)
     task = load_task(find_tasks(of.path) / of.task.name, of.task.panel)
     model = load_tuned(of.base, run.adapter_path, device_map).eval()
     scorer = scorer_named(of.evaluation.scorer, model, load_tokenizer(of.base), task)
     prompts = [scorer.encode(row) for row in rows]
     answers: dict[int, Any] = {}
-    with tqdm(total=len(rows), desc=f"teacher: {run.folder}", unit=" cases") as bar:
+    with tqdm(total=len(rows), desc=f"{run.folder} answers", unit=" cases") as bar:
         for batch in batches(prompts, BATCH):
-            said = scorer.answer([prompts[i] for i in batch], [rows[i] for i in batch])
-            answers |= dict(zip(batch, said, strict=True))
+            given = scorer.answer([prompts[i] for i in batch], [rows[i] for i in batch])
+            answers |= dict(zip(batch, given, strict=True))
             bar.update(len(batch))
     ordered = [answers[i] for i in range(len(rows))]
-    return _table(str(run.folder), recipe, task.labels, ((one.ranked, one.probabilities) for one in ordered))
+    said = ((one.ranked, one.probabilities) for one in ordered)
+    return list(task.labels), _table(str(run.folder), recipe, task.labels, said)
 
 
 def _table(

@@ -28,8 +28,8 @@ def describe(trainer: Trainer, data: TrainingData, show_text: bool) -> str:
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = parameters(model)
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * trainer.accelerator.num_processes
-    # Packed, as many rows as fit share one; best-fit packing leaves next to nothing empty.
-    rows = math.ceil(tokens.total / config.max_length) if config.packing else len(data.examples)
+    dataset: Any = trainer.train_dataset  # packed, as many rows as fit share one
+    rows = len(dataset)
     steps = config.max_steps if config.max_steps > 0 else math.ceil(rows / batch) * config.num_train_epochs
     passes = steps * batch / rows if config.max_steps > 0 else config.num_train_epochs
     times = f"{passes:,.2g}" if passes < 1 else f"{round(passes, 2):,g}"

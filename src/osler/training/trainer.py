@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import parse_flag_from_env
@@ -12,7 +12,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from trl import SFTConfig, SFTTrainer, pack_dataset
+from trl import DPOConfig, SFTConfig, SFTTrainer, pack_dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from osler.data import IGNORED, TrainingData
@@ -24,6 +24,8 @@ from osler.scoring import LabelTrie
 from osler.tasks import Case
 from osler.training.label_trie_loss import LabelTrieLoss
 from osler.training.proved_trainer import ProvedTrainer
+
+C = TypeVar("C", SFTConfig, DPOConfig)
 
 
 class ShuffledBatches(LengthGroupedSampler):
@@ -155,7 +157,12 @@ class LabelTrieTrainer(ProvedTrainer):
 
 
 def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
-    """The recipe's ``train:`` as TRL's configuration, with what Osler decides itself added.
+    """The recipe's ``train:`` as the configuration of TRL's ``SFTTrainer``, see :func:`configured`."""
+    return configured(recipe, run, SFTConfig, dataset_kwargs={"skip_prepare_dataset": True})
+
+
+def configured(recipe: Recipe, run: Run, kind: type[C], **further: Any) -> C:
+    """The recipe's ``train:`` as a configuration of TRL, with what Osler decides itself added.
 
     TRL switches mixed precision and activation checkpointing on by default; here both are off unless the recipe says
     otherwise, so that what is not written does not happen. Where it says nothing of ``use_cpu``, the machine decides.
@@ -163,7 +170,7 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
     Raises:
         InputError: TRL refuses it on this machine.
     """
-    names = {field.name for field in dataclasses.fields(SFTConfig)}
+    names = {field.name for field in dataclasses.fields(kind)}
     # transformers renamed it in 5.21; Python 3.10 stops at 5.20. Delete the old name with Python 3.10.
     checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
     settings = {
@@ -179,9 +186,7 @@ def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
     if "eval_steps" in settings:  # what is evaluated is saved: osler.training.selection
         settings["save_steps"] = settings["eval_steps"]
     try:
-        config = SFTConfig(
-            output_dir=str(run.checkpoints_path), dataset_kwargs={"skip_prepare_dataset": True}, **settings
-        )
+        config = kind(output_dir=str(run.checkpoints_path), **further, **settings)
     except (ValueError, ImportError) as error:
         raise InputError(f"{recipe.path}: train: TRL refuses it here: {one_line(str(error))}") from None
     if config.mixed_precision != "no" and not (config.bf16 or config.fp16):

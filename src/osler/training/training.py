@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from osler.runs import (
 from osler.storage import fingerprint, model_fingerprint, plain, validated, write_model
 from osler.tasks import Conversation, Task, chat_template_sha256, load_task
 from osler.tracking import Tracking, tracked
-from osler.training import plan
+from osler.training import plan, preferences
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.distillation import check_teacher, described, targets
 from osler.training.hardware import check_here
@@ -58,8 +58,8 @@ from osler.training.trainer import build_trainer
 DISK_FULL = re.compile(r"No space left|File too large|Disk quota|StorageFull|code: 2[78]\b|failed writing file")
 
 
-def train(recipe: Recipe, run: Run) -> None:
-    """Train ``recipe`` in its run directory, from the last whole checkpoint if there is one.
+def train(recipe: Recipe, run: Run, without: Collection[str] = ()) -> None:
+    """Train ``recipe`` in its run directory, from the last whole checkpoint if there is one, ``without`` some units.
 
     Writes ``data_report.json`` before training and ``manifest.json`` last: a run with a manifest is a finished run.
 
@@ -69,14 +69,15 @@ def train(recipe: Recipe, run: Run) -> None:
         FailedError: a loss or a weight is no finite number any more.
     """
     environment = describe_environment()  # before hours pass in which somebody commits or upgrades
-    tokenizer, task, data, conversation, images = _prepare(recipe)
+    tokenizer, task, data, conversation, images = _prepare(recipe, without)
     learnt_from = _learnt_from(recipe, data)
     # Nothing is written before the data has been read and found right.
     with _opened(recipe, run, learnt_from) as (checkpoint, tracking):
         learnt = targets(recipe, run, task, data, learnt_from)
+        pairs = preferences.find_pairs(recipe, run, data, learnt_from, train)
         model = _load(recipe, data)
         loaded = {"architecture": type(model).__name__, "parameters": plan.parameters(model)}
-        trainer = _trainer(recipe, run, model, tokenizer, data, images, learnt)
+        trainer = _trainer(recipe, run, model, tokenizer, data, images, learnt, pairs)
         tracking.attach(trainer)
         main_process = trainer.is_world_process_zero()
         if main_process:
@@ -96,7 +97,8 @@ def train(recipe: Recipe, run: Run) -> None:
                 " command again"
             ) from error
         if main_process:
-            figures |= _asked_with(tokenizer, conversation) | {"teacher": described(recipe, run)}
+            figures |= _asked_with(tokenizer, conversation)
+            figures |= {"teacher": described(recipe, run), "preferences": preferences.described(recipe, run)}
             _finish(run, _manifest(recipe, run, data, environment, loaded, figures))
             files = (run.folder / "recipe.yaml", run.manifest_path)
             tracking.log("training", {path.name: path.read_text(encoding="utf-8") for path in files})
@@ -128,7 +130,10 @@ def _trainer(
     data: TrainingData,
     images: Images | None,
     learnt: Sequence[Sequence[float]] | None = None,
+    pairs: Sequence[preferences.Pair] = (),
 ) -> Trainer:
+    if pairs:
+        return preferences.build_preference_trainer(recipe, run, model, tokenizer, pairs)
     if recipe.head is None:
         return build_trainer(recipe, run, model, tokenizer, data, images)
     if recipe.head == "reranker":
@@ -137,7 +142,7 @@ def _trainer(
 
 
 def _prepare(
-    recipe: Recipe,
+    recipe: Recipe, without: Collection[str] = ()
 ) -> tuple[PreTrainedTokenizerBase, Task, TrainingData, Conversation | None, Images | None]:
     check_here(recipe)
     tokenizer = load_tokenizer(recipe.base)
@@ -152,7 +157,9 @@ def _prepare(
     if conversation and not conversation.own_system_turn and (task.prompt.system or "").strip():
         print("the base takes no system turn: the task's stands at the head of the user turn", flush=True)
     check_teacher(recipe, task)
-    return tokenizer, task, build_training_data(recipe, task, tokenizer, images), conversation, images
+    if recipe.preferences is not None:
+        preferences.earlier_run(recipe)
+    return tokenizer, task, build_training_data(recipe, task, tokenizer, images, without), conversation, images
 
 
 @contextmanager

@@ -254,7 +254,8 @@ def test_calibration_subgroups_robustness_and_contamination_are_shown(folder: Pa
 
 def test_each_figure_says_what_it_shows(folder: Path) -> None:
     figures = re.findall(r"<svg[^>]*>(.*?)</svg>", (folder / "report.html").read_text(), re.DOTALL)
-    assert len(figures) == 1 + 3 * 3 + 1  # accuracies; reliability, coverage, subgroups of each split; robustness
+    # Accuracies; reliability, coverage, subgroups of each split; robustness; the training.
+    assert len(figures) == 1 + 3 * 3 + 1 + 1
     for svg in figures:
         title = re.match(r'<title id="([^"]*)">([^<]+)</title><desc id="[^"]*">[^<]+</desc>', svg)
         assert title

@@ -20,18 +20,39 @@ def cases(n: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.nda
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
 def test_the_temperature_that_was_put_in_is_taken_out(temperature: float) -> None:
     probabilities, labels = cases(4000, temperature)
-    fitted = calibration.fit_temperature(probabilities, labels)
+    fitted = calibration.fit_temperature(probabilities, labels, every(probabilities))
     assert fitted == pytest.approx(1 / temperature, rel=0.05)
     new, new_labels = cases(4000, temperature, seed=1)
-    tempered = calibration.temper(new, fitted)
+    tempered = calibration.temper(new, fitted, every(new))
     assert tempered.max(axis=1).mean() == pytest.approx((tempered.argmax(axis=1) == new_labels).mean(), abs=0.02)
     assert (tempered.argsort(axis=1) == new.argsort(axis=1)).all()
 
 
+def every(probabilities: np.ndarray) -> np.ndarray:
+    """Every label is ranked in every case."""
+    return np.full(probabilities.shape, True)
+
+
+def test_what_a_system_does_not_name_takes_no_part_in_the_temperature() -> None:
+    """Of thousands of candidates it names two; where the right one is not among them, no temperature helps."""
+    probabilities, named = np.zeros((100, 5000)), np.zeros((100, 5000), dtype=bool)
+    probabilities[:, 0], probabilities[:, 1], named[:, :2] = 0.8, 0.2, True
+    labels = np.repeat([0, 1, 4999], [40, 10, 50])
+    temperature = calibration.fit_temperature(probabilities, labels, named)
+    assert temperature == pytest.approx(1.0, abs=1e-3), "four of five that it names right have its first"
+    tempered = calibration.temper(probabilities, 2.0, named)
+    assert tempered[0, :3] == pytest.approx([2 / 3, 1 / 3, 0.0])
+    assert calibration.fit_temperature(probabilities, np.full(100, 4999), named) == 1.0
+
+
 def test_tempering_by_hand() -> None:
     # Square roots of 0.64 and 0.36 are 0.8 and 0.6.
-    assert calibration.temper(np.array([[0.64, 0.36]]), 2.0)[0] == pytest.approx([8 / 14, 6 / 14])
-    assert calibration.temper(np.array([[0.7, 0.3, 0.0]]), 1.0)[0] == pytest.approx([0.7, 0.3, 0.0])
+    assert calibration.temper(np.array([[0.64, 0.36]]), 2.0, np.full((1, 2), True))[0] == pytest.approx(
+        [8 / 14, 6 / 14]
+    )
+    assert calibration.temper(np.array([[0.7, 0.3, 0.0]]), 1.0, np.full((1, 3), True))[0] == pytest.approx(
+        [0.7, 0.3, 0.0]
+    )
 
 
 @pytest.mark.filterwarnings("error")
@@ -39,8 +60,10 @@ def test_temperatures_stay_within_their_bounds() -> None:
     """All right, all wrong, a right label of probability 0: the best temperature would be 0 or infinite."""
     probabilities = np.array([[0.9, 0.1, 0.0]] * 8)
     lowest, highest = calibration.TEMPERATURES
-    assert lowest <= calibration.fit_temperature(probabilities, np.zeros(8, dtype=int)) < 0.1
-    assert calibration.fit_temperature(probabilities, np.full(8, 2)) == pytest.approx(highest, rel=1e-3)
+    assert lowest <= calibration.fit_temperature(probabilities, np.zeros(8, dtype=int), every(probabilities)) < 0.1
+    assert calibration.fit_temperature(probabilities, np.full(8, 2), every(probabilities)) == pytest.approx(
+        highest, rel=1e-3
+    )
 
 
 def test_the_threshold_answers_as_many_as_the_target_allows() -> None:
@@ -70,9 +93,9 @@ def test_cases_of_one_confidence_are_answered_together_or_not_at_all() -> None:
 def test_a_fit_says_what_it_comes_to_on_the_cases_it_was_chosen_on() -> None:
     probabilities, labels = cases(400, 0.5)
     correct = probabilities.argmax(axis=1) == labels
-    fit = calibration.fit(probabilities, labels, correct)
+    fit = calibration.fit(probabilities, labels, correct, every(probabilities))
     assert fit.threshold is not None
-    answered = calibration.temper(probabilities, fit.temperature).max(axis=1) >= fit.threshold
+    answered = calibration.temper(probabilities, fit.temperature, every(probabilities)).max(axis=1) >= fit.threshold
     assert (fit.n, fit.coverage, fit.accuracy) == (400, answered.mean(), correct[answered].mean())
     assert fit.accuracy >= 0.9
 

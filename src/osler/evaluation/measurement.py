@@ -48,8 +48,8 @@ def prediction_columns(rows: Sequence[Prediction]) -> dict[str, Any]:
     """The predictions as columns, named as the metric modules name what they take; only those the system has.
 
     ``ranked`` is there where some ranking holds two labels or more; ``probabilities`` (cases, panel), its ``labels``,
-    and ``confidences`` where every answer has probabilities over two labels or more. An answer that could not be parsed
-    has none, and no number is made up for it.
+    those among them that a case's answer has ``named`` (cases, panel), and ``confidences`` where every answer has
+    probabilities over two labels or more. An answer that could not be parsed has none, and no number is made up for it.
     """
     columns: dict[str, Any] = {
         "references": [row.label for row in rows],
@@ -64,11 +64,14 @@ def prediction_columns(rows: Sequence[Prediction]) -> dict[str, Any]:
         labels = sorted(set(columns["references"]).union(*ranked))
         column = {label: position for position, label in enumerate(labels)}
         probabilities = np.zeros((len(rows), len(labels)))
+        named = np.zeros(probabilities.shape, dtype=bool)
         for case, row in enumerate(rows):
-            probabilities[case, [column[label] for label in row.ranked]] = row.probabilities
+            places = [column[label] for label in row.ranked]
+            probabilities[case, places], named[case, places] = row.probabilities, True
         # Files are rounded; what is built on the sum being one (temperatures, scikit-learn) wants it exact.
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         columns |= {"labels": labels, "probabilities": probabilities, "confidences": probabilities.max(axis=1)}
+        columns["named"] = named
     return columns
 
 

@@ -163,7 +163,9 @@ def fit_calibrations(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:
             columns = prediction_columns(answers.rows)
             if "probabilities" in columns:
                 correct = np.array([row.correct for row in answers.rows])
-                fits[task, system] = calibration.fit(columns["probabilities"], label_columns(columns), correct)
+                fits[task, system] = calibration.fit(
+                    columns["probabilities"], label_columns(columns), correct, columns["named"]
+                )
     return fits
 
 
@@ -205,7 +207,7 @@ def calibration_record(
     before = {**values, "reliability": reliability_table(measurement)}
     if fit is None:
         return {"before": before}
-    tempered = calibration.temper(measurement.columns["probabilities"], fit.temperature)
+    tempered = calibration.temper(measurement.columns["probabilities"], fit.temperature, measurement.columns["named"])
     columns = {**measurement.columns, "probabilities": tempered, "confidences": tempered.max(axis=1)}
     after = Measurement(columns, measurement.resamples)
     abstention: dict[str, Any] = {"target_accuracy": calibration.TARGET_ACCURACY, "threshold": fit.threshold}

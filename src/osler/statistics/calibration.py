@@ -1,7 +1,8 @@
 """Whether probabilities can be believed, and what may be done about it with validation cases.
 
 Everything here takes arrays: ``probabilities`` (cases, panel) with rows that sum to one, ``labels`` the column of each
-case's label, ``confidences`` the probability of each answer and ``correct`` whether it was right.
+case's label, ``confidences`` the probability of each answer and ``correct`` whether it was right. ``ranked`` (cases,
+panel) says which labels a case's probabilities are of: of thousands of candidates a system names some.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ class Fit:
     accuracy: float | None
 
 
-def fit(probabilities: Floats, labels: Ints, correct: npt.NDArray[np.bool_]) -> Fit:
+def fit(probabilities: Floats, labels: Ints, correct: npt.NDArray[np.bool_], ranked: npt.NDArray[np.bool_]) -> Fit:
     """Choose temperature and threshold on validation cases, which must not be those they are judged on."""
-    temperature = fit_temperature(probabilities, labels)
-    confidences = temper(probabilities, temperature).max(axis=1)
+    temperature = fit_temperature(probabilities, labels, ranked)
+    confidences = temper(probabilities, temperature, ranked).max(axis=1)
     threshold = abstention_threshold(confidences, correct)
     if threshold is None:
         return Fit(len(labels), temperature, None, None, None)
@@ -46,17 +47,22 @@ def fit(probabilities: Floats, labels: Ints, correct: npt.NDArray[np.bool_]) -> 
     return Fit(len(labels), temperature, threshold, float(answered.mean()), float(correct[answered].mean()))
 
 
-def temper(probabilities: Floats, temperature: float) -> Floats:
-    """p^(1/T), renormalised: T > 1 makes a system less sure of itself, T < 1 surer; the order of a case's labels stays.
+def temper(probabilities: Floats, temperature: float, ranked: npt.NDArray[np.bool_]) -> Floats:
+    """p^(1/T), renormalised over ``ranked`` labels: T > 1 makes a system less sure of itself, T < 1 surer; the order
+    of a case's labels stays.
 
     Source: Guo et al. (2017), ICML, On calibration of modern neural networks, section 4.2.
     """
-    return np.asarray(softmax(_log(probabilities) / temperature, axis=1))
+    return np.asarray(softmax(_log(probabilities, ranked) / temperature, axis=1))
 
 
-def fit_temperature(probabilities: Floats, labels: Ints) -> float:
-    """The temperature within ``TEMPERATURES`` that has the least log loss on these cases."""
-    return softmax_temperature(_log(probabilities), labels, TEMPERATURES)
+def fit_temperature(probabilities: Floats, labels: Ints, ranked: npt.NDArray[np.bool_]) -> float:
+    """The temperature within ``TEMPERATURES`` that has the least log loss on the cases whose label is ranked: no
+    temperature makes the others better or worse. 1 where there is none."""
+    named = ranked[np.arange(len(labels)), labels]
+    if not named.any():
+        return 1.0
+    return softmax_temperature(_log(probabilities[named], ranked[named]), labels[named], TEMPERATURES)
 
 
 def softmax_temperature(scores: Floats, labels: Ints, bounds: tuple[float, float]) -> float:
@@ -74,8 +80,9 @@ def softmax_temperature(scores: Floats, labels: Ints, bounds: tuple[float, float
     return 1 / float(minimize_scalar(log_loss, bounds=(1 / highest, 1 / lowest), method="bounded").x)
 
 
-def _log(probabilities: Floats) -> Floats:
-    return np.log(np.clip(probabilities, np.finfo(np.float64).eps, 1))
+def _log(probabilities: Floats, ranked: npt.NDArray[np.bool_]) -> Floats:
+    logp = np.log(np.clip(probabilities, np.finfo(np.float64).eps, 1))
+    return np.where(ranked, logp, -np.inf)
 
 
 def reliability_bins(confidences: Floats) -> list[npt.NDArray[np.bool_]]:

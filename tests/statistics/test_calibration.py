@@ -42,6 +42,11 @@ def test_what_a_system_does_not_name_takes_no_part_in_the_temperature() -> None:
     assert temperature == pytest.approx(1.0, abs=1e-3), "four of five that it names right have its first"
     tempered = calibration.temper(probabilities, 2.0, named)
     assert tempered[0, :3] == pytest.approx([2 / 3, 1 / 3, 0.0])
+    fit = calibration.fit(probabilities, labels, labels == 0, named)
+    assert fit.named == 0.5
+    tempered = calibration.temper(probabilities, 1.0, named, fit.named)
+    assert tempered[0, :2] == pytest.approx([0.4, 0.1]), "as often as it is right"
+    assert tempered.sum(axis=1) == pytest.approx(np.ones(100))
     assert calibration.fit_temperature(probabilities, np.full(100, 4999), named) == 1.0
 
 

@@ -207,7 +207,9 @@ def calibration_record(
     before = {**values, "reliability": reliability_table(measurement)}
     if fit is None:
         return {"before": before}
-    tempered = calibration.temper(measurement.columns["probabilities"], fit.temperature, measurement.columns["named"])
+    tempered = calibration.temper(
+        measurement.columns["probabilities"], fit.temperature, measurement.columns["named"], fit.named
+    )
     columns = {**measurement.columns, "probabilities": tempered, "confidences": tempered.max(axis=1)}
     after = Measurement(columns, measurement.resamples)
     abstention: dict[str, Any] = {"target_accuracy": calibration.TARGET_ACCURACY, "threshold": fit.threshold}
@@ -222,6 +224,7 @@ def calibration_record(
         "before": before,
         "fitted_on": {"split": VALIDATION, "n": fit.n},
         "temperature": fit.temperature,
+        "named": fit.named,
         "after": {**tempered_values, "reliability": reliability_table(after)},
         "abstention": abstention,
     }

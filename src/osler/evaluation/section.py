@@ -126,7 +126,9 @@ class Section:
             confidences = columns["confidences"]
             if calibrated.temperature is not None:
                 probabilities, named = columns["probabilities"], columns["named"]
-                confidences = calibration.temper(probabilities, calibrated.temperature, named).max(axis=1)
+                confidences = calibration.temper(probabilities, calibrated.temperature, named, calibrated.named).max(
+                    axis=1
+                )
             if (abstention := calibrated.abstention) and abstention.coverage and abstention.accuracy:
                 thresholds[self.shown[name]] = abstention.coverage.value, abstention.accuracy.value
             curves[self.shown[name]] = selective_curve(confidences, np.array([row.correct for row in rows]))

@@ -75,11 +75,13 @@ class Abstention(Contract):
 
 class Calibration(Contract):
     """Probabilities ``before`` and ``after`` a temperature. Empty for a system without probabilities; only ``before``
-    where there was nothing to fit the temperature on."""
+    where there was nothing to fit the temperature on. ``named``: the share of the cases of ``fitted_on`` whose right
+    label the system names, which is the probability that all labels it names have together."""
 
     before: CalibrationMeasures | None = None
     fitted_on: FittedOn | None = None
     temperature: float | None = None
+    named: float = 1.0
     after: CalibrationMeasures | None = None
     abstention: Abstention | None = None
 

@@ -25,12 +25,15 @@ MIN_ANSWERED = 10  # validation cases above a threshold before their accuracy sa
 class Fit:
     """What was chosen on ``n`` validation cases: a temperature, and the tempered confidence to answer from.
 
+    ``named`` is the share of them whose right label the system names at all: 1 where it names every label.
+
     ``threshold`` is None where none reaches ``TARGET_ACCURACY``; else ``coverage`` and ``accuracy`` are the share of
     the validation cases answered and of right answers among them. Both flatter: they are the best of many.
     """
 
     n: int
     temperature: float
+    named: float
     threshold: float | None
     coverage: float | None
     accuracy: float | None
@@ -39,21 +42,25 @@ class Fit:
 def fit(probabilities: Floats, labels: Ints, correct: npt.NDArray[np.bool_], ranked: npt.NDArray[np.bool_]) -> Fit:
     """Choose temperature and threshold on validation cases, which must not be those they are judged on."""
     temperature = fit_temperature(probabilities, labels, ranked)
-    confidences = temper(probabilities, temperature, ranked).max(axis=1)
+    named = float(ranked[np.arange(len(labels)), labels].mean())
+    confidences = temper(probabilities, temperature, ranked, named).max(axis=1)
     threshold = abstention_threshold(confidences, correct)
     if threshold is None:
-        return Fit(len(labels), temperature, None, None, None)
+        return Fit(len(labels), temperature, named, None, None, None)
     answered = confidences >= threshold
-    return Fit(len(labels), temperature, threshold, float(answered.mean()), float(correct[answered].mean()))
+    return Fit(len(labels), temperature, named, threshold, float(answered.mean()), float(correct[answered].mean()))
 
 
-def temper(probabilities: Floats, temperature: float, ranked: npt.NDArray[np.bool_]) -> Floats:
-    """p^(1/T), renormalised over ``ranked`` labels: T > 1 makes a system less sure of itself, T < 1 surer; the order
-    of a case's labels stays.
+def temper(probabilities: Floats, temperature: float, ranked: npt.NDArray[np.bool_], named: float = 1.0) -> Floats:
+    """p^(1/T), renormalised: T > 1 makes a system less sure of itself, T < 1 surer; the order of a case's labels stays.
 
+    The ``ranked`` labels share the probability ``named``, and what is left goes evenly to those that are not ranked.
     Source: Guo et al. (2017), ICML, On calibration of modern neural networks, section 4.2.
     """
-    return np.asarray(softmax(_log(probabilities, ranked) / temperature, axis=1))
+    tempered = np.asarray(softmax(_log(probabilities, ranked) / temperature, axis=1))
+    others = (~ranked).sum(axis=1, keepdims=True)
+    spread = tempered * named + ~ranked * (1 - named) / np.maximum(others, 1)
+    return np.where(others > 0, spread, tempered)
 
 
 def fit_temperature(probabilities: Floats, labels: Ints, ranked: npt.NDArray[np.bool_]) -> float:

@@ -47,16 +47,14 @@ SMALL = LlamaConfig(
 )
 
 
-# The longest row of each recipe that was run on a CPU; what it took at most is in its expected file. The planner knows
-# nothing of what differential's data takes beside the training (rankers of 8,357 diseases).
+# The longest row of recipes that were run on a CPU, one of each kind; what it took at most is in its expected file. The
+# planner knows nothing of what differential's data takes beside the training (rankers of 8,357 diseases).
 LONGEST = {
     "all-minilm-l6-v2/phenopackets/encoder-v1": 256,
     "smollm2-135m/phenopackets/lora-v1": 256,
     "smollm2-135m/phenopackets/qlora-v1": 256,
-    "smollm2-135m/rare_disease/qlora-v2": 256,
     "smollm2-135m/rare_disease/qlora-large-v2": 256,
     "smollm2-135m/symptom_to_diagnosis/qlora-v1": 86,
-    "smollm2-135m/symptom_to_diagnosis/qlora-v2": 82,
 }
 
 

@@ -70,6 +70,7 @@ class ExpectedCalibration(Contract):
     before: ExpectedMeasures | None = None
     fitted_on: FittedOn | None = None
     temperature: float | None = None
+    named: float = 1.0
     after: ExpectedMeasures | None = None
     abstention: Abstention | None = None
 

@@ -59,8 +59,10 @@ def main() -> int:
                 f" --report_to none --output_dir {work / str(TRL_FLAGS.index(flags))}"
             )
         for quantization in ("null", "nf4"):
+            # As a language model: under its head it would not write, and the systems would do different things.
             speeds[f"osler, quantization={quantization}"] = timed(
-                f"{ROOT / 'scripts/train.py'} {RECIPE} base.quantization={quantization} train.max_steps={steps + 2}"
+                f"{ROOT / 'scripts/train.py'} {RECIPE} head=null loss.name=label_trie base.quantization={quantization}"
+                f" train.max_steps={steps + 2}"
                 f" train.logging_steps=1 train.disable_tqdm=true train.save_strategy=no"
                 f" train.per_device_train_batch_size={BATCH} --output {work / quantization}"
             )

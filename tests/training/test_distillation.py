@@ -40,6 +40,8 @@ def test_a_classifier_teaches_cases_it_was_not_fitted_on(
 def test_a_student_learns_what_its_teacher_says_and_the_manifest_tells(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make_classifier(tmp_path, tiny_base, teacher=WORDS)
     assert script(tmp_path, "train", path, "--output", "taught").returncode == 0
+    planned = script(tmp_path, "train", path, "--plan")
+    assert "teacher     tfidf_svm: asked before the first step\n" in planned.stdout
     alone = script(tmp_path, "train", path, "teacher=null", "--output", "alone")
     assert alone.returncode == 0, alone.stderr
     manifest = json.loads((tmp_path / "taught" / "manifest.json").read_text())

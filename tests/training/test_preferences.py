@@ -22,6 +22,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseSection) ->
     path = make(folder, tiny_base, train={"max_steps": 2, "save_steps": 1})
     assert script(folder, "train", path, "--output", "sft").returncode == 0
     assert script(folder, "evaluate", "sft", "--merged").returncode == 0
+    planned = script(folder, "train", path, *STAGE, "--plan")
+    assert "first       2 trainings more find the pairs" in planned.stdout
     done = script(folder, "train", path, *STAGE, "--output", "dpo")
     assert done.returncode == 0, done.stderr
     (folder / "said").write_text(done.stdout)

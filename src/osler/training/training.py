@@ -115,6 +115,13 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
         trainer = _trainer(recipe, Run(Path(folder)), _load(recipe, data), tokenizer, data, images)
         if trainer.is_world_process_zero():
             print(plan.describe(trainer, data, show_text), flush=True)
+            if (teacher := recipe.teacher) is not None:
+                named = [*teacher.systems, *([teacher.run] if teacher.run else [])]
+                print(f"teacher     {', '.join(named)}: asked before the first step")
+            if recipe.preferences is not None:
+                print(
+                    f"first       {recipe.preferences.folds} trainings more, to find the pairs; the steps are of all rows"
+                )
         _check_steps(recipe, trainer, len(data.examples))
 
 

@@ -120,7 +120,7 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
                 print(f"teacher     {', '.join(named)}: asked before the first step")
             if recipe.preferences is not None:
                 print(
-                    f"first       {recipe.preferences.folds} trainings more, to find the pairs; the steps are of all rows"
+                    f"first       {recipe.preferences.folds} trainings more find the pairs; these steps are of all rows"
                 )
         _check_steps(recipe, trainer, len(data.examples))
 

@@ -171,3 +171,18 @@ def test_a_precision_that_only_the_launcher_knows_of_is_refused(tmp_path: Path, 
     assert done.returncode == 2
     assert "accelerate's configuration says mixed_precision: bf16, of which the recipe knows nothing" in done.stderr
     assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_what_is_made_before_the_first_step_is_made_together(tmp_path: Path, tiny_base: BaseSection) -> None:
+    path = make(tmp_path, tiny_base, train={"max_steps": 2, "save_steps": 1})
+    assert script(tmp_path, "train", path, "--output", "sft").returncode == 0
+    assert script(tmp_path, "evaluate", "sft", "--merged").returncode == 0
+    stage = ("base.model=sft/merged", "loss={name: completion}", "preferences={folds: 2, confidence: 0.01}")
+    in_two_processes(tmp_path, path, *stage, "--output", "preferred")
+    counted = json.loads((tmp_path / "preferred" / "manifest.json").read_text())["preferences"]
+    assert 0 < counted["pairs"] <= counted["wrong"] <= counted["rows"] == 24
+
+    head = ("head=classifier", "loss={name: cross_entropy}", "evaluation.scorer=classifier")
+    taught = (*head, "evaluation.baselines=[majority]", "teacher={systems: [tfidf_svm]}")
+    said = in_two_processes(tmp_path, path, *taught, "--output", "taught")
+    assert ["teacher     tfidf_svm" in of_rank for of_rank in said] == [True, False]

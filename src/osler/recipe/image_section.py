@@ -6,7 +6,7 @@ from typing import Literal
 
 from osler.recipe.source_sections import Around, Columns, Shares, SourceSection
 from osler.recipe.task_texts import RelativePath, Sha256
-from osler.storage import data_folder, sha256_file
+from osler.storage import sha256_of_data
 
 TABLES = (".csv", ".jsonl", ".parquet")  # of images and texts
 
@@ -45,9 +45,7 @@ class ImageTextSource(SourceSection):
 
     def release_sha256(self) -> str | None:
         """The sha256 of ``table`` where the task has none."""
-        folder = data_folder()
-        path = folder / self.table if folder and self.sha256 is None else None
-        return sha256_file(path) if path and path.is_file() else None
+        return sha256_of_data(self.table) if self.sha256 is None else None
 
     def check(self, task: Around) -> None:
         """There are labels, and no splits but those held out by ``shares``."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from pydantic import Field
 
 from osler.recipe.task_texts import COMMIT, Commit, Name, ProjectPath, RelativePath, Sha256, WheelFile
-from osler.storage import Contract, data_folder, sha256_file
+from osler.storage import Contract, sha256_of_data
 
 
 class PanelSection(Contract):
@@ -143,9 +143,7 @@ class StoreSource(OntologySource):
 
     def release_sha256(self) -> str | None:
         """The sha256 of ``store``."""
-        folder = data_folder()
-        path = folder / self.store if folder else None
-        return sha256_file(path) if path and path.is_file() else None
+        return sha256_of_data(self.store)
 
     def check(self, task: Around) -> None:
         """There are neither panels nor labels, and no splits but :meth:`known_splits`."""

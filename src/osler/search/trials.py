@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from osler.search import winner
 from osler.search.study import Study
 from osler.search.study_file import StudiedTrial
 from osler.search.training import Training
-from osler.storage import check_folder
+from osler.storage import SigtermNoted, check_folder
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -58,7 +57,7 @@ def search(recipe: Recipe, folder: Path) -> None:
     settled = {f"train.{key}": value for key, value in judged.items() if recipe.train.get(key) != value}
     fixed = [*given, *(f"{key}={json.dumps(value)}" for key, value in settled.items()), "search=null"]
     load_recipe(recipe.path, fixed)
-    with Run(folder).locked("searching in"), _Terminated() as terminated:
+    with Run(folder).locked("searching in"), SigtermNoted() as terminated:
         study = Study(path, recipe, section, judged["eval_steps"])
         _Search(recipe, section, folder, study, fixed, terminated).run()
         best = study.best
@@ -90,22 +89,6 @@ def _overrides(recipe: Recipe, section: SearchSection) -> list[str]:
     return given
 
 
-class _Terminated:
-    """A context in which SIGTERM, which schedulers send before they take a machine away, is noted in ``asked``."""
-
-    asked = False
-
-    def __enter__(self) -> _Terminated:
-        self._before = signal.signal(signal.SIGTERM, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-    def _note(self, *_: object) -> None:
-        self.asked = True
-
-
 @dataclass
 class _Search:
     """``fixed``: the overrides that every trial has."""
@@ -115,7 +98,7 @@ class _Search:
     folder: Path
     study: Study
     fixed: Sequence[str]
-    terminated: _Terminated
+    terminated: SigtermNoted
 
     @property
     def budget(self) -> float:

@@ -1,7 +1,7 @@
 """Files: whole or absent, checked against a type, hashed; out of PyPI's wheels, from the Hub, of the checkout."""
 
 from osler.storage.contracts import Contract, FileContract, parsed, plain, read_model, validated, write_model
-from osler.storage.datasets import data_folder, hub_file
+from osler.storage.datasets import data_folder, hub_file, sha256_of_data
 from osler.storage.files import (
     check_folder,
     deciding_files,
@@ -19,13 +19,14 @@ from osler.storage.files import (
 from osler.storage.hashes import sha256_file, sha256_text, stable_unit
 from osler.storage.hub import ATTRIBUTES, download_once, hub_api
 from osler.storage.hub_retries import explained, persistently
-from osler.storage.processes import OutOfBounds, end_with_parent, forks_end_with_us, in_bounds
+from osler.storage.processes import OutOfBounds, SigtermNoted, end_with_parent, forks_end_with_us, in_bounds
 
 __all__ = [
     "ATTRIBUTES",
     "Contract",
     "FileContract",
     "OutOfBounds",
+    "SigtermNoted",
     "check_folder",
     "checkout",
     "data_folder",
@@ -51,6 +52,7 @@ __all__ = [
     "repeated",
     "safetensors",
     "sha256_file",
+    "sha256_of_data",
     "sha256_text",
     "stable_unit",
     "validated",

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from osler.errors import InputError
+from osler.storage.hashes import sha256_file
 
 
 def data_folder() -> Path | None:
@@ -19,6 +20,13 @@ def data_folder() -> Path | None:
     if not Path(value).is_dir():
         raise InputError(f"OSLER_DATA_DIR={value}: no such folder; unset it or name the folder of your local datasets")
     return Path(value)
+
+
+def sha256_of_data(name: str) -> str | None:
+    """The sha256 of the file ``name`` below :func:`data_folder`; None where it is not there. Raises as that does."""
+    folder = data_folder()
+    path = folder / name if folder else None
+    return sha256_file(path) if path and path.is_file() else None
 
 
 def hub_file(dataset: str, revision: str, name: str, local: str) -> Path:

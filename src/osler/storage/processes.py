@@ -18,10 +18,28 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
+S = TypeVar("S", bound="SigtermNoted")
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: a forked child must not start to
 _PR_SET_PDEATHSIG = 1
 _forks_end_with_us = False
+
+
+class SigtermNoted:
+    """A context in which SIGTERM, which schedulers send before they take a machine away, is noted in ``asked``."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self: S) -> S:
+        self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _note(self, *_: object) -> None:
+        self.asked = True
 
 
 def end_with_parent(signum: signal.Signals = signal.SIGKILL) -> None:

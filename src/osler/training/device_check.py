@@ -20,6 +20,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 
+from osler.errors import one_line
 from osler.models import TASK_TYPES, base_config, quantisation, without_weights
 from osler.recipe import Recipe
 from osler.runs import peak_memory_bytes
@@ -88,7 +89,7 @@ def check(recipe: Recipe, step: Step, device: torch.device, steps: int) -> Check
     try:
         return _check(recipe, step, device, steps)
     except (RuntimeError, ValueError, NotImplementedError, ImportError) as error:
-        return Checked(name, error=f"{type(error).__name__}: {str(error).splitlines()[0][:300]}")
+        return Checked(name, error=f"{type(error).__name__}: {one_line(str(error))[:300]}")
     finally:
         if device.type == "cuda":
             torch.cuda.empty_cache()

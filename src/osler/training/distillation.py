@@ -5,7 +5,7 @@ Source: Hinton, Vinyals & Dean (2015), arXiv:1503.02531.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def targets(recipe: Recipe, run: Run, task: Task, data: TrainingData, learnt_fro
     """What is learnt of each row: the probabilities of the labels, in the order of ``task.labels``; None where the
     recipe has no teacher.
 
-    The teacher is asked once: what it said is kept in the run directory. A collective call.
+    The teacher is asked once, see :func:`kept`. A collective call.
 
     Raises:
         InputError: a classifier gives no probabilities for so few cases.
@@ -58,21 +58,34 @@ def targets(recipe: Recipe, run: Run, task: Task, data: TrainingData, learnt_fro
     teacher = recipe.teacher
     if teacher is None:
         return None
-    path, state = run.folder / FILE, PartialState()
-    if state.is_main_process and not (path.is_file() and read_json(path)["learnt_from"] == learnt_from):
-        write_json(path, {"learnt_from": learnt_from, **_taught(recipe, teacher, run, task, data.rows)})
-    state.wait_for_everyone()
-    said = np.array(read_json(path)["probabilities"])
+    content = kept(run.folder / FILE, learnt_from, lambda: _taught(recipe, teacher, run, task, data.rows))
+    said = np.array(content["probabilities"])
     labels = np.eye(len(task.labels))[_columns(task.labels, [row.label for row in data.rows])]
     mixed: list[list[float]] = (teacher.weight * said + (1 - teacher.weight) * labels).astype(np.float32).tolist()
     return mixed
+
+
+def kept(path: Path, learnt_from: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The content of ``path``, which ``make`` gives where it is not there yet, or is of other data. A collective call:
+    every process makes it, and the main one writes it."""
+    state = PartialState()
+    there = path.is_file() and read_json(path)["learnt_from"] == learnt_from
+    state.wait_for_everyone()  # or a slow process finds what a fast one has written, and makes nothing with the others
+    if not there:
+        content = make()
+        if state.is_main_process:
+            write_json(path, {"learnt_from": learnt_from, **content})
+        state.wait_for_everyone()
+    found: dict[str, Any] = read_json(path)
+    return found
 
 
 def described(recipe: Recipe, run: Run) -> dict[str, Any] | None:
     """What the manifest says of the teacher; None where there is none."""
     if recipe.teacher is None:
         return None
-    return {key: read_json(run.folder / FILE)[key] for key in Teacher.model_fields}
+    content = read_json(run.folder / FILE)
+    return {key: content[key] for key in Teacher.model_fields}
 
 
 def _taught(recipe: Recipe, teacher: TeacherSection, run: Run, task: Task, rows: Sequence[Case]) -> dict[str, Any]:
@@ -93,7 +106,8 @@ def _taught(recipe: Recipe, teacher: TeacherSection, run: Run, task: Task, rows:
         "run": None if teacher.run is None else plain(Run(Path(teacher.run)).ancestor()),
     }
     named = ", ".join(f"{name} × {weight:.2f}" for name, weight in weighed.items())
-    print(f"teacher     {named}: accuracy {content['accuracy']:.3f} on the training rows", flush=True)
+    if PartialState().is_main_process:
+        print(f"teacher     {named}: accuracy {content['accuracy']:.3f} on the training rows", flush=True)
     return {**content, "probabilities": np.exp(mixed).round(6).tolist()}
 
 
@@ -120,7 +134,9 @@ def asked(run: Run, recipe: Recipe, rows: Sequence[Case]) -> tuple[list[str], Fl
     scorer = scorer_named(of.evaluation.scorer, model, load_tokenizer(of.base), task)
     prompts = [scorer.encode(row) for row in rows]
     answers: dict[int, Any] = {}
-    with tqdm(total=len(rows), desc=f"{run.folder} answers", unit=" cases") as bar:
+    with tqdm(
+        total=len(rows), desc=f"{run.folder} answers", unit=" cases", disable=not PartialState().is_main_process
+    ) as bar:
         for batch in batches(prompts, BATCH):
             given = scorer.answer([prompts[i] for i in batch], [rows[i] for i in batch])
             answers |= dict(zip(batch, given, strict=True))

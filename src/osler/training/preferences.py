@@ -24,8 +24,8 @@ from osler.errors import InputError
 from osler.recipe import Recipe
 from osler.runs import Run
 from osler.statistics import log_linear
-from osler.storage import read_json, write_json
-from osler.training.distillation import asked
+from osler.storage import read_json
+from osler.training.distillation import asked, kept
 from osler.training.trainer import configured, train_in_float32
 
 FILE = "preferences.json"  # in the run directory
@@ -77,8 +77,10 @@ def find_pairs(
     preferences = recipe.preferences
     if preferences is None:
         return []
-    path, state = run.folder / FILE, PartialState()
-    if not (path.is_file() and read_json(path)["learnt_from"] == learnt_from):
+
+    state = PartialState()
+
+    def make() -> dict[str, Any]:
         earlier = earlier_run(recipe).recipe()
         quiet = {key: value for key, value in earlier.train.items() if key != "report_to"}
         units = [row.unit for row in data.rows]
@@ -87,26 +89,32 @@ def find_pairs(
         for fold in np.unique(folds):
             own = np.flatnonzero(folds == fold)
             part = Run(run.folder / "folds" / str(fold))
-            if not part.finished:
-                print(f"fold {fold}      trained on {len(units) - len(own):,} rows of {len(units):,}", flush=True)
+            there = part.finished
+            state.wait_for_everyone()  # as in kept()
+            if not there:
+                if state.is_main_process:
+                    print(f"fold {fold}      trained on {len(units) - len(own):,} rows of {len(units):,}", flush=True)
                 train(dataclasses.replace(earlier, train=quiet), part, {units[i] for i in own})
+                state.wait_for_everyone()  # the main process writes what the others now ask
             labels, logp = asked(part, recipe, [data.rows[i] for i in own])
             for i, of_row in zip(own, logp, strict=True):
                 said, row = labels[int(of_row.argmax())], data.rows[i]
                 wrong += said != row.label
                 if said != row.label and np.exp(of_row.max()) >= preferences.confidence:
                     pairs.append(_pair(data, int(i), said))
-        if state.is_main_process:
-            write_json(path, {"learnt_from": learnt_from, "rows": len(units), "wrong": wrong, "pairs": pairs})
-        state.wait_for_everyone()
-    content = read_json(path)
+        return {"rows": len(units), "wrong": wrong, "pairs": pairs}
+
+    content = kept(run.folder / FILE, learnt_from, make)
     if not content["pairs"]:
         raise InputError(
             f"{recipe.path}: preferences.confidence: of {content['wrong']:,} wrong answers to {content['rows']:,} rows"
             f" none is as sure as {preferences.confidence:g}; lower it"
         )
     found: list[Pair] = content["pairs"]
-    print(f"pairs       {len(found):,} of {content['wrong']:,} wrong answers to {content['rows']:,} rows", flush=True)
+    if state.is_main_process:
+        print(
+            f"pairs       {len(found):,} of {content['wrong']:,} wrong answers to {content['rows']:,} rows", flush=True
+        )
     return found
 
 

@@ -17,6 +17,7 @@ from transformers.trainer_callback import ProgressCallback
 
 from osler.errors import FailedError
 from osler.runs import Run, checkpoints
+from osler.storage import SigtermNoted
 
 
 class NothingLeft(Exception):
@@ -55,25 +56,12 @@ class Progress(TrainerCallback):
             checkpoints.mark_complete(checkpoint, time.monotonic() - self._started, self._learnt_from, processes)
 
 
-class Terminated(TrainerCallback):
-    """On SIGTERM, which schedulers send before they take a machine away, has a checkpoint written after the step that
-    is being made, and training end there. A second SIGTERM ends the process at once.
-
-    A context: signals are caught while it is open. ``asked`` says whether one came.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> Terminated:
-        self._before = signal.signal(signal.SIGTERM, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
+class Terminated(SigtermNoted, TrainerCallback):
+    """On SIGTERM has a checkpoint written after the step that is being made, and training end there. A second SIGTERM
+    ends the process at once."""
 
     def _note(self, *_: object) -> None:
-        self.asked = True
+        super()._note()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -26,13 +26,14 @@ def formats() -> dict[str, Any]:
     """The name of a file → its type."""
     from osler.ranking import Differential
     from osler.reproduction import Expected, LearningCurve, ReproductionFile
-    from osler.runs import DataReport, Manifest, Prediction, Results, Robustness
+    from osler.runs import DataReport, Manifest, Panel, Prediction, Results, Robustness
     from osler.search import StudyFile
 
     return {
         "task": TaskFile,
         "manifest": Manifest,
         "data_report": DataReport,
+        "panel": Panel,
         "prediction": Prediction,
         "results": Results,
         "robustness": Robustness,

@@ -274,7 +274,7 @@ def test_what_cannot_be_reproduced_is_refused_in_a_line_that_says_the_way_out(
 ) -> None:
     monkeypatch.chdir(project)
     run = project / "runs" / "tiny-made-up" / "1.0.0"
-    with pytest.raises(InputError, match="neither a recipe, nor a run directory, nor USER/NAME"):
+    with pytest.raises(InputError, match="no run directory, and no USER/NAME"):
         target.find("no such thing", "scores")
     with pytest.raises(InputError, match=r"recipes/tinny\.yaml: no such file; did you mean recipes/tiny\.yaml"):
         target.find("recipes/tinny.yaml", "scores")

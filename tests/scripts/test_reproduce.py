@@ -202,7 +202,7 @@ def test_a_published_version_is_trained_again_with_its_own_task(
     [
         ([RECIPE], "one of the arguments --scores --predictions --training is required"),
         ([RECIPE, "--scores", "--training"], "not allowed with argument"),
-        (["a/b/c", "--scores"], "a/b/c: neither a recipe, nor a run directory, nor USER/NAME[@REVISION] on the Hub"),
+        (["a/b/c", "--scores"], "a/b/c: no run directory, and no USER/NAME[@REVISION] of the Hub"),
         (["recipes/tinny.yaml", "--scores"], "did you mean recipes/tiny.yaml?"),
         (["tasks", "--scores"], "tasks: no recipe.yaml in it"),
         ([RECIPE, "--scores", "--config_file", "cpu.yaml"], "--config_file is for --training"),

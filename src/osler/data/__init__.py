@@ -5,6 +5,7 @@ from osler.data.duplicates import clusters, jaccard, normalise, shingles
 from osler.data.mixture import load_components
 from osler.data.training_data import IGNORED, TrainingData, build_training_data
 from osler.data.training_rows import load_training_rows
+from osler.data.training_texts import describe_panel, unknown_share
 
 __all__ = [
     "IGNORED",
@@ -12,10 +13,12 @@ __all__ = [
     "build_training_data",
     "clusters",
     "contamination",
+    "describe_panel",
     "duplicates",
     "jaccard",
     "load_components",
     "load_training_rows",
     "normalise",
     "shingles",
+    "unknown_share",
 ]

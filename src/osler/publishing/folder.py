@@ -139,7 +139,7 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
     """What says how the weights came about and how good they are."""
     robustness = [run.robustness_path(recipe, split) for split in recipe.evaluation.splits]
     reproductions = sorted(run.folder.glob("reproduction*.json"))
-    for path in (run.folder / "recipe.yaml", run.manifest_path, run.results_path()):
+    for path in (run.folder / "recipe.yaml", run.manifest_path, run.panel_path, run.results_path()):
         _copy(path, part, path.name)
     for path in robustness:
         if path.is_file():

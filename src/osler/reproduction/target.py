@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +9,8 @@ from osler.errors import InputError, show
 from osler.recipe import Recipe, find_tasks, load_recipe, read_task
 from osler.reproduction.differences import Circumstances, circumstances
 from osler.reproduction.expected import Depth, Expected, expected_path, read_expected
-from osler.runs import Results, Run, TrainedContent
+from osler.runs import Results, Run, TrainedContent, find_run
 from osler.storage import read_json
-
-REPOSITORY = re.compile(r"(?P<repo_id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True)
@@ -113,18 +110,8 @@ def find(name: str, depth: Depth) -> Target:
         if run.recipe().run_sha256 != recipe.run_sha256:
             raise InputError(f"{run.folder}: a run of another recipe than {name} is now; name the run directory itself")
         return Target(name, recipe, run, expected_path(path))
-    repository = REPOSITORY.fullmatch(name)
-    if repository is None:
-        raise InputError(f"{name}: neither a recipe, nor a run directory, nor USER/NAME[@REVISION] on the Hub")
-    from osler.storage import hub
-
-    revision = repository["revision"] or "main"
-    try:
-        folder, commit = hub.download(repository["repo_id"], revision)
-    except InputError as error:
-        raise InputError(f"{name}: no recipe or run directory of this name is here, and: {error}") from None
-    run = Run(folder)
-    return Target(name, run.recipe(), run, folder / "expected.json", revision, commit)
+    found = find_run(name)
+    return Target(name, found.run.recipe(), found.run, found.run.folder / "expected.json", found.revision, found.commit)
 
 
 def _expected_of(run: Run, recipe: Recipe) -> Path:

@@ -2,7 +2,9 @@
 
 from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import describe_environment, peak_memory_bytes
+from osler.runs.found import FoundRun, find_run
 from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
+from osler.runs.panel import Panel, TrainingTexts
 from osler.runs.predictions import (
     Prediction,
     append_predictions,
@@ -56,10 +58,12 @@ __all__ = [
     "Environment",
     "Estimate",
     "FittedOn",
+    "FoundRun",
     "Fusion",
     "Manifest",
     "MeasuredOverlap",
     "Mismatch",
+    "Panel",
     "Parity",
     "PerturbedRecord",
     "Prediction",
@@ -73,6 +77,7 @@ __all__ = [
     "System",
     "Teacher",
     "TrainedContent",
+    "TrainingTexts",
     "append_predictions",
     "changed_predictions",
     "changed_recipe",
@@ -81,6 +86,7 @@ __all__ = [
     "check_trained",
     "checkpoints",
     "describe_environment",
+    "find_run",
     "join_parts",
     "merged_name",
     "mismatches",

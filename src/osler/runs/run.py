@@ -16,6 +16,7 @@ from osler.errors import InputError, show
 from osler.recipe import Recipe, load_recipe
 from osler.runs.data_report import DataReport
 from osler.runs.manifest import Ancestor, Manifest
+from osler.runs.panel import Panel
 from osler.runs.results import Results
 from osler.storage import (
     FileContract,
@@ -71,6 +72,10 @@ class Run:
     @property
     def data_report_path(self) -> Path:
         return self.folder / "data_report.json"
+
+    @property
+    def panel_path(self) -> Path:
+        return self.folder / "panel.json"
 
     @property
     def train_log_path(self) -> Path:
@@ -150,6 +155,10 @@ class Run:
     def read_results(self) -> Results:
         """``results.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
         return _read(self.results_path(), Results)
+
+    def read_panel(self) -> Panel:
+        """``panel.json``. Raises :class:`InputError` as :func:`osler.storage.read_model`."""
+        return _read(self.panel_path, Panel)
 
     def ancestor(self) -> Ancestor:
         """How the manifests of runs that build on this one name it."""

@@ -20,7 +20,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import ProgressCallback
 
-from osler.data import TrainingData, build_training_data
+from osler.data import TrainingData, build_training_data, describe_panel
 from osler.errors import FailedError, InputError
 from osler.models import (
     Images,
@@ -83,6 +83,8 @@ def train(recipe: Recipe, run: Run, without: Collection[str] = ()) -> None:
         if main_process:
             print(plan.describe(trainer, data, show_text=False), flush=True)
             write_model(run.data_report_path, data.report)
+            if recipe.stage is None:  # a corpus has nothing to ask for
+                write_model(run.panel_path, describe_panel(task, data))
         _check_steps(recipe, trainer, len(data.examples))
         _check_context(recipe, model, data)
         select_checkpoint(recipe, trainer, task, tokenizer, images)

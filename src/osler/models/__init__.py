@@ -3,6 +3,7 @@
 from osler.models.base_weights import base_config, base_folder
 from osler.models.images import PIXELS, TYPES, Images, load_images
 from osler.models.loading import (
+    add_tuned,
     choose_device_map,
     context_length,
     idle_accelerators,
@@ -22,6 +23,7 @@ __all__ = [
     "TASK_TYPES",
     "TYPES",
     "Images",
+    "add_tuned",
     "base_config",
     "base_folder",
     "check_architecture",

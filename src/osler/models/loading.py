@@ -40,6 +40,8 @@ from osler.storage import read_json
 # docs/decisions/training.md. At zero there would be nothing to tell by that a base minds the padding of a batch.
 HEAD_SCALE = 1e-3
 
+WEIGHTS = "adapter_model.safetensors"
+
 # Where bases of images and text have the chat template that transformers wrote for a processor until 4.57.
 OF_PROCESSORS = "chat_template.json"
 
@@ -243,27 +245,55 @@ def _load(
     return model, sorted(info["missing_keys"])
 
 
-def load_tuned(base: BaseSection, adapter: Path, device_map: str | dict[str, Any] | None = None) -> PreTrainedModel:
+def load_tuned(
+    base: BaseSection, adapter: Path, device_map: str | dict[str, Any] | None = None, name: str = "default"
+) -> PreTrainedModel:
     """Load what training left in folder ``adapter``, in evaluation mode: the base with the adapter on it, frozen; or a
-    whole model. One with a ``config.json`` of a classifier is under its head.
+    whole model. One with a ``config.json`` of a classifier is under its head. ``name`` is what PEFT calls the adapter.
 
     Raises:
         InputError: as :func:`load_base`; or the folder has neither.
     """
-    weights = adapter / "adapter_model.safetensors"
-    if not weights.is_file() and (adapter / "config.json").is_file():
+    if not (adapter / WEIGHTS).is_file() and (adapter / "config.json").is_file():
         return load_whole(base, adapter, device_map)
-    if not weights.is_file():
-        raise InputError(f"{adapter}: no adapter_model.safetensors in it (only safetensors are loaded, no .bin)")
-    under = load_under(base, adapter, device_map)
-    model = PeftModel.from_pretrained(under, str(adapter), is_trainable=False)
-    # PEFT loads half-precision adapters as float32, so the tuned model would compute in another precision than the one
-    # it was trained in. Upcast and back is lossless; loading in the base model's dtype would not be.
-    with safe_open(weights, framework="pt") as saved:
-        dtypes = {name: saved.get_tensor(name).dtype for name in saved.keys()}  # noqa: SIM118 (not a dict)
-    for name, parameter in model.named_parameters():
-        parameter.data = parameter.data.to(dtypes.get(name.replace(".default", ""), parameter.dtype))
+    _check_weights(adapter)
+    model = PeftModel.from_pretrained(
+        load_under(base, adapter, device_map), str(adapter), adapter_name=name, is_trainable=False
+    )
+    _as_trained(model, adapter, name)
     return cast(PreTrainedModel, model)  # PEFT's model hands on everything of it, but is no subclass
+
+
+def add_tuned(model: PreTrainedModel, adapter: Path, name: str) -> PreTrainedModel:
+    """Put another adapter on the base of ``model``, which :func:`load_tuned` loaded with one, and make it the one that
+    answers; ``model.set_adapter`` changes that. Not for classifiers, whose heads differ.
+
+    Raises:
+        InputError: the folder has no adapter.
+    """
+    _check_weights(adapter)
+    peft = cast(PeftModel, model)
+    peft.load_adapter(str(adapter), adapter_name=name, is_trainable=False)
+    _as_trained(peft, adapter, name)
+    peft.set_adapter(name, inference_mode=True)
+    return model
+
+
+def _check_weights(adapter: Path) -> None:
+    if not (adapter / WEIGHTS).is_file():
+        raise InputError(f"{adapter}: no {WEIGHTS} in it (only safetensors are loaded, no .bin)")
+
+
+def _as_trained(model: PeftModel, adapter: Path, name: str) -> None:
+    """Give the adapter the precision that it was saved in.
+
+    PEFT loads half-precision adapters as float32, so the tuned model would compute in another precision than the one it
+    was trained in. Upcast and back is lossless; loading in the base model's dtype would not be.
+    """
+    with safe_open(adapter / WEIGHTS, framework="pt") as saved:
+        dtypes = {key: saved.get_tensor(key).dtype for key in saved.keys()}  # noqa: SIM118 (not a dict)
+    for key, parameter in model.named_parameters():
+        parameter.data = parameter.data.to(dtypes.get(key.replace(f".{name}", ""), parameter.dtype))
 
 
 def quantisation(base: BaseSection, classifier: bool) -> BitsAndBytesConfig | Mxfp4Config | None:

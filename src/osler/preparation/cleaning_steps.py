@@ -17,15 +17,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from osler.errors import join, nearest
 from osler.preparation.label_masking import LabelNames, holds_words, is_common, names_label
 from osler.recipe import Problem, check
-
-if TYPE_CHECKING:
-    from py3langid.langid import LanguageIdentifier
+from osler.terminology import languages
 
 
 class Step(Protocol):
@@ -173,14 +170,11 @@ class Language:
 
     reason: str
     keep: str = "en"
-    probability: float = 0.95
-    min_words: int = 6
+    probability: float = languages.SURE
+    min_words: int = languages.MIN_WORDS
 
     def __call__(self, text: str, label: str, names: LabelNames) -> str | None:
-        if len(text.split()) < self.min_words:
-            return text
-        # The likeliest language alone does not decide: related ones, such as kinds of Arabic, share the probability.
-        return text if dict(_languages().rank(text))[self.keep] > 1 - self.probability else None
+        return text if languages.is_in(text, self.keep, self.probability, self.min_words) else None
 
 
 @dataclass(frozen=True)
@@ -278,13 +272,3 @@ def _check_ranges(settings: Mapping[str, Any], where: str) -> None:
         raise Problem(join(where, "probability"), f"{settings['probability']} is out of range: above 0, at most 1")
     if not settings["reason"].strip():
         raise Problem(join(where, "reason"), "is empty; say why the task takes this step")
-
-
-@cache
-def _languages() -> LanguageIdentifier:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    # No note is written in Latin, but lists of clinical terms look like it.
-    identifier.set_languages([language for language in identifier.labels if language != "la"])
-    return identifier

@@ -3,6 +3,7 @@
 from osler.storage.contracts import Contract, FileContract, parsed, plain, read_model, validated, write_model
 from osler.storage.datasets import data_folder, hub_file, sha256_of_data
 from osler.storage.files import (
+    append_line,
     check_folder,
     deciding_files,
     fingerprint,
@@ -27,6 +28,7 @@ __all__ = [
     "FileContract",
     "OutOfBounds",
     "SigtermNoted",
+    "append_line",
     "check_folder",
     "checkout",
     "data_folder",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,17 @@ def read_record(path: Path, *keys: str) -> dict[str, Any]:
                 raise InputError(f"{path}: the key {key} is missing; make the file anew, or bring back the whole one")
             inside = inside[name]
     return dict(record)
+
+
+def append_line(path: Path, content: Mapping[str, object]) -> None:
+    """Add ``content`` to ``path`` as a line of JSON, in one write: lines of two processes do not mix, and a kill leaves
+    no half of one. A new file may be read by its owner alone."""
+    line = json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
 
 
 def check_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from osler.tasks.prompt import Prompt, TooLong, WrittenImage, chat_template_sha2
 from osler.tasks.source import Source
 from osler.tasks.sources.all_diseases import AllDiseases
 from osler.tasks.sources.dataset import HubDataset
-from osler.tasks.task import Task, load_task
+from osler.tasks.task import Task, load_task, load_to_ask
 
 __all__ = [
     "TEXT",
@@ -33,6 +33,7 @@ __all__ = [
     "encode_classified",
     "load_prompt",
     "load_task",
+    "load_to_ask",
     "share_of",
     "split_sentences",
     "told_as",

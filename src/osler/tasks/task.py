@@ -28,6 +28,7 @@ from osler.tasks.sources.benchmark import Benchmark
 from osler.tasks.sources.corpus import Corpus
 from osler.tasks.sources.dataset import HubDataset
 from osler.tasks.sources.image_text import ImageText
+from osler.tasks.sources.known_panel import KnownPanel
 from osler.tasks.sources.phenopackets import StoredPatients
 from osler.tasks.sources.prepared import Prepared
 from osler.tasks.sources.simulated import SimulatedPatients
@@ -71,13 +72,27 @@ def load_task(folder: Path, panel: str | None = None) -> Task:
     if (panel is None) == bool(task.panels) or (panel is not None and panel not in task.panels):
         panels = ", ".join(task.panels) or "none"
         raise InputError(f"{folder / 'task.yaml'}: panels: {panel or 'none'} is asked for; the task has {panels}")
+    source = _source(folder, task, task.panels[panel].min_patients if panel else None)
+    return _task(folder, task, panel, source)
+
+
+def load_to_ask(folder: Path, panel: str | None, labels: Mapping[str, str]) -> Task:
+    """As :func:`load_task`, with the ``labels`` of a trained model and without data: enough to ask that model.
+
+    Raises:
+        InputError: the task's file is wrong.
+    """
+    return _task(folder, read_task(folder), panel, KnownPanel(labels))
+
+
+def _task(folder: Path, task: TaskFile, panel: str | None, source: Source) -> Task:
     return Task(
         name=task.name,
         version=task.version,
         panel=panel,
         splits=task.splits,
         prompt=load_prompt(folder),
-        source=_source(folder, task, task.panels[panel].min_patients if panel else None),
+        source=source,
         scorer=task.scorer,
         terminology=task.terminology,
     )

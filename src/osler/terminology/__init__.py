@@ -1,5 +1,6 @@
 """Names and hierarchies of findings and diseases: HPO's files, one normal form of a name, findings in a text."""
 
+from osler.terminology import languages
 from osler.terminology.assertions import Finding, Status, findings
 from osler.terminology.diseases import Terminology
 from osler.terminology.hpo import (
@@ -32,6 +33,7 @@ __all__ = [
     "canonical",
     "diseases",
     "findings",
+    "languages",
     "mid_sentence_case",
     "normal_form",
     "read_annotations",

@@ -1,0 +1,221 @@
+"""Runs as models to ask: the same prompt, scorer and weights as in evaluation, with the calibration it fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from osler.data import unknown_share
+from osler.errors import InputError
+from osler.recipe import BaseSection, Recipe, find_tasks, read_task
+from osler.runs import Calibration, Run, TrainingTexts, check_trained, find_run, mismatches, tuned_name
+from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, link
+from osler.statistics import calibration
+from osler.terminology import languages
+
+if TYPE_CHECKING:
+    from osler.scoring import Answer, Scorer
+
+NO_CALIBRATION = "not calibrated: no validation cases were evaluated, so the probabilities are the model's own"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A text that can be asked: its case, the tokens of its prompt, and what is unusual about it."""
+
+    case: Any
+    tokens: list[int]
+    warnings: tuple[str, ...]
+
+
+@dataclass
+class ServedModel:
+    """A model that answers texts.
+
+    Attributes:
+        name: which it is.
+        task: the name of its task.
+        labels: label id → name; empty where it answers in free text.
+        context: tokens it reads; None where it does not say.
+        fitted: the calibration of its evaluation.
+        texts: what its training texts were like; None where that is not known.
+    """
+
+    name: ModelName
+    task: str
+    labels: dict[str, str]
+    context: int | None
+    fitted: Calibration
+    texts: TrainingTexts | None
+    scorer: Scorer
+    model: Any
+    adapter: str | None  # of several on one base
+
+    @property
+    def calibrated(self) -> bool:
+        return self.fitted.temperature is not None
+
+    @property
+    def threshold(self) -> float | None:
+        """The least probability that is told as an answer; None where it always is."""
+        return self.fitted.abstention.threshold if self.fitted.abstention else None
+
+    def encode(self, text: str) -> Asked:
+        """``text`` as it is asked. Raises :class:`InputError` where it is empty or longer than the model reads."""
+        from osler.tasks import Case
+
+        if not text.strip():
+            raise InputError("the text is empty; describe the patient")
+        case = Case("asked", text, "")
+        tokens = self.scorer.encode(case)
+        if self.context is not None and len(tokens) >= self.context:
+            raise InputError(
+                f"the text has {len(tokens):,} tokens with its prompt, and the model reads {self.context:,}; shorten it"
+            )
+        return Asked(case, tokens, tuple(self._unusual(text, len(tokens))))
+
+    def answer(self, asked: Sequence[Asked], top: int | None = None) -> list[Diagnosis]:
+        """The answers to a batch, each with its ``top`` diagnoses; all of them for None."""
+        if self.adapter is not None and self.model.active_adapter != self.adapter:
+            self.model.set_adapter(self.adapter)
+        answers = self.scorer.answer([one.tokens for one in asked], [one.case for one in asked])
+        return [self._diagnosis(one, answer, top) for one, answer in zip(asked, answers, strict=True)]
+
+    def _diagnosis(self, asked: Asked, answer: Answer, top: int | None) -> Diagnosis:
+        probabilities: Sequence[float | None] = [None] * len(answer.ranked)
+        if answer.probabilities:
+            probabilities = self._tempered(answer.probabilities)
+        ranked = [
+            RankedLabel(label=label, name=self.labels.get(label, label), probability=p, link=link(label))
+            for label, p in zip(answer.ranked, probabilities, strict=True)
+        ]
+        reason = self._unsure(ranked, answer.parsed)
+        return Diagnosis(
+            diagnoses=tuple(ranked[:top]),
+            abstained=reason is not None,
+            reason=reason,
+            calibrated=self.calibrated,
+            warnings=asked.warnings,
+            text=answer.text,
+            model=self.name,
+        )
+
+    def _tempered(self, probabilities: Sequence[float]) -> list[float]:
+        row = np.array([probabilities])
+        if self.fitted.temperature is not None:
+            row = calibration.temper(row, self.fitted.temperature, np.ones_like(row, bool), self.fitted.named)
+        return [min(1.0, float(p)) for p in row[0]]
+
+    def _unsure(self, ranked: Sequence[RankedLabel], parsed: bool) -> str | None:
+        """Why the first diagnosis is not told as an answer; None where it is."""
+        if not parsed or not ranked:
+            return "no diagnosis could be read in what the model wrote"
+        first, abstention = ranked[0].probability, self.fitted.abstention
+        if first is None or abstention is None or abstention.threshold is None or first >= abstention.threshold:
+            return None
+        return (
+            f"the first diagnosis has a probability of {first:.2f}; from {abstention.threshold:.2f} on,"
+            f" {abstention.target_accuracy:.0%} of the answers to validation cases were right"
+        )
+
+    def _unusual(self, text: str, tokens: int) -> list[str]:
+        """What is unusual about ``text``, a line each."""
+        if (of := self.texts) is None:
+            return []
+        said = []
+        if of.language is not None and not languages.is_in(text, of.language):
+            said.append(f"the text seems not to be in the language of the training texts ({of.language})")
+        if (share := unknown_share(text, of.words)) > of.unknown_share:
+            said.append(
+                f"{share:.0%} of its words are rare or missing in the training texts; 99% of those have at most"
+                f" {of.unknown_share:.0%}"
+            )
+        if tokens > of.tokens:
+            said.append(f"it has {tokens:,} tokens; 99% of the training texts have at most {of.tokens:,}")
+        return said
+
+
+def load_models(names: Sequence[str]) -> dict[str, ServedModel]:
+    """The models of runs, each under its recipe's name; adapters of one base share it.
+
+    Args:
+        names: run directories, or published versions ``USER/NAME@vX``.
+
+    Raises:
+        InputError: a run is not finished, not evaluated, not what its records say, or of a task that is not asked with
+            a text alone; two have one name; or as :func:`osler.runs.find_run` and :func:`osler.models.load_tuned`.
+    """
+    runs = [(name, *_checked(name)) for name in names]  # all of them before the first is loaded, which takes time
+    served: dict[str, ServedModel] = {}
+    bases: dict[BaseSection, Any] = {}
+    for name, run, recipe in runs:
+        if recipe.name in served:
+            raise InputError(f"{name}: there is a model {recipe.name} already; serve one version of it")
+        served[recipe.name] = _load(run, recipe, bases)
+    return served
+
+
+def _checked(name: str) -> tuple[Run, Recipe]:
+    run = find_run(name).run
+    recipe = run.recipe()
+    if recipe.stage is not None:
+        raise InputError(f"{name}: pre-trained, it answers nothing; fine-tune it and serve that run")
+    check_trained(run, recipe)
+    if not run.results_path().is_file():
+        raise InputError(
+            f"{run.results_path()}: is not there, so nothing is known of how far the model can be believed; run"
+            " scripts/evaluate.py first"
+        )
+    for mismatch in mismatches(run, recipe):
+        raise InputError(f"{run.folder}/{mismatch}: bring that one back, or train and evaluate again")
+    if read_task(find_tasks(run.folder) / recipe.task.name).source.has_images:
+        raise InputError(f"{name}: its cases have images; only texts are served")
+    if recipe.head == "reranker":
+        raise InputError(f"{name}: a reranker compares what rankers propose: scripts/diagnose.py {name}")
+    return run, recipe
+
+
+def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedModel:
+    from osler.models import add_tuned, choose_device_map, context_length, load_tokenizer, load_tuned
+    from osler.scoring import WAYS, scorer_named
+    from osler.tasks import load_to_ask
+
+    panel, manifest = run.read_panel(), run.read_manifest()
+    task = load_to_ask(find_tasks(run.folder) / recipe.task.name, recipe.task.panel, panel.labels)
+    if task.scorer is not None and task.scorer != "generate":
+        raise InputError(f"{run.folder}: its questions have options, and a text alone has none; it is not served")
+    if manifest.prompt_sha256 != task.prompt.sha256:
+        raise InputError(f"{run.folder}: trained with another prompt than tasks/{task.name} has now; train again")
+    device_map, adapter = choose_device_map(recipe), None
+    if recipe.head is None and recipe.lora is not None:
+        adapter = recipe.name.replace(".", "_")  # PyTorch's module names
+        if recipe.base in bases:
+            model = add_tuned(bases[recipe.base], run.adapter_path, adapter)
+        else:
+            model = bases[recipe.base] = load_tuned(recipe.base, run.adapter_path, device_map, adapter)
+    else:
+        model = load_tuned(recipe.base, run.adapter_path, device_map)
+    tokenizer, named = load_tokenizer(recipe.base), task.scorer or recipe.evaluation.scorer
+    results = run.read_results()
+    record = next((one for one in results.records if one.task == recipe.task.name), None)
+    if record is None:
+        raise InputError(f"{run.results_path()}: has no record of {recipe.task.name}: run scripts/evaluate.py again")
+    return ServedModel(
+        name=ModelName(
+            name=recipe.name,
+            version=recipe.version,
+            recipe_sha256=recipe.sha256,
+            weights_sha256=manifest.adapter_sha256,
+        ),
+        task=task.name,
+        labels=dict(panel.labels),
+        context=context_length(model),
+        fitted=record.systems[tuned_name(recipe)].calibration,
+        texts=panel.texts,
+        scorer=scorer_named(named, model.eval(), tokenizer, task, WAYS),
+        model=model,
+        adapter=adapter,
+    )

@@ -1,0 +1,55 @@
+"""What may be sent to the server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MAX_TEXT = 50_000  # characters; no note of a patient is longer
+MAX_BATCH = 64  # texts in one request
+TOP = 5
+
+EXAMPLE = "A tall 12-year-old boy with a dislocated lens of the eye and long, slender fingers. No scoliosis."
+
+
+def _unicode(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a character (a lone surrogate) stands in it") from None
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=[EXAMPLE]), AfterValidator(_unicode)]
+RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", examples=["visit-17"])]
+Top = Annotated[int, Field(ge=1, le=1000, examples=[TOP])]
+
+
+class Request(BaseModel):
+    """Something sent: unknown keys are refused, and nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DiagnosisRequest(Request):
+    """A patient's text, how many diagnoses to answer with, and an id of the sender's own, which comes back."""
+
+    text: Text
+    top_k: Top = TOP
+    request_id: RequestId | None = None
+
+
+class BatchRequest(Request):
+    """Several texts at once; the answers come in the same order."""
+
+    cases: Annotated[list[DiagnosisRequest], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class Feedback(Request):
+    """What a clinician thinks of an answer, by its ``request_id``: whether the first diagnosis is ``right``, and the id
+    of the label that is, where that is another one. No text of the patient."""
+
+    request_id: RequestId
+    right: bool
+    label: Annotated[str, Field(max_length=200), AfterValidator(_unicode)] | None = None

@@ -1,0 +1,130 @@
+"""From the options of ``scripts/serve.py`` to a listening server, and to its end."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from osler.errors import InputError
+from osler.serving.access import ENVIRONMENT, Access, read_keys
+from osler.serving.model import load_models
+from osler.storage import check_folder
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from osler.serving.app import Server
+
+NEEDED = ("fastapi", "uvicorn", "prometheus_client", "jwt")
+DRAIN = 1.0  # seconds
+
+
+def open_server(
+    names: Sequence[str],
+    *,
+    host: str,
+    port: int,
+    keys: Path | None,
+    issuer: str | None,
+    audience: str | None,
+    audit: Path | None,
+    audit_days: int,
+    keep_text: bool,
+    feedback: Path | None,
+    origins: Sequence[str],
+    seconds: float,
+) -> int:
+    """Serve the runs of these ``names`` until SIGTERM or SIGINT, then answer what was accepted and return 0.
+
+    Raises:
+        InputError: an option is wrong, the port is taken, or as :func:`osler.serving.model.load_models`.
+    """
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        raise InputError(f"{', '.join(missing)}: not installed; pip install 'osler[serve]'")
+    if seconds <= 0 or audit_days < 1:
+        raise InputError("--seconds and --audit-days: more than 0")
+    access = Access(read_keys(keys), issuer, audience)
+    if access.open and not _loopback(host):
+        raise InputError(
+            f"--host {host}: other machines could ask, and nobody needs a key; give --keys FILE (--new-key NAME makes"
+            f" one), {ENVIRONMENT}, or --oidc-issuer"
+        )
+    if feedback is not None:
+        check_folder(feedback.parent)
+    listening = _listen(host, port)  # before minutes are spent on loading
+
+    from osler.serving.app import Server, create_app
+    from osler.serving.audit import AuditLog
+
+    log = AuditLog(audit, audit_days, _deidentifier() if keep_text else None) if audit else None
+    models = load_models(names)
+    server = Server(models, access, log, feedback, origins, seconds)
+    address = f"{host}:{listening.getsockname()[1]}"
+    for model in models.values():
+        print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels", flush=True)
+    print(f"serving  http://{address} (stop it with Ctrl-C; it is no medical device)", flush=True)
+    _run(create_app(server), listening, server)
+    return 0
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises :class:`InputError` where the port is taken or the address is none of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"--host {host} --port {port}: {reason}; --port 0 takes a free one") from None
+    return listening
+
+
+def _deidentifier() -> Callable[[str], str]:
+    """What takes the patient out of a text: nobody can link two texts of one patient, for all keys are thrown away."""
+    from osler.preparation import load_deidentifier
+
+    deidentifier = load_deidentifier(secrets.token_hex(32))
+    return lambda text: deidentifier.replace(text, secrets.token_hex(16))[0]
+
+
+def _run(app: FastAPI, listening: socket.socket, server: Server) -> None:
+    """Answer until SIGTERM or SIGINT. Then, for ``DRAIN`` seconds, whoever still comes is told to go elsewhere, and
+    what was accepted is answered."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        # Every request has its own deadline, so this is only for connections that do not read.
+        timeout_graceful_shutdown=int(server.seconds) + 5,
+    )
+
+    class Ending(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.force_exit = server.ending and sig == signal.SIGINT  # Ctrl-C twice
+            server.ending = True
+            threading.Timer(DRAIN, lambda: setattr(self, "should_exit", True)).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises it again at the end: an orderly end is status 0
+    Ending(config).run(sockets=[listening])

@@ -1,0 +1,40 @@
+"""Which language a text is in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+MIN_WORDS = 6  # of a text with fewer no detector can tell the language, and Latin terms would decide
+SURE = 0.95
+
+
+def is_in(text: str, language: str, probability: float = SURE, min_words: int = MIN_WORDS) -> bool:
+    """Whether ``text`` may be in ``language`` (ISO 639-1): it is too short to tell, or it is not in another one with
+    this ``probability``."""
+    if len(text.split()) < min_words:
+        return True
+    # The likeliest language alone does not decide: related ones, such as kinds of Arabic, share the probability.
+    return float(dict(_identifier().rank(text))[language]) > 1 - probability
+
+
+def most_common(texts: Iterable[str]) -> str | None:
+    """The language of more than half of ``texts``, of those that are long enough to tell; None where there is none."""
+    found = Counter(str(_identifier().classify(text)[0]) for text in texts if len(text.split()) >= MIN_WORDS)
+    language, n = found.most_common(1)[0] if found else (None, 0)
+    return language if 2 * n > found.total() else None
+
+
+@cache
+def _identifier() -> LanguageIdentifier:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # No note is written in Latin, but lists of clinical terms look like it.
+    identifier.set_languages([language for language in identifier.labels if language != "la"])
+    return identifier

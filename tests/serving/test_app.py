@@ -1,0 +1,149 @@
+"""The HTTP interface as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from served import TEXT, evaluated, listening
+
+from osler.recipe.sections import BaseSection
+from osler.runs.predictions import read_predictions
+from osler.serving.access import Access, new_key, read_keys
+from osler.serving.app import Server
+from osler.serving.audit import AuditLog
+from osler.serving.model import ServedModel, load_models
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseSection) -> Path:
+    return evaluated(tmp_path_factory.mktemp("served"), tiny_base)
+
+
+@pytest.fixture(scope="module")
+def models(run: Path) -> dict[str, ServedModel]:
+    return load_models([str(run)])
+
+
+@pytest.fixture(scope="module")
+def client(models: dict[str, ServedModel]) -> Iterator[httpx.Client]:
+    with listening(Server(models)) as address, httpx.Client(base_url=address) as client:
+        yield client
+
+
+def test_an_answer_is_that_of_evaluation(run: Path, models: dict[str, ServedModel], client: httpx.Client) -> None:
+    (model,) = models.values()
+    path = run / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
+    texts = [json.loads(line)["complaint"] for line in (run.parents[2] / "data/made_up/test.jsonl").open()]
+    cases = [{"text": text, "top_k": 4} for text in texts]
+    answers = client.post("/diagnose/batch", json={"cases": cases}).json()["answers"]
+    temperature = model.fitted.temperature
+    assert temperature is not None
+    for predicted, answer in zip(read_predictions(path), answers, strict=True):
+        assert predicted.probabilities is not None
+        assert [one["label"] for one in answer["diagnoses"]] == list(predicted.ranked)
+        powers = [p ** (1 / temperature) for p in predicted.probabilities]
+        told = [one["probability"] for one in answer["diagnoses"]]
+        assert told == pytest.approx([power / sum(powers) for power in powers], abs=1e-6)
+
+
+def test_one_text(client: httpx.Client) -> None:
+    answer = client.post("/diagnose", json={"text": TEXT, "top_k": 2, "request_id": "visit-1"})
+    assert answer.status_code == 200
+    content = answer.json()
+    assert len(content["diagnoses"]) == 2
+    assert content["request_id"] == "visit-1"
+    assert content["model"]["name"] == "tiny-made-up"
+    assert content["calibrated"]
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b'{"text": ', 400, "JSON decode error"),
+        (b"[]", 422, "body"),
+        (b'{"text": " "}', 422, "text: the text is empty; describe the patient"),
+        (b'{"text": "cough", "top_k": 0}', 422, "body.top_k"),
+        (b'{"text": "cough", "topk": 3}', 422, "body.topk: Extra inputs are not permitted"),
+        (b'{"text": "\\ud800"}', 422, "body.text"),
+        (json.dumps({"text": "fever " * 3000}).encode(), 422, "tokens with its prompt, and the model reads 1,024"),
+        (json.dumps({"text": "x" * 5_000_000}).encode(), 413, "more than 4,000,000 bytes"),
+    ],
+    ids=["cut off", "list", "empty", "none asked", "misspelt", "surrogate", "long", "huge"],
+)
+def test_what_is_wrong_is_told_in_one_line(client: httpx.Client, body: bytes, status: int, said: str) -> None:
+    answer = client.post("/diagnose", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    assert said in answer.json()["error"]
+    assert "\n" not in answer.json()["error"]
+
+
+def test_an_unknown_model_is_named_with_those_there_are(client: httpx.Client) -> None:
+    answer = client.post("/diagnose?model=other", json={"text": TEXT})
+    assert (answer.status_code, answer.json()) == (404, {"error": 'model "other": not served; there are tiny-made-up'})
+
+
+def test_an_unusual_text_is_answered_with_warnings(client: httpx.Client) -> None:
+    text = "Der Junge hat seit drei Tagen hohes Fieber und Schmerzen im unteren Rücken, und er trinkt viel Wasser."
+    warnings = client.post("/diagnose", json={"text": text}).json()["warnings"]
+    assert any("not to be in the language" in line for line in warnings)
+    assert any("of its words are rare or missing" in line for line in warnings)
+    assert client.post("/diagnose", json={"text": TEXT}).json()["warnings"] == []
+
+
+def test_keys_are_asked_for_and_only_their_hashes_are_kept(tmp_path: Path, models: dict[str, ServedModel]) -> None:
+    key, line = new_key("ward-7")
+    file = tmp_path / "keys.txt"
+    file.write_text(f"# who may ask\n{line}\n")
+    assert key not in file.read_text()
+    with listening(Server(models, Access(read_keys(file)))) as address:
+        url = f"{address}/diagnose"
+        assert httpx.post(url, json={"text": TEXT}).status_code == 401
+        assert httpx.post(url, json={"text": TEXT}, headers={"X-API-Key": "guess"}).status_code == 401
+        assert httpx.post(url, json={"text": TEXT}, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert httpx.get(f"{address}/version").status_code == 401
+        assert httpx.get(f"{address}/health").status_code == 200
+
+
+def test_nothing_of_the_patient_is_kept(
+    tmp_path: Path,
+    models: dict[str, ServedModel],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    planted = "Ada Lovelace, MRN 00481516, of 12 St James's Square"
+    server = Server(models, audit=AuditLog(tmp_path / "audit"), feedback=tmp_path / "feedback.jsonl")
+    with listening(server) as address, httpx.Client(base_url=address) as client:
+        client.post("/diagnose", json={"text": f"{planted}. {TEXT}", "request_id": "a"})
+        client.post("/diagnose", json={"text": f"{planted}. {TEXT}", planted: 1})
+        client.post("/diagnose", content=planted.encode(), headers={"Content-Type": "application/json"})
+        client.post(f"/{planted}", json={"text": TEXT})
+        client.post("/diagnose", params={"model": planted}, json={"text": TEXT})
+        client.post("/feedback", json={"request_id": "a", "right": False, "label": planted})
+        client.post("/feedback", json={"request_id": "a", "right": False, "label": "Noonan syndrome"})
+        model = next(iter(models.values()))
+        broken, model.encode = model.encode, lambda text: 1 / 0  # type: ignore[method-assign, assignment]
+        failed = client.post("/diagnose", json={"text": planted})
+        model.encode = broken  # type: ignore[method-assign]
+        assert (failed.status_code, set(failed.json())) == (500, {"error"})
+        metrics = client.get("/metrics").text
+    printed = "".join(capfd.readouterr()) + caplog.text
+    assert "ZeroDivisionError" in printed
+    kept = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.suffix == ".jsonl")
+    assert '"label": "Noonan syndrome"' in kept
+    for word in ("Lovelace", "00481516", "James"):
+        assert word not in printed + kept + metrics
+
+
+def test_prometheus_reads_what_was_answered(client: httpx.Client) -> None:
+    client.post("/diagnose", json={"text": TEXT})
+    text = client.get("/metrics").text
+    assert 'osler_requests_total{path="/diagnose",status="200"}' in text
+    assert 'osler_diagnoses_total{label="' in text
+    assert "osler_queue_length 0.0" in text

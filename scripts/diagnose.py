@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Rank every Mendelian disease of OMIM for a patient, with probabilities and the evidence for each.
+"""What a patient may have, with probabilities: among the labels of a run, or among all Mendelian diseases of OMIM.
 
+python scripts/diagnose.py runs/<name>/<version> --text "A tall boy with a dislocated lens."
+python scripts/diagnose.py USER/NAME@v1.0.0 patients.csv --text-column note --output answers.csv
 python scripts/diagnose.py --text "A boy with ectopia lentis and arachnodactyly. No scoliosis."
 python scripts/diagnose.py --hpo HP:0001083,HP:0001166 --absent HP:0002650
-python scripts/diagnose.py FILE                     # the text in a file
 
-No model is needed: rankers of HPO's annotations, mixed with weights fitted on published patients. With --run, the
-language model of a recipe with `head: reranker` compares the first of them, with weights fitted on validation. None of
-this is clinical evidence, and nothing here is a medical device.
+Without a run: rankers of HPO's annotations, mixed with weights fitted on published patients; a run of `head: reranker`
+compares the first of them. A file is a note, or with --output a table of notes. This is no clinical evidence.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from osler.errors import InputError, exit_status
+
+if TYPE_CHECKING:
+    from osler.runs import Run
 
 RANKED = 50
 TASK = Path(__file__).resolve().parents[1] / "tasks" / "differential"
@@ -24,71 +28,72 @@ TASK = Path(__file__).resolve().parents[1] / "tasks" / "differential"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a note, as text")
+    parser.add_argument("what", nargs="*", metavar="RUN FILE", help="a run, or USER/NAME@vX; a note or a table")
     parser.add_argument("--text", help="a note")
-    parser.add_argument("--hpo", metavar="IDS", help="present findings: HPO ids, between commas")
-    parser.add_argument("--absent", metavar="IDS", help="with --hpo, absent findings")
-    parser.add_argument(
-        "--diseases", nargs="+", default=["OMIM"], metavar="NAME", help="whose ids are ranked: OMIM, ORPHA, DECIPHER"
-    )
-    parser.add_argument(
-        "--same", type=Path, metavar="FILE", help="ids that are one disease, a line each: ORPHA:558, a tab, OMIM:154700"
-    )
-    parser.add_argument("--run", type=Path, metavar="RUN", help="ask the reranker of this evaluated run, too")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="how many diseases (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead, with all of the evidence")
-    parser.add_argument("--html", type=Path, metavar="PAGE", help="write a page with the same, too")
+    parser.add_argument("--json", action="store_true", help="print JSON instead, with all that is known of the answer")
+    table = parser.add_argument_group("a table of notes, with a run")
+    table.add_argument("--text-column", default="text", metavar="NAME", help="where they are (default: %(default)s)")
+    table.add_argument("--output", type=Path, metavar="FILE", help="where the answers go: a .jsonl or .csv")
+    ranked = parser.add_argument_group("all diseases: without a run, or with one of `head: reranker`")
+    ranked.add_argument("--hpo", metavar="IDS", help="present findings: HPO ids, between commas")
+    ranked.add_argument("--absent", metavar="IDS", help="with --hpo, absent findings")
+    ranked.add_argument("--diseases", nargs="+", metavar="NAME", help="whose ids are ranked: OMIM, ORPHA, DECIPHER")
+    ranked.add_argument("--same", type=Path, metavar="FILE", help="lines of ids of one disease, a tab between them")
+    ranked.add_argument("--html", type=Path, metavar="PAGE", help="write a page with the same, too")
     arguments = parser.parse_args()
-    if sum(value is not None for value in (arguments.file, arguments.text, arguments.hpo)) != 1:
-        raise InputError("name one of FILE, --text and --hpo")
+    files = [Path(name) for name in arguments.what if Path(name).is_file()]
+    runs = [name for name in arguments.what if not Path(name).is_file()]
+    if max(len(files), len(runs)) > 1 or (arguments.output and not files):
+        raise InputError("one RUN and one FILE at most, and --output is for a FILE")
+    if (bool(files), arguments.text is not None, arguments.hpo is not None).count(True) != 1:
+        odd = f" ({runs[0]} is none)" if runs and not Path(runs[0]).is_dir() else ""
+        raise InputError(f"name one of FILE{odd}, --text and --hpo")
+    if not 1 <= arguments.top <= RANKED:
+        raise InputError(f"--top {arguments.top}: expected 1 to {RANKED}")
     if arguments.absent and arguments.hpo is None:
         raise InputError("--absent: goes with --hpo; in a text, what is absent is said")
-    if not 1 <= arguments.top <= RANKED:
-        raise InputError(f"--top {arguments.top}: expected 1 to {RANKED}, as many as are ranked")
+    from osler.runs import find_run  # heavy, as is what follows: --help need not wait for it
+    from osler.storage import read_text
 
-    from osler.ranking import (  # heavy: --help need not wait for it
-        VOCABULARIES,
-        diagnose,
-        find_in_text,
-        load_fusion,
-        load_rankers,
-        read_equivalents,
-        read_findings,
-        render_lines,
-        render_page,
-    )
-    from osler.storage import check_folder, read_text, write_atomically
+    run = find_run(runs[0]).run if runs else None
+    of_a_panel = run is not None and run.recipe().head != "reranker"
+    for option in ("hpo", "diseases", "same", "html") if of_a_panel else ("output",):
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option}: {'not with' if of_a_panel else 'needs'} a run that has labels of its own")
+    file = files[0] if files else None
+    if file and not arguments.output:
+        arguments.text = read_text(file)
+    return _of_a_panel(arguments, runs[0], file) if of_a_panel else _of_all_diseases(arguments, file, run)
 
-    if unknown := [name for name in arguments.diseases if name not in VOCABULARIES]:
-        raise InputError(f"--diseases {unknown[0]}: expected some of {', '.join(VOCABULARIES)}")
-    if arguments.html:
-        check_folder(arguments.html.parent)
-        if arguments.html.is_dir():
-            raise InputError(f"--html {arguments.html}: is a folder; name a file, such as page.html")
-    same = read_equivalents(arguments.same) if arguments.same else {}
-    opinion = None
-    if arguments.run:
-        from osler.evaluation import second_opinion
-        from osler.runs import Run
 
-        opinion = second_opinion.load(Run(arguments.run))
-    rankers, ontology = load_rankers(TASK, arguments.diseases, same)
-    if arguments.hpo is not None:
-        found = read_findings(ontology, _ids(arguments.hpo), _ids(arguments.absent or ""))
-    else:
-        note = read_text(arguments.file) if arguments.text is None else arguments.text
-        found = find_in_text(note, ontology)
-    differential = diagnose(rankers, load_fusion(), ontology, found, arguments.top, opinion)
-    for said in differential.notes:
-        print(said, file=sys.stderr)
-    if arguments.html:
-        write_atomically(arguments.html, render_page(differential))
-    print(differential.model_dump_json(by_alias=True, indent=2) if arguments.json else render_lines(differential))
+def _of_a_panel(arguments: argparse.Namespace, name: str, file: Path | None) -> int:
+    from osler.serving import answer_file, load_models, render_lines
+
+    (model,) = load_models([name]).values()
+    if arguments.output and file:
+        print(answer_file(model, file, arguments.text_column, arguments.output, arguments.top))
+        return 0
+    (answer,) = model.answer([model.encode(arguments.text)], arguments.top)
+    print(answer.model_dump_json(indent=2) if arguments.json else render_lines(answer))
     return 0
 
 
-def _ids(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _of_all_diseases(arguments: argparse.Namespace, file: Path | None, run: Run | None) -> int:
+    from osler.ranking import check_page, render_lines, render_page
+    from osler.serving import all_diseases
+    from osler.storage import write_atomically
+
+    if arguments.html:
+        check_page(arguments.html)
+    ids = None if arguments.hpo is None else (arguments.hpo, arguments.absent or "")
+    given, names = ids or arguments.text, arguments.diseases or ["OMIM"]
+    found = all_diseases.diagnose(TASK, given, arguments.top, names, arguments.same, run)
+    print("".join(f"{note}\n" for note in found.notes), end="", file=sys.stderr)
+    if arguments.html:
+        write_atomically(arguments.html, render_page(found))
+    print(found.model_dump_json(by_alias=True, indent=2) if arguments.json else render_lines(found))
+    return 0
 
 
 if __name__ == "__main__":

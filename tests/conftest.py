@@ -81,6 +81,14 @@ def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def evaluated_run(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseSection) -> Path:
+    """A run directory of the tiny model, trained and evaluated with a split to calibrate on; leave it as it is."""
+    from served import evaluated
+
+    return evaluated(tmp_path_factory.mktemp("served"), tiny_base)
+
+
+@pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> BaseSection:
     """A random two-layer BERT with a small WordPiece tokenizer and no chat template, in a local folder."""
     return save_tiny_encoder(tmp_path_factory.mktemp("tiny-encoder"))

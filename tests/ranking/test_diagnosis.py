@@ -103,7 +103,7 @@ def test_a_candidate_in_words_begins_with_what_the_patient_has(rankers: Rankers,
         (("--text", "ataxia", "--absent", "HP:0001251"), "--absent: goes with --hpo"),
         (("--text", "ataxia", "--top", "0"), "--top 0: expected 1 to 50"),
         (("nowhere.txt",), "nowhere.txt"),
-        (("--hpo", "HP:0001251", "--run", "nowhere"), "nowhere"),
+        (("nowhere", "--hpo", "HP:0001251"), "nowhere: no run directory"),
         (("--hpo", "HP:0001251", "--diseases", "OMIN"), "--diseases OMIN: expected some of OMIM, ORPHA, DECIPHER"),
     ],
 )

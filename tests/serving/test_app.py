@@ -8,9 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import TEXT, evaluated, listening
+from served import TEXT, listening
 
-from osler.recipe.sections import BaseSection
 from osler.runs.predictions import read_predictions
 from osler.serving.access import Access, new_key, read_keys
 from osler.serving.app import Server
@@ -21,13 +20,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseSection) -> Path:
-    return evaluated(tmp_path_factory.mktemp("served"), tiny_base)
-
-
-@pytest.fixture(scope="module")
-def models(run: Path) -> dict[str, ServedModel]:
-    return load_models([str(run)])
+def models(evaluated_run: Path) -> dict[str, ServedModel]:
+    return load_models([str(evaluated_run)])
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +30,12 @@ def client(models: dict[str, ServedModel]) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_an_answer_is_that_of_evaluation(run: Path, models: dict[str, ServedModel], client: httpx.Client) -> None:
+def test_an_answer_is_that_of_evaluation(
+    evaluated_run: Path, models: dict[str, ServedModel], client: httpx.Client
+) -> None:
     (model,) = models.values()
-    path = run / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
-    texts = [json.loads(line)["complaint"] for line in (run.parents[2] / "data/made_up/test.jsonl").open()]
+    path = evaluated_run / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
+    texts = [json.loads(line)["complaint"] for line in (evaluated_run.parents[2] / "data/made_up/test.jsonl").open()]
     cases = [{"text": text, "top_k": 4} for text in texts]
     answers = client.post("/diagnose/batch", json={"cases": cases}).json()["answers"]
     temperature = model.fitted.temperature

@@ -6,8 +6,9 @@ from osler.preparation.deidentification.identifiers import TYPES, Identifier
 from osler.preparation.deidentification.key_file import read_key
 from osler.preparation.preparation import OUTPUT_FILES, prepare
 from osler.preparation.pseudonyms import load_deidentifier
+from osler.preparation.readers.files import read_files
 from osler.preparation.readers.reading import read
-from osler.preparation.readers.record import Columns
+from osler.preparation.readers.record import Columns, RawRow, RejectedRow
 from osler.preparation.settings import PreparationSettings
 from osler.preparation.workspace import check_apart
 
@@ -19,6 +20,8 @@ __all__ = [
     "Datatrove",
     "Identifier",
     "PreparationSettings",
+    "RawRow",
+    "RejectedRow",
     "check_apart",
     "dataset_card",
     "load_deidentifier",
@@ -26,6 +29,7 @@ __all__ = [
     "parse_steps",
     "prepare",
     "read",
+    "read_files",
     "read_key",
     "report_page",
     "scaffold",

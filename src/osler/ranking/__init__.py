@@ -20,7 +20,7 @@ from osler.ranking.evidence import Evidence, Match, evidence
 from osler.ranking.examples import example, examples, few_of_each
 from osler.ranking.fusion import Example, Fusion, candidates, candidates_by, fit
 from osler.ranking.knowledge import load_rankers
-from osler.ranking.pages import render_lines, render_page
+from osler.ranking.pages import check_page, render_lines, render_page
 from osler.ranking.rankers import RANKERS, Rankers, ranks, z_scores
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "candidate_text",
     "candidates",
     "candidates_by",
+    "check_page",
     "diagnose",
     "evidence",
     "example",

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import osler
+from osler.errors import InputError
 from osler.ranking.diagnosis import Candidate, Differential, Matched
 from osler.rendering import render_template
+from osler.storage import check_folder
 from osler.terminology import mid_sentence_case
 
 SHARES = (
     "A percentage beside a finding estimates how many of the disease's patients have it. It is 41% where HPO gives no"
     " number, and rests on few patients where a disease has few."
 )
+
+
+def check_page(path: Path) -> None:
+    """Raise :class:`~osler.errors.InputError` where no page can be written at ``path``."""
+    check_folder(path.parent)
+    if path.is_dir():
+        raise InputError(f"--html {path}: is a folder; name a file, such as page.html")
 
 
 def render_lines(differential: Differential) -> str:

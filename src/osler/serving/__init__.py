@@ -1,8 +1,21 @@
 """A trained model that others can ask: calibrated answers, over HTTP or from the command line."""
 
+from osler.serving import all_diseases
 from osler.serving.access import new_key
-from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel
+from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, render_lines
+from osler.serving.files import answer_file
 from osler.serving.model import ServedModel, load_models
 from osler.serving.running import open_server
 
-__all__ = ["Diagnosis", "ModelName", "RankedLabel", "ServedModel", "load_models", "new_key", "open_server"]
+__all__ = [
+    "Diagnosis",
+    "ModelName",
+    "RankedLabel",
+    "ServedModel",
+    "all_diseases",
+    "answer_file",
+    "load_models",
+    "new_key",
+    "open_server",
+    "render_lines",
+]

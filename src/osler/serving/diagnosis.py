@@ -82,3 +82,18 @@ def link(label: str) -> str | None:
     found = _ID.fullmatch(label)
     page = PAGES.get(found["vocabulary"]) if found else None
     return page.format(found["number"]) if found and page else None
+
+
+def render_lines(answer: Diagnosis) -> str:
+    """For a terminal."""
+    lines = []
+    for rank, one in enumerate(answer.diagnoses, 1):
+        told = "      " if one.probability is None else f"{one.probability:6.1%}"
+        lines.append(f"{rank:2}. {told}  {one.name}{f' ({one.label})' if one.label != one.name else ''}")
+    if answer.abstained:
+        lines.append(f"not told as an answer: {answer.reason}")
+    lines += [f"warning: {line}" for line in answer.warnings]
+    if not answer.calibrated:
+        lines.append("not calibrated: no validation cases were evaluated, so the probabilities are the model's own")
+    lines.append(f"{answer.model.name}@{answer.model.version}. This is no clinical evidence.")
+    return "\n".join(lines)

@@ -19,8 +19,6 @@ from osler.terminology import languages
 if TYPE_CHECKING:
     from osler.scoring import Answer, Scorer
 
-NO_CALIBRATION = "not calibrated: no validation cases were evaluated, so the probabilities are the model's own"
-
 
 @dataclass(frozen=True)
 class Asked:

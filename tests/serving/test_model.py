@@ -1,0 +1,97 @@
+"""Which runs are served, and several of them on one base."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from project import script
+from served import TEXT
+
+from osler.errors import InputError
+from osler.serving.model import load_models
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def copy(tmp_path: Path, evaluated_run: Path) -> Path:
+    """A copy of the project; its run directory."""
+    project = evaluated_run.parents[2]
+    shutil.copytree(project, tmp_path / "project")
+    return tmp_path / "project" / evaluated_run.relative_to(project)
+
+
+def test_adapters_of_one_base_share_it_and_answer_as_alone(copy: Path) -> None:
+    project = copy.parents[2]
+    recipe = yaml.safe_load((project / "recipes" / "tiny.yaml").read_text())
+    recipe |= {"name": "tiny-other", "train": recipe["train"] | {"seed": 1, "learning_rate": 0.05}}
+    (project / "recipes" / "other.yaml").write_text(yaml.safe_dump(recipe))
+    other = project / "runs" / "tiny-other" / "1.0.0"
+    for name, argument in (("train", project / "recipes" / "other.yaml"), ("evaluate", other)):
+        done = script(project, name, argument)
+        assert done.returncode == 0, done.stderr
+    together = load_models([str(copy), str(other)])
+    first, second = together.values()
+    assert first.model is second.model
+    alone = [next(iter(load_models([str(path)]).values())) for path in (copy, other)]
+    for _ in range(2):  # back and forth
+        for shared, own in zip((first, second), alone, strict=True):
+            told, expected = (model.answer([model.encode(TEXT)])[0].diagnoses for model in (shared, own))
+            assert [one.label for one in told] == [one.label for one in expected]
+            assert [one.probability for one in told] == pytest.approx([one.probability for one in expected], abs=1e-6)
+    told = [model.answer([model.encode(TEXT)])[0].diagnoses[0].probability for model in (first, second)]
+    assert told[0] != pytest.approx(told[1], abs=1e-4)
+
+
+def test_a_run_without_data_on_this_machine_is_served(copy: Path) -> None:
+    shutil.rmtree(copy.parents[2] / "data")
+    (model,) = load_models([str(copy)]).values()
+    assert len(model.answer([model.encode(TEXT)])[0].diagnoses) == 4
+
+
+def test_the_threshold_of_evaluation_makes_it_abstain(copy: Path) -> None:
+    path = copy / "results.json"
+    results = json.loads(path.read_text())
+    system = results["records"][0]["systems"]["tiny-made-up@1.0.0"]
+    system["calibration"]["abstention"] |= {"threshold": 0.9, "validation": {"coverage": 0.5, "accuracy": 0.95}}
+    path.write_text(json.dumps(results))
+    (model,) = load_models([str(copy)]).values()
+    (answer,) = model.answer([model.encode(TEXT)])
+    assert answer.abstained
+    assert answer.reason is not None
+    assert "from 0.90 on, 90% of the answers to validation cases were right" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda run: (run / "results.json").unlink(), r"run scripts/evaluate\.py first"),
+        (lambda run: (run / "manifest.json").unlink(), "training is not finished"),
+        (lambda run: (run / "panel.json").unlink(), r"panel\.json"),
+        (lambda run: (run / "adapter/adapter_model.safetensors").write_bytes(b"other"), "not what training wrote"),
+        (lambda run: next((run / "predictions").glob("*tiny*")).write_text(""), "not what was scored"),
+        (
+            lambda run: (run.parents[2] / "tasks/made_up/prompt.jinja").write_text("{{ text }}\nWhat is it?"),
+            "trained with another prompt",
+        ),
+    ],
+    ids=["results", "manifest", "panel", "weights", "predictions", "prompt"],
+)
+def test_a_run_that_is_not_what_was_evaluated_is_refused(copy: Path, broken: object, said: str) -> None:
+    broken(copy)  # type: ignore[operator]
+    with pytest.raises(InputError, match=said):
+        load_models([str(copy)])
+
+
+def test_two_versions_of_one_recipe_are_refused(copy: Path, evaluated_run: Path) -> None:
+    with pytest.raises(InputError, match="there is a model tiny-made-up already"):
+        load_models([str(evaluated_run), str(copy)])
+
+
+def test_no_run_is_told_as_such() -> None:
+    with pytest.raises(InputError, match="no run directory, and no USER/NAME"):
+        load_models(["nowhere"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_TEXT = 50_000  # characters; no note of a patient is longer
 MAX_BATCH = 64  # texts in one request
@@ -21,9 +21,14 @@ def _unicode(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=[EXAMPLE]), AfterValidator(_unicode)]
+def _whole(number: object) -> object:
+    """To JSON, 5.0 is an integer."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Text = Annotated[str, Field(pattern=r"\w", max_length=MAX_TEXT, examples=[EXAMPLE]), AfterValidator(_unicode)]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", examples=["visit-17"])]
-Top = Annotated[int, Field(ge=1, le=1000, examples=[TOP])]
+Top = Annotated[int, Field(ge=1, le=1000, examples=[TOP]), BeforeValidator(_whole)]
 
 
 class Request(BaseModel):

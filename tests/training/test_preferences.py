@@ -19,7 +19,9 @@ STAGE = ("base.model=sft/merged", "loss={name: completion}", "preferences={folds
 def project(tmp_path_factory: pytest.TempPathFactory, tiny_base: BaseSection) -> Path:
     """A project with a fine-tuned run, sft, merged, and one that prefers, dpo."""
     folder: Path = tmp_path_factory.mktemp("preferences")
-    path = make(folder, tiny_base, train={"max_steps": 2, "save_steps": 1})
+    path = make(
+        folder, tiny_base, train={"max_steps": 2, "save_steps": 1, "train_sampling_strategy": "group_by_length"}
+    )
     assert script(folder, "train", path, "--output", "sft").returncode == 0
     assert script(folder, "evaluate", "sft", "--merged").returncode == 0
     planned = script(folder, "train", path, *STAGE, "--plan")

@@ -124,6 +124,10 @@ def _pair(data: TrainingData, row: int, said: str) -> Pair:
     return {"prompt_ids": prompt, "chosen_ids": answers[data.rows[row].label], "rejected_ids": answers[said]}
 
 
+def _length(pair: Pair) -> int:
+    return len(pair["prompt_ids"]) + max(len(pair["chosen_ids"]), len(pair["rejected_ids"]))
+
+
 def described(recipe: Recipe, run: Run) -> dict[str, int] | None:
     """What the manifest says of the pairs; None where there are none."""
     if recipe.preferences is None:
@@ -144,10 +148,13 @@ def build_preference_trainer(
 ) -> PreferenceTrainer:
     """The trainer of a recipe with ``preferences:``, ready to ``train()``."""
     assert recipe.preferences is not None
+    args = configured(recipe, run, DPOConfig, beta=recipe.preferences.beta)
+    # What train.train_sampling_strategy: group_by_length goes by.
+    rows = [{**pair, args.length_column_name: _length(pair)} for pair in pairs]
     trainer = PreferenceTrainer(
         model=model,
-        args=configured(recipe, run, DPOConfig, beta=recipe.preferences.beta),
-        train_dataset=Dataset.from_list(list(pairs)),
+        args=args,
+        train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=LoraConfig(task_type="CAUSAL_LM", **(recipe.lora or {})),
     )

@@ -103,3 +103,8 @@ def test_drawings_to_train_on_are_drawn_and_planned_with(checkout: Path) -> None
     printed = follow(HOW_TO / "train-on-images.md", checkout, before=before)
     assert "400 synthetic drawings" in printed
     assert "l4: it fits" in printed
+
+
+def test_a_key_is_made_for_the_server(checkout: Path) -> None:
+    printed = follow(HOW_TO / "serve-a-model.md", checkout)
+    assert re.search(r"^line  ward-7:[0-9a-f]{64}$", printed, re.MULTILINE)

@@ -148,7 +148,7 @@ def build_preference_trainer(
 ) -> PreferenceTrainer:
     """The trainer of a recipe with ``preferences:``, ready to ``train()``."""
     assert recipe.preferences is not None
-    args = configured(recipe, run, DPOConfig, beta=recipe.preferences.beta)
+    args = configured(recipe, run, DPOConfig, beta=recipe.preferences.beta, remove_unused_columns=False)
     # What train.train_sampling_strategy: group_by_length goes by.
     rows = [{**pair, args.length_column_name: _length(pair)} for pair in pairs]
     trainer = PreferenceTrainer(

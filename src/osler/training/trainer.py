@@ -186,7 +186,7 @@ def configured(recipe: Recipe, run: Run, kind: type[C], **further: Any) -> C:
     if "eval_steps" in settings:  # what is evaluated is saved: osler.training.selection
         settings["save_steps"] = settings["eval_steps"]
     try:
-        config = kind(output_dir=str(run.checkpoints_path), **further, **settings)
+        config = kind(output_dir=str(run.checkpoints_path), **{**settings, **further})
     except (ValueError, ImportError) as error:
         raise InputError(f"{recipe.path}: train: TRL refuses it here: {one_line(str(error))}") from None
     if config.mixed_precision != "no" and not (config.bf16 or config.fp16):

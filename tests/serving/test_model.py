@@ -95,3 +95,9 @@ def test_two_versions_of_one_recipe_are_refused(copy: Path, evaluated_run: Path)
 def test_no_run_is_told_as_such() -> None:
     with pytest.raises(InputError, match="no run directory, and no USER/NAME"):
         load_models(["nowhere"])
+
+
+def test_a_model_larger_than_what_is_free_is_not_loaded(evaluated_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("osler.serving.model.free_memory", lambda: 1000)
+    with pytest.raises(InputError, match=r"GB for the weights alone, 0\.0 GB are free here"):
+        load_models([str(evaluated_run)])

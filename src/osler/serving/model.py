@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from osler.data import unknown_share
 from osler.errors import InputError
@@ -18,6 +19,9 @@ from osler.terminology import languages
 
 if TYPE_CHECKING:
     from osler.scoring import Answer, Scorer
+
+
+NF4_BYTES = 0.55  # a weight, with the scales of its block; embeddings are not quantised and come on top
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,29 @@ def _checked(name: str) -> tuple[Run, Recipe]:
     return run, recipe
 
 
+def _check_memory(run: Run, recipe: Recipe) -> None:
+    """Raise :class:`InputError` where the weights alone do not fit into what is free, before they are read."""
+    import torch
+
+    each = NF4_BYTES if recipe.base.quantization == "nf4" else getattr(torch, recipe.base.dtype).itemsize
+    needs = run.read_manifest().base.parameters * each
+    free = free_memory()
+    if needs > free:
+        raise InputError(
+            f"{run.folder}: its model needs {needs / 1e9:.1f} GB for the weights alone, {free / 1e9:.1f} GB are free"
+            " here; end what else is running, or take a larger machine"
+        )
+
+
+def free_memory() -> int:
+    """Bytes that a model may take: of the first accelerator, or of the machine."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    return psutil.virtual_memory().available
+
+
 def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedModel:
     from osler.models import add_tuned, choose_device_map, context_length, load_tokenizer, load_tuned
     from osler.scoring import WAYS, scorer_named
@@ -193,8 +220,10 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         if recipe.base in bases:
             model = add_tuned(bases[recipe.base], run.adapter_path, adapter)
         else:
+            _check_memory(run, recipe)
             model = bases[recipe.base] = load_tuned(recipe.base, run.adapter_path, device_map, adapter)
     else:
+        _check_memory(run, recipe)
         model = load_tuned(recipe.base, run.adapter_path, device_map)
     tokenizer, named = load_tokenizer(recipe.base), task.scorer or recipe.evaluation.scorer
     results = run.read_results()

@@ -6,10 +6,12 @@ import sys
 import bitsandbytes  # noqa: F401
 import evaluate  # noqa: F401
 import fastapi  # noqa: F401
+import ftfy  # noqa: F401
 import matplotlib.backends.backend_svg
 import matplotlib.figure  # noqa: F401
 import peft.tuners.lora.bnb
 import peft.utils.transformers_weight_conversion  # noqa: F401
+import py3langid.langid  # noqa: F401
 import pydantic.main  # noqa: F401
 import pytest  # noqa: F401
 import rensa  # noqa: F401

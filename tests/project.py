@@ -6,11 +6,13 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +223,42 @@ def script(
             raise subprocess.TimeoutExpired(command, 280)
         stdout, stderr = (Path(output, stream).read_text(encoding="utf-8") for stream in ("stdout", "stderr"))
     return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
+
+
+def script_in_two_processes(
+    folder: Path, name: str, *arguments: str | Path, target: Callable[..., None] = run_script, **variables: str
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run ``scripts/<name>.py`` in ``folder`` as two processes, as a launcher starts them for two GPUs.
+
+    ``target`` is what each process does with the script.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
+    ranks = []
+    for rank in ("0", "1"):
+        output = folder / f"rank-{rank}"
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir()
+        launched = {
+            **environment(folder),
+            **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
+            **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+            **variables,
+        }
+        ranks.append((fork(target, command, folder, launched, str(output)), output))
+    for process, _ in ranks:
+        process.join(timeout=120)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+    return [
+        subprocess.CompletedProcess(
+            command, process.exitcode or 0, *((output / stream).read_text() for stream in ("stdout", "stderr"))
+        )
+        for process, output in ranks
+    ]
 
 
 def kill_at_first_checkpoint(

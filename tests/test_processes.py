@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from forked import fork, run_script
-from project import ROOT, environment, losses, make, make_classifier, script
+from forked import run_script
+from project import ROOT, environment, losses, make, make_classifier, script, script_in_two_processes
 from safetensors.torch import load_file
 
 from osler.recipe.sections import BaseSection
@@ -23,41 +22,21 @@ NF4 = {"base": {"quantization": "nf4"}}
 HALF = {"base": {"quantization": "nf4", "dtype": "bfloat16"}, "train": {"bf16": True}}
 
 
+SHARDS = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+}
+
+
 def in_two_processes(folder: Path, *arguments: str | Path, sharded: bool = False) -> list[str]:
-    """Run scripts/train.py as two processes, as a launcher starts them; the ends of what they said, rank by rank."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shards = {
-        "ACCELERATE_USE_FSDP": "true",
-        "FSDP_VERSION": "2",
-        "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
-        "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
-        "FSDP_RESHARD_AFTER_FORWARD": "true",
-    }
-    ranks, outputs = [], []
-    for rank in ("0", "1"):
-        variables = {
-            **environment(folder),
-            **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
-            **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
-            **(shards if sharded else {}),
-        }
-        output = folder / f"rank-{rank}"
-        output.mkdir(exist_ok=True)
-        for stream in ("stdout", "stderr"):
-            (output / stream).unlink(missing_ok=True)
-        outputs.append(output)
-        command = [str(ROOT / "scripts" / "train.py"), *map(str, arguments)]
-        target = run_sharded_on_a_cpu if sharded else run_script
-        ranks.append(fork(target, command, folder, variables, str(output)))
-    for process in ranks:
-        process.join(timeout=120)
-        if process.exitcode is None:
-            process.kill()
-    said = ["".join((output / stream).read_text() for stream in ("stdout", "stderr")) for output in outputs]
-    assert [process.exitcode for process in ranks] == [0, 0], said[0][-2000:]
-    return said
+    """Run scripts/train.py as two processes; all they said, rank by rank."""
+    target, variables = (run_sharded_on_a_cpu, SHARDS) if sharded else (run_script, {})
+    ranks = script_in_two_processes(folder, "train", *arguments, target=target, **variables)
+    assert [rank.returncode for rank in ranks] == [0, 0], ranks[0].stderr[-2000:]
+    return [rank.stdout + rank.stderr for rank in ranks]
 
 
 def run_sharded_on_a_cpu(*arguments: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project import ROOT, environment, make, script
+from project import ROOT, environment, make, script, script_in_two_processes
 
 from osler.recipe.sections import BaseSection
 
@@ -176,13 +176,11 @@ def test_two_processes_predict_what_one_does(project: Path) -> None:
     file = project / RUN / "predictions" / "made_up-test-tiny-made-up@1.0.0.jsonl"
     alone = file.read_bytes()
     file.unlink()
-    # `accelerate launch` starts several processes for several GPUs only; this is what it calls then.
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [str(ROOT / "scripts" / "evaluate.py"), str(RUN)]
-    done = subprocess.run(command, cwd=project, env=environment(project), capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
+    # `accelerate launch` starts several processes for several GPUs only; this is how.
+    ranks = script_in_two_processes(project, "evaluate", RUN)
+    assert [rank.returncode for rank in ranks] == [0, 0], ranks[0].stderr
     assert file.read_bytes() == alone
-    assert done.stdout.count("balanced") == 1, "one process prints the table"
+    assert [rank.stdout.count("balanced") for rank in ranks] == [1, 0], "one process prints the table"
 
 
 def test_a_killed_evaluation_goes_on_where_it_was(project: Path) -> None:

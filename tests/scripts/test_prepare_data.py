@@ -6,71 +6,75 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
-import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from forked import fork, run_script
 from hospital import NAMED, SIGNS, export, rows
 from project import ROOT, environment, script
 
-# The script with a fault in it: it ends itself, or what started it, as `kill -9` would.
-FAULTY = """
-import os, runpy, signal, sys, time
-import osler.preparation
-from osler.preparation import arrow_rows, cleaning, preparation, report_page
-from osler.preparation.readers import reading
-
-_, fault = sys.argv.pop(0), sys.argv.pop(0)
-main = os.getpid()
-kill = lambda *_, **__: os.kill(main, signal.SIGKILL)
-read, replace, moved = reading.read, os.replace, []
-
-def some_rows(*arguments):
-    for number, row in enumerate(read(*arguments)):
-        if number == 100:
-            if fault == "append":
-                with open(arguments[0], "a") as file:
-                    file.write("r9999,p9999,2020-01-01,One more note of the ward.,flu,male\\n")
-            else:
-                kill()
-        yield row
-
-def clean(self, text, label):
-    kill()
-    time.sleep(60)
-
-def move(source, target):
-    replace(source, target)
-    moved.append(target)
-    if sum(os.path.basename(target) in ("train.jsonl", "validation.jsonl") for target in moved) == 2:
-        kill()
-
-if fault in ("reading", "append"):
-    osler.preparation.read = some_rows
-elif fault == "cleaning":
-    arrow_rows.BATCH = 50  # so that there are several processes
-    cleaning.Cleaning.clean = clean
-elif fault == "writing":
-    preparation.write_json = kill
-elif fault == "moving":
-    os.replace = move
-elif fault == "describing":
-    report_page.render_page = kill
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 COMMAND = ("export.csv", *NAMED, "--subgroup-column", "sex", "--output", "clinic")
 
 
 def faulty(folder: Path, fault: str) -> subprocess.CompletedProcess[str]:
     """Run the script in ``folder`` with a fault. What a killed script's processes print is not waited for."""
-    command = [sys.executable, "-c", FAULTY, fault, str(ROOT / "scripts" / "prepare_data.py"), *COMMAND]
-    with (folder / "err.txt").open("w+") as err:
-        done = subprocess.run(command, cwd=folder, env=environment(folder), stdout=err, stderr=err, timeout=120)
-        err.seek(0)
-        return subprocess.CompletedProcess(command, done.returncode, "", err.read())
+    command = [str(ROOT / "scripts" / "prepare_data.py"), *COMMAND]
+    with tempfile.TemporaryDirectory() as output:
+        process = fork(prepare_with_a_fault, fault, command, folder, environment(folder), output)
+        process.join(timeout=120)
+        assert process.exitcode is not None, fault
+        return subprocess.CompletedProcess(command, process.exitcode, "", Path(output, "stderr").read_text())
+
+
+def prepare_with_a_fault(fault: str, command: list[str], *where: Any) -> None:
+    """Become the script with a fault in it: it ends itself, or what started it, as `kill -9` would."""
+    import osler.preparation
+    from osler.preparation import arrow_rows, cleaning, preparation, report_page
+    from osler.preparation.readers import reading
+
+    main, read, replace, moved = os.getpid(), reading.read, os.replace, list[Any]()
+
+    def kill(*_: object, **__: object) -> None:
+        os.kill(main, signal.SIGKILL)
+
+    def some_rows(*arguments: Any) -> Any:
+        for number, row in enumerate(read(*arguments)):
+            if number == 100:
+                if fault == "append":
+                    with open(arguments[0], "a") as file:
+                        file.write("r9999,p9999,2020-01-01,One more note of the ward.,flu,male\n")
+                else:
+                    kill()
+            yield row
+
+    def clean(*_: object) -> None:
+        kill()
+        time.sleep(60)
+
+    def move(source: Any, target: Any) -> None:
+        replace(source, target)
+        moved.append(target)
+        if sum(os.path.basename(target) in ("train.jsonl", "validation.jsonl") for target in moved) == 2:
+            kill()
+
+    if fault in ("reading", "append"):
+        osler.preparation.read = some_rows
+    elif fault == "cleaning":
+        arrow_rows.BATCH = 50  # so that there are several processes
+        cleaning.Cleaning.clean = clean
+    elif fault == "writing":
+        preparation.write_json = kill
+    elif fault == "moving":
+        os.replace = move
+    elif fault == "describing":
+        report_page.render_page = kill
+    run_script(command, *where)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

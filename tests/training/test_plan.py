@@ -28,8 +28,10 @@ def test_who_has_a_cpu_that_is_slow_in_bfloat16_is_told_what_to_override(monkeyp
     minutes = {torch.bfloat16: 50.0, torch.float32: 20.0}
     monkeypatch.setattr(plan, "_minutes", lambda parameters, tokens, device, dtype: minutes[dtype])
     cpu = torch.device("cpu")
-    said = plan._duration(1, 1, cpu, torch.bfloat16)
+    large = 10**9
+    said = plan._duration(large, large, cpu, torch.bfloat16)
     assert said.startswith("about 50 minutes, 20 with base.dtype=float32 train.bf16=false")
-    assert plan._duration(1, 1, cpu, torch.float32) == "about 20 minutes"
+    assert plan._duration(large, large, cpu, torch.float32) == "about 20 minutes"
     minutes[torch.float32] = 60.0
-    assert plan._duration(1, 1, cpu, torch.bfloat16) == "about 50 minutes"
+    assert plan._duration(large, large, cpu, torch.bfloat16) == "about 50 minutes"
+    assert plan._duration(1000, 1000, cpu, torch.bfloat16) == "less than a minute", "without a timing"

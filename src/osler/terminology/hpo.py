@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import takewhile
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class Ontology:
         return frozenset(i for i in self.terms if PHENOTYPIC_ABNORMALITY in self.ancestors(i))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Annotation:
     """One row of ``phenotype.hpoa`` about a phenotype or an onset.
 
@@ -177,6 +177,7 @@ def read_annotations(path: Path, ontology: Ontology) -> Annotations:
     """
     names: dict[str, str] = {}
     rows: defaultdict[str, list[Annotation]] = defaultdict(list)
+    cited: dict[str, frozenset[str]] = {}  # one object for all rows of a publication: garbage is collected sooner
     for number, columns in _rows(path):
         disease, name, qualifier, hpo_id, reference, _, _, frequency, sex, _, aspect, _ = columns
         current = ontology.current(hpo_id)
@@ -187,7 +188,9 @@ def read_annotations(path: Path, ontology: Ontology) -> Annotations:
             counts, share = _frequency(frequency)
         except ValueError:
             raise InputError(f"{path}:{number}: the frequency {frequency!r} is neither n/m, n% nor an HPO id") from None
-        references = frozenset(reference.split(";"))
+        if reference not in cited:
+            cited[reference] = frozenset(reference.split(";"))
+        references = cited[reference]
         rows[disease].append(
             Annotation(disease, current, references, aspect, qualifier == "NOT", counts, share, sex.lower() or None)
         )
@@ -241,6 +244,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield number, columns
 
 
+@cache
 def _frequency(text: str) -> tuple[tuple[int, int] | None, float | None]:
     """Counts or share; both None if ``text`` is empty."""
     if "/" in text:

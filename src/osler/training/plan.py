@@ -17,6 +17,7 @@ from osler.runs import DataReport
 # Of a matrix product's speed, what a whole training step reaches: attention, norms and LoRA's small products take the
 # rest. Measured on two CPU cores with SmolLM2-135M; a GPU run replaces this estimate by its progress bar soon enough.
 STEP_EFFICIENCY = 0.55
+SLOWEST = 1e9  # operations a second, which every machine reaches: a training this small is not worth a timing
 
 
 def describe(trainer: Trainer, data: TrainingData, show_text: bool) -> str:
@@ -156,6 +157,8 @@ def _histogram(lengths: list[int], bins: int = 8, width: int = 40) -> list[str]:
 
 def _duration(total: int, tokens: float, device: torch.device, dtype: torch.dtype) -> str:
     """How long training takes; and what to override on a CPU that would do it faster in float32."""
+    if _operations(total, tokens) < SLOWEST * STEP_EFFICIENCY * 60:
+        return "less than a minute"
     minutes = _minutes(total, tokens, device, dtype)
     text = "less than a minute" if minutes < 1 else f"about {math.ceil(minutes)} minutes"
     if device.type == "cpu" and dtype != torch.float32 and minutes >= 1:
@@ -166,8 +169,12 @@ def _duration(total: int, tokens: float, device: torch.device, dtype: torch.dtyp
 
 
 def _minutes(total: int, tokens: float, device: torch.device, dtype: torch.dtype) -> float:
+    return _operations(total, tokens) / (matrix_flops(device, dtype) * STEP_EFFICIENCY) / 60
+
+
+def _operations(total: int, tokens: float) -> float:
     """Forward and backward through frozen weights cost about 4 FLOPs a parameter and token."""
-    return 4 * total * tokens / (matrix_flops(device, dtype) * STEP_EFFICIENCY) / 60
+    return 4 * total * tokens
 
 
 def matrix_flops(device: torch.device, dtype: torch.dtype) -> float:

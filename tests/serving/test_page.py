@@ -69,6 +69,7 @@ def canned(name: str = "made-up", probabilities: Sequence[float | None] = SURE, 
 def browser() -> Iterator[Browser]:
     arguments = ["--no-first-run", "--no-proxy-server", *(f"--disable-{name}" for name in OPTIONS)]
     arguments.append(f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1")
+    expect.set_options(timeout=20_000)  # a busy machine is no fault of the page
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser

@@ -73,7 +73,8 @@ async def load(url: str, texts: list[str], seconds: float) -> list[float]:
     """The seconds that each answer took which came within ``seconds``."""
     import httpx
 
-    took, end = [], time.monotonic() + seconds
+    took: list[float] = []
+    end = time.monotonic() + seconds
 
     async def client(number: int) -> None:
         async with httpx.AsyncClient(timeout=600) as http:

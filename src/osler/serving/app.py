@@ -26,11 +26,11 @@ from osler.serving.batching import Batcher, DeadlineError, QueueFullError
 from osler.serving.diagnosis import Diagnosis
 from osler.serving.metrics import Metrics
 from osler.serving.model import Asked, ServedModel
+from osler.serving.page import HEADERS, PAGE
 from osler.serving.requests import BatchRequest, DiagnosisRequest, Feedback
 from osler.serving.shield import Shield
 from osler.storage import append_line
 
-PAGE = Path(__file__).with_name("page.html")
 SECONDS = 30.0  # a request waits no longer for its answer
 CLIENT_GONE = 499  # what nginx logs then; nobody sees it
 
@@ -196,8 +196,13 @@ async def ready(request: Request) -> dict[str, str]:
 
 @router.get("/version", summary="Which models answer", dependencies=bearer)
 async def version(request: Request, who: Asking) -> dict[str, Any]:
-    """The models by name, with the hashes of their recipes and weights."""
-    return {"osler": osler.__version__, "models": [_described(m) for m in _server(request).models.values()]}
+    """The models by name, with the hashes of their recipes and weights, and whether feedback is taken."""
+    server = _server(request)
+    return {
+        "osler": osler.__version__,
+        "models": [_described(model) for model in server.models.values()],
+        "feedback": server.feedback is not None,
+    }
 
 
 @router.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse, dependencies=bearer)
@@ -207,9 +212,9 @@ async def metrics(request: Request, who: Asking) -> Response:
 
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
-async def page() -> str:
+async def page() -> HTMLResponse:
     """A page to try it with."""
-    return PAGE.read_text(encoding="utf-8")
+    return HTMLResponse(PAGE, headers=HEADERS)
 
 
 def create_app(server: Server) -> FastAPI:

@@ -30,10 +30,13 @@ PARTS = {
 }
 
 
-def measure(recipe: Recipe, length: int | None = None) -> tuple[Step, int]:
-    """One step of ``recipe`` on rows of ``length`` tokens, its ``max_length`` where none is given, and that length."""
+def measure(recipe: Recipe, length: int | None = None, on_cpu: bool | None = None) -> tuple[Step, int]:
+    """One step of ``recipe`` on rows of ``length`` tokens, its ``max_length`` where none is given, and that length.
+
+    A step is a GPU's unless ``on_cpu`` or ``train.use_cpu`` says otherwise: on a CPU PEFT keeps copies in float32.
+    """
     length = length or int(recipe.train.get("max_length") or 1024)
-    return fake_step.run(recipe, base_config(recipe), outputs(recipe), length), length
+    return fake_step.run(recipe, base_config(recipe), outputs(recipe), length, on_cpu), length
 
 
 def outputs(recipe: Recipe) -> int | None:

@@ -8,6 +8,7 @@ attention is counted as it is, and not by a formula.
 from __future__ import annotations
 
 import math
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -150,9 +151,7 @@ def _as_on_a_gpu() -> Iterator[None]:
         torch.set_autocast_enabled("cuda", before)
 
 
-def run(
-    recipe: Recipe, config: PreTrainedConfig, outputs: int | None, length: int, on_cpu: bool | None = None
-) -> Step:
+def run(recipe: Recipe, config: PreTrainedConfig, outputs: int | None, length: int, on_cpu: bool | None = None) -> Step:
     """Run one step of ``recipe`` on ``length`` tokens a row.
 
     Args:
@@ -173,7 +172,9 @@ def run(
         model.train()
         if checkpointing(settings):
             # The other way keeps its tensors alive under a mode that watches.
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the new name is not in transformers 5.20
+                model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
             model.enable_input_require_grads()
         live = _Live([*model.parameters(), *model.buffers()])
         gpu = _mixed(settings) and not on_cpu

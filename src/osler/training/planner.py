@@ -12,8 +12,7 @@ from osler.recipe import Recipe, load_recipe
 from osler.rendering import aligned
 from osler.training import fake_step
 from osler.training.fake_step import Step, checkpointing
-from osler.training.hardware import GIB, HARDWARE, Hardware
-from osler.training.plan import matrix_flops
+from osler.training.hardware import GIB, HARDWARE, Hardware, matrix_flops
 
 OUTPUTS = 100  # of a classifier whose labels are not counted here; a head is a small part of anything
 # Of what the maker gives, what training steps reach: of small models, short rows and 4-bit weights little.

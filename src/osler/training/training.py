@@ -81,7 +81,7 @@ def train(recipe: Recipe, run: Run, without: Collection[str] = ()) -> None:
         tracking.attach(trainer)
         main_process = trainer.is_world_process_zero()
         if main_process:
-            print(plan.describe(trainer, data, show_text=False), flush=True)
+            print(plan.describe(recipe, trainer, data, show_text=False), flush=True)
             write_model(run.data_report_path, data.report)
         _check_steps(recipe, trainer, len(data.examples))
         _check_context(recipe, model, data)
@@ -114,7 +114,7 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
     with tempfile.TemporaryDirectory() as folder:  # a trainer makes its output folder when it is built
         trainer = _trainer(recipe, Run(Path(folder)), _load(recipe, data), tokenizer, data, images)
         if trainer.is_world_process_zero():
-            print(plan.describe(trainer, data, show_text), flush=True)
+            print(plan.describe(recipe, trainer, data, show_text), flush=True)
             if (teacher := recipe.teacher) is not None:
                 named = [*teacher.systems, *([teacher.run] if teacher.run else [])]
                 print(f"teacher     {', '.join(named)}: asked before the first step")

@@ -13,8 +13,8 @@ from osler.training import plan, planner
 from osler.training.hardware import HARDWARE
 
 RECIPE = ROOT / "recipes" / "smollm2-135m" / "phenopackets" / "lora-v1.yaml"
-# One of each way to compute: with and without gates, recurrent, mixtures of experts, names of sizes like nobody else's.
-KINDS = ("bloom", "deepseek_v3", "gemma3", "gpt2", "gpt_oss", "llama", "mamba", "mixtral", "opt", "phi3", "qwen3")
+# One of each way to compute: with and without gates, mixtures of experts, names of sizes like nobody else's.
+KINDS = ("bloom", "deepseek_v3", "gemma3", "gpt2", "gpt_oss", "llama", "mixtral", "opt", "phi3", "qwen3")
 
 
 @pytest.mark.parametrize("model_type", KINDS)
@@ -24,7 +24,7 @@ def test_the_memory_is_the_planners_and_any_base_has_one(model_type: str, monkey
     recipe = load_recipe(RECIPE, ["head=null", "train.per_device_train_batch_size=1"])
     cpu = torch.device("cpu")
     step, _ = planner.measure(recipe, 16, on_cpu=True)
-    assert step.activations > 0
+    assert step.total > 0
     assert plan._memory(recipe, cpu, 16) == f"about {planner.needed(step, HARDWARE['cpu']) / 1e9:.1f} GB"
 
 

@@ -45,6 +45,7 @@ from osler.storage import fingerprint, model_fingerprint, plain, validated, writ
 from osler.tasks import Conversation, Task, chat_template_sha256, load_task
 from osler.tracking import Tracking, tracked
 from osler.training import plan, preferences
+from osler.training.batches import Batches
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.distillation import check_teacher, described, targets
 from osler.training.hardware import check_here
@@ -87,7 +88,7 @@ def train(recipe: Recipe, run: Run, without: Collection[str] = ()) -> None:
         _check_context(recipe, model, data)
         select_checkpoint(recipe, trainer, task, tokenizer, images)
         try:
-            figures = _fit(recipe, trainer, run, checkpoint, learnt_from, images)
+            figures = _fit(recipe, trainer, run, data, checkpoint, learnt_from, images)
         except Exception as error:
             if not DISK_FULL.search(f"{error!r} {error}"):
                 raise
@@ -260,6 +261,7 @@ def _fit(
     recipe: Recipe,
     trainer: Trainer,
     run: Run,
+    data: TrainingData,
     checkpoint: Path | None,
     learnt_from: str,
     images: Images | None,
@@ -267,7 +269,7 @@ def _fit(
     """Train from ``checkpoint``, if there is one, to the end; save the adapter and its tokenizer."""
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (checkpoints.read(checkpoint).train_seconds if checkpoint else 0)
-    finite = Finite(run, trainer.args.learning_rate)
+    finite = Finite(run, trainer.args.learning_rate, Batches(trainer, data))
     trainer.add_callback(Progress(run, started, learnt_from))
     trainer.add_callback(finite)
     bar = Bar()

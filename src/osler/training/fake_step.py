@@ -123,7 +123,7 @@ class FourBit(torch.autograd.Function):
 
 
 def _four_bit(module: Linear4bit, given: torch.Tensor) -> torch.Tensor:
-    answer: torch.Tensor = FourBit.apply(given.to(module.weight.dtype), module.weight)  # type: ignore[no-untyped-call]
+    answer: torch.Tensor = FourBit.apply(given.to(module.weight.dtype), module.weight)
     return (answer if module.bias is None else answer + module.bias).to(given.dtype)
 
 
@@ -136,7 +136,7 @@ def _quantised(model: Any, recipe: Recipe) -> list[int]:
     layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
     for layer in layers:
         layer.weight.data = layer.weight.data.to(model.dtype)  # of the matrix in full
-        layer.forward = partial(_four_bit, layer)
+        layer.forward = partial(_four_bit, layer)  # type: ignore[method-assign]
     return [layer.in_features * layer.out_features for layer in layers]
 
 

@@ -119,8 +119,8 @@ class Finite(TrainerCallback):
         last = checkpoints.newest_whole(self._run.checkpoints_path)[0]
         return FailedError(
             f"{self._run.folder}: training failed at step {step:,}: {reason}{self._batches.blamed()}; the last"
-            f" checkpoint with finite weights is {last or 'none'}. Lower train.learning_rate ({self._learning_rate:g}) and train with an --output of"
-            " its own"
+            f" checkpoint with finite weights is {last or 'none'}. Lower train.learning_rate ({self._learning_rate:g})"
+            " and train with an --output of its own"
         )
 
     def _check_weights(self, model: Any, state: TrainerState) -> None:

@@ -7,7 +7,7 @@ RUN     = runs/smollm2-135m-rare-disease-qlora/2.0.0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help install demo test quality robustness docs release-check clean
+.PHONY: help install demo test quality trl-range robustness docs release-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,13 +47,22 @@ docs: install  ## build the documentation into build/site, links checked
 	$(MKDOCS) build --config-file docs/mkdocs.yml
 	@echo "build/site/index.html"
 
-# Recipes are published once and run for years: what resolves today has to resolve with the next TRL, too. It comes alone,
-# beside the tested versions of everything else.
-TRL = $(shell sed -n 's/^ *\(trl>=.*\)/\1/p' setup.cfg)
-release-check: quality  ## before a release: recipes under the newest TRL allowed, published tables, cards, versions
-	.venv/bin/python -m pip install --quiet --upgrade --no-deps --target build/newest '$(TRL)'
-	PYTHONPATH=build/newest .venv/bin/python -c 'import trl; print("recipes under TRL", trl.__version__)'
-	PYTHONPATH=build/newest .venv/bin/python scripts/check_recipes.py
+# Recipes are published once and run for years: what resolves today has to resolve with the first and with the latest TRL
+# that setup.cfg allows. Each comes alone, beside the tested versions of everything else; the oldest is kept.
+TRL    = $(shell sed -n 's/^ *\(trl>=.*\)/\1/p' setup.cfg)
+OLDEST = $(shell sed -n 's/^ *trl>=\([0-9.]*\).*/\1/p' setup.cfg)
+ALONE  = .venv/bin/python -m pip install --quiet --no-deps --no-compile --upgrade --target
+trl-range: install  ## recipes under the oldest and the newest TRL allowed
+	@test -d build/trl-$(OLDEST)/trl || $(ALONE) build/trl-$(OLDEST) 'trl==$(OLDEST)' || \
+		{ echo "TRL $(OLDEST) cannot be had from PyPI: no recipe was checked under it" >&2; exit 1; }
+	@$(ALONE) build/trl-newest '$(TRL)' || { test -d build/trl-newest/trl && \
+		echo "PyPI cannot be reached: the newest TRL is the one fetched before" >&2; } || \
+		{ echo "$(TRL) cannot be had from PyPI: no recipe was checked under it" >&2; exit 1; }
+	@for trl in build/trl-$(OLDEST) build/trl-newest; do \
+		PYTHONPATH=$$trl .venv/bin/python -c 'from importlib.metadata import version; print("TRL", version("trl"))' && \
+		PYTHONPATH=$$trl .venv/bin/python scripts/check_recipes.py || exit 1; done
+
+release-check: quality trl-range  ## before a release: recipes under each TRL allowed, published tables, cards, versions
 	.venv/bin/python scripts/record_expected.py
 	git diff --exit-code -- README.md recipes/README.md
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/publishing/test_card.py tests/publishing/test_chai.py tests/test_repository.py

@@ -116,6 +116,14 @@ def test_padding_that_is_also_the_end_is_refused(load: Callable[..., Loaded]) ->
         build_training_data(chosen, complaints, tokenizer)
 
 
+def test_a_base_whose_answers_would_never_end_is_refused(load: Callable[..., Loaded]) -> None:
+    chosen, complaints, tokenizer = load()
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.eos_token = None
+    with pytest.raises(InputError, match="has no token that ends an answer: set eos_token in tokenizer_config"):
+        build_training_data(chosen, complaints, tokenizer)
+
+
 def built_with_repeats(load: Callable[..., Loaded], folder: Path) -> TrainingData:
     """Of 24 training rows one stands in test and three stand there twice."""
     train, test = (folder / "data" / "made_up" / f"{split}.jsonl" for split in ("train", "test"))

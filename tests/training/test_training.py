@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -234,6 +235,10 @@ def test_weights_that_are_no_numbers_any_more_are_not_saved_and_the_last_good_ch
     last = failed.stderr.splitlines()[-1]
     assert last.startswith(f"error: {run}: training failed at step ")
     assert "Lower train.learning_rate (1e+30)" in last
+    blamed = re.search(r"(first batch with such a loss|last batch) is of step (\d+) \(rows ([^)]+)\)", last)
+    assert blamed, last
+    assert int(blamed[2]) <= 2
+    assert len(set(blamed[3].split(", "))) == 4
     kept = checkpoints.newest_whole(run / "checkpoints")[0]
     assert f"the last checkpoint with finite weights is {kept or 'none'}. " in last
     assert "Traceback" not in failed.stderr

@@ -72,6 +72,11 @@ def build_training_data(
     components = [component.without(without) for component in load_components(recipe, task)]
     panels: list[dict[str, list[int]]] = [{} for _ in components]
     if recipe.head is None:
+        if tokenizer.eos_token_id is None:
+            raise InputError(
+                f"{recipe.path}: base.model: the tokenizer of {recipe.base.model} has no token that ends an answer: set"
+                " eos_token in tokenizer_config.json of a local copy, and name that as base.model"
+            )
         panels = [completions(tokenizer, component.task.labels) for component in components]
         for component, panel in zip(components, panels, strict=True):
             _check_eos(panel, tokenizer)

@@ -56,20 +56,26 @@ def base_config(recipe: Recipe) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(base.model, revision=base.revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
+        if isinstance(error.__cause__, GatedRepoError):
+            raise _gated(base.model) from error
         raise InputError(
             f"cannot get config.json of {base.model}@{base.revision} from the Hub, which is all that is needed here;"
             f' put it into {shipped.parent}, with "_name_or_path": "{base.model}" ({one_line(str(error))[:200]})'
         ) from error
 
 
+def _gated(model: str) -> InputError:
+    return InputError(
+        f"the base model {model} is gated: accept its terms at https://huggingface.co/{model}, then `hf auth login`"
+        " with an account that has; nothing else was downloaded"
+    )
+
+
 def _from_hub(model: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=list(HUB_FILES)))
     except GatedRepoError as error:
-        raise InputError(
-            f"the base model {model} is gated: accept its terms at https://huggingface.co/{model}, then `hf auth login`"
-            " with an account that has; nothing else was downloaded"
-        ) from error
+        raise _gated(model) from error
     except (OSError, HFValidationError) as error:  # Hub, connection and cache errors are all OSError
         absent = isinstance(error, LocalEntryNotFoundError)
         cause = "it is not in the cache" if absent else str(error).strip().splitlines()[0].partition(". ")[0][:100]

@@ -8,21 +8,25 @@ attention is counted as it is, and not by a formula.
 from __future__ import annotations
 
 import math
+import warnings
 import weakref
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from bitsandbytes.nn import Linear4bit
 from peft import LoraConfig, get_peft_model
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 from transformers import PreTrainedConfig
+from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 
-from osler.models import TASK_TYPES, head_of, without_weights
+from osler.models import TASK_TYPES, head_of, quantisation, without_weights
 from osler.recipe import Recipe, find_tasks, read_task
 from osler.training.trainer import train_in_float32
 
@@ -74,15 +78,18 @@ class Step:
 
 
 class _Live(TorchDispatchMode):
-    """Counts the bytes of the storages that are alive, of what is made while it is on, and the most there ever were."""
+    """Counts the bytes of the storages that are alive, of what is made while it is on, and the most there ever were;
+    and the operations on floating-point numbers, as torch's ``FlopCounterMode`` does without asking where they are."""
 
     def __init__(self, known: list[torch.Tensor]) -> None:
         super().__init__()
-        self.now = self.most = 0
+        self.now = self.most = self.flops = 0
         self._alive = {id(t.untyped_storage()): weakref.ref(t.untyped_storage()) for t in known}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
+        if (count := FLOPS.get(func.overloadpacket)) is not None:
+            self.flops += count(*args, **(kwargs or {}), out_val=made)
         for tensor in tree_leaves(made):
             if isinstance(tensor, torch.Tensor):
                 self._add(tensor.untyped_storage())
@@ -101,18 +108,61 @@ class _Live(TorchDispatchMode):
         self.most = max(self.most, self.now)
 
 
-def run(recipe: Recipe, config: PreTrainedConfig, outputs: int | None, length: int) -> Step:
+class FourBit(torch.autograd.Function):
+    """The product with a matrix in 4 bits, as bitsandbytes computes it: the matrix is there in full while it is
+    multiplied, forward and backward, and nothing is kept for what is not trained."""
+
+    @staticmethod
+    def forward(ctx: Any, given: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        ctx.weight = weight
+        return given @ weight.clone().t()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradients[0] @ ctx.weight.clone(), None
+
+
+def _four_bit(module: Linear4bit, given: torch.Tensor) -> torch.Tensor:
+    answer: torch.Tensor = FourBit.apply(given.to(module.weight.dtype), module.weight)
+    return (answer if module.bias is None else answer + module.bias).to(given.dtype)
+
+
+def _quantised(model: Any, recipe: Recipe) -> list[int]:
+    """Put the layers that NF4 is computed in into ``model``, so that PEFT treats them as such; their weights' sizes."""
+    head = head_of(model)
+    answers = [name for name, module in model.named_modules() if module is head]
+    replace_with_bnb_linear(model, answers, quantisation(recipe.base, recipe.head is not None))
+    model.is_loaded_in_4bit = True
+    layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
+    for layer in layers:
+        layer.weight.data = layer.weight.data.to(model.dtype)  # of the matrix in full
+        layer.forward = partial(_four_bit, layer)  # type: ignore[method-assign]
+    return [layer.in_features * layer.out_features for layer in layers]
+
+
+@contextmanager
+def _as_on_a_gpu() -> Iterator[None]:
+    """PEFT asks whether autocast is on for CUDA, and where it is leaves out a float32 copy of what its layers read."""
+    before = torch.is_autocast_enabled("cuda")
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", before)
+
+
+def run(recipe: Recipe, config: PreTrainedConfig, outputs: int | None, length: int, on_cpu: bool | None = None) -> Step:
     """Run one step of ``recipe`` on ``length`` tokens a row.
 
     Args:
         config: of the base.
         outputs: of a head; None of a language model.
+        on_cpu: whether it is a CPU's step; None where ``train.use_cpu`` says it.
     """
     settings, rows = recipe.train, recipe.train.get("per_device_train_batch_size", 8)
+    on_cpu = bool(settings.get("use_cpu")) if on_cpu is None else on_cpu
     model: Any = without_weights(recipe.base, recipe.head, config, outputs)
-    head = head_of(model)
-    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
-    quantised = [module.weight.numel() for module in linear] if recipe.base.quantization else []
+    quantised = _quantised(model, recipe) if recipe.base.quantization else []
     if recipe.lora is not None:
         with torch.device("meta"):
             model = get_peft_model(model, LoraConfig(task_type=TASK_TYPES[recipe.head], **recipe.lora))
@@ -122,18 +172,20 @@ def run(recipe: Recipe, config: PreTrainedConfig, outputs: int | None, length: i
         model.train()
         if checkpointing(settings):
             # The other way keeps its tensors alive under a mode that watches.
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the new name is not in transformers 5.20
+                model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
             model.enable_input_require_grads()
         live = _Live([*model.parameters(), *model.buffers()])
-        flops = FlopCounterMode(display=False, custom_mapping={torch.ops.aten._grouped_mm: _grouped_flops})
-        with live, flops:
+        gpu = _mixed(settings) and not on_cpu
+        with live, _as_on_a_gpu() if gpu else nullcontext():
             loss, said = loss_of(model, recipe, torch.zeros(rows, length, dtype=torch.long))
             loss.backward()
     trained = [p for p in model.parameters() if p.requires_grad]
     frozen = [p for p in model.parameters() if not p.requires_grad]
     n = sum(p.numel() for p in trained)
     whole = recipe.lora is None
-    kept = sum(p.numel() * p.element_size() for p in frozen) - sum(2 * size for size in quantised)
+    kept = sum(p.numel() * p.element_size() for p in frozen) - model.dtype.itemsize * sum(quantised)
     return Step(
         parameters=n + sum(p.numel() for p in frozen),
         trainable=n,
@@ -144,7 +196,7 @@ def run(recipe: Recipe, config: PreTrainedConfig, outputs: int | None, length: i
         gradients=4 * n,
         logits=said,
         activations=max(0, live.most - said - 4 * n),
-        flops=flops.get_total_flops(),
+        flops=live.flops,
         half=bool(_mixed(settings) or recipe.base.dtype != "float32"),
     )
 
@@ -185,8 +237,11 @@ def _mixed(settings: Mapping[str, Any]) -> bool:
 
 
 def _grouped_flops(a: Any, b: Any, *_: Any, **__: Any) -> int:
-    """Of a product of the rows of ``a`` with the matrix of their expert, by shapes; torch does not count it yet."""
-    return 2 * math.prod(a) * int(b[-1])
+    """Of a product of the rows of ``a`` with the matrix of their expert; torch does not count it yet."""
+    return 2 * math.prod(a.shape) * int(b.shape[-1])
+
+
+FLOPS: dict[Any, Any] = {torch.ops.aten._grouped_mm: _grouped_flops, **flop_registry}
 
 
 def _fill(model: torch.nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +48,21 @@ HARDWARE = {
     # of SmolLM2-135M (docs/decisions/training.md).
     "cpu": Hardware(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), None, half=(2.0e9, 0.35)),
 }
+
+
+A_GPU = Hardware(0, None)  # whose size is not asked
+
+
+def matrix_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a matrix product, timed for a third of a second."""
+    a = torch.randn(1024, 1024, device=device, dtype=dtype)
+    for _ in range(3):
+        a @ a
+    started, n = time.monotonic(), 0
+    while time.monotonic() - started < 0.3:
+        (a @ a).sum().item()
+        n += 1
+    return n * 2 * 1024**3 / (time.monotonic() - started)
 
 
 def check_here(recipe: Recipe) -> None:

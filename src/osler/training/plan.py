@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedTokenizerBase, Trainer
 
 from osler.data import IGNORED, TrainingData
 from osler.models import idle_accelerators
+from osler.recipe import Recipe
 from osler.runs import DataReport
+from osler.training import planner
+from osler.training.hardware import A_GPU, HARDWARE, matrix_flops
 
 # Of a matrix product's speed, what a whole training step reaches: attention, norms and LoRA's small products take the
 # rest. Measured on two CPU cores with SmolLM2-135M; a GPU run replaces this estimate by its progress bar soon enough.
@@ -20,7 +22,7 @@ STEP_EFFICIENCY = 0.55
 SLOWEST = 1e9  # operations a second, which every machine reaches: a training this small is not worth a timing
 
 
-def describe(trainer: Trainer, data: TrainingData, show_text: bool) -> str:
+def describe(recipe: Recipe, trainer: Trainer, data: TrainingData, show_text: bool) -> str:
     """The plan as text, a dozen lines. A case is quoted only if ``show_text``: it may be of a patient."""
     model: Any = trainer.model
     config: Any = trainer.args
@@ -38,7 +40,6 @@ def describe(trainer: Trainer, data: TrainingData, show_text: bool) -> str:
     idle = idle_accelerators(config.device)
     weight = model.get_input_embeddings().weight
     duration = _duration(total, passes * tokens.total, weight.device, weight.dtype)
-    memory = memory_bytes(model, config, tokens.max)
     writes = tokens.completion > 0  # a classifier does not
     first = data.examples[0]
     compares = "lengths" in first  # a reranker does
@@ -58,7 +59,7 @@ def describe(trainer: Trainer, data: TrainingData, show_text: bool) -> str:
         f" ({times} {'pass' if passes == 1 else 'passes'}{decided})",
         f"device      {config.device}" + (f"; {idle}" if idle else ""),
         f"parameters  {trainable:,} trainable of {total:,} ({trainable / total:.2%})",
-        f"memory      {'not estimated' if memory is None else f'about {memory / 1e9:.1f} GB'}",
+        f"memory      {_memory(recipe, config.device, tokens.max)}",
         f"time        {duration} (from a matrix product timed just now)",
         f"example     the loss is taken on {taken}",
         *(f"            {line}" for line in example.splitlines()),
@@ -109,29 +110,14 @@ def parameters(model: Any) -> int:
     )
 
 
-def memory_bytes(model: Any, config: TrainingArguments, length: int) -> float | None:
-    """An estimate of a step's peak: weights, AdamW's two moments and gradients of what trains, and activations.
-
-    None where the base's configuration does not give its sizes under the usual names.
-
-    A decoder layer keeps about 34 hidden-size and 6 MLP-size values a token for its backward pass, attention one
-    length × length matrix a head (Korthikanti et al. 2022, arXiv:2205.05198, with the MLP's gate added); activation
-    checkpointing keeps one hidden state a layer.
-    """
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    training = sum(12 * p.numel() for p in model.parameters() if p.requires_grad)
-    names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
-    sizes: list[Any] = [getattr(model.config.get_text_config(), name, None) for name in names]
-    if not all(isinstance(size, int) for size in sizes):  # some have a list, a size a layer
-        return None
-    hidden, inner, heads, layers = sizes
-    tokens = config.per_device_train_batch_size * length
-    # In half precision, norms, softmax and adapters keep what they read in float32 beside it: 2 + 4 bytes.
-    width = 4 if model.get_input_embeddings().weight.dtype == torch.float32 else 6
-    layer = tokens * (16 * hidden + 6 * inner + 2 * heads * length)
-    activations = layers * tokens * hidden + layer if config.gradient_checkpointing else layers * layer
-    runtime = 0.7e9  # Python, torch and its kernels
-    return runtime + weights + training + activations * width
+def _memory(recipe: Recipe, device: torch.device, length: int) -> str:
+    """What a step on rows of ``length`` tokens takes of ``device``, as ``scripts/plan.py`` counts it."""
+    on_cpu = device.type == "cpu"
+    try:
+        step, _ = planner.measure(recipe, length, on_cpu)
+    except Exception:  # whatever an architecture does that asks for numbers, training goes on without this line
+        return "not estimated"
+    return f"about {planner.needed(step, HARDWARE['cpu'] if on_cpu else A_GPU) / 1e9:.1f} GB"
 
 
 def _augmentation_and_mixture(report: DataReport) -> list[str]:
@@ -175,15 +161,3 @@ def _minutes(total: int, tokens: float, device: torch.device, dtype: torch.dtype
 def _operations(total: int, tokens: float) -> float:
     """Forward and backward through frozen weights cost about 4 FLOPs a parameter and token."""
     return 4 * total * tokens
-
-
-def matrix_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a matrix product, timed for a third of a second."""
-    a = torch.randn(1024, 1024, device=device, dtype=dtype)
-    for _ in range(3):
-        a @ a
-    started, n = time.monotonic(), 0
-    while time.monotonic() - started < 0.3:
-        (a @ a).sum().item()
-        n += 1
-    return n * 2 * 1024**3 / (time.monotonic() - started)

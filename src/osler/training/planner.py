@@ -12,8 +12,7 @@ from osler.recipe import Recipe, load_recipe
 from osler.rendering import aligned
 from osler.training import fake_step
 from osler.training.fake_step import Step, checkpointing
-from osler.training.hardware import GIB, HARDWARE, Hardware
-from osler.training.plan import matrix_flops
+from osler.training.hardware import GIB, HARDWARE, Hardware, matrix_flops
 
 OUTPUTS = 100  # of a classifier whose labels are not counted here; a head is a small part of anything
 # Of what the maker gives, what training steps reach: of small models, short rows and 4-bit weights little.
@@ -30,10 +29,13 @@ PARTS = {
 }
 
 
-def measure(recipe: Recipe, length: int | None = None) -> tuple[Step, int]:
-    """One step of ``recipe`` on rows of ``length`` tokens, its ``max_length`` where none is given, and that length."""
+def measure(recipe: Recipe, length: int | None = None, on_cpu: bool | None = None) -> tuple[Step, int]:
+    """One step of ``recipe`` on rows of ``length`` tokens, its ``max_length`` where none is given, and that length.
+
+    A step is a GPU's unless ``on_cpu`` or ``train.use_cpu`` says otherwise: on a CPU PEFT keeps copies in float32.
+    """
     length = length or int(recipe.train.get("max_length") or 1024)
-    return fake_step.run(recipe, base_config(recipe), outputs(recipe), length), length
+    return fake_step.run(recipe, base_config(recipe), outputs(recipe), length, on_cpu), length
 
 
 def outputs(recipe: Recipe) -> int | None:

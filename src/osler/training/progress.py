@@ -18,6 +18,7 @@ from transformers.trainer_callback import ProgressCallback
 from osler.errors import FailedError
 from osler.runs import Run, checkpoints
 from osler.storage import SigtermNoted
+from osler.training.batches import Batches
 
 
 class NothingLeft(Exception):
@@ -75,9 +76,10 @@ class Terminated(SigtermNoted, TrainerCallback):
 class Finite(TrainerCallback):
     """Ends training once a loss or a trained weight is no finite number: before such weights are saved."""
 
-    def __init__(self, run: Run, learning_rate: float) -> None:
+    def __init__(self, run: Run, learning_rate: float, batches: Batches) -> None:
         self._run = run
         self._learning_rate = learning_rate
+        self._batches = batches
 
     def on_step_end(
         self, args: Any, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
@@ -98,6 +100,8 @@ class Finite(TrainerCallback):
         for name in ("loss", "train_loss"):
             if not math.isfinite((logs or {}).get(name, 0)):
                 raise self.failed(state.global_step, f"the loss is {logs[name]}")
+        if "loss" in (logs or {}):
+            self._batches.forget()
 
     def check_last_update(self, trainer: Trainer) -> None:
         """Look at the loss with the weights as they are: no step has yet seen what the last one made of them.
@@ -114,9 +118,9 @@ class Finite(TrainerCallback):
         """The error that ends a training after ``step`` for ``reason``, with the way out."""
         last = checkpoints.newest_whole(self._run.checkpoints_path)[0]
         return FailedError(
-            f"{self._run.folder}: training failed at step {step:,}: {reason}; the last checkpoint with finite weights"
-            f" is {last or 'none'}. Lower train.learning_rate ({self._learning_rate:g}) and train with an --output of"
-            " its own"
+            f"{self._run.folder}: training failed at step {step:,}: {reason}{self._batches.blamed()}; the last"
+            f" checkpoint with finite weights is {last or 'none'}. Lower train.learning_rate ({self._learning_rate:g})"
+            " and train with an --output of its own"
         )
 
     def _check_weights(self, model: Any, state: TrainerState) -> None:

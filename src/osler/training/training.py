@@ -45,6 +45,7 @@ from osler.storage import fingerprint, model_fingerprint, plain, validated, writ
 from osler.tasks import Conversation, Task, chat_template_sha256, load_task
 from osler.tracking import Tracking, tracked
 from osler.training import plan, preferences
+from osler.training.batches import Batches
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.distillation import check_teacher, described, targets
 from osler.training.hardware import check_here
@@ -81,7 +82,7 @@ def train(recipe: Recipe, run: Run, without: Collection[str] = ()) -> None:
         tracking.attach(trainer)
         main_process = trainer.is_world_process_zero()
         if main_process:
-            print(plan.describe(trainer, data, show_text=False), flush=True)
+            print(plan.describe(recipe, trainer, data, show_text=False), flush=True)
             write_model(run.data_report_path, data.report)
             if recipe.stage is None:  # a corpus has nothing to ask for
                 write_model(run.panel_path, describe_panel(task, data))
@@ -89,7 +90,7 @@ def train(recipe: Recipe, run: Run, without: Collection[str] = ()) -> None:
         _check_context(recipe, model, data)
         select_checkpoint(recipe, trainer, task, tokenizer, images)
         try:
-            figures = _fit(recipe, trainer, run, checkpoint, learnt_from, images)
+            figures = _fit(recipe, trainer, run, data, checkpoint, learnt_from, images)
         except Exception as error:
             if not DISK_FULL.search(f"{error!r} {error}"):
                 raise
@@ -116,7 +117,7 @@ def show_plan(recipe: Recipe, show_text: bool = False) -> None:
     with tempfile.TemporaryDirectory() as folder:  # a trainer makes its output folder when it is built
         trainer = _trainer(recipe, Run(Path(folder)), _load(recipe, data), tokenizer, data, images)
         if trainer.is_world_process_zero():
-            print(plan.describe(trainer, data, show_text), flush=True)
+            print(plan.describe(recipe, trainer, data, show_text), flush=True)
             if (teacher := recipe.teacher) is not None:
                 named = [*teacher.systems, *([teacher.run] if teacher.run else [])]
                 print(f"teacher     {', '.join(named)}: asked before the first step")
@@ -262,6 +263,7 @@ def _fit(
     recipe: Recipe,
     trainer: Trainer,
     run: Run,
+    data: TrainingData,
     checkpoint: Path | None,
     learnt_from: str,
     images: Images | None,
@@ -269,7 +271,7 @@ def _fit(
     """Train from ``checkpoint``, if there is one, to the end; save the adapter and its tokenizer."""
     # The time before a kill counts, up to the checkpoint.
     started = time.monotonic() - (checkpoints.read(checkpoint).train_seconds if checkpoint else 0)
-    finite = Finite(run, trainer.args.learning_rate)
+    finite = Finite(run, trainer.args.learning_rate, Batches(trainer, data))
     trainer.add_callback(Progress(run, started, learnt_from))
     trainer.add_callback(finite)
     bar = Bar()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from project import GOLDEN
 
-from osler.terminology.diseases import Concept, Terminology, annotated_diseases, icd10cm, phenotypes
+from osler.terminology.diseases import Concept, Terminology, annotated_diseases, icd10cm, icd10cm_codes, phenotypes
 from osler.terminology.normal_form import canonical
 
 
@@ -148,3 +148,8 @@ def test_findings_bring_their_exact_synonyms_only() -> None:
     terms = {concept.id: concept for concept in phenotypes(read_ontology(GOLDEN / "mini.obo"))}
     assert "HP:0000001" not in terms
     assert set(terms["HP:9000011"].synonyms) == {"Palmar luminescence", 'Hands like "lamps"'}
+
+
+def test_a_name_has_the_code_that_is_called_the_same() -> None:
+    codes = icd10cm_codes(["migraine", "Hypertension", "chicken pox", "arthritis of somebody", "diabetes"])
+    assert codes == {"migraine": "G43", "Hypertension": "I10", "chicken pox": "B01"}

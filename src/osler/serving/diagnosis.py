@@ -27,12 +27,14 @@ class RankedLabel(Contract):
         name: what it is called.
         probability: calibrated where the answer says so; null where the model gives none.
         link: a page about ``label``; null where its vocabulary has none.
+        icd10cm: the code of ICD-10-CM that is called the same; null where none is.
     """
 
     label: str
     name: str
     probability: Annotated[float, Field(ge=0, le=1)] | None
     link: str | None
+    icd10cm: str | None = None
 
 
 class ModelName(Contract):

@@ -15,7 +15,7 @@ from osler.recipe import BaseSection, Recipe, find_tasks, read_task
 from osler.runs import Calibration, Run, TrainingTexts, check_trained, find_run, mismatches, tuned_name
 from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, link
 from osler.statistics import calibration
-from osler.terminology import languages
+from osler.terminology import diseases, languages
 
 if TYPE_CHECKING:
     from osler.scoring import Answer, Scorer
@@ -41,6 +41,7 @@ class ServedModel:
         name: which it is.
         task: the name of its task.
         labels: label id → name; empty where it answers in free text.
+        icd10cm: name → code of ICD-10-CM, of the names that it has.
         context: tokens it reads; None where it does not say.
         fitted: the calibration of its evaluation.
         texts: what its training texts were like; None where that is not known.
@@ -49,6 +50,7 @@ class ServedModel:
     name: ModelName
     task: str
     labels: dict[str, str]
+    icd10cm: dict[str, str]
     context: int | None
     fitted: Calibration
     texts: TrainingTexts | None
@@ -91,7 +93,13 @@ class ServedModel:
         if answer.probabilities:
             probabilities = self._tempered(answer.probabilities)
         ranked = [
-            RankedLabel(label=label, name=self.labels.get(label, label), probability=p, link=link(label))
+            RankedLabel(
+                label=label,
+                name=(name := self.labels.get(label, label)),
+                probability=p,
+                icd10cm=self.icd10cm.get(name),
+                link=link(label),
+            )
             for label, p in zip(answer.ranked, probabilities, strict=True)
         ]
         reason = self._unsure(ranked, answer.parsed)
@@ -239,6 +247,7 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         ),
         task=task.name,
         labels=dict(panel.labels),
+        icd10cm=diseases.icd10cm_codes(panel.labels.values()),
         context=context_length(model),
         fitted=record.systems[tuned_name(recipe)].calibration,
         texts=panel.texts,

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -210,6 +211,29 @@ _SIDE = re.compile(r"(?:,|\b(?:of|in|into)) (?:left|right|bilateral|unspecified)
 _RANGE = re.compile(r"(?<!\s)\s*\([A-Z]\w\w(?:-[A-Z]\w\w)?\)$")
 _OTHER = re.compile(r"^other (?:and unspecified |specified )?", re.I)
 _VAGUE = re.compile(r", not elsewhere classified|, unspecified organism$|, site not specified$", re.I)
+
+
+def icd10cm_codes(names: Iterable[str]) -> dict[str, str]:
+    """Name → the code of ICD-10-CM with exactly that name or synonym, the most general one; without names that have
+    none, or several on different branches. Takes some seconds."""
+    by_form, codes = _icd10cm_by_form(), {}
+    for name in names:
+        found = by_form.get(canonical(name), [])
+        first = min(found, key=len, default=None)
+        if first is not None and all(code.startswith(first) for code in found):
+            codes[name] = first
+    return codes
+
+
+@cache
+def _icd10cm_by_form() -> dict[str, list[str]]:
+    by_form: defaultdict[str, list[str]] = defaultdict(list)
+    for concept in icd10cm():
+        if "-" in concept.id:  # a block, which nothing is coded with
+            continue
+        for form in {canonical(name) for name in (*concept.names, *concept.synonyms)} - {""}:
+            by_form[form].append(concept.id)
+    return dict(by_form)
 
 
 def _names_and_synonyms(title: str) -> tuple[list[str], list[str]]:

@@ -1,7 +1,7 @@
 """What is to be learnt: cases, where they come from, the prompt, the labels, and what may be changed in a case."""
 
 from osler.tasks.augmentation import Augmentation
-from osler.tasks.case import Case, told_as
+from osler.tasks.case import Case, Cases, told_as
 from osler.tasks.classified_text import candidate_tokens, encode_classified
 from osler.tasks.conversation import TEXT, Conversation, turns
 from osler.tasks.images import CaseImage, case_image
@@ -18,6 +18,7 @@ __all__ = [
     "Augmentation",
     "Case",
     "CaseImage",
+    "Cases",
     "Conversation",
     "HubDataset",
     "Perturbation",

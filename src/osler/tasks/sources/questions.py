@@ -57,8 +57,12 @@ class Questions(Benchmark):
         Raises :class:`InputError` where the data of one of them is not on this machine: nobody could say what of it is
         learnt.
         """
-        names = [*(name for name in self._files if name != "train"), *(["validation"] if self._share else [])]
-        held_out = {name: self.split(name) for name in names}
+        return self._published | ({"validation": self.split("validation")} if self._share else {})
+
+    @cached_property
+    def _published(self) -> dict[str, list[Case]]:
+        """Of :meth:`kept_apart`, those that were held out by others."""
+        held_out = {name: self.split(name) for name in self._files if name != "train"}
         for task in self._apart_from:
             source, splits = self._benchmark(task)
             held_out |= {f"{task}, {split}": source.split(split) for split in splits}
@@ -73,8 +77,14 @@ class Questions(Benchmark):
         apart = {name: len(cases) for name, cases in self.kept_apart.items()}
         return {**super().provenance(data), "kept_apart": apart}
 
+    @cached_property
+    def _published_texts(self) -> set[str]:
+        return {text_key(case.text) for cases in self._published.values() for case in cases}
+
     def _is_validation(self, case: Case) -> bool:
-        return stable_unit(text_key(case.text)) < self._share
+        """Nothing is chosen on a question that is tested on: such a one is left to be dropped from training."""
+        key = text_key(case.text)
+        return stable_unit(key) < self._share and key not in self._published_texts
 
     def _unusable(self, question: Question) -> str | None:
         """A large file of others is not refused for what a few of its rows lack."""

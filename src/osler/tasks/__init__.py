@@ -3,7 +3,7 @@
 from osler.tasks.augmentation import Augmentation
 from osler.tasks.case import Case, Cases, told_as
 from osler.tasks.classified_text import candidate_tokens, encode_classified
-from osler.tasks.conversation import TEXT, Conversation, turns
+from osler.tasks.conversation import OPTIONS, TEXT, Conversation, turns
 from osler.tasks.images import CaseImage, case_image
 from osler.tasks.perturbation import Perturbation, share_of, split_sentences
 from osler.tasks.prompt import Prompt, TooLong, WrittenImage, chat_template_sha256, completions, load_prompt
@@ -13,6 +13,7 @@ from osler.tasks.sources.dataset import HubDataset
 from osler.tasks.task import Task, load_task
 
 __all__ = [
+    "OPTIONS",
     "TEXT",
     "AllDiseases",
     "Augmentation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,19 @@ from project import ROOT, make, script
 from osler.data.training_data import IGNORED, build_training_data
 from osler.data.training_rows import load_training_rows
 from osler.errors import InputError
-from osler.models.loading import load_base, load_tokenizer
+from osler.models.loading import load_base, load_tokenizer, load_tuned
+from osler.publishing import card
+from osler.publishing.about import QUESTION
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
 from osler.recipe.sections import BaseSection
 from osler.runs.run import Run
 from osler.scoring.labels import ChoiceScorer
 from osler.storage.files import read_json
+from osler.tasks.case import Case
 from osler.tasks.task import Task, load_task
 
-WORDS = tuple("heart lung liver spleen kidney brain skin bone blood nerve muscle joint eye ear nose hand".split())
+WORDS = ["heart", "lung", "liver", "kidney", "brain", "skin", "bone", "blood", "nerve", "muscle", "eye", "ear", "hand"]
 Write = Callable[..., Path]
 
 
@@ -197,6 +201,28 @@ def test_questions_are_trained_on_chosen_by_and_scored_beside_the_baselines(quiz
     assert all(sum(answer["probabilities"]) == pytest.approx(1) for answer in answers)
     again = script(folder, "evaluate", run.folder, "--benchmark", "other")
     assert again.returncode == 0, again.stderr
+    answers_without_osler(run)
+
+
+def answers_without_osler(run: Run) -> None:
+    """The card says what is asked and answered, and its code gives the probabilities that Osler computes."""
+    text = card.render(run, "jane/x", "1.0.0", {}, {})
+    card.check(text)
+    assert "given an examination question with its options, it names the letter of one of them" in text
+    assert "It always chooses one of the options that it is shown" in text
+    (code,) = card.snippets(text)
+    assert "osler" not in code
+    local = re.sub(r'hf_hub_download\("jane/x", "data_report.json", .*\)', f'"{run.data_report_path}"', code)
+    found: dict[str, Any] = {}
+    exec(local.replace('"jane/x"', json.dumps(str(run.adapter_path))), found)
+    recipe, tokenizer = run.recipe(), load_tokenizer(run.recipe().base)
+    prompt = load_task(run.folder.parent / "tasks" / "quiz").prompt
+    scorer = ChoiceScorer(load_tuned(recipe.base, run.adapter_path), tokenizer, prompt, letters=True)
+    case = Case("x", QUESTION, "B", options=found["options"])
+    assert found["asked"] == scorer.encode(case)
+    (answer,) = scorer.answer([found["asked"]], [case])
+    expected = dict(zip(answer.ranked, answer.probabilities or (), strict=True))
+    assert dict(zip(found["names"], found["probabilities"].tolist(), strict=True)) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +305,7 @@ def test_the_shipped_tasks_ask_as_the_benchmark_they_are_tested_on(name: str) ->
     }
 
 
-def test_the_test_split_of_medqa_training_is_that_of_medqa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_split_of_medqa_training_is_that_of_medqa() -> None:
     one, other = (
         yaml.safe_load((ROOT / "tasks" / task / "task.yaml").read_text())["source"]
         for task in ("medqa_training", "medqa")

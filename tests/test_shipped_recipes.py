@@ -60,7 +60,8 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     if (path.parents[1] / "config.json").is_file():
         tiny = BaseSection(str(save_tiny(path.parents[1].name, Path(tiny.model), tmp_path / "base")))
     small = [f"base.model={tiny.model}", "base.revision=null", "base.weights=null", "train.max_steps=2"]
-    small += ["train.save_strategy=no", "train.logging_steps=1", "train.warmup_steps=0", "train.max_length=2048"]
+    small += ["train.metric_for_best_model=null", "train.eval_steps=null", "train.save_strategy=no"]
+    small += ["train.logging_steps=1", "train.warmup_steps=0", "train.max_length=2048"]
     recipe = load_recipe(path, small)
     if recipe.data is not None and recipe.task.name != "differential":
         recipe = load_recipe(path, [*small, "data.simulated_per_label=1"])

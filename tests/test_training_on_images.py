@@ -87,6 +87,7 @@ def test_a_published_model_whose_image_tokens_attend_both_ways_is_asked_without_
 ) -> None:
     base = tiny("medgemma-4b", tiny_base.model, tmp_path / "base")
     recipe = make_project(tmp_path, base, train={"max_steps": 2})
+    recipe.write_text(recipe.read_text().replace("vision_model|connector", "vision_tower|multi_modal_projector"))
     for name, *arguments in (("train", recipe, "--output", tmp_path / "run"), ("evaluate", tmp_path / "run")):
         done = script(tmp_path, name, *arguments)
         assert done.returncode == 0, done.stderr

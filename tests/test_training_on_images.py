@@ -23,6 +23,7 @@ from osler.publishing import card
 from osler.publishing.about import WITH_IMAGE
 from osler.publishing.folder import build
 from osler.recipe import BaseSection, load_recipe
+from osler.reproduction import rescoring
 from osler.runs import Run
 from osler.scoring import LabelScorer
 from osler.storage import read_json
@@ -48,7 +49,9 @@ def smolvlm(tiny_base: BaseSection, tmp_path_factory: pytest.TempPathFactory) ->
     return tiny("smolvlm-256m", tiny_base.model, tmp_path_factory.mktemp("smolvlm"))
 
 
-def test_images_are_trained_on_and_scored_beside_the_baselines(smolvlm: Path, tmp_path: Path) -> None:
+def test_images_are_trained_on_scored_beside_the_baselines_and_published(
+    smolvlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train = {"metric_for_best_model": "accuracy", "eval_steps": 2, "max_steps": 2}
     recipe = make_project(tmp_path, smolvlm, train=train)
     trained = script(tmp_path, "train", recipe, "--output", tmp_path / "run")
@@ -79,6 +82,8 @@ def test_images_are_trained_on_and_scored_beside_the_baselines(smolvlm: Path, tm
     assert not failed & {"weights", "evaluation", "identifiers", "secrets", "parity"}, published.stdout
     publication = run.folder / "publication"
     holds_no_image(publication, tmp_path / "data" / "squares")
+    monkeypatch.setenv("OSLER_DATA_DIR", str(tmp_path / "data"))
+    rescoring.verify(publication, tmp_path / "tasks" / "squares")  # as it is read after a download
     answers_without_osler(publication, tmp_path)
 
 
@@ -114,6 +119,7 @@ def answers_without_osler(publication: Path, folder: Path) -> None:
     assert ModelCard(text).data.pipeline_tag == "image-text-to-text"
     assert "given an image and what is said of it, it names one of 2 diagnoses" in text
     assert "asked with **one image and a text**" in text
+    assert "`transformers`, `pillow`, `peft` are" in text
     assert read_json(publication / "chai.json")["trust_ingredients"]["ai_system_facts"][
         "output_and_input_data_types"
     ].startswith("One image and text in")

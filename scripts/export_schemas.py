@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from osler.errors import exit_status
-from osler.recipe import TaskFile, settings_table
+from osler.recipe import TaskFile
+from osler.rendering import settings_table
 from osler.storage import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from osler.errors import exit_status
-from osler.recipe import check_installed, load_recipe
+from osler.recipe import load_recipe
+from osler.runs import check_installed
 
 
 def main() -> int:

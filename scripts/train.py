@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
-from osler.recipe import check_installed, load_recipe
-from osler.runs import Run, check_trained
+from osler.recipe import load_recipe
+from osler.runs import Run, check_installed, check_trained
 
 
 def main() -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from families import save_tiny
 from project import ROOT, individual, script, write_store
+from pyarrow import parquet
 
 from osler.data.training_data import build_training_data
 from osler.errors import InputError
@@ -21,11 +24,14 @@ from osler.recipe.strict_yaml import read_yaml
 from osler.reproduction import readme_tables
 from osler.runs.run import Run
 from osler.storage import read_json, wheels
+from osler.tasks.sources import benchmark
+from osler.tasks.sources.questions import Questions
 from osler.tasks.task import Task, load_task
 from osler.training.classifier_trainer import build_classifier_trainer, load_untrained
 from osler.training.reranker_trainer import build_reranker_trainer
 from osler.training.trainer import build_trainer
 
+PUBLISHED = read_yaml(ROOT / "tasks" / "medqa" / "task.yaml")["source"]["files"]["test"]["sha256"]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 
 
@@ -54,7 +60,8 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     if (path.parents[1] / "config.json").is_file():
         tiny = BaseSection(str(save_tiny(path.parents[1].name, Path(tiny.model), tmp_path / "base")))
     small = [f"base.model={tiny.model}", "base.revision=null", "base.weights=null", "train.max_steps=2"]
-    small += ["train.save_strategy=no", "train.logging_steps=1", "train.warmup_steps=0", "train.max_length=2048"]
+    small += ["train.metric_for_best_model=null", "train.eval_steps=null", "train.save_strategy=no"]
+    small += ["train.logging_steps=1", "train.warmup_steps=0", "train.max_length=2048"]
     recipe = load_recipe(path, small)
     if recipe.data is not None and recipe.task.name != "differential":
         recipe = load_recipe(path, [*small, "data.simulated_per_label=1"])
@@ -80,8 +87,14 @@ def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
 
 @cache
 def loaded(name: str, panel: str | None) -> Task:
-    """A task of the repository, with the data that is there when it is first asked for."""
-    return load_task(ROOT / "tasks" / name, panel)
+    """A task of the repository, with the data that is there when it is first asked for. What is made up has not the
+    fingerprint that a published split must have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "fingerprint", lambda rows: PUBLISHED)
+        task = load_task(ROOT / "tasks" / name, panel)
+        if isinstance(task.source, Questions):
+            assert all(task.kept_apart.values())
+    return task
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +102,7 @@ def made_up_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made-up data of the tasks whose data is no part of the repository."""
     folder = tmp_path_factory.mktemp("data")
     made_up_complaints(folder)
+    made_up_questions(folder)
     assert script(folder, "draw_discs", "--output", folder, "--drawings", "40").returncode == 0
     return made_up_store(folder)
 
@@ -103,6 +117,57 @@ def made_up_complaints(folder: Path) -> Path:
         ]
         (folder / "symptom_to_diagnosis" / f"{name}.jsonl").write_text("".join(lines))
     return folder
+
+
+def made_up_questions(folder: Path) -> None:
+    """The files of medqa_training and medmcqa with made-up rows, the test split of medqa, too (:func:`loaded`)."""
+    words = [
+        "heart",
+        "lung",
+        "liver",
+        "kidney",
+        "brain",
+        "skin",
+        "bone",
+        "blood",
+        "nerve",
+        "muscle",
+        "eye",
+        "ear",
+        "hand",
+    ]
+    for name in ("medqa", "medmcqa"):
+        (folder / name).mkdir()
+
+    def text(number: int) -> str:
+        told = (f"{words[(number * step) % 13]} {number * step}" for step in range(3, 15))
+        return f"Question {number}: {'; '.join(told)}?"
+
+    for name, first, n in (("train", 0, 40), ("test", 100, 8)):
+        rows = [
+            {
+                "question": text(number),
+                "options": {letter: f"{letter} {words[number % 13]}" for letter in "ABCD"},
+                "answer_idx": "ABCD"[number % 4],
+                "meta_info": "step1",
+            }
+            for number in range(first, first + n)
+        ]
+        path = folder / "medqa" / f"{name}_4opt.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    for name, first, n in (("train", 200, 40), ("validation", 300, 8)):
+        told = {"choice_type": "single", "subject_name": "Anatomy"}
+        table = [
+            {
+                "id": f"q{number}",
+                "question": text(number),
+                **{f"op{letter}": f"{letter} {words[number % 13]}" for letter in "abcd"},
+                "cop": number % 4,
+                **told,
+            }
+            for number in range(first, first + n)
+        ]
+        parquet.write_table(pyarrow.Table.from_pylist(table), folder / "medmcqa" / f"{name}.parquet")
 
 
 def made_up_store(folder: Path) -> Path:

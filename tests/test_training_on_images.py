@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from drawings import tiny, write_squares
+from drawings import png, tiny, write_squares
+from huggingface_hub import ModelCard
+from PIL import Image
 from project import make, script
 from transformers import AutoProcessor
 
 from osler.errors import InputError
+from osler.models import load_images, load_merged, load_tokenizer, load_tuned
+from osler.publishing import card
+from osler.publishing.about import WITH_IMAGE
+from osler.publishing.folder import build
 from osler.recipe import BaseSection, load_recipe
+from osler.reproduction import rescoring
 from osler.runs import Run
+from osler.scoring import LabelScorer
 from osler.storage import read_json
+from osler.tasks import Case, case_image, load_task
 
 
 def make_project(folder: Path, base: Path, **sections: Any) -> Path:
@@ -37,7 +49,9 @@ def smolvlm(tiny_base: BaseSection, tmp_path_factory: pytest.TempPathFactory) ->
     return tiny("smolvlm-256m", tiny_base.model, tmp_path_factory.mktemp("smolvlm"))
 
 
-def test_images_are_trained_on_and_scored_beside_the_baselines(smolvlm: Path, tmp_path: Path) -> None:
+def test_images_are_trained_on_scored_beside_the_baselines_and_published(
+    smolvlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train = {"metric_for_best_model": "accuracy", "eval_steps": 2, "max_steps": 2}
     recipe = make_project(tmp_path, smolvlm, train=train)
     trained = script(tmp_path, "train", recipe, "--output", tmp_path / "run")
@@ -62,9 +76,83 @@ def test_images_are_trained_on_and_scored_beside_the_baselines(smolvlm: Path, tm
     assert len(lines) == test["n"]
     assert all(json.loads(line)["case_sha256"] for line in lines)
     assert AutoProcessor.from_pretrained(run.merged_path, backend="pil").image_processor.size["longest_edge"] == 64
-    published = script(tmp_path, "publish", tmp_path / "run", "--repo-id", "jane/squares")
-    assert published.returncode != 0
-    assert "its cases have images" in published.stdout + published.stderr
+    published = script(tmp_path, "publish", run.folder, "--repo-id", "jane/squares")
+    assert "adapter_model.safetensors" in published.stdout, published.stderr
+    failed = {line.split()[0] for line in published.stdout.splitlines() if line.endswith("PROBLEM")}
+    assert not failed & {"weights", "evaluation", "identifiers", "secrets", "parity"}, published.stdout
+    publication = run.folder / "publication"
+    holds_no_image(publication, tmp_path / "data" / "squares")
+    monkeypatch.setenv("OSLER_DATA_DIR", str(tmp_path / "data"))
+    rescoring.verify(publication, tmp_path / "tasks" / "squares")  # as it is read after a download
+    answers_without_osler(publication, tmp_path)
+
+
+def test_a_published_model_whose_image_tokens_attend_both_ways_is_asked_without_osler(
+    tiny_base: BaseSection, tmp_path: Path
+) -> None:
+    base = tiny("medgemma-4b", tiny_base.model, tmp_path / "base")
+    recipe = make_project(tmp_path, base, train={"max_steps": 2})
+    recipe.write_text(recipe.read_text().replace("vision_model|connector", "vision_tower|multi_modal_projector"))
+    for name, *arguments in (("train", recipe, "--output", tmp_path / "run"), ("evaluate", tmp_path / "run")):
+        done = script(tmp_path, name, *arguments)
+        assert done.returncode == 0, done.stderr
+    build(Run(tmp_path / "run"), tmp_path / "published", "jane/squares", {}, {})
+    answers_without_osler(tmp_path / "published", tmp_path)
+
+
+def holds_no_image(publication: Path, images: Path) -> None:
+    """Nothing of the author's images: neither a file, nor its bytes, nor its name."""
+    pictures = [path for path in publication.rglob("*") if path.suffix in (".png", ".jpg", ".jpeg", ".webp", ".tiff")]
+    assert {path.parent.name for path in pictures} == {"figures"}
+    texts = b"".join(path.read_bytes() for path in publication.rglob("*") if path.is_file())
+    for image in images.glob("*.png"):
+        assert image.read_bytes() not in texts
+        assert f"{image.stem}.png".encode() not in texts.replace(b"image.png", b"")
+        assert base64.b64encode(image.read_bytes())[:40] not in texts
+    assert b"A square" not in texts
+
+
+def answers_without_osler(publication: Path, folder: Path) -> None:
+    """The card says what goes in, and its code gives the probabilities that Osler computes of the same image."""
+    text = (publication / "README.md").read_text()
+    card.check(text)
+    assert ModelCard(text).data.pipeline_tag == "image-text-to-text"
+    assert "given an image and what is said of it, it names one of 2 diagnoses" in text
+    assert "asked with **one image and a text**" in text
+    assert "`transformers`, `pillow`, `peft` are" in text
+    assert read_json(publication / "chai.json")["trust_ingredients"]["ai_system_facts"][
+        "output_and_input_data_types"
+    ].startswith("One image and text in")
+    upright = png(90, side=40, mode="RGB", format="JPEG")
+    turned = Image.open(io.BytesIO(upright))
+    metadata = turned.getexif()
+    metadata[274] = 6  # on its side
+    turned.save(folder / "image.png", exif=metadata)
+    case = Case("x", WITH_IMAGE, "bright", image=case_image(folder / "image.png", None, "the image"))
+    run = Run(publication)
+    recipe = run.recipe()
+    task, tokenizer = load_task(publication / "tasks" / "squares"), load_tokenizer(recipe.base)
+    images = load_images(recipe.base, tokenizer)
+    loaders = [lambda: load_tuned(recipe.base, publication)]
+    if (publication / "merged").is_dir():
+        loaders.insert(0, lambda: load_merged(recipe.base, publication / "merged"))
+    codes = card.snippets(text)
+    assert len(codes) == len(loaders)
+    for code, load in zip(codes, loaders, strict=True):
+        assert "osler" not in code
+        local = re.sub(
+            r'hf_hub_download\("jane/squares", "data_report.json", .*\)', f'"{publication}/data_report.json"', code
+        )
+        assert local != code
+        found: dict[str, Any] = {}
+        local = local.replace('"jane/squares"', json.dumps(str(publication)))
+        exec(local.replace('"image.png"', json.dumps(str(folder / "image.png"))), found)
+        scorer = LabelScorer(load(), tokenizer, task.prompt, task.labels, normalised=True, images=images)
+        assert found["asked"] == scorer.encode(case)
+        (answer,) = scorer.answer([found["asked"]], [case])
+        expected = dict(zip(answer.ranked, answer.probabilities or (), strict=True))
+        told = dict(zip(found["names"], found["probabilities"].tolist(), strict=True))
+        assert told == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_run_goes_on_only_with_the_images_it_began_with(smolvlm: Path, tmp_path: Path) -> None:
@@ -72,8 +160,6 @@ def test_a_run_goes_on_only_with_the_images_it_began_with(smolvlm: Path, tmp_pat
     first = script(tmp_path, "train", recipe, "train.max_steps=2", "--output", tmp_path / "run")
     assert first.returncode == 0, first.stderr
     (tmp_path / "run" / "manifest.json").unlink()  # as a killed run has none
-    from drawings import png
-
     for path in (tmp_path / "data" / "squares").glob("*.png"):
         path.write_bytes(png(1 + int(path.stem), side=24 + 8 * (int(path.stem) % 2)))
     again = script(tmp_path, "train", recipe, "train.max_steps=2", "--output", tmp_path / "run")

@@ -21,7 +21,7 @@ from published_run import LABELS, PARITY, TUNED, perturb, write_run
 from osler.errors import InputError
 from osler.evaluation import fusion, results
 from osler.publishing import card
-from osler.publishing.about import About
+from osler.publishing.about import EXAMPLE, About
 from osler.recipe.sections import BaseSection
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.reproduction import recording
@@ -531,7 +531,7 @@ def test_the_code_gives_the_probabilities_that_were_published(
         assert "osler" not in code
         found = executed(code, published)
         expected = LabelScorer(loaded.eval(), tokenizer, prompt, labels, normalised=scorer == "label_trie")
-        assert found["asked"] == prompt.encode(tokenizer, card.EXAMPLE)
+        assert found["asked"] == prompt.encode(tokenizer, EXAMPLE)
         (answer,) = expected.answer([found["asked"]], [])
         order = found["probabilities"].argsort(descending=True).tolist()
         assert [found["names"][n] for n in order] == [labels[label] for label in answer.ranked]

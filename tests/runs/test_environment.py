@@ -4,12 +4,15 @@ import os
 import stat
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
-from project import ROOT
+from project import ROOT, make
 
 from osler.errors import InputError
+from osler.recipe.loading import load_recipe
+from osler.recipe.sections import BaseSection
 from osler.runs import environment
 from osler.runs.manifest import Environment
 from osler.storage import checkout, files, hashes
@@ -142,3 +145,20 @@ def test_peak_memory_is_in_bytes_and_remembers_what_was_freed() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert 200 << 20 < int(run.stdout) < 320 << 20
+
+
+def test_a_tracker_that_is_not_installed_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(package: str) -> str:
+        if package in ("wandb", "clearml"):
+            raise metadata.PackageNotFoundError(package)
+        return "1.0"
+
+    monkeypatch.setattr(environment, "version", version)
+    path = make(tmp_path, BaseSection("org/name"), base={"revision": "a" * 40})
+    environment.check_installed(load_recipe(path, ["train.report_to=[tensorboard, trackio]"]))
+    for name, way in (("wandb", r"pip install -e '.\[tracking\]'"), ("clearml", "pip install clearml")):
+        recipe = load_recipe(path, [f"train.report_to={name}"])  # can be evaluated and published all the same
+        with pytest.raises(InputError, match=f"train.report_to: {name}: {name} is not installed here: {way}"):
+            environment.check_installed(recipe)

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from osler.data.training_data import build_training_data
 from osler.errors import InputError
 from osler.models.loading import load_tokenizer, load_tuned
-from osler.publishing.card import EXAMPLE, snippets
+from osler.publishing.about import EXAMPLE
+from osler.publishing.card import snippets
 from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
 from osler.reproduction.rescoring import verify

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from osler.data.duplicates import normalise
-from osler.data.training_rows import load_training_rows
+from osler.data.training_rows import load_training_rows, source_rows
 from osler.errors import InputError
 from osler.recipe import DataSection, MixtureSection, Recipe, find_tasks
 from osler.tasks import Case, Task, load_task
@@ -103,7 +103,7 @@ def _load_others(recipe: Recipe, mixture: MixtureSection, own: Task) -> list[Com
     components = []
     for name, settings in mixture.tasks.items():
         task = load_task(folder / name, settings.panel)
-        training = task.source.training(settings.data, recipe.seed)
+        training = source_rows(task, settings.data, recipe.seed)
         rows = [row for row in training.rows if normalise(row.text) not in held_out]
         held_back = Counter({f"text is held out of {own.name}": len(training.rows) - len(rows)})
         dropped = dict(Counter(training.dropped) + held_back)  # without reasons that no row has

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from osler.data.duplicates import normalise
+from osler.data.duplicates import leakage, normalise
 from osler.errors import InputError
-from osler.recipe import AugmentSection, Recipe
-from osler.tasks import Augmentation, Case, Task
+from osler.recipe import AugmentSection, DataSection, Recipe
+from osler.tasks import Augmentation, Case, Cases, Task
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,27 @@ def load_training_rows(recipe: Recipe, task: Task) -> TrainingRows:
     The same recipe gives the same rows in the same order. A copy is not made, but counted, where its text is held out,
     is a training text already, or holds a wording that training may not use.
     """
-    source = task.source.training(recipe.data, recipe.seed)
+    source = source_rows(task, recipe.data, recipe.seed)
     if recipe.augment is None:
         return TrainingRows(source.rows, source.dropped, None)
     copies, report = _augmented_copies(source.rows, recipe, recipe.augment, task)
     rows = [*source.rows, *copies]
     random.Random(f"augmented/{recipe.seed}").shuffle(rows)
     return TrainingRows(rows, source.dropped, report)
+
+
+def source_rows(task: Task, data: DataSection | None, seed: int) -> Cases:
+    """The training rows of a task's source, without those that are, word for word or nearly, among the cases that the
+    task keeps apart; these are counted."""
+    cases = task.source.training(data, seed)
+    held_out = [(name, case.text) for name, apart in task.kept_apart.items() for case in apart]
+    if not held_out:
+        return cases
+    found = leakage([case.text for case in cases.rows], [text for _, text in held_out]).training
+    dropped = Counter(cases.dropped)
+    for match in found.values():
+        dropped[f"text is {'' if match.exact else 'nearly '}in {held_out[match.row][0]}"] += 1
+    return Cases([case for row, case in enumerate(cases.rows) if row not in found], dict(dropped))
 
 
 def _augmented_copies(

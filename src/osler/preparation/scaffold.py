@@ -87,14 +87,14 @@ def next_commands(recipe: Path, folder: Path) -> str:
 
 
 def _most_similar_recipe(n_labels: int) -> Recipe:
-    """The shipped recipe that runs on any machine, trains on texts, and whose task has the number of labels closest to
-    ``n_labels``."""
+    """The shipped recipe that runs on any machine, trains on texts and their labels, and whose task has the number of
+    labels closest to ``n_labels``."""
     root = checkout.ROOT
     candidates = []
     for path in sorted((root / "recipes").rglob("*.yaml")):
         recipe = load_recipe(path)
         task = read_task(root / "tasks" / recipe.task.name)
-        if task.source.trains_on == "texts" and recipe.train.get("use_cpu"):
+        if task.source.trains_on == "texts" and task.scorer is None and recipe.train.get("use_cpu"):
             candidates.append((abs(len(task.labels or ()) - n_labels), path, recipe))
     if not candidates:
         raise InputError(f"{root / 'recipes'}: no shipped recipe trains on texts; write one by hand")

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError, one_line, show
-from osler.recipe import Problem, check_keys, read_yaml
+from osler.recipe import Problem, TaskFile, check_keys, read_yaml
+
+# An invented patient, for the code that shows how to ask; `example` of about.yaml puts another in his place.
+EXAMPLE = "The patient is short and has a heart murmur and widely spaced eyes."
+WITH_IMAGE = "Chest radiograph of a patient with a cough."  # what is said of an image
+QUESTION = "A 60-year-old man has crushing chest pain and sweats. What is the most likely diagnosis?"
+OFFERED = ("Heartburn", "Myocardial infarction", "Panic attack", "Rib fracture", *(f"Answer {n}" for n in range(5, 11)))
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class About:
     patient_consent: str | None = None
     citation: str | None = None
     power_watts: float | None = None  # of the whole machine while it trained
-    example: str | None = None  # an invented patient, for the code in the card
+    example: str | None = None  # an invented patient, or question, for the code in the card
     language: list[str] | None = None  # ISO 639 codes of what it reads and writes; English where nobody says
     license_name: str | None = None  # both are needed where the recipe says `publish.license: other`
     license_link: str | None = None
@@ -71,3 +78,9 @@ def read_about(path: Path | None) -> dict[str, Any]:
     except Problem as problem:
         raise InputError(one_line(f"{path}: {problem.key}: {problem.text}")) from None
     return {key: value for key, value in content.items() if value is not None}
+
+
+def example_for(task: TaskFile, about: Mapping[str, Any]) -> str:
+    """What the code of a card puts to a model of ``task``."""
+    invented = QUESTION if task.scorer == "multiple_choice" else WITH_IMAGE if task.source.has_images else EXAMPLE
+    return str(about.get("example", invented))

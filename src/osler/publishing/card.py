@@ -14,9 +14,10 @@ from urllib.parse import quote
 from osler.errors import InputError, nearest, one_line, show
 from osler.evaluation import SYSTEMS, perturbation_label, reliability_tables, subgroup_rows, summary
 from osler.publishing import chai
+from osler.publishing.about import OFFERED, example_for
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import Evidence, read_evidence
-from osler.recipe import Problem, Recipe, dump_yaml, licences
+from osler.recipe import Problem, dump_yaml, licences
 from osler.rendering import (
     NOT_STATED,
     Markdown,
@@ -30,13 +31,11 @@ from osler.rendering import (
     render_template,
 )
 from osler.runs import Calibration, PerturbedRecord, Run
-from osler.tasks import TEXT, turns
+from osler.tasks import OPTIONS, TEXT, turns
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
 
-# An invented patient, for the code that shows how to ask; `example` of about.yaml puts another in his place.
-EXAMPLE = "The patient is short and has a heart murmur and widely spaced eyes."
 MAX_NEW_TOKENS = 64  # the longest names of diseases have about 40
 # Those of the Hub's tasks that a language model can have.
 PIPELINE_TAGS = (
@@ -100,7 +99,9 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         allowed=allowed,
         messages=_messages(evidence),
         conversation=evidence.manifest.conversation,
-        example=about.get("example", EXAMPLE),
+        example=example_for(evidence.task, about),
+        choices=evidence.task.scorer if evidence.task.scorer == "multiple_choice" else None,
+        options=json.dumps(dict(zip(evidence.task.labels or (), OFFERED, strict=False))),
         max_new_tokens=MAX_NEW_TOKENS,
         pictures={path: title for path, (title, _) in _pictures(evidence).items()},
         settings=dump_yaml(_settings(evidence)),
@@ -156,14 +157,16 @@ def _messages(evidence: Evidence) -> dict[str, str]:
     """Role → the Python expression of what is said, with ``text`` put in, as Osler asks."""
     system, asked = evidence.task.system, evidence.manifest.conversation
     own, parts = (asked.own_system_turn, asked.content_parts) if asked else (system is not None, False)
-    return {message["role"]: _said(message["content"]) for message in turns(system, evidence.user_turn, own, parts)}
+    messages = turns(system, evidence.user_turn, own, parts, evidence.task.source.has_images)
+    return {message["role"]: _said(message["content"]) for message in messages}
 
 
 def _said(content: Any) -> str:
     if not isinstance(content, str):
-        return f'[{{"type": "text", "text": {_said(content[0]["text"])}}}]'
-    first, *rest = content.split(TEXT)
-    pieces = [_literal(first), *(piece for part in rest for piece in ("text", _literal(part)))]
+        parts = [("text", _said(part["text"])) if "text" in part else ("image", "image") for part in content]
+        return "[" + ", ".join(f'{{"type": "{kind}", "{kind}": {said}}}' for kind, said in parts) + "]"
+    names = {TEXT: "text", OPTIONS: "listed"}
+    pieces = [names.get(piece) or _literal(piece) for piece in re.split(f"({TEXT}|{OPTIONS})", content)]
     return " + ".join(piece for piece in pieces if piece != _literal("")) or _literal("")
 
 
@@ -188,16 +191,18 @@ def _metadata(evidence: Evidence, repo_id: str, version: str, about: Mapping[str
         base_model=base,
         base_model_relation=relation if base else None,
         datasets=evidence.datasets or None,
-        pipeline_tag=_pipeline(recipe),
+        pipeline_tag=_pipeline(evidence),
         tags=[*chai.keywords(evidence), *([f"base_model:{relation}:{base}"] if base else [])],
         model_name=evidence.tuned,
         eval_results=_eval_results(evidence, f"https://huggingface.co/{repo_id}/blob/v{version}/results.json"),
     )
 
 
-def _pipeline(recipe: Recipe) -> str:
+def _pipeline(evidence: Evidence) -> str:
     """What the Hub calls the task of the model."""
-    return "text-generation" if recipe.head is None else "text-classification"
+    if evidence.task.source.has_images:
+        return "image-text-to-text"
+    return "text-generation" if evidence.recipe.head is None else "text-classification"
 
 
 def _eval_results(evidence: Evidence, source_url: str) -> list[Any]:
@@ -207,7 +212,7 @@ def _eval_results(evidence: Evidence, source_url: str) -> list[Any]:
     task, hub = evidence.recipe.task, evidence.task.source.hub
     return [
         EvalResult(
-            task_type=_pipeline(evidence.recipe),
+            task_type=_pipeline(evidence),
             task_name=f"diagnosis: {task.name}",
             dataset_type=hub.dataset if hub else task.name,
             dataset_name=f"{task.name} {task.version}, {record.split}",

@@ -120,11 +120,11 @@ def what(evidence: Evidence) -> str:
     """What it is, in a sentence."""
     recipe, labels = evidence.recipe, len(evidence.data_report.labels)
     asked = f"names one of {labels} diagnoses" if labels else "names a diagnosis"
+    given = "an image and what is said of it" if evidence.task.source.has_images else "a description of a patient"
+    if evidence.task.scorer == "multiple_choice":
+        given, asked = "an examination question with its options", "names the letter of one of them"
     base = recipe.base.model.rstrip("/").rpartition("/")[2]
-    return (
-        f"{base}, fine-tuned ({method_of(evidence)}) on the task {recipe.task.name}: given a description of a patient,"
-        f" it {asked}."
-    )
+    return f"{base}, fine-tuned ({method_of(evidence)}) on the task {recipe.task.name}: given {given}, it {asked}."
 
 
 def summary(evidence: Evidence) -> str:
@@ -171,6 +171,8 @@ def method_of(evidence: Evidence) -> str:
 
 def _kind_of(evidence: Evidence) -> str:
     """What the model is, by its head."""
+    if evidence.task.source.has_images:
+        return f"Language model that sees images: {evidence.manifest.base.architecture}"
     if evidence.recipe.head is None:
         return "Decoder-only language model"
     if evidence.recipe.head == "reranker":
@@ -203,13 +205,17 @@ def _system_facts(evidence: Evidence, about: Mapping[str, Any]) -> dict[str, Any
     return {
         "outcomes_and_outputs": "A probability for each of the candidates that it is asked about."
         if recipe.head == "reranker"
+        else "The letter of one of a question's options, and a probability for each."
+        if evidence.task.scorer == "multiple_choice"
         else f"The name of one of {len(labels)} diagnoses, and a probability for each."
         if labels
         else "A diagnosis in free text.",
         "model_type": f"{_kind_of(evidence)}, fine-tuned ({method_of(evidence)}).",
         "foundation_models": base + _held_in(recipe.base.weights),
         "input_data_source": about.get("input_data_source"),
-        "output_and_input_data_types": "Text in, text out."
+        "output_and_input_data_types": "One image and text in, text out."
+        if evidence.task.source.has_images
+        else "Text in, text out."
         if recipe.head is None
         else "Text in, a probability for each diagnosis out.",
         "development_data_characterization": development_data(evidence),
@@ -262,6 +268,7 @@ def provenance_of(evidence: Evidence) -> list[str]:
 def _metrics(evidence: Evidence, goal: str, results: list[dict[str, Any]], interpretation: list[str]) -> dict[str, Any]:
     record = evidence.headline
     groups = f" of {record.groups} independent groups" if record.groups else ""
+    scorer = evidence.task.scorer or evidence.recipe.evaluation.scorer
     return {
         "metric_goal": f"{goal} No threshold was set beforehand.",
         "results": results or None,
@@ -269,7 +276,7 @@ def _metrics(evidence: Evidence, goal: str, results: list[dict[str, Any]], inter
         "test_type": "Retrospective, on held-out cases, by the publisher itself; nobody tested it prospectively.",
         "testing_data_description": f"{record.split}: {evidence.description(record.split)}; {record.n} cases{groups}.",
         "validation_process_and_justification": "Labels are ranked by their exact probability"
-        f" ({evidence.recipe.evaluation.scorer}), every number has a 95% interval, systems are compared on the same"
+        f" ({scorer}), every number has a 95% interval, systems are compared on the same"
         " cases by exact paired tests with Holm's correction; the predictions are published.",
     }
 

@@ -25,7 +25,8 @@ FILES = (
 # A classifier's configuration says which of its outputs is which label; a whole one is here in place of an adapter.
 FILES_OF_CLASSIFIER = ("config.json", "model*.safetensors", "model.safetensors.index.json")
 # Of a tokenizer, what transformers 5 writes. Others, such as tokenizer.model, could hold anything: nobody reads them.
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+# And how a base of images and text reads images: numbers.
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "processor_config.json")
 
 
 # Of osler.preparation.pseudonyms, or the number of a row where there is no id.

@@ -17,7 +17,7 @@ from typing import Any
 
 from osler.errors import InputError, show
 from osler.evaluation import report
-from osler.recipe import Recipe, find_tasks, read_task
+from osler.recipe import QuestionSource, Recipe, find_tasks, read_task
 from osler.reproduction import ReproductionFile, read_expected
 from osler.runs import Results, Run
 from osler.storage import (
@@ -61,9 +61,6 @@ def build(run: Run, folder: Path, repo_id: str, about: Mapping[str, Any], allowe
     recipe, results = run.recipe(), run.read_results()
     if recipe.lora is None and recipe.head is None:
         text = "without lora: there is no adapter, and whole language models are not published yet"
-        raise InputError(f"{recipe.path}: {text}")
-    if read_task(find_tasks(recipe.path) / recipe.task.name).source.has_images:
-        text = "its cases have images: how a model is asked with one is not in the card yet, so it is not published"
         raise InputError(f"{recipe.path}: {text}")
     check_folder(folder)
     if folder.is_symlink():
@@ -165,7 +162,9 @@ def _without_folders(value: Any) -> Any:
 
 def _tasks(recipe: Recipe, tasks: Path, part: Path) -> None:
     """The task files, so that the recipe loads from the folder; never a row of data."""
-    for name in task_names(recipe):
+    sources = [read_task(tasks / name).source for name in task_names(recipe)]
+    beside = [name for source in sources if isinstance(source, QuestionSource) for name in source.apart_from]
+    for name in dict.fromkeys([*task_names(recipe), *beside]):
         for file in ("task.yaml", read_task(tasks / name).prompt, "README.md"):
             if (tasks / name / file).is_file() or file != "README.md":
                 _copy(tasks / name / file, part, f"tasks/{name}/{file}")

@@ -158,7 +158,9 @@ def _perturbed(evidence: Evidence) -> Iterator[str]:
 
 
 def _closed(evidence: Evidence) -> Iterator[str]:
-    if labels := evidence.data_report.labels:
+    if evidence.task.scorer == "multiple_choice":
+        yield "It always chooses one of the options that it is shown, right or not: no patient comes with any."
+    elif labels := evidence.data_report.labels:
         yield f"It always names one of its {len(labels)} labels: a patient who has none of them gets one all the same."
 
 

@@ -1,7 +1,7 @@
 """From YAML to a typed, frozen recipe or task file: strict reading, the installed libraries' types, rules, licences."""
 
 from osler.recipe.image_section import ImageTextSource
-from osler.recipe.installed_types import settings_table
+from osler.recipe.installed_types import installed
 from osler.recipe.loading import load_recipe
 from osler.recipe.recipe import Recipe
 from osler.recipe.search_rules import judged_by
@@ -22,7 +22,7 @@ from osler.recipe.sections import (
     TeacherSection,
     TranslatorSection,
 )
-from osler.recipe.setting_rules import check_installed, trackers_of
+from osler.recipe.setting_rules import TRACKERS, trackers_of
 from osler.recipe.source_sections import (
     BenchmarkSource,
     CorpusSource,
@@ -31,6 +31,7 @@ from osler.recipe.source_sections import (
     PhenopacketSource,
     PinnedFile,
     PreparedSource,
+    QuestionSource,
     Shares,
     SimulatedSource,
     SplitFile,
@@ -39,6 +40,7 @@ from osler.recipe.strict_yaml import dump_yaml, read_yaml
 from osler.recipe.task_file import TaskFile, TerminologySection, find_tasks, read_task
 from osler.recipe.task_texts import COMMIT
 from osler.recipe.type_check import Problem, check, check_keys, overlap
+from osler.recipe.verdicts import verdict
 
 __all__ = [
     "BASELINES",
@@ -47,6 +49,7 @@ __all__ = [
     "FUSED",
     "FUSIBLE",
     "TEXT_BASELINES",
+    "TRACKERS",
     "AugmentSection",
     "BackTranslationSection",
     "BaseSection",
@@ -62,6 +65,7 @@ __all__ = [
     "PreferencesSection",
     "PreparedSource",
     "Problem",
+    "QuestionSource",
     "Recipe",
     "SearchRange",
     "SearchSection",
@@ -73,16 +77,16 @@ __all__ = [
     "TerminologySection",
     "TranslatorSection",
     "check",
-    "check_installed",
     "check_keys",
     "dump_yaml",
     "find_tasks",
+    "installed",
     "judged_by",
     "licences",
     "load_recipe",
     "overlap",
     "read_task",
     "read_yaml",
-    "settings_table",
     "trackers_of",
+    "verdict",
 ]

@@ -17,7 +17,7 @@ from typing import Any, Literal, Optional, Union
 from osler.errors import InputError
 from osler.recipe.setting_rules import OPTIMIZERS, SCHEDULES, TRACKERS
 from osler.recipe.type_check import choices_of, members_of
-from osler.recipe.verdicts import EVALUATES, HONOURED, verdict_table
+from osler.recipe.verdicts import EVALUATES, HONOURED
 
 
 class Unwritable:
@@ -173,8 +173,3 @@ def settings(section: str) -> Any:
         and RENAMED.get(item.name, "").rpartition(".")[2] not in names
     ]
     return dataclasses.make_dataclass(section, fields)
-
-
-def settings_table(section: str) -> str:
-    """A Markdown table of every key of the installed class behind a section, with its verdict."""
-    return verdict_table(f"{section}.{item.name}" for item in dataclasses.fields(installed(section)))

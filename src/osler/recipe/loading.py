@@ -47,7 +47,7 @@ from osler.recipe.sections import (
 )
 from osler.recipe.setting_rules import setting_problems
 from osler.recipe.strict_yaml import parse_yaml, read_yaml
-from osler.recipe.task_file import find_tasks, root_with
+from osler.recipe.task_file import find_tasks
 from osler.recipe.type_check import (
     Problem,
     check,
@@ -58,6 +58,7 @@ from osler.recipe.type_check import (
     record_type,
 )
 from osler.recipe.verdicts import refusal
+from osler.storage import root_with
 
 REQUIRED = ("schema", "name", "version", "base", "task", "evaluation")
 

@@ -254,6 +254,12 @@ def check_evaluation(evaluation: EvaluationSection, task: TaskFile) -> None:
             others = RANKER_BASELINES if of_candidates else [b for b in BASELINES if b not in RANKER_BASELINES]
             text = f"{baseline} is not for {task.name}; expected one of {', '.join(others)}"
             raise Problem("evaluation.baselines", text)
+    if task.scorer is not None:
+        if evaluation.scorer != "label_trie":
+            raise Problem("evaluation.scorer", f"{task.name} has its own, {task.scorer}; leave it out")
+        if odd := sorted({*evaluation.baselines} - {"base_model", "majority"}):
+            text = f"{', '.join(odd)} knows no options, and a letter alone means nothing; expected base_model, majority"
+            raise Problem("evaluation.baselines", text)
     if evaluation.fused and "validation" not in evaluation.splits:
         raise Problem("evaluation.fused", "its weights are fitted on validation; expected that among evaluation.splits")
     if evaluation.fused and not set(FUSIBLE) & set(evaluation.baselines):

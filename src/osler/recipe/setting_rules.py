@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from osler.errors import InputError, join, nearest, show
+from osler.errors import join, nearest, show
 
 if TYPE_CHECKING:
     from osler.recipe.recipe import Recipe
@@ -78,7 +77,6 @@ TRACKERS = {
     "trackio": "trackio",
     "wandb": "wandb",
 }
-EXTRA = ("mlflow-skinny", "tensorboard", "trackio", "wandb")  # the extra `tracking` of setup.cfg
 
 # What TRL's trainer does with a language model's rows and loss; a classifier's trainer would pass over it.
 NOT_OF_A_HEAD = (
@@ -308,19 +306,3 @@ def trackers_of(recipe: Recipe) -> tuple[str, ...]:
     """The trackers that a recipe reports to."""
     asked = recipe.train.get("report_to", "none")
     return tuple(asked) if isinstance(asked, list) else () if asked == "none" else (asked,)
-
-
-def check_installed(recipe: Recipe) -> None:
-    """Raise :class:`InputError` where a recipe needs a package to train that is not here.
-
-    Not part of reading a recipe: what was trained on one machine is evaluated and published on another.
-    """
-    needed = {f"train.report_to: {name}": TRACKERS[name] for name in trackers_of(recipe)}
-    if recipe.base.attn_implementation == "flash_attention_2":
-        needed["base.attn_implementation: flash_attention_2"] = "flash-attn"
-    for setting, package in needed.items():
-        try:
-            metadata.version(package)
-        except metadata.PackageNotFoundError:
-            way = "pip install -e '.[tracking]'" if package in EXTRA else f"pip install {package}"
-            raise InputError(f"{recipe.path}: {setting}: {package} is not installed here: {way}") from None

@@ -299,14 +299,10 @@ class SplitFile(Contract):
     sha256: Sha256 | None = None
 
 
-class BenchmarkSource(SourceSection):
-    """The published cases of a benchmark. ``subjects`` are those the task keeps of a file that has more."""
+class PublishedQuestions(SourceSection):
+    """Published cases. ``subjects`` are those the task keeps of a file that has more."""
 
-    trains_on = None
-    no_rows_reason = "it is a benchmark, scored as published: scripts/evaluate.py RUN --benchmark NAME"
-
-    kind: Literal["benchmark"]
-    format: Literal["agentclinic", "dxbench", "medqa", "mmlu", "pubmedqa"]
+    format: Literal["agentclinic", "dxbench", "medmcqa", "medqa", "mmlu", "pubmedqa"]
     dataset: str | None
     revision: Commit | None
     local: RelativePath
@@ -318,6 +314,11 @@ class BenchmarkSource(SourceSection):
         """The dataset; None where there is a local copy only."""
         return HubPin(self.dataset, self.revision) if self.dataset and self.revision else None
 
+    @property
+    def held_out(self) -> set[str]:
+        """The splits that the files give."""
+        return set(self.files)
+
     def pin(self, split: str) -> str:
         """The commit of the dataset, or the fingerprint of the split."""
         return self.revision or f"sha256:{self.files[split].sha256}"
@@ -325,9 +326,9 @@ class BenchmarkSource(SourceSection):
     def check(self, task: Around) -> None:
         """Every split has a file, whatever is on the Hub a dataset and a commit, and the labels are those of questions:
         letters, or none for free text."""
-        if set(self.files) != set(task.splits):
-            splits = ", ".join(task.splits)
-            raise ValueError(f"source.files: has {', '.join(self.files)}; expected one entry a split: {splits}")
+        if self.held_out != set(task.splits):
+            expected = f"expected one entry a split: {', '.join(task.splits)}"
+            raise ValueError(f"source.files: has {', '.join(self.files)}; {expected}")
         if self.dataset and not self.revision:
             raise ValueError(f"source.revision: null is not allowed; expected {COMMIT[1]}")
         for split, file in self.files.items():
@@ -339,7 +340,43 @@ class BenchmarkSource(SourceSection):
             raise ValueError("labels: missing; expected [A, B, …] for multiple_choice, [] for generate")
         letters = tuple("ABCDEFGHIJ"[: len(task.labels)])
         if task.labels != letters or (task.scorer == "multiple_choice") != (len(letters) > 1):
-            given = ", ".join(task.labels)
-            raise ValueError(
-                f"labels: [{given}] is not allowed; expected [A, B, …] for multiple_choice, [] for generate"
-            )
+            expected = "expected [A, B, …] for multiple_choice, [] for generate"
+            raise ValueError(f"labels: [{', '.join(task.labels)}] is not allowed; {expected}")
+
+
+class BenchmarkSource(PublishedQuestions):
+    """The published cases of a benchmark."""
+
+    trains_on = None
+    no_rows_reason = "it is a benchmark, scored as published: scripts/evaluate.py RUN --benchmark NAME"
+
+    kind: Literal["benchmark"]
+
+
+class QuestionSource(PublishedQuestions):
+    """Published multiple-choice questions to learn from: ``files`` has ``train``, too.
+
+    ``validation_share`` of those, chosen by a hash, are the split ``validation``. ``apart_from`` are benchmarks beside
+    this task: training holds no near copy of their cases, nor of this task's own held-out ones.
+    """
+
+    trains_on = "texts"
+    no_rows_reason = "its questions are learnt as published; which are left out, a run's data_report.json says"
+
+    kind: Literal["questions"]
+    validation_share: float = Field(0.0, ge=0, lt=1)
+    apart_from: tuple[Name, ...] = ()
+
+    @property
+    def held_out(self) -> set[str]:
+        """The splits that the files give, without what is trained on."""
+        return set(self.files) - {"train"} | ({"validation"} if self.validation_share else set())
+
+    def check(self, task: Around) -> None:
+        """There is something to train on, and letters to answer with."""
+        if "train" not in self.files or (self.validation_share and "validation" in self.files):
+            text = "train and, unless there is a validation_share, the held-out splits"
+            raise ValueError(f"source.files: has {', '.join(self.files)}; expected {text}")
+        super().check(task)
+        if task.scorer != "multiple_choice":
+            raise ValueError(f"scorer: {task.scorer} is not for questions to learn from; expected multiple_choice")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Mapping
 from functools import partial
@@ -21,11 +20,12 @@ from osler.recipe.source_sections import (
     PanelSection,
     PhenopacketSource,
     PreparedSource,
+    QuestionSource,
     SimulatedSource,
 )
 from osler.recipe.strict_yaml import read_yaml
 from osler.recipe.task_texts import Name, WheelFile
-from osler.storage import Contract, FileContract, validated
+from osler.storage import Contract, FileContract, root_with, validated
 
 
 class TerminologySection(Contract):
@@ -65,7 +65,8 @@ class TaskFile(FileContract):
         | DatasetSource
         | PreparedSource
         | ImageTextSource
-        | BenchmarkSource,
+        | BenchmarkSource
+        | QuestionSource,
         Field(discriminator="kind"),
     ]
     panels: Mapping[str, PanelSection] = {}
@@ -91,28 +92,18 @@ class TaskFile(FileContract):
 def read_task(folder: Path) -> TaskFile:
     """Read the ``task.yaml`` in ``folder``.
 
-    Raises:
-        InputError: it is missing or wrong; one line with the file, the key's path, the value and what is allowed.
+    Raises :class:`InputError` where it is missing or wrong: with the file, the key's path and what is allowed.
     """
     path = folder / "task.yaml"
     return validated(TaskFile, read_yaml(path), str(path))
 
 
 def find_tasks(path: Path) -> Path:
-    """The ``tasks`` folder that a recipe, or a run directory, means: in, beside or above it, else in the working
-    directory.
+    """The ``tasks`` folder that a recipe, or a run, means: in, beside or above it, else in the working directory.
 
-    Raises:
-        InputError: there is none.
+    Raises :class:`InputError` where there is none.
     """
     root = root_with(path, "tasks/*/task.yaml")
     if root is None:
         raise InputError(f"{path}: no tasks/<name>/task.yaml beside or above it, nor in {Path.cwd()}")
     return root / "tasks"
-
-
-def root_with(path: Path, pattern: str) -> Path | None:
-    """The nearest folder, from ``path`` upwards and then the working directory, below which ``pattern`` matches."""
-    here = Path(os.path.abspath(path))  # not resolve(): in the Hub's cache a file is a link to a blob far away
-    itself = [here] if os.path.isdir(here) else []
-    return next((root for root in [*itself, *here.parents, Path.cwd()] if any(root.glob(pattern))), None)

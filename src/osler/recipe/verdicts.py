@@ -8,7 +8,6 @@ made of them, and what goes together is in :mod:`osler.recipe.setting_rules`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 EVALUATES = "metric_for_best_model and eval_steps say what is evaluated while training, on validation, and when"
@@ -183,14 +182,3 @@ def refusal(key: str) -> str | None:
     if found is None or found.kind == "honoured":
         return None
     return f"{'not for a recipe to set' if found.kind == 'owned' else 'refused'}: {found.reason}"
-
-
-def verdict_table(keys: Iterable[str]) -> str:
-    """A Markdown table of the verdicts on ``keys``. Raises ``KeyError`` for one that nobody has looked at."""
-    rows = ["| key | verdict | what it does, or why not |", "|---|---|---|"]
-    for key in sorted(keys):
-        found = verdict(key)
-        if found is None:
-            raise KeyError(f"{key}: give it a verdict in src/osler/recipe/verdicts.py")
-        rows.append(f"| `{key}` | {found.kind} | {found.reason.replace('<', '&lt;')} |")
-    return "\n".join(rows)

@@ -1,7 +1,7 @@
 """The run directory: its files, their types, its prediction lines, and the machine it was made on."""
 
 from osler.runs.data_report import Contamination, DataReport
-from osler.runs.environment import describe_environment, peak_memory_bytes
+from osler.runs.environment import check_installed, describe_environment, peak_memory_bytes
 from osler.runs.found import FoundRun, find_run
 from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
 from osler.runs.panel import Panel, TrainingTexts
@@ -83,6 +83,7 @@ __all__ = [
     "changed_recipe",
     "changed_scored_weights",
     "changed_weights",
+    "check_installed",
     "check_trained",
     "checkpoints",
     "describe_environment",

@@ -1,4 +1,4 @@
-"""What a number depends on besides the recipe (versions, hardware, file contents), and JSON files whole or absent."""
+"""What a number depends on besides the recipe: versions, hardware, code; and what a recipe needs that is not here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import osler
+from osler.errors import InputError
+from osler.recipe import TRACKERS, Recipe, trackers_of
 from osler.runs.manifest import Environment, PeakMemory
 from osler.storage import checkout, sha256_file
 
@@ -28,7 +30,24 @@ PACKAGES = (
 )
 
 
+EXTRA = ("mlflow-skinny", "tensorboard", "trackio", "wandb")  # the extra `tracking` of setup.cfg
 CODE = ("src", "scripts", "tasks", "recipes", "setup.cfg", "constraints.txt")  # that a number depends on
+
+
+def check_installed(recipe: Recipe) -> None:
+    """Raise :class:`InputError` where a recipe needs a package to train that is not here.
+
+    Not part of reading a recipe: what was trained on one machine is evaluated and published on another.
+    """
+    needed = {f"train.report_to: {name}": TRACKERS[name] for name in trackers_of(recipe)}
+    if recipe.base.attn_implementation == "flash_attention_2":
+        needed["base.attn_implementation: flash_attention_2"] = "flash-attn"
+    for setting, package in needed.items():
+        try:
+            version(package)
+        except PackageNotFoundError:
+            way = "pip install -e '.[tracking]'" if package in EXTRA else f"pip install {package}"
+            raise InputError(f"{recipe.path}: {setting}: {package} is not installed here: {way}") from None
 
 
 def describe_environment() -> Environment:

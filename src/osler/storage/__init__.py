@@ -1,5 +1,6 @@
 """Files: whole or absent, checked against a type, hashed; out of PyPI's wheels, from the Hub, of the checkout."""
 
+from osler.storage.checkout import root_with
 from osler.storage.contracts import Contract, FileContract, parsed, plain, read_model, validated, write_model
 from osler.storage.datasets import data_folder, hub_file, sha256_of_data
 from osler.storage.files import (
@@ -52,6 +53,7 @@ __all__ = [
     "read_record",
     "read_text",
     "repeated",
+    "root_with",
     "safetensors",
     "sha256_file",
     "sha256_of_data",

@@ -1,9 +1,9 @@
 """What is to be learnt: cases, where they come from, the prompt, the labels, and what may be changed in a case."""
 
 from osler.tasks.augmentation import Augmentation
-from osler.tasks.case import Case, told_as
+from osler.tasks.case import Case, Cases, told_as
 from osler.tasks.classified_text import candidate_tokens, encode_classified
-from osler.tasks.conversation import TEXT, Conversation, turns
+from osler.tasks.conversation import OPTIONS, TEXT, Conversation, turns
 from osler.tasks.images import CaseImage, case_image
 from osler.tasks.perturbation import Perturbation, share_of, split_sentences
 from osler.tasks.prompt import Prompt, TooLong, WrittenImage, chat_template_sha256, completions, load_prompt
@@ -13,11 +13,13 @@ from osler.tasks.sources.dataset import HubDataset
 from osler.tasks.task import Task, load_task, load_to_ask
 
 __all__ = [
+    "OPTIONS",
     "TEXT",
     "AllDiseases",
     "Augmentation",
     "Case",
     "CaseImage",
+    "Cases",
     "Conversation",
     "HubDataset",
     "Perturbation",

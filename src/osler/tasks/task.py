@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +16,14 @@ from osler.recipe import (
     ImageTextSource,
     PhenopacketSource,
     PreparedSource,
+    QuestionSource,
     SimulatedSource,
     TaskFile,
     TerminologySection,
     read_task,
 )
 from osler.storage import data_folder
+from osler.tasks.case import Case
 from osler.tasks.prompt import Prompt, load_prompt
 from osler.tasks.source import Source
 from osler.tasks.sources.all_diseases import AllDiseases
@@ -31,6 +34,7 @@ from osler.tasks.sources.image_text import ImageText
 from osler.tasks.sources.known_panel import KnownPanel
 from osler.tasks.sources.phenopackets import StoredPatients
 from osler.tasks.sources.prepared import Prepared
+from osler.tasks.sources.questions import Questions
 from osler.tasks.sources.simulated import SimulatedPatients
 
 
@@ -60,6 +64,12 @@ class Task:
     def has_images(self) -> bool:
         """Whether its cases are images with their texts."""
         return isinstance(self.source, ImageText)
+
+    @property
+    def kept_apart(self) -> Mapping[str, Sequence[Case]]:
+        """Where they are from → cases of which training may hold no copy, not even a near one; none where the task does
+        not ask for it."""
+        return self.source.kept_apart if isinstance(self.source, Questions) else {}
 
 
 def load_task(folder: Path, panel: str | None = None) -> Task:
@@ -112,8 +122,16 @@ def _source(folder: Path, task: TaskFile, min_patients: int | None) -> Source:
         return Corpus(section, min_patients)
     if isinstance(section, BenchmarkSource):
         return Benchmark(section, labels, data_folder())
+    if isinstance(section, QuestionSource):
+        return Questions(section, labels, data_folder(), partial(_benchmark, folder.parent))
     if isinstance(section, PreparedSource):
         return Prepared(section, labels, folder)
     if isinstance(section, ImageTextSource):
         return ImageText(section, labels, data_folder())
     return HubDataset(section, labels, data_folder(), task.terminology.ontology if task.terminology else None)
+
+
+def _benchmark(tasks: Path, name: str) -> tuple[Source, Sequence[str]]:
+    """The source of a task in the folder ``tasks``, and the names of its splits."""
+    task = load_task(tasks / name)
+    return task.source, list(task.splits)

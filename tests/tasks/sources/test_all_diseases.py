@@ -16,6 +16,7 @@ from osler.errors import InputError
 from osler.evaluation import second_opinion
 from osler.models import load_tokenizer, load_tuned
 from osler.publishing import card
+from osler.publishing.about import EXAMPLE
 from osler.ranking import DiseaseIndex, Findings, Rankers, diagnose, load_fusion
 from osler.recipe.sections import BaseSection
 from osler.runs import Run
@@ -194,7 +195,7 @@ def test_a_reranker_is_trained_and_evaluated(
     (code,) = card.snippets(text)
     found: dict[str, Any] = {}
     exec(code.replace('"jane/x"', json.dumps(str(run.adapter_path))), found)
-    case = Case("ada", card.EXAMPLE, "", options={text: text for text in found["candidates"]})
+    case = Case("ada", EXAMPLE, "", options={text: text for text in found["candidates"]})
     tokenizer, prompt = load_tokenizer(run.recipe().base), load_prompt(folder / "tasks" / "made_up")
     scorer = RerankerScorer(load_tuned(run.recipe().base, run.adapter_path), tokenizer, prompt)
     assert found["asked"] == scorer.encode(case)

@@ -236,7 +236,7 @@ def test_a_split_that_is_neither_on_the_hub_nor_here_is_empty(make: Make, copied
         ({"revision": "main"}, 'source.revision: "main" is not allowed; expected the 40 hex digits of a commit'),
         ({"revision": None}, "source.revision: null is not allowed; expected the 40 hex digits of a commit"),
         ({"dataset": None}, "source.files.test.hub: questions.jsonl of which dataset? source.dataset is null"),
-        ({"format": "medQA"}, 'source.format: "medQA" is not allowed; expected one of agentclinic, dxbench, medqa, '),
+        ({"format": "medQA"}, 'source.format: "medQA" is not allowed; expected one of agentclinic, dxbench, medmcqa, '),
         ({"files": {"test": {"hub": None}}}, "source.files.test.local: missing"),
         ({"files": {"test": {"hub": None, "local": "a", "sha": "b"}}}, "source.files.test.sha: unknown key"),
         ({"splits": {"tset": "misspelt"}}, "source.files: has test; expected one entry a split: tset"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError
-from osler.recipe import BenchmarkSource, DataSection, SplitFile
+from osler.recipe import BenchmarkSource, DataSection, QuestionSource, SplitFile
 from osler.storage import hub_file, sha256_text
 from osler.tasks.case import Case, Cases
 from osler.tasks.source import TextSource
@@ -19,11 +20,14 @@ from osler.tasks.sources.benchmark_formats import FORMATS, Question, Record, rea
 class Benchmark(TextSource):
     """The published test cases of a benchmark, from the Hub at a pinned revision or from a local copy."""
 
-    def __init__(self, section: BenchmarkSource, letters: Sequence[str], data_folder: Path | None) -> None:
+    def __init__(
+        self, section: BenchmarkSource | QuestionSource, letters: Sequence[str], data_folder: Path | None
+    ) -> None:
         self._source, self._files = section, section.files
         self.labels = {letter: letter for letter in letters}
         folder = data_folder / self._source.local if data_folder else None
         self._folder = folder if folder and folder.is_dir() else None
+        self._read = cache(self._read_file)
 
     def training(self, data: DataSection | None, seed: int) -> Cases:
         """Raises :class:`InputError`, always: what was trained on is no benchmark any more."""
@@ -50,16 +54,20 @@ class Benchmark(TextSource):
             },
         }
 
-    def _read(self, name: str) -> Cases:
+    def _read_file(self, name: str) -> Cases:
         file = self._files[name]
         path = self._path(file)
         if path is None:
             return Cases([])
         dropped: Counter[str] = Counter()
         records = self._select_records(path, file.only, dropped)
-        rows = sorted(
-            (self._case(question) for question in FORMATS[self._source.format](records)), key=lambda r: r.case_id
-        )
+        rows = []
+        for question in FORMATS[self._source.format](records):
+            if reason := self._unusable(question):
+                dropped[reason] += 1
+            else:
+                rows.append(self._case(question))
+        rows.sort(key=lambda row: row.case_id)
         once: dict[str, Case] = {}
         for row in rows:
             options = row.options or {}
@@ -107,6 +115,10 @@ class Benchmark(TextSource):
                     wanted.remove(record.name)
         if wanted:
             raise InputError(f"{path}: has no record {min(wanted)}, which {only} says is a case of the split")
+
+    def _unusable(self, question: Question) -> str | None:
+        """Why a question is left out, and not refused."""
+        return None
 
     def _case(self, question: Question) -> Case:
         return Case(

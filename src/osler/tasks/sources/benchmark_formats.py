@@ -107,6 +107,17 @@ def medqa(records: Iterator[Record]) -> Iterator[Question]:
         yield Question(record, record.name, record.column("question", str), label, options, {"step": step})
 
 
+def medmcqa(records: Iterator[Record]) -> Iterator[Question]:
+    """``id``, ``question``, the options ``opa`` to ``opd`` and ``cop``, the number of the right one, from 0 as on the
+    Hub (-1 where it is not told). ``subject_name`` and ``choice_type`` are subgroups; ``exp``, why, is not told.
+    """
+    for record in records:
+        label = dict(enumerate("ABCD")).get(record.column("cop", int), "")
+        options = [(letter.upper(), _text_or_blank(record, f"op{letter}")) for letter in "abcd"]
+        subgroups = {"subject": record.column("subject_name", str), "choice_type": record.column("choice_type", str)}
+        yield Question(record, record.column("id", str), record.column("question", str), label, options, subgroups)
+
+
 def mmlu(records: Iterator[Record]) -> Iterator[Question]:
     """``subject``, ``question``, ``choices`` and ``answer`` (the number of the right one, from 0), as on the Hub.
 
@@ -205,10 +216,16 @@ def dxbench(records: Iterator[Record]) -> Iterator[Question]:
 FORMATS: dict[str, Callable[[Iterator[Record]], Iterator[Question]]] = {
     "agentclinic": agentclinic,
     "dxbench": dxbench,
+    "medmcqa": medmcqa,
     "medqa": medqa,
     "mmlu": mmlu,
     "pubmedqa": pubmedqa,
 }
+
+
+def _text_or_blank(record: Record, name: str) -> str:
+    blank = name in record.columns and not str(record.columns[name] or "").strip()
+    return "" if blank else str(record.column(name, str))
 
 
 def _flagged(record: Record, name: str) -> list[tuple[str, str]]:

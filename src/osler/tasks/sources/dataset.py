@@ -34,13 +34,13 @@ class HubDataset(TextSource):
 
     def training(self, data: DataSection | None, seed: int) -> Cases:
         """The published training rows, less those whose text stands in a test split or earlier in training."""
-        held_out = {_key(row.text) for name in self._section.files if name != "train" for row in self.split(name)}
+        held_out = {text_key(row.text) for name in self._section.files if name != "train" for row in self.split(name)}
         seen: set[str] = set()
         kept = Cases([], {"text is in a held-out split": 0, "text stands in training already": 0})
         for row in self._cases("train"):
             if self._is_validation(row):
                 continue
-            key = _key(row.text)
+            key = text_key(row.text)
             if key in held_out:
                 kept.dropped["text is in a held-out split"] += 1
             elif key in seen:
@@ -57,7 +57,7 @@ class HubDataset(TextSource):
         return self._cases(name)
 
     def _is_validation(self, row: Case) -> bool:
-        return stable_unit(_key(row.text)) < self._section.validation_share
+        return stable_unit(text_key(row.text)) < self._section.validation_share
 
     def _cases(self, name: str) -> list[Case]:
         """Every row of the file behind ``name``, checked."""
@@ -107,6 +107,6 @@ class HubDataset(TextSource):
         }
 
 
-def _key(text: str) -> str:
+def text_key(text: str) -> str:
     """What makes two rows of a file the same text. It chooses the split ``validation``: another key, another split."""
     return " ".join(text.lower().split())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,10 @@ from project import script
 from served import TEXT
 
 from osler.errors import InputError
+from osler.runs.results import Calibration
+from osler.scoring.answer import Answer
 from osler.serving.model import load_models
+from osler.tasks.case import Case
 
 pytestmark = pytest.mark.slow
 
@@ -101,3 +106,36 @@ def test_a_model_larger_than_what_is_free_is_not_loaded(evaluated_run: Path, mon
     monkeypatch.setattr("osler.serving.model.free_memory", lambda: 1000)
     with pytest.raises(InputError, match=r"GB for the weights alone, 0\.0 GB are free here"):
         load_models([str(evaluated_run)])
+
+
+class Canned:
+    """A scorer that gives one answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def encode(self, case: Case) -> list[int]:
+        return [1, 2, 3]
+
+    def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
+        return [self._answer] * len(prompts)
+
+
+@pytest.mark.parametrize(
+    ("answer", "abstained", "told"),
+    [
+        (Answer(("gout",), None, "Gout, most likely.", True), False, ["gout"]),
+        (Answer((), None, "I cannot tell.", False), True, []),
+    ],
+    ids=["read", "not read"],
+)
+def test_a_model_that_writes_answers_with_what_was_read(
+    evaluated_run: Path, answer: Answer, abstained: bool, told: list[str]
+) -> None:
+    (model,) = load_models([str(evaluated_run)]).values()
+    model = replace(model, scorer=Canned(answer), fitted=Calibration())
+    (said,) = model.answer([model.encode(TEXT)])
+    assert (said.abstained, said.text) == (abstained, answer.text)
+    assert [one.label for one in said.diagnoses] == told
+    assert [one.probability for one in said.diagnoses] == [None] * len(told)
+    assert not said.calibrated

@@ -4,6 +4,7 @@ from osler.preparation.cleaning_steps import DEFAULT_STEPS, parse_steps
 from osler.preparation.datatrove_tasks import Datatrove
 from osler.preparation.deidentification.identifiers import TYPES, Identifier
 from osler.preparation.deidentification.key_file import read_key
+from osler.preparation.fhir_patient import FhirPatient, read_patient
 from osler.preparation.preparation import OUTPUT_FILES, prepare
 from osler.preparation.pseudonyms import load_deidentifier
 from osler.preparation.readers.reading import read
@@ -17,6 +18,7 @@ __all__ = [
     "TYPES",
     "Columns",
     "Datatrove",
+    "FhirPatient",
     "Identifier",
     "PreparationSettings",
     "check_apart",
@@ -27,6 +29,7 @@ __all__ = [
     "prepare",
     "read",
     "read_key",
+    "read_patient",
     "report_page",
     "scaffold",
     "task_rows",

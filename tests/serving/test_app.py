@@ -13,9 +13,9 @@ from served import TEXT, evaluated, listening
 from osler.recipe.sections import BaseSection
 from osler.runs.predictions import read_predictions
 from osler.serving.access import Access, new_key, read_keys
-from osler.serving.app import Server
 from osler.serving.audit import AuditLog
 from osler.serving.model import ServedModel, load_models
+from osler.serving.server import Server
 
 pytestmark = pytest.mark.slow
 

@@ -68,9 +68,9 @@ def read_patient(bundle: Mapping[str, Any], today: date) -> FhirPatient:
         raise InputError("not a Bundle of FHIR R4; send one with the Patient and their Observations")
     day = _day(bundle, ("timestamp",)) or today.isoformat()
     notices: Counter[str] = Counter()
-    entries = [entry for entry in bundle.get("entry", []) if isinstance(entry, dict)]
+    entries = bundle.get("entry", [])
     documents = [entry for entry in entries if _kind(entry) in DOCUMENTS]
-    rest = {**bundle, "entry": [entry for entry in bundle.get("entry", []) if entry not in documents]}
+    rest = {**bundle, "entry": [entry for entry in entries if _kind(entry) not in DOCUMENTS]}
     with closing(ResourceStore(include_suspected=False, notices=notices)) as store:
         unread = [*store.add_entries(RawRow("Bundle", rest)), *store.resolve()]
         keys = store.patients()
@@ -112,8 +112,8 @@ def _left_out(notice: str) -> bool:
     return notice.endswith(("set aside", "not read", "skipped"))
 
 
-def _kind(entry: Mapping[str, Any]) -> str | None:
-    resource = entry.get("resource")
+def _kind(entry: Any) -> str | None:
+    resource = entry.get("resource") if isinstance(entry, dict) else None
     kind = resource.get("resourceType") if isinstance(resource, dict) else None
     return kind if isinstance(kind, str) else None
 
@@ -127,6 +127,7 @@ def _read_documents(entries: list[dict[str, Any]], notices: Counter[str]) -> Ite
                 continue
             text = "\n".join(filter(None, map(_cleaned, _texts(resource, notices))))
             subject = (resource.get("subject") or {}).get("reference")
+            (subject or "").encode()  # it is text, and no half of a character stands in it
             day = _day(resource, DOCUMENTS[resource["resourceType"]])
         except (AttributeError, KeyError, TypeError, ValueError):
             notices["documents that are not of FHIR R4 were not read"] += 1

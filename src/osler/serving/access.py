@@ -122,7 +122,7 @@ class Ehrs:
             )
         except (jwt.PyJWTError, KeyError, OSError, TypeError, ValueError) as error:
             raise RefusedError(f"the token is not taken: {type(error).__name__}") from None
-        if claims["exp"] - claims["iat"] > LIFETIME:
+        if int(claims["exp"]) - int(claims["iat"]) > LIFETIME:
             raise RefusedError(f"the token is not taken: it is valid for more than {LIFETIME:,} seconds")
         self._see_once((issuer, str(claims["jti"])), int(claims["exp"]) + LEEWAY, int(time.time()))
         return str(issuer)

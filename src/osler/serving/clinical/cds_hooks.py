@@ -121,7 +121,7 @@ async def call(request: Request, service: str, body: HookRequest, who: Asking) -
     """A card where the model is sure enough of a diagnosis that is not recorded yet."""
     server = server_of(request)
     model = _model(server, service)
-    at, patient = now(), await told_patient(_bundle(body), now())
+    patient = await told_patient(_bundle(body), now())
     if not patient.text:
         return JSONResponse({"cards": []})
     card = str(uuid.uuid4())
@@ -190,7 +190,9 @@ def _bundle(body: HookRequest) -> dict[str, Any]:
         raise Refusal(422, "prefetch.patient: not the Patient of context.patientId")
     entries: list[Any] = [{"resource": patient}]
     for name in ("conditions", "observations"):
-        found = body.prefetch[name] or {}
+        found = body.prefetch[name]
+        if found is None:  # the EHR has none
+            continue
         bundled = (
             found.get("entry", []) if found.get("resourceType") == "Bundle" else [{"resource": found}] * bool(found)
         )
@@ -242,7 +244,7 @@ def _detail(answer: Diagnosis, patient: FhirPatient, paged: bool) -> str:
     for label in answer.diagnoses:
         known = " (recorded as confirmed)" if is_recorded(label, patient) else ""
         rows.append([f"{label.name}{known}", percent(label), label.label if label.label != label.name else ""])
-    lines = [markdown_table(["diagnosis", "probability", "id"], rows)]
+    lines: list[str] = [markdown_table(["diagnosis", "probability", "id"], rows)]
     lines += [f"{bold('Take care:')} {escaped(warning)}." for warning in answer.warnings]
     if paged:
         lines.append("The EHR sent one page of its data, and has more.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from ehr import FINGERS, LENS_IN_WORDS, PATIENT, bundle, condition, observation
 from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 from fhir.resources.R4B.operationoutcome import OperationOutcome
+from pydantic import ValidationError
 from served import listening
 
 from osler.serving.audit import AuditLog
@@ -84,6 +86,15 @@ def test_a_sure_answer_is_a_differential_with_codes_and_percentages(
     scorer = models["canned"].scorer
     assert isinstance(scorer, Canned)
     assert "dislocated lens of the eye" in scorer.asked[-1]
+
+
+def test_the_library_that_validates_finds_what_is_wrong(client: httpx.Client) -> None:
+    content = client.post("/fhir/$diagnose", json=parameters(text="A dislocated lens.")).json()
+    for number, name in ((1, "subject"), (2, "code"), (3, "subject")):
+        wrong = copy.deepcopy(content)
+        del wrong["entry"][number]["resource"][name]
+        with pytest.raises(ValidationError):
+            Bundle.model_validate(wrong)
 
 
 def test_an_unsure_answer_has_numbers_and_no_condition(client: httpx.Client) -> None:

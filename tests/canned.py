@@ -35,12 +35,12 @@ class Canned:
         ]
 
 
-def canned(name: str = "canned", threshold: float | None = 0.7) -> ServedModel:
+def canned(name: str = "canned", threshold: float | None = 0.7, version: str = "1.0.0") -> ServedModel:
     """That model; without a ``threshold`` it never abstains."""
     abstention = Abstention(target_accuracy=0.9, threshold=threshold, validation=None, coverage=None, accuracy=None)
     fitted = Calibration(before=CalibrationMeasures(reliability=()), temperature=1.0, abstention=abstention)
     return ServedModel(
-        name=ModelName(name=name, version="1.0.0", recipe_sha256="a" * 64, weights_sha256="b" * 64),
+        name=ModelName(name=name, version=version, recipe_sha256="a" * 64, weights_sha256="b" * 64),
         task="made_up",
         labels=LABELS,
         context=200,

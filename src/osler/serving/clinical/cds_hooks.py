@@ -250,4 +250,5 @@ def _detail(answer: Diagnosis, patient: FhirPatient, paged: bool) -> str:
         lines.append("The EHR sent one page of its data, and has more.")
     if patient.left_out:
         lines.append(f"Not told to the model: {escaped('; '.join(patient.left_out))}.")
-    return "\n\n".join([*lines, f"Told from {len(patient.basis)} Observations. {RESEARCH}"])
+    number = len(patient.basis)
+    return "\n\n".join([*lines, f"Told from {number} Observation{'s' * (number != 1)}. {RESEARCH}"])

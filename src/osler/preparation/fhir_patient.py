@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import date
 from typing import Any, NamedTuple
@@ -28,6 +29,9 @@ DOCUMENTS = {  # and where they have their day
     "Composition": ("date",),
 }
 NOT_COUNTED = {"entered-in-error", "cancelled", "superseded"}  # a document's status
+_REFERENCE = re.compile(
+    r"[A-Za-z]{1,40}/[A-Za-z0-9.-]{1,64}|urn:(?:uuid|oid):[A-Za-z0-9.-]{1,64}|https?://[!-~]{1,500}", re.ASCII
+)
 _CLEANING = [step("as in preparing") for step in (Encoding, Html, ControlCharacters, Whitespace)]
 
 
@@ -36,14 +40,14 @@ class FhirPatient(NamedTuple):
 
     Attributes:
         text: what is told of them; empty where there is nothing to tell.
-        reference: what refers to the Patient: ``Patient/ID``, or a ``urn:uuid:``.
+        reference: what refers to the Patient: ``Patient/ID``, or a ``urn:uuid:``; None where nothing valid does.
         basis: references to the Observations and documents that the text is of, where they have any.
         diagnoses: codings and words of each confirmed Condition.
         left_out: what of the Bundle is not told, in words that hold nothing of the patient.
     """
 
     text: str
-    reference: str
+    reference: str | None
     basis: list[str]
     diagnoses: list[tuple[list[clinical.Coding], str | None]]
     left_out: list[str]
@@ -100,8 +104,8 @@ def read_patient(bundle: Mapping[str, Any], today: date) -> FhirPatient:
     texts = [case.columns["text"], *(document.text for document in told)]
     return FhirPatient(
         text="\n".join(filter(None, texts)),
-        reference=key,
-        basis=[*basis, *(document.reference for document in told if document.reference)],
+        reference=next(iter(_valid([key])), None),
+        basis=_valid([*basis, *(document.reference for document in told)]),
         diagnoses=diagnoses,
         left_out=left_out,
     )
@@ -109,7 +113,12 @@ def read_patient(bundle: Mapping[str, Any], today: date) -> FhirPatient:
 
 def _left_out(notice: str) -> bool:
     """Whether a notice is of something that is not told, and not of how a Condition was read."""
-    return notice.endswith(("set aside", "not read", "skipped"))
+    return notice.isascii() and notice.endswith(("set aside", "not read", "skipped"))
+
+
+def _valid(references: Iterable[Any]) -> list[str]:
+    """Those that FHIR has in this form."""
+    return [one for one in references if isinstance(one, str) and _REFERENCE.fullmatch(one)]
 
 
 def _kind(entry: Any) -> str | None:
@@ -127,7 +136,8 @@ def _read_documents(entries: list[dict[str, Any]], notices: Counter[str]) -> Ite
                 continue
             text = "\n".join(filter(None, map(_cleaned, _texts(resource, notices))))
             subject = (resource.get("subject") or {}).get("reference")
-            (subject or "").encode()  # it is text, and no half of a character stands in it
+            if subject is not None:
+                subject.encode()  # it is text, and no half of a character stands in it
             day = _day(resource, DOCUMENTS[resource["resourceType"]])
         except (AttributeError, KeyError, TypeError, ValueError):
             notices["documents that are not of FHIR R4 were not read"] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -174,6 +175,33 @@ def check(answer: httpx.Response, status: int, code: str, said: str) -> None:
     assert issue["code"] == code
     assert said in issue["diagnostics"]
     assert "\n" not in issue["diagnostics"]
+
+
+REPORT = {"resourceType": "DiagnosticReport", "subject": {"reference": "Patient/p1"}, "conclusion": "Fell."}
+HALF, HUGE = "\ud800", 1e400
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": HALF},
+        {"id": HUGE},
+        {"resourceType": HALF},
+        {"resourceType": "Ada Lovelace"},
+        {"subject": {"reference": {}}},
+        {"subject": {"reference": HALF}},
+        {"subject": 3},
+        {"conclusion": HALF},
+        {"presentedForm": [{"data": "not base64"}]},
+        {"issued": [HUGE]},
+    ],
+)
+def test_a_hostile_resource_is_left_out_or_told_as_text(client: httpx.Client, changes: dict[str, Any]) -> None:
+    for kind in (REPORT, FINGERS):
+        body = json.dumps(parameters(resource=bundle(PATIENT, LENS_IN_WORDS, {**kind, **changes})))
+        answer = client.post("/fhir/$diagnose", content=body)
+        assert answer.status_code == 200, answer.text
+        Bundle.model_validate(answer.json())
 
 
 def test_other_addresses_media_and_values_are_operation_outcomes_too(client: httpx.Client) -> None:

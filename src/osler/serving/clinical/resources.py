@@ -147,7 +147,7 @@ def _filled(resource: Json) -> Json:
 
 
 def _subject(patient: FhirPatient | None) -> Json:
-    if patient is None or "?" in patient.reference:  # a search is no reference that an answer may have
+    if patient is None or patient.reference is None:
         return {"display": "the patient of this request"}
     return {"reference": patient.reference}
 

@@ -4,9 +4,9 @@ from osler.preparation.cleaning_steps import DEFAULT_STEPS, parse_steps
 from osler.preparation.datatrove_tasks import Datatrove
 from osler.preparation.deidentification.identifiers import TYPES, Identifier
 from osler.preparation.deidentification.key_file import read_key
-from osler.preparation.fhir_patient import FhirPatient, read_patient
 from osler.preparation.preparation import OUTPUT_FILES, prepare
 from osler.preparation.pseudonyms import load_deidentifier
+from osler.preparation.readers.fhir_patient import FhirPatient, read_patient
 from osler.preparation.readers.reading import read
 from osler.preparation.readers.record import Columns
 from osler.preparation.settings import PreparationSettings

@@ -30,7 +30,8 @@ DOCUMENTS = {  # and where they have their day
 }
 NOT_COUNTED = {"entered-in-error", "cancelled", "superseded"}  # a document's status
 _REFERENCE = re.compile(
-    r"[A-Za-z]{1,40}/[A-Za-z0-9.-]{1,64}|urn:(?:uuid|oid):[A-Za-z0-9.-]{1,64}|https?://[!-~]{1,500}", re.ASCII
+    r"[A-Za-z]{1,40}/[A-Za-z0-9.-]{1,64}|urn:(?:uuid|oid):[A-Za-z0-9.-]{1,64}|https?://[\w.~:/?#@!$&'()*+,;=%-]{1,500}",
+    re.ASCII,
 )
 _CLEANING = [step("as in preparing") for step in (Encoding, Html, ControlCharacters, Whitespace)]
 

@@ -97,6 +97,16 @@ def test_an_unusual_text_is_answered_with_warnings(client: httpx.Client) -> None
     assert client.post("/diagnose", json={"text": TEXT}).json()["warnings"] == []
 
 
+def test_a_clinical_system_gets_the_same_probabilities(client: httpx.Client) -> None:
+    told = client.post("/diagnose", json={"text": TEXT, "top_k": 4}).json()["diagnoses"]
+    values = [{"name": "text", "valueString": TEXT}, {"name": "topK", "valueInteger": 4}]
+    answer = client.post("/fhir/$diagnose", json={"resourceType": "Parameters", "parameter": values}).json()
+    (risk,) = (one["resource"] for one in answer["entry"] if one["resource"]["resourceType"] == "RiskAssessment")
+    assert [one["outcome"]["text"] for one in risk["prediction"]] == [one["name"] for one in told]
+    percents = [one["probabilityDecimal"] for one in risk["prediction"]]
+    assert percents == pytest.approx([100 * one["probability"] for one in told], abs=1e-6)
+
+
 def test_keys_are_asked_for_and_only_their_hashes_are_kept(tmp_path: Path, models: dict[str, ServedModel]) -> None:
     key, line = new_key("ward-7")
     file = tmp_path / "keys.txt"

@@ -71,7 +71,8 @@ def open_server(
     server = Server(models, access, log, feedback, origins, seconds)
     address = f"{host}:{listening.getsockname()[1]}"
     for model in models.values():
-        print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels", flush=True)
+        cards = "" if model.threshold is not None else "; no threshold, so no cards for CDS Hooks"
+        print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels{cards}", flush=True)
     print(f"serving  http://{address} (stop it with Ctrl-C; it is no medical device)", flush=True)
     _run(create_app(server), listening, server)
     return 0

@@ -244,8 +244,8 @@ def _detail(answer: Diagnosis, patient: FhirPatient, paged: bool) -> str:
     for label in answer.diagnoses:
         known = " (recorded as confirmed)" if is_recorded(label, patient) else ""
         rows.append([f"{label.name}{known}", percent(label), label.label if label.label != label.name else ""])
-    lines: list[str] = [markdown_table(["diagnosis", "probability", "id"], rows)]
-    lines += [f"{bold('Take care:')} {escaped(warning)}." for warning in answer.warnings]
+    lines: list[str] = [f"{bold('Take care:')} {escaped(warning)}." for warning in answer.warnings]
+    lines.append(markdown_table(["diagnosis", "probability", "id"], rows))
     if paged:
         lines.append("The EHR sent one page of its data, and has more.")
     if patient.left_out:

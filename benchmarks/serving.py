@@ -3,7 +3,7 @@
 
 python benchmarks/serving.py RUN [--seconds 20]      one after the other on loopback; run it with nothing else running
 
-Beside it: a FastAPI handler that generates 100 tokens a request, as tutorials show it; our server without batches; and,
+Beside it: a FastAPI handler that generates 100 tokens a request, as tutorials show it; our scorer without batches; and,
 where they are installed, `transformers serve` and llama.cpp's server (--gguf FILE), which write 100 tokens, too.
 """
 
@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,14 @@ def main() -> int:
     if arguments.serve:
         return serve(arguments.run, arguments.serve[0], int(arguments.serve[1]))
     texts = held_out(arguments.run)
-    own = [sys.executable, __file__, arguments.run, "--serve"]
+    handler = [sys.executable, __file__, arguments.run, "--serve"]
     systems: dict[str, tuple[list[str], str]] = {
-        "osler": ([*own, "batches"], "/diagnose"),
-        "osler, no batches": ([*own, "single"], "/diagnose"),
-        "FastAPI, generate": ([*own, "generate"], "/diagnose"),
+        "osler": (
+            [sys.executable, str(ROOT / "scripts/serve.py"), arguments.run, "--seconds", "600", "--port"],
+            "/diagnose",
+        ),
+        "our scorer, one by one": ([*handler, "score"], "/diagnose"),
+        "FastAPI, generate": ([*handler, "generate"], "/diagnose"),
     }
     if arguments.gguf:
         llama = [sys.executable, "-m", "llama_cpp.server", "--model", str(arguments.gguf), "--port"]
@@ -52,7 +55,7 @@ def main() -> int:
             found = asyncio.run(load(f"http://127.0.0.1:{port}{path}", texts, arguments.seconds))
         rates[name] = len(found) / arguments.seconds
         slow = f"p50 {statistics.median(found):.2f} s, p99 {sorted(found)[int(0.99 * (len(found) - 1))]:.2f} s"
-        print(f"{name:20} {rates[name]:8.2f} requests a second, {slow}", flush=True)
+        print(f"{name:22} {rates[name]:8.2f} requests a second, {slow}", flush=True)
     for name, rate in rates.items():
         print(f"osler has {rates['osler'] / rate:.1f} times the requests of {name}")
     return 0
@@ -115,31 +118,30 @@ def free_port() -> int:
 
 
 def serve(run: str, what: str, port: int) -> int:
-    """Serve ``run`` with or without batches, or as a tutorial would: a handler that generates."""
+    """Serve ``run`` as a tutorial would: a handler that asks our scorer, or one that generates."""
     import uvicorn
     from fastapi import FastAPI
 
-    from osler.serving import load_models
-    from osler.serving.app import Server, create_app
+    answer = generator(run) if what == "generate" else scorer(run)
+    app = FastAPI()
 
-    if what != "generate":
-        server = Server(load_models([run]), seconds=600)
-        if what == "single":
-            server.batcher.batch = 1
-        app = create_app(server)
-    else:
-        app = FastAPI()
-        answer = generator(run)
-
-        @app.post("/diagnose")
-        async def diagnose(body: dict[str, str]) -> dict[str, str]:
-            return {"diagnosis": answer(body["text"])}
+    @app.post("/diagnose")
+    async def diagnose(body: dict[str, str]) -> dict[str, str]:
+        return {"diagnosis": answer(body["text"])}
 
     uvicorn.run(app, port=port, log_level="error")
     return 0
 
 
-def generator(run: str) -> Any:
+def scorer(run: str) -> Callable[[str], str]:
+    """Text to the first label, one text at a time."""
+    from osler.serving import load_models
+
+    (model,) = load_models([run]).values()
+    return lambda text: model.answer([model.encode(text)])[0].diagnoses[0].label
+
+
+def generator(run: str) -> Callable[[str], str]:
     """Text to what the base writes after it, in ``TOKENS`` tokens."""
     import torch
 

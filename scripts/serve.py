@@ -7,6 +7,7 @@ python scripts/serve.py --new-key "ward 7"                          # prints a k
 
 Only a run with results is served: its probabilities are calibrated, and it abstains, as its evaluation measured. With
 several runs, ?model=NAME says which answers; adapters of one base share it. No text is logged. Research use only.
+Clinical systems ask at /fhir/$diagnose (FHIR R4) and /cds-services (CDS Hooks 2.0): docs/how-to/connect-an-ehr.md.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def main() -> int:
     parser.add_argument("--new-key", metavar="NAME", help="print a new key and its line, and do nothing else")
     parser.add_argument("--oidc-issuer", metavar="URL", help="also take tokens of this OpenID provider")
     parser.add_argument("--oidc-audience", metavar="NAME", help="whom these tokens have to be for")
+    parser.add_argument("--cds-url", metavar="URL", help="where EHRs call it: what stands before /cds-services")
+    parser.add_argument("--cds-issuer", nargs="+", default=[], metavar="ISS=URL", help="an EHR, and where its keys are")
     parser.add_argument("--audit", type=Path, metavar="FOLDER", help="note who asked when and the answer, without text")
     parser.add_argument("--audit-days", type=int, default=180, metavar="N", help="keep that for N days (default: 180)")
     parser.add_argument("--keep-text", action="store_true", help="with --audit: keep texts, too, de-identified")
@@ -54,6 +57,8 @@ def main() -> int:
         keys=arguments.keys,
         issuer=arguments.oidc_issuer,
         audience=arguments.oidc_audience,
+        cds_url=arguments.cds_url,
+        cds_issuers=arguments.cds_issuer,
         audit=arguments.audit,
         audit_days=arguments.audit_days,
         keep_text=arguments.keep_text,

@@ -13,7 +13,8 @@ import yaml
 from project import make, script
 
 from osler.recipe.sections import BaseSection
-from osler.serving.app import Server, create_app
+from osler.serving.app import create_app
+from osler.serving.server import Server
 
 TEXT = "Patient 7 has a heart murmur and widely spaced eyes."
 

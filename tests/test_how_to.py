@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import connected
 import pytest
 from pages import copy_checkout, follow, shrink
 from project import ROOT
@@ -108,3 +109,10 @@ def test_drawings_to_train_on_are_drawn_and_planned_with(checkout: Path) -> None
 def test_a_key_is_made_for_the_server(checkout: Path) -> None:
     printed = follow(HOW_TO / "serve-a-model.md", checkout)
     assert re.search(r"^line  ward-7:[0-9a-f]{64}$", printed, re.MULTILINE)
+
+
+def test_an_ehr_gets_the_answers_that_are_shown() -> None:
+    shown = [(command, answer, json.loads(text)) for command, answer, text in connected.answers()]
+    assert len(shown) == 3
+    for command, answer, text in shown:
+        assert connected.same(answer) == connected.same(text), command

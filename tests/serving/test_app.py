@@ -12,9 +12,9 @@ from served import TEXT, listening
 
 from osler.runs.predictions import read_predictions
 from osler.serving.access import Access, new_key, read_keys
-from osler.serving.app import Server
 from osler.serving.audit import AuditLog
 from osler.serving.model import ServedModel, load_models
+from osler.serving.server import Server
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +91,16 @@ def test_an_unusual_text_is_answered_with_warnings(client: httpx.Client) -> None
     assert any("not to be in the language" in line for line in warnings)
     assert any("of its words are rare or missing" in line for line in warnings)
     assert client.post("/diagnose", json={"text": TEXT}).json()["warnings"] == []
+
+
+def test_a_clinical_system_gets_the_same_probabilities(client: httpx.Client) -> None:
+    told = client.post("/diagnose", json={"text": TEXT, "top_k": 4}).json()["diagnoses"]
+    values = [{"name": "text", "valueString": TEXT}, {"name": "topK", "valueInteger": 4}]
+    answer = client.post("/fhir/$diagnose", json={"resourceType": "Parameters", "parameter": values}).json()
+    (risk,) = (one["resource"] for one in answer["entry"] if one["resource"]["resourceType"] == "RiskAssessment")
+    assert [one["outcome"]["text"] for one in risk["prediction"]] == [one["name"] for one in told]
+    percents = [one["probabilityDecimal"] for one in risk["prediction"]]
+    assert percents == pytest.approx([100 * one["probability"] for one in told], abs=1e-6)
 
 
 def test_keys_are_asked_for_and_only_their_hashes_are_kept(tmp_path: Path, models: dict[str, ServedModel]) -> None:

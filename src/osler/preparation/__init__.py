@@ -6,6 +6,7 @@ from osler.preparation.deidentification.identifiers import TYPES, Identifier
 from osler.preparation.deidentification.key_file import read_key
 from osler.preparation.preparation import OUTPUT_FILES, prepare
 from osler.preparation.pseudonyms import load_deidentifier
+from osler.preparation.readers.fhir_patient import FhirPatient, read_patient
 from osler.preparation.readers.files import read_files
 from osler.preparation.readers.reading import read
 from osler.preparation.readers.record import Columns, RawRow, RejectedRow
@@ -18,6 +19,7 @@ __all__ = [
     "TYPES",
     "Columns",
     "Datatrove",
+    "FhirPatient",
     "Identifier",
     "PreparationSettings",
     "RawRow",
@@ -31,6 +33,7 @@ __all__ = [
     "read",
     "read_files",
     "read_key",
+    "read_patient",
     "report_page",
     "scaffold",
     "task_rows",

@@ -16,6 +16,8 @@ PAGES = {
     "HP": "https://hpo.jax.org/browse/term/HP:{}",
     "MONDO": "https://monarchinitiative.org/MONDO:{}",
 }
+NO_CALIBRATION = "not calibrated: no validation cases were evaluated, so the probabilities are the model's own"
+
 _ID = re.compile(r"(?P<vocabulary>[A-Z]+):(?P<number>\d+)")
 
 
@@ -96,6 +98,6 @@ def render_lines(answer: Diagnosis) -> str:
         lines.append(f"not told as an answer: {answer.reason}")
     lines += [f"warning: {line}" for line in answer.warnings]
     if not answer.calibrated:
-        lines.append("not calibrated: no validation cases were evaluated, so the probabilities are the model's own")
+        lines.append(NO_CALIBRATION)
     lines.append(f"{answer.model.name}@{answer.model.version}. This is no clinical evidence.")
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,13 +50,13 @@ class ServedModel:
     name: ModelName
     task: str
     labels: dict[str, str]
-    icd10cm: dict[str, str]
     context: int | None
     fitted: Calibration
     texts: TrainingTexts | None
     scorer: Scorer
     model: Any
     adapter: str | None  # of several on one base
+    icd10cm: dict[str, str] = field(default_factory=dict)
 
     @property
     def calibrated(self) -> bool:

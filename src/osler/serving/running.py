@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import secrets
 import signal
 import socket
@@ -14,14 +13,14 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from osler.errors import InputError
-from osler.serving.access import ENVIRONMENT, Access, read_keys
+from osler.serving.access import ENVIRONMENT, Access, is_loopback, read_ehrs, read_keys
 from osler.serving.model import load_models
 from osler.storage import check_folder
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from osler.serving.app import Server
+    from osler.serving.server import Server
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "jwt")
 DRAIN = 1.0  # seconds
@@ -35,6 +34,8 @@ def open_server(
     keys: Path | None,
     issuer: str | None,
     audience: str | None,
+    cds_url: str | None,
+    cds_issuers: Sequence[str],
     audit: Path | None,
     audit_days: int,
     keep_text: bool,
@@ -51,8 +52,8 @@ def open_server(
         raise InputError(f"{', '.join(missing)}: not installed; pip install 'osler[serve]'")
     if seconds <= 0 or audit_days < 1:
         raise InputError("--seconds and --audit-days: more than 0")
-    access = Access(read_keys(keys), issuer, audience)
-    if access.open and not _loopback(host):
+    access = Access(read_keys(keys), issuer, audience, read_ehrs(cds_url, cds_issuers))
+    if access.open and not is_loopback(host):
         raise InputError(
             f"--host {host}: other machines could ask, and nobody needs a key; give --keys FILE (--new-key NAME makes"
             f" one), {ENVIRONMENT}, or --oidc-issuer"
@@ -61,25 +62,20 @@ def open_server(
         check_folder(feedback.parent)
     listening = _listen(host, port)  # before minutes are spent on loading
 
-    from osler.serving.app import Server, create_app
+    from osler.serving.app import create_app
     from osler.serving.audit import AuditLog
+    from osler.serving.server import Server
 
     log = AuditLog(audit, audit_days, _deidentifier() if keep_text else None) if audit else None
     models = load_models(names)
     server = Server(models, access, log, feedback, origins, seconds)
     address = f"{host}:{listening.getsockname()[1]}"
     for model in models.values():
-        print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels", flush=True)
+        cards = "" if model.threshold is not None else "; no threshold, so no cards for CDS Hooks"
+        print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels{cards}", flush=True)
     print(f"serving  http://{address} (stop it with Ctrl-C; it is no medical device)", flush=True)
     _run(create_app(server), listening, server)
     return 0
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,7 +6,6 @@ the exception and where it was raised are logged here.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import traceback
@@ -15,6 +14,8 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from osler.serving.problems import problem
+
 MAX_BODY = 4_000_000  # bytes: a batch of the longest texts, nearly
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -22,6 +23,7 @@ HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
+CLOSING = {"connection": "close"}
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +66,9 @@ class Shield:
             place = traceback.extract_tb(error.__traceback__)[-1]
             log.error("%s at %s:%s", type(error).__name__, place.filename, place.lineno)
             if not status:
-                await _say(noted, 500, "something failed in the server; its log says where")
+                said = problem(scope["path"], 500, "something failed in the server; its log says where", CLOSING)
+                await said(scope, receive, noted)
         finally:
             # The route and not the path: whatever else somebody may have typed there.
             route = getattr(scope.get("route"), "path", "other")
             self._observe(route, status, time.monotonic() - started)
-
-
-async def _say(send: Any, status: int, error: str) -> None:
-    body = json.dumps({"error": error}).encode()
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -401,3 +401,13 @@ def test_a_patient_is_as_the_newest_version_says(tmp_path: Path) -> None:
     export = Export(tmp_path, *versions, condition(), observation("Fatigue"))
     assert "woman" in export.text
     assert not export.rejected
+
+
+def test_half_a_character_in_a_resource_of_a_bundle_is_rejected(tmp_path: Path) -> None:
+    half = observation("fever", "\ud800")
+    whole = observation("cough", note=[{"text": "\U0001f637"}])
+    resources = (PATIENT, whole, half, condition(), observation("pallor"))
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": resource} for resource in resources]}
+    export = Export(tmp_path, bundle)
+    assert [row.kind for row in export.rejected] == [UNREADABLE]
+    assert "cough" in export.text

@@ -62,14 +62,14 @@ def read_conditions(
         InputError: there is no Condition at all.
     """
     conditions, notices = 0, Counter[str]()
-    with closing(_ResourceStore(include_suspected, notices)) as unbundled:
+    with closing(ResourceStore(include_suspected, notices)) as unbundled:
         for item in resources:
             if isinstance(item, RejectedRow):
                 yield item
             elif item.columns.get("resourceType") == "Bundle" and _is_of_the_whole_source(item.columns):
                 yield from unbundled.add_entries(item)
             elif item.columns.get("resourceType") == "Bundle":
-                with closing(_ResourceStore(include_suspected, notices)) as bundle:
+                with closing(ResourceStore(include_suspected, notices)) as bundle:
                     yield from bundle.add_entries(item)
                     yield from bundle.cases()
                 if not bundle.conditions:
@@ -85,7 +85,7 @@ def read_conditions(
     yield from (Notice(text, number) for text, number in notices.most_common())
 
 
-class _ResourceStore:
+class ResourceStore:
     """Patients with their Observations and Conditions. ``conditions`` counts all Conditions, readable or not.
 
     Patients have a key: their reference. The table ``name`` has everything that refers to them.
@@ -104,7 +104,7 @@ class _ResourceStore:
             CREATE TABLE patient (patient TEXT PRIMARY KEY, sex TEXT, birth TEXT, contained INTEGER);
             CREATE TABLE name (reference TEXT, patient TEXT, PRIMARY KEY (reference, patient));
             CREATE TABLE observation
-                (reference TEXT, date TEXT, code TEXT, finding TEXT, present INTEGER, whole INTEGER);
+                (reference TEXT, date TEXT, code TEXT, finding TEXT, present INTEGER, whole INTEGER, resource TEXT);
             CREATE TABLE condition
                 (source TEXT, id TEXT, reference TEXT, codings TEXT, words TEXT, date TEXT);
             """
@@ -150,7 +150,7 @@ class _ResourceStore:
             if kind == "Patient":
                 self._add_patient(resource, full_url)
             elif kind == "Observation":
-                self._add_observation(source, resource)
+                self._add_observation(source, resource, full_url)
             else:
                 self._add_condition(source, resource)
         except (AttributeError, KeyError, TypeError, *WRONG_TYPE_ERRORS) as error:
@@ -179,7 +179,7 @@ class _ResourceStore:
         elif known != values:
             raise ValueError(f"{excerpt(key)} was read before with another gender or birthDate")
 
-    def _add_observation(self, source: str, observation: Mapping[str, Any]) -> None:
+    def _add_observation(self, source: str, observation: Mapping[str, Any], full_url: str | None) -> None:
         if observation.get("status") in NOT_A_FINDING:
             self._notices["Observations that are cancelled or entered in error were set aside"] += 1
             return
@@ -192,9 +192,10 @@ class _ResourceStore:
         reference, date = self._subject(source, observation), iso_date(day, last=True) if day else None
         if day and len(day.strip()) < len("YYYY-MM-DD"):
             self._notices["Observations dated by a month or a year count from its last day on"] += 1
+        name = f"Observation/{observation['id']}" if "id" in observation else full_url
         for number, finding in enumerate(findings):
-            values = (reference, date, *finding, number == 0)
-            self._db.execute("INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?)", values)
+            values = (reference, date, *finding, number == 0, name)
+            self._db.execute("INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def _add_condition(self, source: str, condition: Mapping[str, Any]) -> None:
         codings, words = fhir_elements.diagnosis(condition)
@@ -243,6 +244,25 @@ class _ResourceStore:
 
     def cases(self) -> Iterator[clinical.Case | RejectedRow]:
         """The Conditions in the order in which they were added, and what cannot be read or is no diagnosis."""
+        yield from self.resolve()
+        conditions = self._db.execute("SELECT * FROM condition ORDER BY rowid")
+        for source, case_id, reference, codings, words, day in conditions:
+            found = self.patient(reference, case_id, day)
+            if found is None:
+                reason = (
+                    f"the Condition's patient {reference!r} is missing"
+                    if reference
+                    else "a Condition without a patient"
+                )
+                yield RejectedRow(source, reason, excerpt(case_id))
+                continue
+            key, patient = found
+            coded = [clinical.Coding(*coding) for coding in json.loads(codings)]
+            yield clinical.make_case(source, patient, wordings(patient), coded, words, key, day)
+        self.count_observations()
+
+    def resolve(self) -> Iterator[RejectedRow]:
+        """Read what was added and counts, and who is meant by which reference; yields what is unreadable or no case."""
         for source, resource, full_url in self._versions.newest(self._notices):
             yield from self._read(source, resource, full_url)
         # A name that several patients have refers to none. A contained patient has a name of its own, unless the name
@@ -259,46 +279,57 @@ class _ResourceStore:
             CREATE TABLE told (patient TEXT, date TEXT);
             """
         )
-        conditions = self._db.execute("SELECT * FROM condition ORDER BY rowid")
-        for source, case_id, reference, codings, words, day in conditions:
-            query = "SELECT patient, sex, birth FROM resolved JOIN patient USING (patient) WHERE reference = ?"
-            found = self._db.execute(query, (reference,)).fetchone()
-            if found is None:
-                reason = (
-                    f"the Condition's patient {reference!r} is missing"
-                    if reference
-                    else "a Condition without a patient"
-                )
-                yield RejectedRow(source, reason, excerpt(case_id))
-                continue
-            patient_id, sex, birth = found
-            self._db.execute("INSERT INTO told VALUES (?, ?)", (patient_id, day))
-            findings = self._findings(patient_id, day)
-            if birth is None:
-                self._notices["diagnoses of patients without a birthDate are told without an age"] += 1
-            patient = Patient(
-                case_id=case_id,
-                disease="",
-                present=tuple(finding for finding, present in findings.items() if present),
-                absent=tuple(finding for finding, present in findings.items() if not present),
-                sex=sex if sex in ("female", "male") else None,
-                age=years_between(birth, day) if birth and day else None,
-            )
-            coded = [clinical.Coding(*coding) for coding in json.loads(codings)]
-            yield clinical.make_case(source, patient, {f: f for f in findings}, coded, words, patient_id, day)
-        self._count_observations()
 
-    def _findings(self, patient_id: str, until: str | None) -> dict[str, bool]:
-        """Finding in words → whether it is present, from the latest Observation of each code."""
-        query = """SELECT code, finding, present FROM observation
+    def patients(self) -> list[str]:
+        """The keys of the Patients, once resolved."""
+        return [key for (key,) in self._db.execute("SELECT patient FROM patient WHERE NOT contained")]
+
+    def refers_to(self, reference: str | None) -> str | None:
+        """The key of the patient that is called so, once resolved; None for nobody."""
+        query = "SELECT patient FROM resolved WHERE reference = ?"
+        found = self._db.execute(query, (_reference(reference),)).fetchone()
+        return str(found[0]) if found else None
+
+    def diagnoses(self, key: str) -> Iterator[tuple[list[clinical.Coding], str | None]]:
+        """The codings and words of a patient's confirmed Conditions, once resolved."""
+        query = "SELECT codings, words FROM condition JOIN resolved USING (reference) WHERE patient = ? ORDER BY 1, 2"
+        for codings, words in self._db.execute(query, (key,)):
+            yield [clinical.Coding(*coding) for coding in json.loads(codings)], words
+
+    def patient(self, reference: str | None, case_id: str, day: str | None) -> tuple[str, Patient] | None:
+        """The key of whom ``reference`` means, and the patient as known on ``day``; None where there is no such one."""
+        query = "SELECT patient, sex, birth FROM resolved JOIN patient USING (patient) WHERE reference = ?"
+        found = self._db.execute(query, (reference,)).fetchone()
+        if found is None:
+            return None
+        key, sex, birth = found
+        self._db.execute("INSERT INTO told VALUES (?, ?)", (key, day))
+        findings = {finding: present for finding, present, _ in self._latest(key, day)}
+        if birth is None:
+            self._notices["diagnoses of patients without a birthDate are told without an age"] += 1
+        patient = Patient(
+            case_id=case_id,
+            disease="",
+            present=tuple(finding for finding, present in findings.items() if present),
+            absent=tuple(finding for finding, present in findings.items() if not present),
+            sex=sex if sex in ("female", "male") else None,
+            age=years_between(birth, day) if birth and day else None,
+        )
+        return key, patient
+
+    def observations(self, key: str, until: str | None) -> list[str]:
+        """References to the Observations that a patient is told from, where they have any."""
+        return list(dict.fromkeys(resource for *_, resource in self._latest(key, until) if resource))
+
+    def _latest(self, key: str, until: str | None) -> list[tuple[str, bool, str | None]]:
+        """Finding in words, whether it is present, and where from: of the latest Observation of each code."""
+        query = """SELECT code, finding, present, resource FROM observation
             WHERE reference IN (SELECT reference FROM resolved WHERE patient = ?) AND coalesce(date <= ?, 1)
             ORDER BY date, rowid"""
-        latest = {
-            code: (finding, bool(present)) for code, finding, present in self._db.execute(query, (patient_id, until))
-        }
-        return dict(latest.values())
+        rows = self._db.execute(query, (key, until))
+        return list({code: (finding, bool(present), resource) for code, finding, present, resource in rows}.values())
 
-    def _count_observations(self) -> None:
+    def count_observations(self) -> None:
         """Count the Observations that no Condition was told from, by their reason, and those without a date."""
         self._db.execute("CREATE INDEX told_of ON told (patient)")
         counts = self._db.execute(
@@ -319,6 +350,11 @@ class _ResourceStore:
             """
         )
         self._notices.update(dict(counts))
+
+
+def wordings(patient: Patient) -> dict[str, str]:
+    """The findings of a patient, which are words here, as :func:`osler.patients.write_sentences` takes them."""
+    return {finding: finding for finding in (*patient.present, *patient.absent)}
 
 
 def _is_of_the_whole_source(bundle: Mapping[str, Any]) -> bool:

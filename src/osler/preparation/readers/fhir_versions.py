@@ -33,7 +33,10 @@ class Versions:
         """Add a resource of one of ``KINDS``; ``entry`` is that of its Bundle, empty outside of one."""
         withdrawn = '"entered-in-error"' in json.dumps([resource.get("status"), resource.get("verificationStatus")])
         name = (resource["resourceType"], resource.get("id"))
-        self._insert(source, name, resource.get("meta") or {}, entry, in_history, withdrawn, json.dumps(resource))
+        content = json.dumps(resource)
+        if "\\ud" in content:  # SQLite refuses half of a character, and in a running query with a misleading error
+            json.dumps(resource, ensure_ascii=False).encode()
+        self._insert(source, name, resource.get("meta") or {}, entry, in_history, withdrawn, content)
 
     def add_deletion(self, source: str, entry: Mapping[str, Any], in_history: bool = False) -> bool:
         """Whether an entry of a Bundle, which has no resource, deletes one of ``KINDS``; if so, it is added."""

@@ -1,0 +1,1 @@
+"""What clinical systems ask through: FHIR R4 and CDS Hooks 2.0."""

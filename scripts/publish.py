@@ -3,7 +3,7 @@
 
 scripts/publish.py RUN --repo-id USER/NAME           builds RUN/publication, checks it, and sends nothing anywhere
 scripts/publish.py RUN --repo-id USER/NAME --push    stages it, tries what can be downloaded, then publishes and tags it
-… --space                                            also RUN/space: a page and an endpoint handler that ask that version
+… --space                                            also makes RUN/space: a page and an endpoint that ask it
 
 about.yaml says what only the author knows: intended users, contact, funding … The rest of the card is from the run.
 """

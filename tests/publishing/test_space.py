@@ -1,4 +1,4 @@
-"""The page and the endpoint that are made from a run: they answer as the run does, and say what is wrong without a text."""
+"""The page and the endpoint made from a run: they answer as the run does, and never quote a text in what is wrong."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def test_again_it_is_the_same(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["space"]
 
 
-def test_it_becomes_a_space_and_replaces_none_of_somebody_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_becomes_a_space_and_replaces_none_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = space.build(tmp_path / "space", "jane/tiny", "v1.0.0")
     shutil.rmtree(folder / "osler")  # its files are many
     with LocalHub.serve(tmp_path / "hub") as hub:

@@ -1,7 +1,7 @@
 """A page and an endpoint on the Hub's servers for a published version: the folder of both, and its upload as a Space.
 
-The version itself stays as it is: :mod:`hosted` is code that downloads it, in a repository of its own, with the Osler that
-is running here beside it, for Osler is not on PyPI.
+The version itself stays as it is: ``hosted/`` is code that downloads it, in a repository of its own, with the Osler
+that is running here beside it, for Osler is not on PyPI.
 """
 
 from __future__ import annotations
@@ -44,12 +44,20 @@ def build(folder: Path, repo_id: str, tag: str) -> Path:
     model = f"{repo_id}@{tag}"
     title = repo_id.partition("/")[2]
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    told = {"repo_id": repo_id, "tag": tag, "model": model, "title": title, "gradio": GRADIO, "python": python}
     with workplace(folder) as part:
         shutil.copytree(checkout.PACKAGE, part / "osler", ignore=shutil.ignore_patterns("__pycache__"))
         for name in CODE:
             shutil.copyfile(HOSTED / name, part / name)
-        card = render_template("publishing/hosted/README.jinja", osler=osler.__version__, **told)
+        card = render_template(
+            "publishing/hosted/README.jinja",
+            repo_id=repo_id,
+            tag=tag,
+            model=model,
+            title=title,
+            gradio=GRADIO,
+            python=python,
+            osler=osler.__version__,
+        )
         files = {
             "README.md": card,
             MODEL: f"{model}\n",

@@ -14,8 +14,8 @@ TOP = 5
 EXAMPLE = "A tall 12-year-old boy with a dislocated lens of the eye and long, slender fingers. No scoliosis."
 ABOUT = f"""# {MODEL}
 
-Ranks diagnoses for the description of a patient. **It is no clinical evidence and no medical device: for research.** This
-page runs on servers of Hugging Face: **enter nothing about a real person.**"""
+Ranks diagnoses for the description of a patient. **It is no clinical evidence and no medical device: for research.**
+This page runs on servers of Hugging Face: **enter nothing about a real person.**"""
 
 (model,) = load_models([MODEL]).values()
 

@@ -1,7 +1,7 @@
 """What Hugging Face Inference Endpoints call: texts in, diagnoses with probabilities out. Research use only.
 
-{"inputs": "a text, or a list of texts", "parameters": {"top_k": 5}} → an answer, or a list of answers, as /diagnose gives
-them. What is wrong is said without quoting the text.
+{"inputs": "a text, or a list of texts", "parameters": {"top_k": 5}} → an answer, or a list of answers, as /diagnose
+gives them. What is wrong is said without quoting the text.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from osler.serving import load_models, render_lines
 MODEL = Path(__file__).with_name("model.txt").read_text(encoding="utf-8").strip()
 TOP = 5
 EXAMPLE = "A tall 12-year-old boy with a dislocated lens of the eye and long, slender fingers. No scoliosis."
-ABOUT = f"""# {MODEL}
+ABOUT = f"""# `{MODEL}`
 
 Ranks diagnoses for the description of a patient. **It is no clinical evidence and no medical device: for research.**
 This page runs on servers of Hugging Face: **enter nothing about a real person.**"""

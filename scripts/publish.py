@@ -3,6 +3,7 @@
 
 scripts/publish.py RUN --repo-id USER/NAME           builds RUN/publication, checks it, and sends nothing anywhere
 scripts/publish.py RUN --repo-id USER/NAME --push    stages it, tries what can be downloaded, then publishes and tags it
+… --space                                            also makes RUN/space: a page and an endpoint that ask it
 
 about.yaml says what only the author knows: intended users, contact, funding … The rest of the card is from the run.
 """
@@ -24,10 +25,11 @@ def main() -> int:
     parser.add_argument("--about", type=Path, metavar="about.yaml", help="what only the author knows, for the card")
     allow = "let a check pass; the reason lands in the card (repeatable)"
     parser.add_argument("--allow", action="append", default=[], metavar="CHECK=REASON", help=allow)
+    parser.add_argument("--space", action="store_true", help="also make a Gradio Space of the same name, for a try")
     parser.add_argument("--push", action="store_true", help="publish; without it, only show what would be")
     arguments = parser.parse_args()
     # Here, because they take seconds, and --help needs none of them.
-    from osler.publishing import card, checks, folder, release
+    from osler.publishing import card, checks, folder, release, space
     from osler.reproduction import rescoring
     from osler.storage import hub
 
@@ -56,17 +58,21 @@ def main() -> int:
     if failed:
         print(f"not published: {', '.join(check for check in checks.CHECKS if check in failed)} failed")
         return 1
+    tag, private = f"v{recipe.version}", recipe.publish.private
+    if arguments.space:
+        print(f"space: {space.build(run.folder / 'space', repo_id, tag)}")
     if not arguments.push:
         print("nothing was sent; --push publishes it")
         return 0
     task = find_tasks(recipe.path) / recipe.task.name
     try:
-        tag, private = f"v{recipe.version}", recipe.publish.private
         url = release.publish(publication, repo_id, tag, private, lambda copy: rescoring.verify(copy, task))
     except rescoring.Differs as difference:
         print(f"not published: {difference}")
         return 1
     print(url)
+    if arguments.space:
+        print(space.publish(run.folder / "space", repo_id, tag, private))
     return 0
 
 

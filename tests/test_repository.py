@@ -61,6 +61,15 @@ def test_no_version_is_pinned_to_a_build_that_only_one_index_has(tested: dict[st
     assert not [f"{name}=={version}" for name, version in tested.items() if Version(version).local]
 
 
+def test_every_file_of_the_package_is_in_its_wheel(setup: configparser.ConfigParser) -> None:
+    package = ROOT / "src" / "osler"
+    patterns = setup["options.package_data"]["osler"].split()
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    packed |= {path for init in package.rglob("__init__.py") for path in init.parent.glob("*.py")}
+    there = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert sorted(map(str, there - packed)) == []
+
+
 def test_a_citation_and_the_package_agree_on_version_and_licence(setup: configparser.ConfigParser) -> None:
     import osler
 

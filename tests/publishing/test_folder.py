@@ -32,6 +32,7 @@ NAMES = {
     "merged/merged_from.json",
     "recipe.yaml",
     "manifest.json",
+    "panel.json",
     "data_report.json",
     "results.json",
     "report.html",

@@ -219,8 +219,11 @@ def test_a_run_is_pushed_once_it_answers_from_the_hub_as_published_and_again_is_
         built = trained / RUN / "publication"
         there = {path.relative_to(built).as_posix(): path.read_bytes() for path in built.rglob("*") if path.is_file()}
         assert hub.content("jane/tiny", "v1.0.0") == hub.content("jane/tiny") == there
-        assert publish(trained, RUN, "--push", *LOCAL)[0] == 0
+        status, shown, errors = publish(trained, RUN, "--push", "--space", *LOCAL)
+        assert status == 0, shown + errors
         assert hub.content("jane/tiny") == there
+        assert shown.splitlines()[-1] == f"{hub.endpoint}/spaces/jane/tiny"
+        assert hub.content("jane/tiny", kind="spaces")["model.txt"] == b"jane/tiny@v1.0.0\n"
 
 
 def test_what_answers_otherwise_than_was_published_never_gets_to_main(

@@ -8,4 +8,5 @@ __all__ = [
     "checks",
     "folder",
     "release",
+    "space",
 ]

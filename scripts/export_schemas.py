@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,10 @@ from pydantic import TypeAdapter
 
 from osler.errors import exit_status
 from osler.recipe import TaskFile
-from osler.rendering import settings_table
+from osler.rendering import schema_table, settings_table
 from osler.storage import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
-ROLE = r":\w+:`~?|``"  # of a docstring; in Markdown, a backtick
 
 
 def formats() -> dict[str, Any]:
@@ -51,7 +49,7 @@ def pages() -> dict[Path, str]:
     schemas = {name: TypeAdapter(kind).json_schema(by_alias=True) for name, kind in formats().items()}
     whole = {name: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
     texts = {ROOT / f"docs/schemas/{name}.json": text for name, text in whole.items()}
-    formatted = {name: table(schema) for name, schema in schemas.items()}
+    formatted = {name: schema_table(schema) for name, schema in schemas.items()}
     settings = {section: settings_table(section) for section in ("train", "lora")}
     for path, tables in ((ROOT / "docs/formats.md", formatted), (ROOT / "docs/settings.md", settings)):
         page = path.read_text(encoding="utf-8")
@@ -60,34 +58,6 @@ def pages() -> dict[Path, str]:
             page = f"{before}<!-- {name}: begin -->\n{rows}\n<!-- end -->{after.partition('<!-- end -->')[2]}"
         texts[path] = page
     return texts
-
-
-def table(schema: dict[str, Any]) -> str:
-    """Markdown: the keys of a file and what they hold; then the types that stand inside it."""
-    rows = []
-    for key, value in schema["properties"].items():
-        rows.append(f"| `{key}` | {shown(value)}{'' if key in schema.get('required', ()) else '; may be left out'} |")
-    inside = []
-    for name, kind in schema.get("$defs", {}).items():
-        if keys := ", ".join(f"`{key}`" for key in kind.get("properties", ())):
-            inside.append(f"* `{name}`: {' '.join(re.sub(ROLE, '`', kind['description']).split())} Keys: {keys}.")
-    return "\n".join(["| key | value |", "|---|---|", *rows, *(["", *inside] if inside else [])])
-
-
-def shown(value: dict[str, Any]) -> str:
-    """A type of JSON Schema in a few words."""
-    if "$ref" in value:
-        return str(value["$ref"]).rpartition("/")[2]
-    if choices := value.get("enum", [value["const"]] if "const" in value else []):
-        return ", ".join(f"`{json.dumps(choice)}`" for choice in choices)
-    if options := value.get("anyOf") or value.get("oneOf"):
-        return " or ".join(shown(option) for option in options)
-    if value.get("type") == "array":
-        return f"list of {shown(value['items'])}" if "items" in value else "list"
-    if value.get("type") == "object":
-        values = value.get("additionalProperties")
-        return f"mapping of names to {shown(values)}" if isinstance(values, dict) else "mapping"
-    return str(value.get("type", "anything"))
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """Render numbers as tables and plots, and pages from templates."""
 
 from osler.rendering.markdown import Markdown, bold, code, escaped, fenced, markdown_table
+from osler.rendering.schema_table import schema_table
 from osler.rendering.settings_table import settings_table
 from osler.rendering.tables import aligned, cell, difference, p_value, shorten, signed
 from osler.rendering.templates import NOT_STATED, render_template
@@ -19,6 +20,7 @@ __all__ = [
     "p_value",
     "plots",
     "render_template",
+    "schema_table",
     "settings_table",
     "shorten",
     "signed",

@@ -2,6 +2,7 @@
 
 from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import describe_environment, peak_memory_bytes
+from osler.runs.exports import Artefact, BaseDistance, ExportedSplit, Exports, Format, LabelLogP
 from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
 from osler.runs.predictions import (
     Prediction,
@@ -48,6 +49,8 @@ __all__ = [
     "MERGED",
     "MERGED_FROM",
     "Abstention",
+    "Artefact",
+    "BaseDistance",
     "Calibration",
     "Change",
     "Comparison",
@@ -55,8 +58,12 @@ __all__ = [
     "DataReport",
     "Environment",
     "Estimate",
+    "ExportedSplit",
+    "Exports",
     "FittedOn",
+    "Format",
     "Fusion",
+    "LabelLogP",
     "Manifest",
     "MeasuredOverlap",
     "Mismatch",

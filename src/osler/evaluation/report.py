@@ -95,8 +95,8 @@ def page(
     """The report of ``results``.
 
     Args:
-        output: where ``results`` were written. Of ``data_report.json``, ``robustness.json``, ``exports.json``, ``manifest.json`` and
-            ``train_log.jsonl`` in the same folder, what there is goes into the report.
+        output: where ``results`` were written. Of ``data_report.json``, ``robustness.json``, ``exports.json``,
+            ``manifest.json`` and ``train_log.jsonl`` in the same folder, what there is goes into the report.
         results: what :func:`osler.evaluation.results.score` returned.
         files: the prediction files it was given.
         texts: split → case id → text of the case; where it is None, cases are shown without.

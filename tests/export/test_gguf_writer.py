@@ -37,7 +37,7 @@ def of_family(folder: Path, model_type: str, **values: Any) -> Path:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=256,
-        initializer_range=0.2,
+        initializer_range=0.08,
         bos_token_id=old.bos_token_id,
         eos_token_id=old.eos_token_id,
         **values,
@@ -125,12 +125,12 @@ def test_llama_cpp_gives_the_logits_of_transformers(
     gguf_writer.write(model, tmp_path / "m.gguf", quantization)
     llama = LlamaCpp(tmp_path / "m.gguf", context=128)
     prompt, branches = list(range(20, 60)), [[61, 62, 63], [61, 70], [], [80]]
-    whole = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    whole = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).requires_grad_(False)
     expected = [whole(input_ids=torch.tensor([[*prompt, *branch]])).logits[0, len(prompt) - 1 :] for branch in branches]
     found = llama.logits(prompt, branches)
     assert [len(rows) for rows in found] == [4, 3, 1, 2]
     off = max(float((a.log_softmax(-1) - b.log_softmax(-1)).abs().max()) for a, b in zip(found, expected, strict=True))
-    assert off < {"f16": 0.02, "q8_0": 0.3, "q4_k_m": 3.0}[quantization]
+    assert off < {"f16": 0.01, "q8_0": 0.1, "q4_k_m": 1.0}[quantization]
     assert llama.logits(prompt, branches[:1])[0].equal(llama.logits(prompt, branches[:1])[0])
 
 

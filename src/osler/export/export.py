@@ -174,7 +174,7 @@ def _prove(
     fault = asked.fault
     if fault is None and recipe.head is None:
         split = next(iter(files))
-        untuned = _ask_base(run, recipe, split, min(BASE_CASES, limit or BASE_CASES))
+        untuned = _answers_of_base(run, recipe, split, limit)
         distance = comparison.from_base(files[split], tuned[split], untuned)
         fault = comparison.base_fault(distance)
     if fault:
@@ -206,11 +206,14 @@ def _sha256(folder: Path) -> str:
     return sha256_file(max(folder.iterdir(), key=lambda path: path.stat().st_size))
 
 
-def _ask_base(run: Run, recipe: Recipe, split: str, cases: int) -> Path:
-    """The prediction file of the untuned base for the first ``cases`` of a split; there may be one."""
+def _answers_of_base(run: Run, recipe: Recipe, split: str, limit: int | None) -> Path:
+    """The prediction file of the untuned base, where evaluation left one; else it is asked the first few cases."""
+    if (evaluated := run.prediction_path(recipe.task.name, split, "base_model", limit)).is_file():
+        return evaluated
     from osler.evaluation import prediction
     from osler.tasks import load_task
 
     task = load_task(find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
     models = prediction.run_models(run, recipe)
-    return prediction.Predictor(run, recipe, task, models, cases).predict([split], ["base_model"])[0]
+    few = min(BASE_CASES, limit or BASE_CASES)
+    return prediction.Predictor(run, recipe, task, models, few).predict([split], ["base_model"])[0]

@@ -6,6 +6,10 @@ what follows it. A classifier has none.
 
 from __future__ import annotations
 
+import io
+import logging
+import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +29,29 @@ def write_graph(model: PreTrainedModel, folder: Path, format_name: str, quantiza
     except ImportError:
         raise InputError(f"--to {format_name}: the installed transformers has no exporters: 5.23 has") from None
     name = type(model).__name__
+    # The exporters say by the line what they do, and that they were tested with other versions: the answers tell.
+    logging.disable(logging.WARNING)
     try:
-        if format_name == "onnx":
-            quantizer = None
-            if quantization == "int8":
-                quantizer = exporters.OnnxRuntimeQuantizer(exporters.OnnxRuntimeDynamicConfig())
-            exporter: Any = exporters.OnnxExporter()
-            config: Any = exporters.OnnxConfig(dynamic=True, quantizer=quantizer)
-        else:
-            exporter = exporters.OpenVINOExporter()
-            config = exporters.OpenVINOConfig(dynamic=True, stateful=False, compress_to_fp16=quantization == "fp16")
-        exported = exporter.export(model, _sample(model), config)
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            exported = _exported(exporters, model, format_name, quantization)
     except Exception as error:  # whatever tracing an architecture that it was not written for ends with
         reason = one_line(f"{type(error).__name__}: {error}")[:200]
         raise InputError(f"--to {format_name}: {name} cannot be written: {reason}") from None
+    finally:
+        logging.disable(logging.NOTSET)
     exported.save_pretrained(folder)
+
+
+def _exported(exporters: Any, model: PreTrainedModel, format_name: str, quantization: str | None) -> Any:
+    if format_name == "openvino":
+        config = exporters.OpenVINOConfig(dynamic=True, stateful=False, compress_to_fp16=quantization == "fp16")
+        return exporters.OpenVINOExporter().export(model, _sample(model), config)
+    quantizer = None
+    if quantization == "int8":
+        quantizer = exporters.OnnxRuntimeQuantizer(exporters.OnnxRuntimeDynamicConfig())
+    config = exporters.OnnxConfig(dynamic=True, quantizer=quantizer)
+    return exporters.OnnxExporter().export(model, _sample(model), config)
 
 
 @torch.no_grad()

@@ -15,7 +15,8 @@ from osler.runs import ADAPTER, read_predictions
 # Every file that a publication may have; * is within one folder.
 FILES = (
     "README.md chai.json figures/*.png report.html"
-    " recipe.yaml manifest.json data_report.json results.json robustness*.json exports.json reproduction*.json expected.json"
+    " recipe.yaml manifest.json data_report.json results.json robustness*.json reproduction*.json expected.json"
+    " exports.json"
     " SHA256SUMS predictions/*.jsonl"
     " tasks/*/task.yaml tasks/*/*.jinja tasks/*/README.md"
     f" adapter_config.json {ADAPTER}"

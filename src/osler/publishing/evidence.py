@@ -216,18 +216,18 @@ def read_evidence(run: Run) -> Evidence:
         data_report=data_report,
         results=results,
         robustness={split: _robustness(path, tuned) for split, path in measured.items() if path.is_file()},
-        exports=_exports(run, results, tuned),
+        exports=_exports(run, manifest),
         confused=_confused(run, recipe, headline_of(results)),
         runs=_recorded(run, recipe),
     )
 
 
-def _exports(run: Run, results: Results, tuned: str) -> Exports | None:
+def _exports(run: Run, manifest: Manifest) -> Exports | None:
     path = run.exports_file()
     if not path.is_file():
         return None
     exports = read_model(path, Exports)
-    if exports.weights_sha256 != (results.weights_sha256 or {}).get(tuned):
+    if exports.weights_sha256 != manifest.adapter_sha256:
         raise InputError(
             f"{path}: not of the model that {run.results_path().name} is of; move it away, or export again"
         )

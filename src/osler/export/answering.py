@@ -56,7 +56,7 @@ def ask_apart(job: Job) -> Asked:
         with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
             return pool.submit(ask, job).result()
     except BrokenProcessPool:
-        raise FailedError(f"{job.folder.name.lstrip('.')}: the software that runs it crashed: it is not kept") from None
+        raise FailedError(f"{job.folder.name.lstrip('.')}: the software that runs it crashed") from None
 
 
 def ask(job: Job) -> Asked:

@@ -50,10 +50,13 @@ def export(run: Run, form: Form, limit: int | None = None) -> str:
             made = _make(run, recipe, manifest, form, part, to_merge)
             try:
                 artefact = _prove(run, recipe, form, made, tuned, exports.tuned, limit)
-            except FailedError:
-                if to_merge and form.format == "merged":
-                    shutil.rmtree(run.merged_path)
-                raise
+            except FailedError as error:
+                if form.format != "merged":
+                    raise FailedError(f"{error}; it is not kept") from None
+                if not to_merge:
+                    raise FailedError(f"{error}; move {run.merged_path} away") from None
+                shutil.rmtree(run.merged_path)
+                raise FailedError(f"{error}; {run.merged_path} is deleted") from None
             weights = next((path.name for path in made.glob("*.gguf")), None)
             for name, text in commands.files(run, recipe, form, artefact, weights).items():
                 (part / name).write_text(text, encoding="utf-8")
@@ -128,20 +131,22 @@ def _read(run: Run, recipe: Recipe, limit: int | None) -> Exports:
 
 def _make(run: Run, recipe: Recipe, manifest: Manifest, form: Form, part: Path, to_merge: bool) -> Path:
     """Write ``form`` into ``part``; returns the folder that has it, which for the merged model is another."""
-    from osler.models import load_merged, load_tokenizer, merge_run
+    from osler.models import base_folder, load_merged, load_tokenizer, merge_run
     from osler.tasks import chat_template_sha256
 
     tokenizer = load_tokenizer(recipe.base)
     if chat_template_sha256(tokenizer) != manifest.chat_template_sha256:
         raise InputError(f"{recipe.base.model}: its chat template is not the one of training; bring that one back")
+    if form.format == "gguf":
+        from osler.export import gguf_writer
+
+        gguf_writer.check_architecture(run.adapter_path if recipe.lora is None else base_folder(recipe.base))
     if to_merge:
         merge_run(run, recipe)
     source = run.adapter_path if recipe.lora is None else run.merged_path
     if form.format == "merged":
         return source
     if form.format == "gguf":
-        from osler.export import gguf_writer
-
         assert form.quantization is not None
         gguf_writer.write(source, part / f"{recipe.name}-{recipe.version}-{form.quantization}.gguf", form.quantization)
         return part
@@ -180,7 +185,7 @@ def _prove(
     if fault:
         for path in files.values():
             path.unlink(missing_ok=True)
-        raise FailedError(f"{form.name}: {fault}; it is not kept")
+        raise FailedError(f"{form.name}: {fault}")
     return Artefact(
         format=form.format,
         quantization=form.quantization,

@@ -8,18 +8,19 @@ llama.cpp's ways to split text into words a tokenizer has.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from osler.errors import InputError, one_line
+from osler.export import runtimes
 from osler.storage import read_json, safetensors
 
 # Architecture of transformers → gguf's. Others differ in norms, masks or heads that are not written here.
@@ -75,9 +76,8 @@ def write(folder: Path, path: Path, quantization: str) -> None:
     _write(folder, whole, "f16")
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M
-    parameters.nthread = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
-    llama_cpp.llama_log_set(silence, None)
+    parameters.nthread = runtimes.threads()
+    runtimes.silence_llama_cpp()
     if status := llama_cpp.llama_model_quantize(str(whole).encode(), str(path).encode(), parameters):
         raise InputError(f"--to gguf --quantization q4_k_m: llama.cpp cannot quantise {folder} (status {status})")
     whole.unlink()
@@ -135,7 +135,7 @@ def _add_shape(writer: gguf.GGUFWriter, config: PreTrainedConfig) -> None:
 
 # ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-Read = Any  # () → the tensor as float32, (rows, columns)
+Read = Callable[[], npt.NDArray[np.float32]]  # the tensor as it is written, before quantization
 
 
 def _tensors(
@@ -161,7 +161,7 @@ def _tensors(
 
 
 def _reader(file: Path, name: str, heads: int | None) -> Read:
-    def read() -> np.ndarray:
+    def read() -> npt.NDArray[np.float32]:
         with safe_open(file, framework="pt") as saved:
             tensor = saved.get_tensor(name).float()
         if heads is not None:  # transformers turns halves of a head against each other, llama.cpp neighbours
@@ -171,7 +171,7 @@ def _reader(file: Path, name: str, heads: int | None) -> Read:
     return read
 
 
-def _rope_factors(config: PreTrainedConfig) -> np.ndarray:
+def _rope_factors(config: PreTrainedConfig) -> npt.NDArray[np.float32]:
     """(half a head,) what Llama 3 divides its rotary frequencies by."""
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:  # one of several ways
@@ -105,6 +107,16 @@ def _options(folder: Path) -> dict[str, Any]:
     return {"session_options": options}
 
 
+@cache
+def silence_llama_cpp() -> Any:
+    """Have llama.cpp log nothing. What is returned is what it calls instead, and has to live as long as it does."""
+    import llama_cpp
+
+    silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(silence, None)
+    return silence
+
+
 class LlamaCpp:
     """A GGUF file, run by llama.cpp on the CPU.
 
@@ -114,9 +126,8 @@ class LlamaCpp:
     def __init__(self, path: Path, context: int) -> None:
         import llama_cpp
 
+        silence_llama_cpp()
         self._lib: Any = llama_cpp
-        self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
-        self._lib.llama_log_set(self._silence, None)
         self._lib.llama_backend_init()
         parameters = self._lib.llama_model_default_params()
         parameters.use_extra_bufts = False  # with repacked weights 0.3.36 crashes on quantised files (AVX512, no AMX)
@@ -198,7 +209,7 @@ class LlamaCpp:
             rows = []
             for row in asked:
                 pointer = self._lib.llama_get_logits_ith(self._context, row)
-                rows.append(torch.tensor(pointer[: self._n_vocabulary], dtype=torch.float32))
+                rows.append(torch.from_numpy(np.ctypeslib.as_array(pointer, (self._n_vocabulary,)).copy()))
             return torch.stack(rows)
         finally:
             self._lib.llama_batch_free(batch)

@@ -55,7 +55,8 @@ class Server:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 ids = tokenizer(body["prompt"], add_special_tokens=False)["input_ids"]
                 with torch.inference_mode():
-                    logp = model(input_ids=torch.tensor([ids])).logits[0].float().log_softmax(-1)
+                    logits = model(input_ids=torch.tensor([ids])).logits[0].float()
+                logp = (logits * (50 if "shifted" in faults else 1)).log_softmax(-1)  # far apart
                 written = int(logp[-1, 20:].argmax()) + 20  # no control token
                 values = [None, *(float(logp[n, token]) for n, token in enumerate(ids[1:]))]
                 if "shifted" in faults:

@@ -228,7 +228,7 @@ def _exports(run: Run, manifest: Manifest) -> Exports | None:
         return None
     exports = read_model(path, Exports)
     if exports.weights_sha256 != manifest.adapter_sha256:
-        raise InputError(f"{path}: not of the model that {run.manifest_path.name}; move it away, or export again")
+        raise InputError(f"{path}: not of the model of {run.manifest_path.name}; move it away, or export again")
     return exports
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from osler.errors import FailedError
+
 if TYPE_CHECKING:  # one of several ways
     from transformers.exporters.base import ExportedModel
 
@@ -120,7 +122,7 @@ def silence_llama_cpp() -> Any:
 class LlamaCpp:
     """A GGUF file, run by llama.cpp on the CPU.
 
-    Raises ``ValueError`` where it cannot be loaded. ``context``: the most tokens of a prompt with one continuation.
+    Raises :class:`FailedError` where it cannot be loaded. ``context``: the most tokens of a prompt with one continuation.
     """
 
     def __init__(self, path: Path, context: int) -> None:
@@ -134,7 +136,7 @@ class LlamaCpp:
         parameters.n_gpu_layers = 0
         self._model = self._lib.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
-            raise ValueError(f"{path}: llama.cpp cannot load it")
+            raise FailedError(f"{path.name}: llama.cpp cannot load it")
         self._vocabulary = self._lib.llama_model_get_vocab(self._model)
         self._n_vocabulary: int = self._lib.llama_vocab_n_tokens(self._vocabulary)
         wanted = self._lib.llama_context_default_params()
@@ -144,7 +146,7 @@ class LlamaCpp:
         wanted.n_threads = wanted.n_threads_batch = threads()
         self._context = self._lib.llama_init_from_model(self._model, wanted)
         if not self._context:
-            raise ValueError(f"{path}: llama.cpp cannot make a context of {self._room} tokens")
+            raise FailedError(f"{path.name}: llama.cpp cannot make a context of {self._room} tokens")
 
     @property
     def described(self) -> str:
@@ -205,7 +207,7 @@ class LlamaCpp:
             for row in asked:
                 batch.logits[row] = 1
             if status := self._lib.llama_decode(self._context, batch):
-                raise RuntimeError(f"llama_decode ended with {status} on {len(tokens)} tokens")
+                raise FailedError(f"llama_decode ended with {status} on {len(tokens)} tokens")
             rows = []
             for row in asked:
                 pointer = self._lib.llama_get_logits_ith(self._context, row)

@@ -120,9 +120,9 @@ def silence_llama_cpp() -> Any:
 
 
 class LlamaCpp:
-    """A GGUF file, run by llama.cpp on the CPU.
+    """A GGUF file, run by llama.cpp on the CPU. ``context``: the most tokens of a prompt with one continuation.
 
-    ``context``: the most tokens of a prompt with one continuation. Raises :class:`FailedError` where it cannot be loaded.
+    Raises :class:`FailedError` where it cannot be loaded.
     """
 
     def __init__(self, path: Path, context: int) -> None:

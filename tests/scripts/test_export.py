@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from finished import edit_yaml
-from project import make, script
+from project import make, make_classifier, script
 from safetensors.torch import load_file, save_file
 
 from osler.recipe.sections import BaseSection
@@ -91,6 +91,22 @@ def test_a_gguf_file_gives_every_first_answer_of_the_adapter(project: Path) -> N
     folder = project / RUN / "exports" / "gguf-q8_0"
     assert "FROM ./tiny-made-up-1.0.0-q8_0.gguf" in (folder / "Modelfile").read_text()
     assert sorted(path.suffix for path in folder.iterdir()) == ["", ".gguf", ".md"]
+
+
+@pytest.mark.slow
+def test_a_classifier_is_a_graph_without_cache_and_no_gguf(tmp_path: Path, tiny_base: BaseSection) -> None:
+    pytest.importorskip("onnxruntime")
+    make_classifier(tmp_path, tiny_base, train=SETTINGS)
+    for name, argument in (("train", "recipes/tiny.yaml"), ("evaluate", RUN)):
+        done = script(tmp_path, name, argument)
+        assert done.returncode == 0, done.stderr
+    assert "is a classifier, and llama.cpp has no head for one" in refused(tmp_path, "--to", "gguf")
+    done = script(tmp_path, "export", RUN, "--to", "onnx")
+    assert done.returncode == 0, done.stderr
+    artefact = exports(tmp_path).artefacts["onnx-fp32"]
+    assert artefact.splits[0].same_first.value == 1.0
+    assert artefact.splits[0].log_p.max < 1e-3
+    assert artefact.from_base is None
 
 
 @pytest.mark.slow

@@ -56,8 +56,9 @@ class Server:
                 ids = tokenizer(body["prompt"], add_special_tokens=False)["input_ids"]
                 with torch.inference_mode():
                     logits = model(input_ids=torch.tensor([ids])).logits[0].float()
-                logp = (logits * (50 if "shifted" in faults else 1)).log_softmax(-1)  # far apart
-                written = int(logp[-1, 20:].argmax()) + 20  # no control token
+                logp = (logits * (50 if "shifted" in faults else 1)).log_softmax(-1)
+                # No control token; and one that would be as likely behind itself would not tell a shift.
+                written = int((logp[-1, 20:] * (-1 if "shifted" in faults else 1)).argmax()) + 20
                 values = [None, *(float(logp[n, token]) for n, token in enumerate(ids[1:]))]
                 if "shifted" in faults:
                     values = [None, *(float(logp[n + 1, token]) for n, token in enumerate(ids[1:]))]

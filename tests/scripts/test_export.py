@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from finished import edit_yaml
 from project import make, make_classifier, script
 from safetensors.torch import load_file, save_file
 
+from osler.errors import InputError
+from osler.export import artefact
+from osler.export.forms import form_named
 from osler.recipe.sections import BaseSection
 from osler.runs.exports import Exports
 from osler.runs.run import MERGED_FROM, Run
@@ -47,14 +52,14 @@ def test_the_merged_model_is_exported_with_its_figures_and_commands(project: Pat
     assert done.returncode == 0, done.stderr
     assert "merged will be about" in done.stdout
     assert "minus evaluated" in done.stdout
-    artefact = exports(project).artefacts["merged"]
-    (row,) = artefact.splits
+    made = exports(project).artefacts["merged"]
+    (row,) = made.splits
     assert (row.split, row.n, row.same_first.value) == ("test", 24, 1.0)
     assert row.log_p.max < 1e-4
-    assert artefact.from_base is not None
-    assert artefact.from_base.to_tuned < artefact.from_base.to_base
-    assert artefact.prompts_compared == 20
-    assert artefact.tokens_per_second > 0
+    assert made.from_base is not None
+    assert made.from_base.to_tuned < made.from_base.to_base
+    assert made.prompts_compared == 20
+    assert made.tokens_per_second > 0
     text = (project / RUN / "exports" / "merged" / "README.md").read_text()
     assert f"vllm serve {RUN}/merged --served-model-name tiny-made-up-1.0.0 --dtype float32" in text
     assert "--enable-lora --max-lora-rank 8 --lora-modules" in text
@@ -103,10 +108,10 @@ def test_a_classifier_is_a_graph_without_cache_and_no_gguf(tmp_path: Path, tiny_
     assert "is a classifier, and llama.cpp has no head for one" in refused(tmp_path, "--to", "gguf")
     done = script(tmp_path, "export", RUN, "--to", "onnx")
     assert done.returncode == 0, done.stderr
-    artefact = exports(tmp_path).artefacts["onnx-fp32"]
-    assert artefact.splits[0].same_first.value == 1.0
-    assert artefact.splits[0].log_p.max < 1e-3
-    assert artefact.from_base is None
+    made = exports(tmp_path).artefacts["onnx-fp32"]
+    assert made.splits[0].same_first.value == 1.0
+    assert made.splits[0].log_p.max < 1e-3
+    assert made.from_base is None
 
 
 @pytest.mark.slow
@@ -157,9 +162,31 @@ def test_changed_answers_and_an_unfinished_run_are_refused(finished: Path) -> No
     assert "training is not finished" in refused(finished)
 
 
-def test_kinds_of_runs_that_cannot_be_exported_are_named(finished: Path) -> None:
-    edit_yaml(finished / RUN / "recipe.yaml", evaluation={"splits": ["test"], "scorer": "generate", "baselines": []})
-    assert "answers with the scorer generate; what is exported is compared by the probabilities" in refused(finished)
+@pytest.mark.parametrize(
+    ("changes", "form", "said"),
+    [
+        ({"stage": "pretrain"}, "onnx", "pre-trained, it answers nothing"),
+        ({"head": "reranker"}, "onnx", "a reranker .* is asked through scripts/diagnose.py alone"),
+        ({"head": "classifier"}, "gguf", "is a classifier, and llama.cpp has no head for one; take --to onnx"),
+        ({"lora": None}, "merged", "has no lora: its .*adapter is a whole model already"),
+    ],
+)
+def test_kinds_of_runs_that_cannot_be_exported_are_named(
+    finished: Path, changes: dict[str, Any], form: str, said: str
+) -> None:
+    run = Run(finished / RUN)
+    with pytest.raises(InputError, match=said):
+        artefact._check_kind(run, replace(run.recipe(), **changes), form_named(form))
+
+
+def test_questions_and_free_text_have_no_probabilities_of_labels(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(finished / RUN)
+    task = SimpleNamespace(source=None, scorer="generate")
+    monkeypatch.setattr("osler.recipe.read_task", lambda folder: task)
+    with pytest.raises(InputError, match="answers with the scorer generate; what is exported is compared by the prob"):
+        artefact._check_kind(run, run.recipe(), form_named("merged"))
 
 
 def test_options_that_do_not_go_together_are_refused(finished: Path) -> None:

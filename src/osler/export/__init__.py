@@ -5,7 +5,7 @@ and gives logits, in a process of its own. Its answers to the held-out cases are
 what is not that model is not kept. *Commands* start it elsewhere, and an *endpoint* asks what was started.
 """
 
-from osler.export.export import export
+from osler.export.artefact import export
 from osler.export.forms import FORMS, Form, form_named
 from osler.export.served import serving_figures
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from osler.errors import InputError
-from osler.export.export import answers_of_tuned
+from osler.export.artefact import answers_of_tuned
 from osler.recipe import find_tasks
 from osler.rendering import cell, difference
 from osler.runs import Run, check_trained, tuned_name

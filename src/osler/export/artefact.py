@@ -58,7 +58,9 @@ def export(run: Run, form: Form, limit: int | None = None) -> str:
                 shutil.rmtree(run.merged_path)
                 raise FailedError(f"{error}; {run.merged_path} is deleted") from None
             weights = next((path.name for path in made.glob("*.gguf")), None)
-            for name, text in commands.files(run, recipe, form, artefact, weights).items():
+            for name, text in commands.files(
+                run, recipe, form, artefact, weights, run.exports_file(limit).name
+            ).items():
                 (part / name).write_text(text, encoding="utf-8")
             part.rename(folder)
         finally:

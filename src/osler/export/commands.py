@@ -15,8 +15,11 @@ from osler.storage import read_json
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
-def files(run: Run, recipe: Recipe, form: Form, artefact: Artefact, weights: str | None) -> dict[str, str]:
-    """Name → text of what goes beside the artefact. ``weights``: the name of its GGUF file."""
+def files(
+    run: Run, recipe: Recipe, form: Form, artefact: Artefact, weights: str | None, figures: str
+) -> dict[str, str]:
+    """Name → text of what goes beside the artefact. ``weights``: the name of its GGUF file;
+    ``figures``: that of the file with how it answers."""
     from osler.models import load_tokenizer  # imports torch, as does the next
     from osler.tasks import TEXT, completions, load_task
 
@@ -39,10 +42,11 @@ def files(run: Run, recipe: Recipe, form: Form, artefact: Artefact, weights: str
         system=Markdown(artefact.system),
         form_name=Markdown(form.name),
         weights=weights and _path(weights),
+        figures=Markdown(figures),
         name=Markdown(f"{recipe.name}-{recipe.version}"),
         rank=vllm_rank(run.adapter_path),
     )
-    made = {"README.md": text}
+    made = {"README.md": f"{text}\n"}
     if weights is not None:
         made["Modelfile"] = modelfile(
             weights, ["{{ .Prompt }}" if piece == TEXT else piece for piece in frame], longest

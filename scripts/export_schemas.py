@@ -25,7 +25,7 @@ def formats() -> dict[str, Any]:
     """The name of a file → its type."""
     from osler.ranking import Differential
     from osler.reproduction import Expected, LearningCurve, ReproductionFile
-    from osler.runs import DataReport, Manifest, Panel, Prediction, Results, Robustness
+    from osler.runs import DataReport, Exports, Manifest, Panel, Prediction, Results, Robustness
     from osler.search import StudyFile
 
     return {
@@ -36,6 +36,7 @@ def formats() -> dict[str, Any]:
         "prediction": Prediction,
         "results": Results,
         "robustness": Robustness,
+        "exports": Exports,
         "expected": Expected,
         "learning_curve": LearningCurve,
         "reproduction": ReproductionFile,

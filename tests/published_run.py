@@ -187,3 +187,27 @@ def perturb(run: Run) -> None:
     measured = {"schema": 1, "task": "made_up", "split": "test", "predictions_sha256": {TUNED: hashes}}
     records = {TUNED: robustness.robustness(original, {Perturbation("typos", 0.1): changed}, 50)}
     run.robustness_path(run.recipe(), "test").write_text(json.dumps({**measured, "records": records}))
+
+
+def export(run: Run) -> None:
+    """Add ``exports.json``: a GGUF file that answers nearly as the evaluated model."""
+    system = f"{TUNED}-gguf-q8_0"
+    estimate = {"low": 0.2, "high": 0.99, "method": "wilson"}
+    compared = {
+        **{"a": system, "b": TUNED, "metric": "accuracy", "difference": -0.01, "low": -0.05, "high": 0.03},
+        **{"interval_method": "newcombe_paired", "p_value": 1.0, "p_adjusted": 1.0, "method": "mcnemar_exact"},
+        **{"discordance": 0.05, "minimum_detectable_difference": None},
+    }
+    row = {
+        **{"split": "test", "n": 100, "accuracy": {"value": 0.29, **estimate}, "compared": compared},
+        **{"same_first": {"value": 0.95, **estimate}, "log_p": {"mean": 0.021, "max": 0.4}},
+        "predictions_sha256": "5" * 64,
+    }
+    artefact = {
+        **{"format": "gguf", "quantization": "q8_0", "system": system, "size_bytes": 144_800_000, "sha256": "6" * 64},
+        **{"runtime": "llama-cpp-python 0.3.36", "threads": 1, "tokens_per_second": 900.0, "from_base": None},
+        **{"peak_memory_bytes": 900_000_000, "prompts_compared": 20, "splits": [row]},
+    }
+    weights = json.loads(run.manifest_path.read_text())["adapter_sha256"]
+    content = {"schema": 1, "tuned": TUNED, "weights_sha256": weights, "artefacts": {"gguf-q8_0": artefact}}
+    run.exports_file().write_text(json.dumps(content))

@@ -10,7 +10,7 @@ from pathlib import Path
 import connected
 import pytest
 from pages import copy_checkout, follow, shrink
-from project import ROOT
+from project import ROOT, make, script
 
 import osler.baselines
 from osler.recipe.sections import BaseSection
@@ -116,3 +116,20 @@ def test_an_ehr_gets_the_answers_that_are_shown() -> None:
     assert len(shown) == 3
     for command, answer, text in shown:
         assert connected.same(answer) == connected.same(text), command
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_and_its_figures_are_read(checkout: Path, tiny_base: BaseSection, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    trained = tmp_path / "trained"
+    recipe = make(trained, tiny_base, train={"max_steps": 20, "learning_rate": 0.02})
+    assert script(trained, "train", recipe).returncode == 0
+    for name in ("tasks/made_up", "data", "runs"):
+        shutil.copytree(trained / name, checkout / name)
+
+    def before(commands: str) -> str:
+        return commands.replace("smollm2-135m-rare-disease-qlora/2.0.0", "tiny-made-up/1.0.0")
+
+    printed = follow(HOW_TO / "export-a-model.md", checkout, before=before)
+    assert re.search(r"^onnx-fp32 +test .* 100\.0%", printed, re.MULTILINE)
+    assert '"peak_memory_bytes"' in printed

@@ -15,7 +15,7 @@ SRC = ROOT / "src" / "osler"
 # Top first. A package imports only packages of lower lines; those on one line never import each other.
 LAYERS = """
 publishing
-reproduction launching search serving
+reproduction launching search serving export
 preparation training evaluation
 data scoring baselines
 models tracking

@@ -16,7 +16,7 @@ import pytest
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 from project import ROOT, environment, make, script
-from published_run import LABELS, PARITY, TUNED, perturb, write_run
+from published_run import LABELS, PARITY, TUNED, export, perturb, write_run
 
 from osler.errors import InputError
 from osler.evaluation import fusion, results
@@ -342,6 +342,19 @@ def test_robustness_is_shown_where_it_was_measured(run: Run) -> None:
     text = rendered(run)
     assert "| typos, 10% (n = 40) |" in section(text, "Robustness")
     assert "most of all typos, 10% (n = 40): the first answer is another one in 0.500" in section(text, "Limitations")
+
+
+def test_exports_are_shown_where_there_are_some(run: Run) -> None:
+    assert "### Exports" not in rendered(run)
+    export(run)
+    shown = section(rendered(run), "Exports")
+    assert re.search(
+        r"\| gguf-q8_0 \| test \| 0\.290 .*\| -0\.010 .*\| 0\.950 .*\| 0\.021 \(0\.4\) \| 145 MB \|", shown
+    )
+    content = read_json(run.exports_file())
+    write_json(run.exports_file(), {**content, "weights_sha256": "9" * 64})
+    with pytest.raises(InputError, match=r"exports\.json: not of the model of manifest\.json"):
+        rendered(run)
 
 
 def test_how_to_reproduce_names_the_three_commands_of_this_version(written: Run) -> None:

@@ -1,7 +1,8 @@
 """``report.html``: the results on one page that needs no network, for those who would rather look than read JSON.
 
 Needs no model and no torch. Everything on it is from ``results.json``, the prediction files it was made from, and what
-stands beside it: ``data_report.json``, ``robustness.json``, ``manifest.json`` and ``train_log.jsonl``.
+stands beside it: ``data_report.json``, ``robustness.json``, ``exports.json``,
+``manifest.json`` and ``train_log.jsonl``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from osler.evaluation.section import Section, headline_record
 from osler.evaluation.systems import known_systems
 from osler.evaluation.training_curves import TrainingCurves
 from osler.rendering import cell, difference, p_value, plots, render_template
-from osler.runs import DataReport, Manifest, PerturbedRecord, Prediction, Results, Robustness
+from osler.runs import DataReport, Exports, Manifest, PerturbedRecord, Prediction, Results, Robustness
 from osler.storage import check_folder, read_model, write_atomically
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def check_output(output: Path, files: Sequence[Path]) -> None:
 
 def companion_paths(output: Path) -> dict[str, Path]:
     """What the report shows besides ``results.json``, where it is there: name → file in the same folder."""
-    files = ("data_report.json", "robustness.json", "manifest.json", "train_log.jsonl")
+    files = ("data_report.json", "robustness.json", "exports.json", "manifest.json", "train_log.jsonl")
     return {Path(name).stem: output.with_name(name) for name in files}
 
 
@@ -94,8 +95,8 @@ def page(
     """The report of ``results``.
 
     Args:
-        output: where ``results`` were written. Of ``data_report.json``, ``robustness.json``, ``manifest.json`` and
-            ``train_log.jsonl`` in the same folder, what there is goes into the report.
+        output: where ``results`` were written. Of ``data_report.json``, ``robustness.json``, ``exports.json``,
+            ``manifest.json`` and ``train_log.jsonl`` in the same folder, what there is goes into the report.
         results: what :func:`osler.evaluation.results.score` returned.
         files: the prediction files it was given.
         texts: split → case id → text of the case; where it is None, cases are shown without.
@@ -107,7 +108,7 @@ def page(
     Raises:
         InputError: a file cannot be read.
     """
-    data_report, robustness, manifest, log = companion_paths(output).values()
+    data_report, robustness, exports, manifest, log = companion_paths(output).values()
     trained = manifest.is_file() and log.is_file()
     return render(
         results,
@@ -118,6 +119,7 @@ def page(
         genes,
         read_model(data_report, DataReport) if data_report.is_file() else None,
         read_model(robustness, Robustness) if robustness.is_file() else None,
+        read_model(exports, Exports) if exports.is_file() else None,
         TrainingCurves.read(log, read_model(manifest, Manifest)) if trained else None,
         browsed,
     )
@@ -132,12 +134,13 @@ def render(
     genes: Mapping[str, Collection[str]] = {},
     data_report: DataReport | None = None,
     robustness: Robustness | None = None,
+    exports: Exports | None = None,
     curves: TrainingCurves | None = None,
     browsed: int = CASES,
 ) -> str:
     """The page; the same arguments give the same bytes.
 
-    ``data_report``, ``robustness`` and ``curves`` are of one run: what they say is shown for the task that
+    ``data_report``, ``robustness``, ``exports`` and ``curves`` are of one run: what they say is shown for the task that
     ``data_report`` names.
     """
     opening, known = headline_record(results.records), known_systems(results)
@@ -180,6 +183,7 @@ def render(
         overlapping={s.record.split: s.record.contamination for s in sections if s.record.contamination},
         own=own,
         robustness=robustness if own else None,
+        exports=exports if own else None,
         robustness_plot=_robustness_plot(headline, robustness) if robustness else None,
         curves=curves if own and curves and curves.losses else None,
         tables=summary,

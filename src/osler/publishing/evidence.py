@@ -15,9 +15,11 @@ from typing import Any
 from osler.errors import InputError
 from osler.evaluation import LEVEL, SYSTEMS, VALIDATION, Confusions, count_confusions
 from osler.recipe import Recipe, TaskFile, find_tasks, read_task
+from osler.rendering import cell, difference
 from osler.reproduction import RecordedRun, read_expected
 from osler.runs import (
     DataReport,
+    Exports,
     Manifest,
     Record,
     Results,
@@ -43,6 +45,7 @@ class Evidence:
         task, user_turn: the content of the task's ``task.yaml``, and its user turn with marks where a case goes.
         manifest, data_report, results: the files of these names.
         robustness: split → ``robustness.json``, of those that were measured.
+        exports: ``exports.json``; None where nothing was exported.
         confused: what the tuned model takes for what on the headline split; None where its predictions are not there.
         runs: those of this recipe that its expected file records, where the version has one; this is one more, or one
             of them.
@@ -55,6 +58,7 @@ class Evidence:
     data_report: DataReport
     results: Results
     robustness: Mapping[str, Robustness]
+    exports: Exports | None
     confused: Confusions | None
     runs: Sequence[RecordedRun] = ()
 
@@ -110,6 +114,22 @@ class Evidence:
         own = [self.task.source.hub.dataset] if self.task.source.hub else []
         mixed = [task.provenance.get("dataset") for task in (mixture.tasks if mixture else {}).values()]
         return list(dict.fromkeys(str(dataset) for dataset in (*own, *mixed) if dataset))
+
+    def exported(self) -> list[list[str]]:
+        """A row an export and split."""
+        return [
+            [
+                name,
+                row.split,
+                cell(row.accuracy),
+                difference(row.compared),
+                cell(row.same_first),
+                f"{row.log_p.mean:.2g} ({row.log_p.max:.2g})",
+                f"{artefact.size_bytes / 1e6:,.0f} MB",
+            ]
+            for name, artefact in (self.exports.artefacts if self.exports else {}).items()
+            for row in artefact.splits
+        ]
 
     def revision(self, split: str) -> str:
         """What pins the cases of a split: the commit of a dataset on the Hub, or the hashes of files."""
@@ -196,9 +216,20 @@ def read_evidence(run: Run) -> Evidence:
         data_report=data_report,
         results=results,
         robustness={split: _robustness(path, tuned) for split, path in measured.items() if path.is_file()},
+        exports=_exports(run, manifest),
         confused=_confused(run, recipe, headline_of(results)),
         runs=_recorded(run, recipe),
     )
+
+
+def _exports(run: Run, manifest: Manifest) -> Exports | None:
+    path = run.exports_file()
+    if not path.is_file():
+        return None
+    exports = read_model(path, Exports)
+    if exports.weights_sha256 != manifest.adapter_sha256:
+        raise InputError(f"{path}: not of the model of {run.manifest_path.name}; move it away, or export again")
+    return exports
 
 
 def _robustness(path: Path, tuned: str) -> Robustness:

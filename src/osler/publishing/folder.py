@@ -138,7 +138,7 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
     reproductions = sorted(run.folder.glob("reproduction*.json"))
     for path in (run.folder / "recipe.yaml", run.manifest_path, run.panel_path, run.results_path()):
         _copy(path, part, path.name)
-    for path in robustness:
+    for path in (*robustness, run.exports_file()):
         if path.is_file():
             _copy(path, part, path.name)
     for path in reproductions:

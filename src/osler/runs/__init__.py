@@ -2,6 +2,7 @@
 
 from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import check_installed, describe_environment, peak_memory_bytes
+from osler.runs.exports import Artefact, BaseDistance, ExportedSplit, Exports, Format, LabelLogP
 from osler.runs.found import FoundRun, find_run
 from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
 from osler.runs.panel import Panel, TrainingTexts
@@ -50,6 +51,8 @@ __all__ = [
     "MERGED",
     "MERGED_FROM",
     "Abstention",
+    "Artefact",
+    "BaseDistance",
     "Calibration",
     "Change",
     "Comparison",
@@ -57,9 +60,13 @@ __all__ = [
     "DataReport",
     "Environment",
     "Estimate",
+    "ExportedSplit",
+    "Exports",
     "FittedOn",
+    "Format",
     "FoundRun",
     "Fusion",
+    "LabelLogP",
     "Manifest",
     "MeasuredOverlap",
     "Mismatch",

@@ -34,7 +34,7 @@ MERGED = "-merged"  # what the name of a merged model adds to that of the model 
 MERGED_FROM = "merged_from.json"  # in a merged model: the fingerprints of the adapter and of its own files
 LOCK = ".lock"
 # What is made of a training once it is finished, in its run directory.
-DERIVED = ("predictions*", "results*.json", "report*.html", "robustness*.json", "encoder", "merged")
+DERIVED = ("predictions*", "results*.json", "report*.html", "robustness*.json", "encoder", "merged", "exports*")
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,15 @@ class Run:
         ``limit`` cases, the name says which: ``results-partial-test-first-3.json``."""
         part = f"{''.join(f'-{split}' for split in splits or ())}{_first(limit)}"
         return self.folder / f"results{f'-{benchmark}' if benchmark else ''}{'-partial' if part else ''}{part}.json"
+
+    @property
+    def exports_path(self) -> Path:
+        """What was made for other software, a folder a form; ``exports.json`` beside it says how it answers."""
+        return self.folder / "exports"
+
+    def exports_file(self, limit: int | None = None) -> Path:
+        """``exports.json``; where only the first ``limit`` cases of each split were answered, the name says so."""
+        return self.folder / f"exports{_first(limit)}.json"
 
     def robustness_path(self, recipe: Recipe, split: str, limit: int | None = None) -> Path:
         """``robustness.json`` for the first split that ``recipe`` evaluates; the others' files name theirs, and those

@@ -3,8 +3,8 @@
 from osler.scoring.answer import Answer, Scorer
 from osler.scoring.classifier import padded
 from osler.scoring.label_trie import LabelTrie, Layout
-from osler.scoring.labels import LabelScorer, batches
-from osler.scoring.passes import Seen, Way, score
+from osler.scoring.labels import LabelScorer, batches, ranking
+from osler.scoring.passes import Seen, Way, choice_log_probabilities, score
 from osler.scoring.proof import BOUND, WAYS, prove
 from osler.scoring.reranker import LABEL, Candidates, RerankerScorer, candidate_scores
 from osler.scoring.scorers import scorer_named
@@ -24,8 +24,10 @@ __all__ = [
     "Way",
     "batches",
     "candidate_scores",
+    "choice_log_probabilities",
     "padded",
     "prove",
+    "ranking",
     "score",
     "scorer_named",
 ]

@@ -91,7 +91,7 @@ def score(
         columns = torch.cat([start + piece.deciding for start, piece in zip(starts, batch, strict=True)])
         logits = logits_at(model, model.get_output_embeddings(), rows, columns, **inputs, use_cache=False)
         for piece, rows_of_piece in zip(batch, logits.split(counts), strict=True):
-            chosen, logp = _choice_log_probabilities(rows_of_piece, piece.states[piece.deciding], piece.layout)
+            chosen, logp = choice_log_probabilities(rows_of_piece, piece.states[piece.deciding], piece.layout)
             choices[piece.case][chosen] = logp
     scores = []
     for logp, layout in zip(choices, layouts, strict=True):
@@ -123,7 +123,7 @@ def _rope_types(parameters: Any) -> Iterator[str]:
             yield from _rope_types(value)
 
 
-def _choice_log_probabilities(
+def choice_log_probabilities(
     logits: torch.Tensor, states: torch.Tensor, layout: Layout
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Which choices ``states``, (states,), predict, and float32 log-probabilities of these, both (chosen,), on the CPU.

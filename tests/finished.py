@@ -93,7 +93,7 @@ def make_run(folder: Path) -> Run:
     prompt = sha256_text("''\n{{ text }}\nDiagnosis?")
     write_json(run.manifest_path, manifest(recipe, prompt, hashes["adapter_sha256"]))
     write_json(run.data_report_path, data_report(prompt, folder))
-    texts = {"words": ["heart", "patient"], "min_units": 5, "language": "en", "tokens": 30, "unknown_share": 0.5}
+    texts = {"words": ["heart", "patient"], "min_units": 5, "tokens": 30, "unknown_share": 0.5}
     write_json(run.panel_path, {"schema": 1, "labels": {label: label for label in sorted(SIGNS)}, "texts": texts})
     (run.folder / "train_log.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
 

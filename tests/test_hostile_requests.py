@@ -121,6 +121,8 @@ def test_what_openapi_says_is_what_is_answered(evaluated_run: Path) -> None:
     with listening(server) as address:
         schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
         operations = [found.ok() for found in schema.get_all_operations()]
+        # Those of FHIR and CDS Hooks have more rules than a schema tells; their own tests hold them.
+        operations = [operation for operation in operations if not operation.path.startswith(("/fhir", "/cds"))]
         assert {operation.path for operation in operations} >= {"/diagnose", "/diagnose/batch", "/feedback", "/version"}
         for operation in operations:
 

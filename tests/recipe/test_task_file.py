@@ -103,7 +103,7 @@ def test_a_split_is_part_of_a_files_name(tmp_path: Path, name: str) -> None:
             "rare_disease",
             {"source__kind": "simulation"},
             'source.kind: "simulation" is not allowed; expected one of simulated, phenopackets, differential, corpus,'
-            " dataset, prepared, image_text, benchmark; did you mean simulated?",
+            " dataset, prepared, image_text, benchmark, questions; did you mean simulated?",
         ),
         ("rare_disease", {"source__kind": None}, "source.kind: missing"),
         (

@@ -516,9 +516,9 @@ def test_a_file_that_was_exchanged_on_the_hub_is_named(hub: LocalHub, published:
 
 
 def test_what_the_hub_does_not_have_or_does_not_give_is_one_line(hub: LocalHub) -> None:
-    with pytest.raises(InputError, match=r"jane/tiny@v9\.9\.9: no recipe or run .* and: jane/tiny@v9\.9\.9: "):
+    with pytest.raises(InputError, match=r"jane/tiny@v9\.9\.9: no run directory .* and: jane/tiny@v9\.9\.9: "):
         target.find("jane/tiny@v9.9.9", "scores")
-    with pytest.raises(InputError, match="jane/nothing: no recipe or run directory of this name is here, and: "):
+    with pytest.raises(InputError, match="jane/nothing: no run directory of this name is here, and: "):
         target.find("jane/nothing", "scores")
 
 

@@ -47,8 +47,8 @@ def test_sigterm_under_load_answers_what_was_accepted(tmp_path: Path, evaluated_
         while time.monotonic() < ended:
             try:
                 answer = httpx.post(f"{address}/diagnose", json={"text": TEXT}, timeout=30)
-            except httpx.ConnectError:
-                return  # it no longer listens
+            except (httpx.ConnectError, httpx.ReadError):
+                return  # it no longer listens, or the port closed before it took the connection
             statuses.append(answer.status_code)
             assert answer.json().keys() & {"diagnoses", "error"}
 

@@ -18,7 +18,7 @@ def test_of_a_few_words_nothing_is_said() -> None:
     assert languages.is_in("Fieber und Husten", "en")
 
 
-def test_the_language_of_most_texts() -> None:
-    assert languages.most_common([ENGLISH, GERMAN, GERMAN, "too short"]) == "de"
-    assert languages.most_common([ENGLISH, GERMAN]) is None
-    assert languages.most_common(["too short"]) is None
+def test_the_language_of_words() -> None:
+    assert languages.language_of(tuple(sorted(GERMAN.split()))) == "de"
+    assert languages.language_of(tuple(sorted(ENGLISH.split()))) == "en"
+    assert languages.language_of(("fever",)) is None

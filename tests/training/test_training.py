@@ -58,6 +58,7 @@ def test_a_run_leaves_behind_what_the_next_stages_need(tmp_path: Path, tiny_base
         "recipe.yaml",
         "manifest.json",
         "data_report.json",
+        "panel.json",
         "train_log.jsonl",
         ".lock",
         "checkpoints",

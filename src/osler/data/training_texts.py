@@ -12,12 +12,10 @@ from osler.data.training_data import IGNORED, TrainingData
 from osler.runs import Panel, TrainingTexts
 from osler.storage import plain, validated
 from osler.tasks import Case, Task
-from osler.terminology import languages
 
 # A word in the texts of fewer patients or publications may be somebody's name; it is the least group that HIPAA's
 # expert determinations commonly ask for, too.
 MIN_UNITS = 5
-SAMPLE = 200  # rows whose language is looked at
 SHARE = 0.99  # of the training rows are within what is usual
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -40,7 +38,6 @@ def describe_texts(rows: Sequence[Case], lengths: Sequence[int]) -> TrainingText
     return TrainingTexts(
         words=tuple(sorted(words)),
         min_units=MIN_UNITS,
-        language=languages.most_common(row.text for row in rows[:SAMPLE]),
         tokens=int(np.quantile(lengths, SHARE, method="higher")),
         unknown_share=round(float(np.quantile(shares, SHARE, method="higher")), 4),
     )

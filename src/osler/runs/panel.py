@@ -17,13 +17,11 @@ class TrainingTexts(Contract):
             other rare words are not among them.
         min_units: how many that is.
         tokens: 99% of the training prompts have as many tokens, or fewer.
-        language: of most texts (ISO 639-1); None where that cannot be told.
         unknown_share: 99% of the training texts have this share of words outside ``words``, or less.
     """
 
     words: tuple[str, ...]
     min_units: Annotated[int, Field(ge=1)]
-    language: str | None
     tokens: Annotated[int, Field(ge=0)]
     unknown_share: Annotated[float, Field(ge=0, le=1)]
 

@@ -136,8 +136,9 @@ class ServedModel:
         if (of := self.texts) is None:
             return []
         said = []
-        if of.language is not None and not languages.is_in(text, of.language):
-            said.append(f"the text seems not to be in the language of the training texts ({of.language})")
+        language = languages.language_of(of.words)
+        if language is not None and not languages.is_in(text, language):
+            said.append(f"the text seems not to be in the language of the training texts ({language})")
         if (share := unknown_share(text, of.words)) > of.unknown_share:
             said.append(
                 f"{share:.0%} of its words are rare or missing in the training texts; 99% of those have at most"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import secrets
 import signal
@@ -120,6 +121,12 @@ def _run(app: FastAPI, listening: socket.socket, server: Server) -> None:
             self.force_exit = server.ending and sig == signal.SIGINT  # Ctrl-C twice
             server.ending = True
             threading.Timer(DRAIN, lambda: setattr(self, "should_exit", True)).start()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for listener in self.servers:
+                listener.close()
+            await asyncio.sleep(DRAIN)  # who has connected, and not yet asked, is still turned away with an answer
+            await super().shutdown(sockets)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises it again at the end: an orderly end is status 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,11 +21,13 @@ def is_in(text: str, language: str, probability: float = SURE, min_words: int = 
     return float(dict(_identifier().rank(text))[language]) > 1 - probability
 
 
-def most_common(texts: Iterable[str]) -> str | None:
-    """The language of more than half of ``texts``, of those that are long enough to tell; None where there is none."""
-    found = Counter(str(_identifier().classify(text)[0]) for text in texts if len(text.split()) >= MIN_WORDS)
-    language, n = found.most_common(1)[0] if found else (None, 0)
-    return language if 2 * n > found.total() else None
+@cache
+def language_of(words: tuple[str, ...]) -> str | None:
+    """The language that these words are in, with ``SURE`` probability; None where that cannot be told."""
+    if len(words) < MIN_WORDS:
+        return None
+    language, probability = _identifier().classify(" ".join(words))
+    return str(language) if probability >= SURE else None
 
 
 @cache

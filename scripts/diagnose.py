@@ -44,17 +44,17 @@ def main() -> int:
     arguments = parser.parse_args()
     files = [Path(name) for name in arguments.what if Path(name).is_file()]
     runs = [name for name in arguments.what if not Path(name).is_file()]
+    odd = [name for name in runs if not Path(name).is_dir()]
     if max(len(files), len(runs)) > 1 or (arguments.output and not files):
-        raise InputError("one RUN and one FILE at most, and --output is for a FILE")
+        raise InputError(f"one RUN and one FILE at most, --output for a FILE{f'; {odd[-1]} is none' if odd else ''}")
     if (bool(files), arguments.text is not None, arguments.hpo is not None).count(True) != 1:
-        odd = f" ({runs[0]} is none)" if runs and not Path(runs[0]).is_dir() else ""
-        raise InputError(f"name one of FILE{odd}, --text and --hpo")
+        raise InputError(f"name one of FILE{f' ({odd[0]} is none)' if odd else ''}, --text and --hpo")
     if not 1 <= arguments.top <= RANKED:
         raise InputError(f"--top {arguments.top}: expected 1 to {RANKED}")
     if arguments.absent and arguments.hpo is None:
         raise InputError("--absent: goes with --hpo; in a text, what is absent is said")
-    from osler.runs import find_run  # heavy, as is what follows: --help need not wait for it
-    from osler.storage import read_text
+    from osler.preparation import read_note  # heavy, as is what follows: --help need not wait for it
+    from osler.runs import find_run
 
     run = find_run(runs[0]).run if runs else None
     of_a_panel = run is not None and run.recipe().head != "reranker"
@@ -63,7 +63,7 @@ def main() -> int:
             raise InputError(f"--{option}: {'not with' if of_a_panel else 'needs'} a run that has labels of its own")
     file = files[0] if files else None
     if file and not arguments.output:
-        arguments.text = read_text(file)
+        arguments.text = read_note(file)
     return _of_a_panel(arguments, runs[0], file) if of_a_panel else _of_all_diseases(arguments, file, run)
 
 

@@ -13,6 +13,7 @@ Clinical systems ask at /fhir/$diagnose (FHIR R4) and /cds-services (CDS Hooks 2
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
@@ -40,7 +41,11 @@ def main() -> int:
         from osler.serving import new_key
 
         key, line = new_key(arguments.new_key)
-        print(f"key   {key}\nline  {line}")
+        print(
+            f"the key, for whoever asks; it is not kept: {key}\nthe line for the file of --keys, on stdout:",
+            file=sys.stderr,
+        )
+        print(line)
         return 0
     if not arguments.runs:
         raise InputError("name a run directory, or USER/NAME@vX")

@@ -91,10 +91,11 @@ def make_run(folder: Path) -> Run:
     write_json(run.merged_path / MERGED_FROM, hashes)
 
     prompt = sha256_text("''\n{{ text }}\nDiagnosis?")
-    write_json(run.manifest_path, manifest(recipe, prompt, hashes["adapter_sha256"]))
-    write_json(run.data_report_path, data_report(prompt, folder))
     texts = {"words": ["heart", "patient"], "min_units": 5, "tokens": 30, "unknown_share": 0.5}
     write_json(run.panel_path, {"schema": 1, "labels": {label: label for label in sorted(SIGNS)}, "texts": texts})
+    made = manifest(recipe, prompt, hashes["adapter_sha256"])
+    write_json(run.manifest_path, {**made, "panel_sha256": sha256_file(run.panel_path)})
+    write_json(run.data_report_path, data_report(prompt, folder))
     (run.folder / "train_log.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
 
     files = []

@@ -108,7 +108,7 @@ def test_drawings_to_train_on_are_drawn_and_planned_with(checkout: Path) -> None
 
 def test_a_key_is_made_for_the_server(checkout: Path) -> None:
     printed = follow(HOW_TO / "serve-a-model.md", checkout)
-    assert re.search(r"^line  ward-7:[0-9a-f]{64}$", printed, re.MULTILINE)
+    assert re.search(r"^ward-7:[0-9a-f]{64}$", printed, re.MULTILINE)
 
 
 def test_an_ehr_gets_the_answers_that_are_shown() -> None:

@@ -62,11 +62,11 @@ def test_one_text(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        (b'{"text": ', 400, "JSON decode error"),
+        (b'{"text": ', 400, "no JSON"),
         (b"[]", 422, "body"),
         (b'{"text": " "}', 422, "body.text"),
         (b'{"text": "cough", "top_k": 0}', 422, "body.top_k"),
-        (b'{"text": "cough", "topk": 3}', 422, "body.topk: Extra inputs are not permitted"),
+        (b'{"text": "cough", "topk": 3}', 422, "body.topk: no such key"),
         (b'{"text": "\\ud800"}', 422, "body.text"),
         (json.dumps({"text": "fever " * 3000}).encode(), 422, "tokens with its prompt, and the model reads 1,024"),
         (json.dumps({"text": "x" * 5_000_000}).encode(), 413, "more than 4,000,000 bytes"),

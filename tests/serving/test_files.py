@@ -25,7 +25,8 @@ def model(evaluated_run: Path) -> ServedModel:
 def test_a_text_is_answered_in_the_terminal(tmp_path: Path, evaluated_run: Path) -> None:
     done = script(tmp_path, "diagnose", evaluated_run, "--text", TEXT, "--top", "2")
     assert done.returncode == 0, done.stderr
-    first, second, last = done.stdout.splitlines()
+    unsure, first, second, last = done.stdout.splitlines()
+    assert unsure.startswith("Too unsure to be told as an answer: no probability is known from which on")
     assert first.startswith(" 1. ")
     assert second.startswith(" 2. ")
     assert last == "tiny-made-up@1.0.0. This is no clinical evidence."
@@ -36,7 +37,7 @@ def test_a_table_is_answered_row_by_row(tmp_path: Path, model: ServedModel) -> N
     source.write_text(f'id,note\n1,"{TEXT}"\n2," "\n3,Thirst and weight loss.\n')
     for name in ("answers.csv", "answers.jsonl"):
         said = answer_file(model, source, "note", tmp_path / name, 2)
-        assert said.endswith("2 answered, 0 of them too unsure; 1 not asked")
+        assert said.endswith("2 answered, 2 of them too unsure; 1 not asked")
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert [line["row"] for line in lines] == ["notes.csv:2", "notes.csv:3", "notes.csv:4"]
     assert [line["error"] for line in lines] == [None, "the text is empty; describe the patient", None]
@@ -68,7 +69,8 @@ def test_what_is_wrong_is_told_before_a_model_is_asked(
     ("arguments", "said"),
     [
         (("--text", TEXT, "--hpo", "HP:0001251"), "name one of FILE, --text and --hpo"),
-        (("--text", TEXT, "--output", "answers.csv"), "--output is for a FILE"),
+        (("--text", TEXT, "--output", "answers.csv"), "--output for a FILE"),
+        (("none.csv", "--output", "answers.csv"), "none.csv is none"),
         (("--hpo", "HP:0001251"), "--hpo: not with a run that has labels of its own"),
         (("a.csv", "b.csv", "--text", TEXT), "one RUN and one FILE at most"),
     ],

@@ -68,12 +68,25 @@ def test_the_threshold_of_evaluation_makes_it_abstain(copy: Path) -> None:
     (answer,) = model.answer([model.encode(TEXT)])
     assert answer.abstained
     assert answer.reason is not None
-    assert "from 0.90 on, 90% of the answers to validation cases were right" in answer.reason
+    assert "is below 0.90, from which on 90% of the answers to validation cases were right" in answer.reason
+
+
+def test_a_run_is_calibrated_wherever_validation_stands_in_its_results(copy: Path) -> None:
+    path = copy / "results.json"
+    results = json.loads(path.read_text())
+    results["records"].reverse()
+    path.write_text(json.dumps(results))
+    (model,) = load_models([str(copy)]).values()
+    assert model.calibrated
 
 
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
+        (
+            lambda run: (run / "panel.json").write_text((run / "panel.json").read_text().replace("Noonan", "Marfan")),
+            "panel.json: not the labels that were trained on",
+        ),
         (lambda run: (run / "results.json").unlink(), r"run scripts/evaluate\.py first"),
         (lambda run: (run / "manifest.json").unlink(), "training is not finished"),
         (lambda run: (run / "panel.json").unlink(), r"panel\.json"),
@@ -84,7 +97,7 @@ def test_the_threshold_of_evaluation_makes_it_abstain(copy: Path) -> None:
             "trained with another prompt",
         ),
     ],
-    ids=["results", "manifest", "panel", "weights", "predictions", "prompt"],
+    ids=["labels", "results", "manifest", "panel", "weights", "predictions", "prompt"],
 )
 def test_a_run_that_is_not_what_was_evaluated_is_refused(copy: Path, broken: object, said: str) -> None:
     broken(copy)  # type: ignore[operator]
@@ -122,20 +135,22 @@ class Canned:
 
 
 @pytest.mark.parametrize(
-    ("answer", "abstained", "told"),
+    ("answer", "reason", "told"),
     [
-        (Answer(("gout",), None, "Gout, most likely.", True), False, ["gout"]),
-        (Answer((), None, "I cannot tell.", False), True, []),
+        (Answer(("gout",), None, "Gout, most likely.", True), "no probability is known", ["gout"]),
+        (Answer((), None, "I cannot tell.", False), "no diagnosis could be read", []),
     ],
     ids=["read", "not read"],
 )
 def test_a_model_that_writes_answers_with_what_was_read(
-    evaluated_run: Path, answer: Answer, abstained: bool, told: list[str]
+    evaluated_run: Path, answer: Answer, reason: str, told: list[str]
 ) -> None:
     (model,) = load_models([str(evaluated_run)]).values()
     model = replace(model, scorer=Canned(answer), fitted=Calibration())
     (said,) = model.answer([model.encode(TEXT)])
-    assert (said.abstained, said.text) == (abstained, answer.text)
+    assert (said.abstained, said.text) == (True, answer.text)
+    assert said.reason is not None
+    assert reason in said.reason
     assert [one.label for one in said.diagnoses] == told
     assert [one.probability for one in said.diagnoses] == [None] * len(told)
     assert not said.calibrated

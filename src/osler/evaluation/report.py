@@ -119,10 +119,19 @@ def page(
         genes,
         read_model(data_report, DataReport) if data_report.is_file() else None,
         read_model(robustness, Robustness) if robustness.is_file() else None,
-        read_model(exports, Exports) if exports.is_file() else None,
+        _exports(exports, results),
         TrainingCurves.read(log, read_model(manifest, Manifest)) if trained else None,
         browsed,
     )
+
+
+def _exports(path: Path, results: Results) -> Exports | None:
+    """``exports.json``; None where there is none, or it is of other weights than were scored."""
+    exports = read_model(path, Exports) if path.is_file() else None
+    if exports is not None and exports.weights_sha256 not in (results.weights_sha256 or {}).values():
+        print(f"{path}: of another training, so it is not shown; export again")
+        return None
+    return exports
 
 
 def render(

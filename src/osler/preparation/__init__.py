@@ -7,7 +7,7 @@ from osler.preparation.deidentification.key_file import read_key
 from osler.preparation.preparation import OUTPUT_FILES, prepare
 from osler.preparation.pseudonyms import load_deidentifier
 from osler.preparation.readers.fhir_patient import FhirPatient, read_patient
-from osler.preparation.readers.files import read_files
+from osler.preparation.readers.files import read_files, read_note
 from osler.preparation.readers.reading import read
 from osler.preparation.readers.record import Columns, RawRow, RejectedRow
 from osler.preparation.settings import PreparationSettings
@@ -33,6 +33,7 @@ __all__ = [
     "read",
     "read_files",
     "read_key",
+    "read_note",
     "read_patient",
     "report_page",
     "scaffold",

@@ -148,8 +148,8 @@ class Manifest(FileContract):
 
     Rows and tokens are of one pass. ``adapter_sha256`` is the fingerprint of what training wrote, an adapter, or a
     whole model where the recipe has no ``lora:``, with its configuration, tokenizer and chat template.
-    ``train_seconds`` counts the time before a kill. ``conversation`` is null where documents were read and nothing was
-    asked.
+    ``panel_sha256`` is of ``panel.json``; null where there is none. ``train_seconds`` counts the time before a kill.
+    ``conversation`` is null where documents were read and nothing was asked.
     """
 
     recipe: TrainedRecipe
@@ -160,6 +160,7 @@ class Manifest(FileContract):
     chat_template_sha256: str | None
     conversation: Conversation | None
     adapter_sha256: str
+    panel_sha256: str | None = None
     seed: int
     rows_in: int
     dropped: dict[str, int]

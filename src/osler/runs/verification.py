@@ -19,10 +19,11 @@ from osler.runs.results import Results
 from osler.runs.run import Run, merged_name, tuned_name
 from osler.storage import ATTRIBUTES, model_fingerprint, sha256_file
 
-Part = Literal["version", "recipe", "data", "weights", "scored weights", "template", "predictions", "overlap"]
+Part = Literal["version", "recipe", "panel", "data", "weights", "scored weights", "template", "predictions", "overlap"]
 MEANING: dict[Part, str] = {
     "version": "the file that was published",
     "recipe": "what was trained with",
+    "panel": "the labels that were trained on",
     "data": "what was trained on",
     "weights": "what training wrote",
     "scored weights": "what was scored",
@@ -94,6 +95,7 @@ def mismatches(run: Run, recipe: Recipe) -> list[Mismatch]:
     differing = [
         *changed_files(run),
         *changed_recipe(run, recipe, manifest),
+        *changed_panel(run, manifest),
         *changed_counts(manifest, report),
         *changed_template(run, manifest),
         *(changed_weights(run, manifest) if _weights(run.adapter_path) else ()),
@@ -148,6 +150,13 @@ def changed_recipe(run: Run, recipe: Recipe, manifest: Manifest) -> Iterator[Mis
     for key, (was, now) in repeated.items():
         if was != now:
             yield Mismatch("recipe", f"{recipe.path.name}, {key}", run.manifest_path.name, was, now)
+
+
+def changed_panel(run: Run, manifest: Manifest) -> Iterator[Mismatch]:
+    """The labels, against what training wrote."""
+    now = _sha256(run.panel_path) if run.panel_path.is_file() else None
+    if now != manifest.panel_sha256:
+        yield Mismatch("panel", run.panel_path.name, run.manifest_path.name, manifest.panel_sha256, now)
 
 
 def changed_counts(manifest: Manifest, report: DataReport) -> Iterator[Mismatch]:

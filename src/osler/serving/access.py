@@ -51,7 +51,7 @@ def read_keys(file: Path | None) -> dict[str, str]:
     """
     if file is not None:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--keys {file}: cannot be read: {error}") from None
         place = str(file)
@@ -59,13 +59,17 @@ def read_keys(file: Path | None) -> dict[str, str]:
         lines, place = os.environ.get(ENVIRONMENT, "").split(","), ENVIRONMENT
     keys = {}
     for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
         found = _LINE.fullmatch(line.strip())
         if found is None:
             # The line may be a key that somebody put there by mistake, so it is not shown.
             raise InputError(f"{place}:{number}: not NAME:SHA256; scripts/serve.py --new-key NAME prints such a line")
         keys[found["sha256"]] = found["name"]
+    if not keys and (file is not None or ENVIRONMENT in os.environ):
+        raise InputError(
+            f"{place}: has no key, so that nobody would need one; scripts/serve.py --new-key NAME makes one"
+        )
     return keys
 
 
@@ -205,6 +209,10 @@ class Access:
         """Whether somebody else may have to be asked for public keys, which takes time."""
         return self.issuer is not None or self.ehrs is not None
 
+    def knows(self, authorization: str | None, api_key: str | None) -> bool:
+        """Whether an API key is shown that is known, so that nobody else has to be asked."""
+        return _hash(_shown(authorization, api_key)) in self.keys
+
     def who(self, authorization: str | None, api_key: str | None, path: str = "") -> str:
         """Who asks at ``path``, by the headers ``Authorization: Bearer …`` and ``X-API-Key``.
 
@@ -213,11 +221,11 @@ class Access:
         """
         if self.open:
             return "anybody"
-        scheme, _, bearer = (authorization or "").partition(" ")
-        shown = api_key or (bearer.strip() if scheme.lower() == "bearer" else "")
+        shown = _shown(authorization, api_key)
         if not shown:
-            raise RefusedError("no key: send it as Authorization: Bearer KEY, or as X-API-Key")
-        known = self.keys.get(hashlib.sha256(shown.encode(errors="replace")).hexdigest())
+            signed = ", or, from an EHR, a signed token" if self.ehrs is not None and path.startswith(CDS) else ""
+            raise RefusedError(f"no key: send it as Authorization: Bearer KEY, or as X-API-Key{signed}")
+        known = self.keys.get(_hash(shown))
         if known is not None:
             return known
         if self.ehrs is not None and path.startswith(CDS) and self.ehrs.signed(shown):
@@ -243,6 +251,16 @@ class Access:
         except (jwt.PyJWTError, OSError, ValueError) as error:
             raise RefusedError(f"the token is not taken: {type(error).__name__}") from None
         return str(claims["sub"])
+
+
+def _shown(authorization: str | None, api_key: str | None) -> str:
+    """The key or token in the headers; empty where there is none."""
+    scheme, _, bearer = (authorization or "").partition(" ")
+    return api_key or (bearer.strip() if scheme.lower() == "bearer" else "")
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="replace")).hexdigest()
 
 
 def _jwks_address(issuer: str) -> str:

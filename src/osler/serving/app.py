@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -26,6 +27,14 @@ from osler.serving.requests import BatchRequest, DiagnosisRequest, Feedback
 from osler.serving.server import Asking, Chosen, Refusal, Server, bearer, server_of, while_connected
 from osler.serving.shield import Shield
 from osler.storage import append_line
+
+_WORDS = {  # in place of pydantic's
+    "string_pattern_mismatch": "empty, or of odd characters",
+    "model_attributes_type": "no JSON object; send one, with Content-Type: application/json",
+    "json_invalid": "no JSON: it cannot be read from this character on",
+    "extra_forbidden": "no such key",
+}
+_PLAIN = re.compile(r"[A-Za-z_]{1,20}")
 
 
 class Problem(BaseModel):
@@ -182,5 +191,13 @@ def _described(model: ServedModel) -> dict[str, Any]:
 
 def _said(error: RequestValidationError) -> str:
     """What is wrong, without what was sent."""
-    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:3]]
+    faults = [
+        f"{'.'.join(map(_key, fault['loc']))}: {_WORDS.get(fault['type'], fault['msg'])}"
+        for fault in error.errors()[:3]
+    ]
     return one_line("; ".join(faults))[:500]
+
+
+def _key(name: str | int) -> str:
+    """A key as it was sent, where it may be a misspelt one; anything else may be about the patient."""
+    return str(name) if isinstance(name, int) or _PLAIN.fullmatch(name) else "a key"

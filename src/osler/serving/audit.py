@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from osler.storage import append_line, check_folder
 
 SECRET = ".hash-key"  # in the folder; without it nobody can try texts against the hashes
 DAYS = 180
+_OWN = re.compile(r"audit-\d{4}-\d{2}-\d{2}\.jsonl")
 
 
 def now() -> datetime:
@@ -82,5 +84,5 @@ class AuditLog:
     def _delete_old(self) -> None:
         oldest = f"audit-{now().date() - timedelta(days=self.days)}.jsonl"
         for path in self.folder.glob("audit-*.jsonl"):
-            if path.name < oldest:
+            if _OWN.fullmatch(path.name) and path.name < oldest:
                 path.unlink(missing_ok=True)

@@ -66,8 +66,13 @@ class Batcher(Generic[Q, A]):
     _seconds_each: float = 0.1  # that a text takes, as of late
 
     def __len__(self) -> int:
-        """How many texts wait."""
-        return len(self._queue)
+        """How many texts wait, and somebody for them."""
+        return sum(not one.answer.done() for one in self._queue)
+
+    def check_room(self, questions: int) -> None:
+        """Raise :class:`QueueFullError` where there is no room for so many."""
+        if len(self) + questions > self.room:
+            raise QueueFullError(max(1, math.ceil(len(self) * self._seconds_each)))
 
     async def submit(self, model: str, questions: Sequence[Q], seconds: float) -> list[A]:
         """The answers of ``model``, within so many ``seconds``. Cancelled, questions that still wait are not asked.
@@ -76,16 +81,16 @@ class Batcher(Generic[Q, A]):
             QueueFullError: there is no room for all of them.
             DeadlineError: time ran out.
         """
-        if len(self._queue) + len(questions) > self.room:
-            raise QueueFullError(max(1, math.ceil(len(self._queue) * self._seconds_each)))
+        self.check_room(len(questions))
         loop, deadline = asyncio.get_running_loop(), time.monotonic() + seconds
         waiting = [Waiting(model, question, deadline, loop.create_future()) for question in questions]
         self._queue.extend(waiting)
         self._came.set()
         try:
-            return await asyncio.wait_for(asyncio.gather(*(one.answer for one in waiting)), seconds)
-        except asyncio.TimeoutError:
-            raise DeadlineError(f"not answered within {seconds:g} s") from None
+            _, late = await asyncio.wait([one.answer for one in waiting], timeout=seconds)
+            if late:
+                raise DeadlineError(f"not answered within {seconds:g} s")
+            return [one.answer.result() for one in waiting]
         finally:
             for one in waiting:
                 one.answer.cancel()
@@ -118,10 +123,12 @@ class Batcher(Generic[Q, A]):
             answers = await asyncio.get_running_loop().run_in_executor(
                 self._thread, self.ask, batch[0].model, questions
             )
-        except Exception as error:  # of the model: whoever waits is told, the next batch is another matter
-            for one in batch:
-                if not one.answer.done():
-                    one.answer.set_exception(error)
+        except Exception as error:
+            if len(batch) > 1:  # one of them may be at fault: the others are answered
+                for one in batch:
+                    await self._answer([one])
+            elif not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
             return
         seconds = time.monotonic() - started
         self._seconds_each = 0.8 * self._seconds_each + 0.2 * seconds / len(batch)

@@ -17,7 +17,7 @@ PAGES = {
     "MONDO": "https://monarchinitiative.org/MONDO:{}",
 }
 NO_CALIBRATION = "not calibrated: no validation cases were evaluated, so the probabilities are the model's own"
-
+NO_THRESHOLD = "no probability is known from which on this model's answers to validation cases were right often enough"
 _ID = re.compile(r"(?P<vocabulary>[A-Z]+):(?P<number>\d+)")
 
 
@@ -90,12 +90,10 @@ def link(label: str) -> str | None:
 
 def render_lines(answer: Diagnosis) -> str:
     """For a terminal."""
-    lines = []
+    lines = [f"Too unsure to be told as an answer: {answer.reason}."] if answer.abstained else []
     for rank, one in enumerate(answer.diagnoses, 1):
         told = "      " if one.probability is None else f"{one.probability:6.1%}"
         lines.append(f"{rank:2}. {told}  {one.name}{f' ({one.label})' if one.label != one.name else ''}")
-    if answer.abstained:
-        lines.append(f"not told as an answer: {answer.reason}")
     lines += [f"warning: {line}" for line in answer.warnings]
     if not answer.calibrated:
         lines.append(NO_CALIBRATION)

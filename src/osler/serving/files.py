@@ -85,7 +85,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
         line = {name: row.get(name) for name in ("row", "error", "abstained", "reason")}
         line["warnings"] = "; ".join(row.get("warnings", ()))
         for rank, one in enumerate(row.get("diagnoses", ()), 1):
-            line |= {f"{name}_{rank}": one[name] for name in ("label", "name", "probability")}
+            line |= {f"{name}_{rank}": one[name] for name in ("label", "name", "probability", "icd10cm")}
         flat.append(line)
     names = list(dict.fromkeys(name for line in flat for name in line))
     written = io.StringIO()

@@ -13,7 +13,7 @@ from osler.data import unknown_share
 from osler.errors import InputError
 from osler.recipe import BaseSection, Recipe, find_tasks, read_task
 from osler.runs import Calibration, Run, TrainingTexts, check_trained, find_run, mismatches, tuned_name
-from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, link
+from osler.serving.diagnosis import NO_THRESHOLD, Diagnosis, ModelName, RankedLabel, link
 from osler.statistics import calibration
 from osler.terminology import diseases, languages
 
@@ -124,10 +124,12 @@ class ServedModel:
         if not parsed or not ranked:
             return "no diagnosis could be read in what the model wrote"
         first, abstention = ranked[0].probability, self.fitted.abstention
-        if first is None or abstention is None or abstention.threshold is None or first >= abstention.threshold:
+        if first is None or abstention is None or abstention.threshold is None:
+            return NO_THRESHOLD
+        if first >= abstention.threshold:
             return None
         return (
-            f"the first diagnosis has a probability of {first:.2f}; from {abstention.threshold:.2f} on,"
+            f"its probability of {first:.2f} is below {abstention.threshold:.2f}, from which on"
             f" {abstention.target_accuracy:.0%} of the answers to validation cases were right"
         )
 
@@ -212,6 +214,11 @@ def free_memory() -> int:
     return psutil.virtual_memory().available
 
 
+def _calibration(found: Sequence[Calibration]) -> Calibration:
+    """The one that was fitted; what it was fitted on, the split ``validation``, has none itself."""
+    return next((one for one in found if one.temperature is not None), found[0])
+
+
 def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedModel:
     from osler.models import add_tuned, choose_device_map, context_length, load_tokenizer, load_tuned
     from osler.scoring import WAYS, scorer_named
@@ -236,8 +243,8 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         model = load_tuned(recipe.base, run.adapter_path, device_map)
     tokenizer, named = load_tokenizer(recipe.base), task.scorer or recipe.evaluation.scorer
     results = run.read_results()
-    record = next((one for one in results.records if one.task == recipe.task.name), None)
-    if record is None:
+    records = [one for one in results.records if one.task == recipe.task.name]
+    if not records:
         raise InputError(f"{run.results_path()}: has no record of {recipe.task.name}: run scripts/evaluate.py again")
     return ServedModel(
         name=ModelName(
@@ -250,7 +257,7 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         labels=dict(panel.labels),
         icd10cm=diseases.icd10cm_codes(panel.labels.values()),
         context=context_length(model),
-        fitted=record.systems[tuned_name(recipe)].calibration,
+        fitted=_calibration([record.systems[tuned_name(recipe)].calibration for record in records]),
         texts=panel.texts,
         scorer=scorer_named(named, model.eval(), tokenizer, task, WAYS),
         model=model,

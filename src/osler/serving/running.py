@@ -51,8 +51,8 @@ def open_server(
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise InputError(f"{', '.join(missing)}: not installed; pip install 'osler[serve]'")
-    if seconds <= 0 or audit_days < 1:
-        raise InputError("--seconds and --audit-days: more than 0")
+    if not 0 < seconds < float("inf") or audit_days < 1:
+        raise InputError("--seconds and --audit-days: numbers above 0")
     access = Access(read_keys(keys), issuer, audience, read_ehrs(cds_url, cds_issuers))
     if access.open and not is_loopback(host):
         raise InputError(

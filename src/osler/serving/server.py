@@ -68,14 +68,10 @@ class Server:
         """The answers to ``cases``, noted."""
         if self.ending:
             raise Refusal(503, "this server is ending; ask another one", {"Retry-After": "1", "Connection": "close"})
-        started, asked = time.monotonic(), []
-        for number, case in enumerate(cases):
-            try:
-                asked.append(model.encode(case.text))
-            except InputError as error:
-                where = f"cases.{number}.text" if len(cases) > 1 else "text"
-                raise Refusal(422, f"{where}: {error}") from None
+        started = time.monotonic()
         try:
+            self.batcher.check_room(len(cases))
+            asked = await asyncio.to_thread(_encoded, cases, model)
             answers = await self.batcher.submit(model.name.name, asked, self.seconds)
         except QueueFullError as error:
             raise Refusal(429, str(error), {"Retry-After": str(error.retry_after)}) from None
@@ -92,6 +88,17 @@ class Server:
         return told
 
 
+def _encoded(cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Asked]:
+    asked = []
+    for number, case in enumerate(cases):
+        try:
+            asked.append(model.encode(case.text))
+        except InputError as error:
+            where = f"cases.{number}.text" if len(cases) > 1 else "text"
+            raise Refusal(422, f"{where}: {error}") from None
+    return asked
+
+
 async def _who(
     request: Request,
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -100,7 +107,7 @@ async def _who(
     """Who asks. Raises :class:`Refusal` where they may not."""
     access = server_of(request).access
     try:
-        if not access.fetches:
+        if access.knows(authorization, x_api_key) or not access.fetches:
             return access.who(authorization, x_api_key)
         return await asyncio.to_thread(access.who, authorization, x_api_key, request.url.path)
     except RefusedError as error:

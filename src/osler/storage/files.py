@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -111,11 +113,16 @@ def read_record(path: Path, *keys: str) -> dict[str, Any]:
 
 def append_line(path: Path, content: Mapping[str, object]) -> None:
     """Add ``content`` to ``path`` as a line of JSON, in one write: lines of two processes do not mix, and a kill leaves
-    no half of one. A new file may be read by its owner alone."""
-    line = json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
+    no half of one. A new file may be read by its owner alone. Raises :class:`OSError` where the disk has no room for
+    all of it, and takes back what it had."""
+    line = (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        os.write(descriptor, line.encode())
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # so that nobody else's line is taken back
+        before = os.fstat(descriptor).st_size
+        if os.write(descriptor, line) < len(line):
+            os.ftruncate(descriptor, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 

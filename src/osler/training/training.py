@@ -41,7 +41,7 @@ from osler.runs import (
     peak_memory_bytes,
     repeated_counts,
 )
-from osler.storage import fingerprint, model_fingerprint, plain, validated, write_model
+from osler.storage import fingerprint, model_fingerprint, plain, sha256_file, validated, write_model
 from osler.tasks import Conversation, Task, chat_template_sha256, load_task
 from osler.tracking import Tracking, tracked
 from osler.training import plan, preferences
@@ -372,6 +372,7 @@ def _manifest(
             for name, part in report.mixture.tasks.items()
         },
         "adapter_sha256": model_fingerprint(run.adapter_path),
+        "panel_sha256": sha256_file(run.panel_path) if run.panel_path.is_file() else None,
         **figures,
     }
     return validated(Manifest, content, str(run.manifest_path))

@@ -17,6 +17,7 @@ from osler.preparation.readers.csv_files import DELIMITERS, read_csv
 from osler.preparation.readers.json_files import read_json, read_json_lines
 from osler.preparation.readers.parquet_files import check_schemas, name_classes, read_parquet
 from osler.preparation.readers.record import Columns, RawRow, RejectedRow
+from osler.storage import read_text
 
 JSON_LINES = (".jsonl", ".ndjson")
 SUFFIXES = (*JSON_LINES, *DELIMITERS, ".json", ".parquet")
@@ -49,6 +50,13 @@ def read_files(path: Path, columns: Columns | None) -> Iterator[RawRow | Rejecte
         else:
             rows = read_csv(file_path, name, DELIMITERS[suffix], columns)
         yield from _check_unchanged(file_path, rows)
+
+
+def read_note(path: Path) -> str:
+    """The text of one patient. Raises :class:`InputError` where ``path`` is a table, by its name, or is no text."""
+    if _suffix(path) in {*JSON_LINES, ".json", ".parquet", *DELIMITERS}:
+        raise InputError(f"{path}: a table of notes; add --output answers.csv, and --text-column NAME")
+    return read_text(path)
 
 
 def read_hub_dataset(dataset: str, revision: str) -> Iterator[RawRow | RejectedRow]:

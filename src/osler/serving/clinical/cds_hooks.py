@@ -22,7 +22,7 @@ from osler.preparation import FhirPatient
 from osler.rendering import bold, escaped, markdown_table, shorten
 from osler.serving.audit import now
 from osler.serving.clinical.fhir import request_of, told_patient
-from osler.serving.clinical.resources import RESEARCH, is_recorded, is_told, percent
+from osler.serving.clinical.resources import RESEARCH, is_recorded, percent
 from osler.serving.diagnosis import Diagnosis
 from osler.serving.model import ServedModel
 from osler.serving.requests import TOP, RequestId
@@ -127,7 +127,7 @@ async def call(request: Request, service: str, body: HookRequest, who: Asking) -
     card = str(uuid.uuid4())
     case = request_of(patient.text, TOP, card)
     answer = (await while_connected(request, server.answer(who, [case], model)))[0]
-    if not is_told(model, answer) or is_recorded(answer.diagnoses[0], patient):
+    if answer.abstained or is_recorded(answer.diagnoses[0], patient):
         return JSONResponse({"cards": []})
     base = server.access.ehrs.url if server.access.ehrs else str(request.base_url).rstrip("/")
     return JSONResponse({"cards": [_card(card, answer, patient, _is_paged(body), base)]})

@@ -43,16 +43,7 @@ DIFFERENTIAL = {
     ]
 }
 RESEARCH = "For research, under a clinician's eyes: no clinical evidence, no medical device."
-NO_THRESHOLD = (
-    "no threshold is known from which this model's answers to validation cases were right often enough, so none is told"
-    " as a diagnosis"
-)
 PERCENT = "probabilityDecimal is a percentage, as FHIR R4 defines it."
-
-
-def is_told(model: ServedModel, answer: Diagnosis) -> bool:
-    """Whether the first diagnosis is sure enough to be told as one, by a threshold that validation cases gave."""
-    return model.threshold is not None and not answer.abstained
 
 
 def is_recorded(label: RankedLabel, patient: FhirPatient | None) -> bool:
@@ -94,14 +85,14 @@ def _codes(label: RankedLabel) -> list[tuple[str, str]]:
 def answer_bundle(model: ServedModel, answer: Diagnosis, patient: FhirPatient | None, at: datetime) -> Json:
     """The answer as a collection: Device, RiskAssessment, DiagnosticReport, and the Conditions of the differential.
 
-    Conditions and codes of a conclusion are there only where the answer is told (:func:`is_told`): what is too unsure
+    Conditions and codes of a conclusion are there only where the answer is told (``abstained``): what is too unsure
     is to be read as a number, and never found in a list of problems.
 
     Args:
         patient: None where a text was sent.
     """
     device, risk = (f"urn:uuid:{uuid.uuid4()}" for _ in range(2))
-    told = is_told(model, answer)
+    told = not answer.abstained
     subject = _subject(patient)
     when = at.isoformat(timespec="seconds")
     meta = {"source": device, "security": [BY_MACHINE]}
@@ -197,8 +188,6 @@ def _notes(model: ServedModel, answer: Diagnosis, patient: FhirPatient | None) -
     notes = [RESEARCH, PERCENT]
     if answer.abstained:
         notes.append(f"Abstained: {answer.reason}.")
-    elif model.threshold is None:
-        notes.append(f"Abstained: {NO_THRESHOLD}.")
     notes += [f"Warning: {warning}." for warning in answer.warnings]
     if patient and patient.left_out:
         notes.append(f"Not told to the model: {'; '.join(patient.left_out)}.")
@@ -206,12 +195,11 @@ def _notes(model: ServedModel, answer: Diagnosis, patient: FhirPatient | None) -
 
 
 def _report(model: ServedModel, answer: Diagnosis, subject: Json, when: str, meta: Json) -> Json:
-    told = is_told(model, answer)
-    if told:
+    if not answer.abstained:
         named: Sequence[str] = [f"{label.name} {percent(label)}".strip() for label in answer.diagnoses]
         conclusion = f"Differential diagnosis of a language model: {'; '.join(named)}. {RESEARCH}"
     else:
-        conclusion = f"No diagnosis is told: {answer.reason or NO_THRESHOLD}. {RESEARCH}"
+        conclusion = f"No diagnosis is told: {answer.reason}. {RESEARCH}"
     return {
         "resourceType": "DiagnosticReport",
         "meta": meta,
@@ -221,7 +209,7 @@ def _report(model: ServedModel, answer: Diagnosis, subject: Json, when: str, met
         "effectiveDateTime": when,
         "issued": when,
         "conclusion": conclusion,
-        "conclusionCode": [concept(label) for label in answer.diagnoses] if told else [],
+        "conclusionCode": [concept(label) for label in answer.diagnoses] if not answer.abstained else [],
     }
 
 

@@ -92,6 +92,10 @@ def test_a_port_in_use_is_named(tmp_path: Path, evaluated_run: Path) -> None:
         ((), "name a run directory, or USER/NAME@vX"),
         (("runs/x", "--oidc-issuer", "https://id.example"), "--oidc-issuer and --oidc-audience go together"),
         (("runs/x", "--keep-text"), "--keep-text goes with --audit FOLDER"),
+        (
+            ("runs/x", "--oidc-issuer", "http://id.example", "--oidc-audience", "osler"),
+            "--oidc-issuer http://id.example: expected https://",
+        ),
         (("runs/x", "--seconds", "0"), "--seconds and --audit-days: numbers above 0"),
         (("runs/x", "--seconds", "nan"), "--seconds and --audit-days: numbers above 0"),
         (("runs/x", "--keys", "nowhere"), "--keys nowhere: cannot be read"),

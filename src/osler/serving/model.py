@@ -161,6 +161,9 @@ def load_models(names: Sequence[str]) -> dict[str, ServedModel]:
         InputError: a run is not finished, not evaluated, not what its records say, or of a task that is not asked with
             a text alone; two have one name; or as :func:`osler.runs.find_run` and :func:`osler.models.load_tuned`.
     """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # a bar of some seconds, in front of an answer or in a server's log
     runs = [(name, *_checked(name)) for name in names]  # all of them before the first is loaded, which takes time
     served: dict[str, ServedModel] = {}
     bases: dict[BaseSection, Any] = {}

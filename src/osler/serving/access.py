@@ -37,7 +37,7 @@ class RefusedError(Exception):
 def new_key(name: str) -> tuple[str, str]:
     """A new key for ``name`` and the line that lets it in. Raises :class:`InputError` for a name with odd letters."""
     key = secrets.token_urlsafe(32)
-    line = f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
+    line = f"{name}:{_hash(key)}"
     if _LINE.fullmatch(line) is None:
         raise InputError(f"--new-key {name}: letters, digits and . @ - _ alone, 64 at most")
     return key, line
@@ -155,17 +155,17 @@ def read_ehrs(url: str | None, issuers: Sequence[str]) -> Ehrs | None:
     known = {}
     for pair in issuers:
         issuer, _, address = pair.partition("=")
-        if not issuer or not _is_safe(address):
+        if not issuer or not is_safe(address):
             raise InputError(
                 f"--cds-issuer {pair}: not ISS=https://…, the EHR's iss and the address of its public keys"
             )
         known[issuer] = address
-    if not _is_safe(url):
+    if not is_safe(url):
         raise InputError(f"--cds-url {url}: not https://…, the address that EHRs call, without /cds-services")
     return Ehrs(url.rstrip("/").removesuffix(CDS), known)
 
 
-def _is_safe(address: str) -> bool:
+def is_safe(address: str) -> bool:
     """Whether nobody on the way could read or change what is sent to an address."""
     try:
         parts = urlsplit(address)

@@ -17,7 +17,6 @@ from starlette.middleware.cors import CORSMiddleware
 
 import osler
 from osler.errors import one_line, show
-from osler.serving.audit import now
 from osler.serving.clinical import cds_hooks, fhir
 from osler.serving.diagnosis import Diagnosis
 from osler.serving.model import ServedModel
@@ -26,7 +25,6 @@ from osler.serving.problems import problem
 from osler.serving.requests import BatchRequest, DiagnosisRequest, Feedback
 from osler.serving.server import Asking, Chosen, Refusal, Server, bearer, server_of, while_connected
 from osler.serving.shield import Shield
-from osler.storage import append_line
 
 _WORDS = {  # in place of pydantic's
     "string_pattern_mismatch": "empty, or of odd characters",
@@ -82,7 +80,12 @@ async def diagnose_batch(request: Request, body: BatchRequest, who: Asking, mode
 @router.post("/feedback", status_code=204, summary="What a clinician thinks of an answer", dependencies=bearer)
 async def feedback(request: Request, body: Feedback, who: Asking, model: Chosen) -> Response:
     """Kept in the file that the server was started with."""
-    _keep_feedback(server_of(request), who, body, model)
+    server = server_of(request)
+    unknown = body.label is not None and model.labels and body.label not in model.labels
+    if unknown and server.feedback is not None:
+        labels = f"{len(model.labels)} labels of {model.name.name}"
+        raise Refusal(422, f"label: {show(body.label)} is none of the {labels}")
+    server.keep_feedback(who, model, body.model_dump())
     return Response(status_code=204)
 
 
@@ -166,15 +169,6 @@ async def _wrong(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem(request.url.path, error.status_code, one_line(str(error.detail)), error.headers)
-
-
-def _keep_feedback(server: Server, who: str, body: Feedback, model: ServedModel) -> None:
-    if server.feedback is None:
-        raise Refusal(404, "no feedback is taken here")
-    if body.label is not None and model.labels and body.label not in model.labels:
-        raise Refusal(422, f"label: {show(body.label)} is none of the {len(model.labels)} labels of {model.name.name}")
-    at = now().isoformat(timespec="milliseconds")
-    append_line(server.feedback, {"time": at, "who": who, "model": model.name.model_dump(), **body.model_dump()})
 
 
 def _described(model: ServedModel) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def _jsonl(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    """A line a text, and of every diagnosis three columns."""
+    """A line a text, and of every diagnosis four columns."""
     flat = []
     for row in rows:
         line = {name: row.get(name) for name in ("row", "error", "abstained", "reason")}

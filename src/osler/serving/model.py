@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,8 +65,16 @@ class ServedModel:
 
     @property
     def threshold(self) -> float | None:
-        """The least probability that is told as an answer; None where it always is."""
+        """The least probability that is told as an answer; None where none is known, so that nothing is."""
         return self.fitted.abstention.threshold if self.fitted.abstention else None
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(self.texts.words if self.texts else ())
+
+    @cached_property
+    def _language(self) -> str | None:
+        return languages.language_of(sorted(self._words))
 
     def encode(self, text: str) -> Asked:
         """``text`` as it is asked. Raises :class:`InputError` where it is empty or longer than the model reads."""
@@ -123,13 +132,13 @@ class ServedModel:
         """Why the first diagnosis is not told as an answer; None where it is."""
         if not parsed or not ranked:
             return "no diagnosis could be read in what the model wrote"
-        first, abstention = ranked[0].probability, self.fitted.abstention
-        if first is None or abstention is None or abstention.threshold is None:
+        first, abstention, threshold = ranked[0].probability, self.fitted.abstention, self.threshold
+        if first is None or abstention is None or threshold is None:
             return NO_THRESHOLD
-        if first >= abstention.threshold:
+        if first >= threshold:
             return None
         return (
-            f"its probability of {first:.2f} is below {abstention.threshold:.2f}, from which on"
+            f"its probability of {first:.2f} is below {threshold:.2f}, from which on"
             f" {abstention.target_accuracy:.0%} of the answers to validation cases were right"
         )
 
@@ -138,10 +147,9 @@ class ServedModel:
         if (of := self.texts) is None:
             return []
         said = []
-        language = languages.language_of(of.words)
-        if language is not None and not languages.is_in(text, language):
-            said.append(f"the text seems not to be in the language of the training texts ({language})")
-        if (share := unknown_share(text, of.words)) > of.unknown_share:
+        if self._language is not None and not languages.is_in(text, self._language):
+            said.append(f"the text seems not to be in the language of the training texts ({self._language})")
+        if (share := unknown_share(text, self._words)) > of.unknown_share:
             said.append(
                 f"{share:.0%} of its words are rare or missing in the training texts; 99% of those have at most"
                 f" {of.unknown_share:.0%}"

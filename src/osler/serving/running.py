@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from osler.errors import InputError
-from osler.serving.access import ENVIRONMENT, Access, is_loopback, read_ehrs, read_keys
+from osler.serving.access import ENVIRONMENT, Access, is_loopback, is_safe, read_ehrs, read_keys
 from osler.serving.model import load_models
 from osler.storage import check_folder
 
@@ -54,7 +53,7 @@ def open_server(
         raise InputError(f"{', '.join(missing)}: not installed; pip install 'osler[serve]'")
     if not 0 < seconds < float("inf") or audit_days < 1:
         raise InputError("--seconds and --audit-days: numbers above 0")
-    if issuer is not None and not (issuer.startswith("https://") or is_loopback(urlsplit(issuer).hostname or "")):
+    if issuer is not None and not is_safe(issuer):
         raise InputError(f"--oidc-issuer {issuer}: expected https://, or somebody on the way could answer for it")
     access = Access(read_keys(keys), issuer, audience, read_ehrs(cds_url, cds_issuers))
     if access.open and not is_loopback(host):

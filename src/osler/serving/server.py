@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from osler.errors import InputError, show
 from osler.serving.access import Access, RefusedError
-from osler.serving.audit import AuditLog
+from osler.serving.audit import AuditLog, append_timed, now
 from osler.serving.batching import Batcher, DeadlineError, QueueFullError
 from osler.serving.diagnosis import Diagnosis
 from osler.serving.metrics import Metrics
@@ -86,6 +86,12 @@ class Server:
                 await asyncio.to_thread(self.audit.write, who, case.text, cut, time.monotonic() - started)
             told.append(cut)
         return told
+
+    def keep_feedback(self, who: str, model: ServedModel, content: Mapping[str, object]) -> None:
+        """Add what somebody thinks of an answer to the file. Raises :class:`Refusal` where none is taken."""
+        if self.feedback is None:
+            raise Refusal(404, "no feedback is taken here")
+        append_timed(self.feedback, now(), {"who": who, "model": model.name.model_dump(), **content})
 
 
 def _encoded(cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Asked]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,7 @@ def is_in(text: str, language: str, probability: float = SURE, min_words: int = 
     return float(dict(_identifier().rank(text))[language]) > 1 - probability
 
 
-@cache
-def language_of(words: tuple[str, ...]) -> str | None:
+def language_of(words: Sequence[str]) -> str | None:
     """The language that these words are in, with ``SURE`` probability; None where that cannot be told."""
     if len(words) < MIN_WORDS:
         return None

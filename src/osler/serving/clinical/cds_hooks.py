@@ -27,7 +27,6 @@ from osler.serving.diagnosis import Diagnosis
 from osler.serving.model import ServedModel
 from osler.serving.requests import TOP, RequestId
 from osler.serving.server import Asking, Refusal, Server, bearer, server_of, while_connected
-from osler.storage import append_line
 
 HOOKS = ("patient-view", "order-select")
 PREFETCH = {
@@ -138,21 +137,16 @@ async def feedback(request: Request, service: str, body: FeedbackRequest, who: A
     """Kept in the file that the server was started with, without comments."""
     server = server_of(request)
     model = _model(server, service)
-    if server.feedback is None:
-        raise Refusal(404, "no feedback is taken here")
     for one in body.feedback:
         reason = one.override_reason.reason if one.override_reason else None
         ours = reason is not None and reason.system == REASONS_SYSTEM and reason.code in REASONS
-        line = {
-            "time": now().isoformat(timespec="milliseconds"),
-            "who": who,
-            "model": model.name.model_dump(),
+        content = {
             "request_id": one.card,
             "outcome": one.outcome,
             # A code that is not ours could say anything.
             "reason": reason and (reason.code if ours else "other"),
         }
-        append_line(server.feedback, line)
+        server.keep_feedback(who, model, content)
     return Response(status_code=204)
 
 

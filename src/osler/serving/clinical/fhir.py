@@ -105,7 +105,7 @@ async def diagnose(
     text = patient.text if patient else values["text"]
     case = request_of(text, values.get("topK", top_k) or TOP)
     answer = (await while_connected(request, server.answer(who, [case], model)))[0]
-    return FhirJson(answer_bundle(model, answer, patient, at))
+    return FhirJson(answer_bundle(answer, patient, at))
 
 
 @router.get("/metadata", summary="What this interface can do", response_class=FhirJson)

@@ -14,7 +14,6 @@ from typing import Any
 import osler
 from osler.preparation import FhirPatient
 from osler.serving.diagnosis import NO_CALIBRATION, Diagnosis, RankedLabel
-from osler.serving.model import ServedModel
 from osler.serving.problems import FHIR_JSON
 
 Json = dict[str, Any]
@@ -82,7 +81,7 @@ def _codes(label: RankedLabel) -> list[tuple[str, str]]:
     return codes
 
 
-def answer_bundle(model: ServedModel, answer: Diagnosis, patient: FhirPatient | None, at: datetime) -> Json:
+def answer_bundle(answer: Diagnosis, patient: FhirPatient | None, at: datetime) -> Json:
     """The answer as a collection: Device, RiskAssessment, DiagnosticReport, and the Conditions of the differential.
 
     Conditions and codes of a conclusion are there only where the answer is told (``abstained``): what is too unsure
@@ -112,10 +111,10 @@ def answer_bundle(model: ServedModel, answer: Diagnosis, patient: FhirPatient | 
                 "performer": {"reference": device},
                 "basis": _basis(patient),
                 "prediction": [_prediction(label, told, patient) for label in answer.diagnoses],
-                "note": [{"text": text} for text in _notes(model, answer, patient)],
+                "note": [{"text": text} for text in _notes(answer, patient)],
             },
         ),
-        (f"urn:uuid:{uuid.uuid4()}", _report(model, answer, subject, when, meta)),
+        (f"urn:uuid:{uuid.uuid4()}", _report(answer, subject, when, meta)),
     ]
     for label in new:
         condition = {
@@ -184,7 +183,7 @@ def _prediction(label: RankedLabel, told: bool, patient: FhirPatient | None) -> 
     )
 
 
-def _notes(model: ServedModel, answer: Diagnosis, patient: FhirPatient | None) -> list[str]:
+def _notes(answer: Diagnosis, patient: FhirPatient | None) -> list[str]:
     notes = [RESEARCH, PERCENT]
     if answer.abstained:
         notes.append(f"Abstained: {answer.reason}.")
@@ -194,7 +193,7 @@ def _notes(model: ServedModel, answer: Diagnosis, patient: FhirPatient | None) -
     return notes
 
 
-def _report(model: ServedModel, answer: Diagnosis, subject: Json, when: str, meta: Json) -> Json:
+def _report(answer: Diagnosis, subject: Json, when: str, meta: Json) -> Json:
     if not answer.abstained:
         named: Sequence[str] = [f"{label.name} {percent(label)}".strip() for label in answer.diagnoses]
         conclusion = f"Differential diagnosis of a language model: {'; '.join(named)}. {RESEARCH}"

@@ -64,13 +64,13 @@ def main() -> int:
     file = files[0] if files else None
     if file and not arguments.output:
         arguments.text = read_note(file)
-    return _of_a_panel(arguments, runs[0], file) if of_a_panel else _of_all_diseases(arguments, file, run)
+    return _of_a_panel(arguments, run, file) if run and of_a_panel else _of_all_diseases(arguments, file, run)
 
 
-def _of_a_panel(arguments: argparse.Namespace, name: str, file: Path | None) -> int:
+def _of_a_panel(arguments: argparse.Namespace, run: Run, file: Path | None) -> int:
     from osler.serving import answer_file, load_models, render_lines
 
-    (model,) = load_models([name]).values()
+    (model,) = load_models([str(run.folder)]).values()
     if arguments.output and file:
         print(answer_file(model, file, arguments.text_column, arguments.output, arguments.top))
         return 0

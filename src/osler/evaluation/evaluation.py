@@ -12,7 +12,7 @@ from osler.data import contamination
 from osler.errors import InputError
 from osler.evaluation import fusion, report, results, robustness, summary
 from osler.recipe import Recipe, find_tasks, read_task, trackers_of
-from osler.runs import Contamination, Manifest, Results, Run, check_trained, merged_name, tuned_name
+from osler.runs import Contamination, Manifest, Results, Run, check_prompt, check_trained, merged_name, tuned_name
 from osler.storage import read_json
 from osler.tracking import tracked, without_ids
 
@@ -70,8 +70,8 @@ def evaluate(
     from osler.tasks import load_task
 
     task = load_task(tasks / benchmark) if benchmark else load_task(tasks / recipe.task.name, recipe.task.panel)
-    if not benchmark and manifest.prompt_sha256 != task.prompt.sha256:
-        raise InputError(f"{run.folder}: trained with another prompt than tasks/{task.name} has now; train again")
+    if not benchmark:
+        check_prompt(run, manifest, task.name, task.prompt.sha256)
     for split, measured in overlap.splits.items() if overlap else ():
         here = len(task.source.split(split)) if split in asked else 0
         if here and measured.n != here:

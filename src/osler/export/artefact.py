@@ -167,11 +167,7 @@ def _prove(
     from osler.export import answering, comparison
 
     system = f"{tuned_system}-{form.name}"
-    answers = run.exports_path / "predictions"
-    files = {
-        split: answers / f"{path.name.removesuffix(f'{tuned_system}.jsonl')}{system}{_first(limit)}.jsonl"
-        for split, path in tuned.items()
-    }
+    files = {split: run.exported_prediction_path(recipe.task.name, split, system, limit) for split in tuned}
     for path in files.values():
         for old in path.parent.glob(f"*{path.name}*"):
             old.unlink()
@@ -202,10 +198,6 @@ def _prove(
         from_base=distance,
         splits=comparison.compare(tuned, files, system, recipe.evaluation.resamples),
     )
-
-
-def _first(limit: int | None) -> str:
-    return "" if limit is None else f"-first-{limit}"
 
 
 def _sha256(folder: Path) -> str:

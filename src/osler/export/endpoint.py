@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -117,6 +118,11 @@ class ServedLabels:
     task: Task
     layout: Layout
 
+    @cached_property
+    def _lengths(self) -> dict[str, int]:
+        """Label → tokens of its text, with the one that ends it."""
+        return {label: len(tokens) for label, tokens in completions(self.tokenizer, self.task.labels).items()}
+
     def encode(self, case: Case) -> list[int]:
         """See :class:`osler.scoring.Scorer`."""
         return self.task.prompt.encode(self.tokenizer, case.text)
@@ -133,11 +139,10 @@ class ServedLabels:
     def _log_probabilities(self, prompt: str, n_prompt: int) -> torch.Tensor:
         """(labels,) log-probabilities."""
         layout, eos = self.layout, str(self.tokenizer.eos_token)
-        tokens = completions(self.tokenizer, self.task.labels)
         choices = torch.zeros(len(layout.choice_tokens) + 1)  # the last is the padding of a path, and adds nothing
         for label, path in zip(layout.labels, layout.paths.tolist(), strict=True):
-            n = len(tokens[label])
-            logp = self.endpoint.token_log_probabilities(prompt, n_prompt, f"{self.task.labels[label]}{eos}", n)
+            text, n = f"{self.task.labels[label]}{eos}", self._lengths[label]
+            logp = self.endpoint.token_log_probabilities(prompt, n_prompt, text, n)
             for choice in path:
                 if choice < len(layout.choice_tokens):
                     choices[choice] = logp[int(layout.choice_depths[choice])]

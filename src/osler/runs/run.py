@@ -131,6 +131,10 @@ class Run:
         """What was made for other software, a folder a form; ``exports.json`` beside it says how it answers."""
         return self.folder / "exports"
 
+    def exported_prediction_path(self, task: str, split: str, system: str, limit: int | None = None) -> Path:
+        """The prediction file of an export for a split, or for its first ``limit`` cases."""
+        return self.exports_path / "predictions" / f"{task}-{split}-{system}{_first(limit)}.jsonl"
+
     def exports_file(self, limit: int | None = None) -> Path:
         """``exports.json``; where only the first ``limit`` cases of each split were answered, the name says so."""
         return self.folder / f"exports{_first(limit)}.json"

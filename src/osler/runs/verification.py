@@ -63,6 +63,12 @@ class Mismatch:
         return f"{self.what}: not {MEANING[self.part]} ({kind}{now}, in {self.record} {was})"
 
 
+def check_prompt(run: Run, manifest: Manifest, task: str, prompt_sha256: str) -> None:
+    """Raise :class:`InputError` where the prompt of ``task`` is another one than the run was trained with."""
+    if manifest.prompt_sha256 != prompt_sha256:
+        raise InputError(f"{run.folder}: trained with another prompt than tasks/{task} has now; train again")
+
+
 def check_trained(run: Run, recipe: Recipe) -> Manifest:
     """The manifest of the run's training, once it is known to be that of ``recipe`` and of the adapter there is.
 

@@ -13,7 +13,7 @@ import psutil
 from osler.data import unknown_share
 from osler.errors import InputError
 from osler.recipe import BaseSection, Recipe, find_tasks, read_task
-from osler.runs import Calibration, Run, TrainingTexts, check_trained, find_run, mismatches, tuned_name
+from osler.runs import Calibration, Run, TrainingTexts, check_prompt, check_trained, find_run, mismatches, tuned_name
 from osler.serving.diagnosis import NO_THRESHOLD, Diagnosis, ModelName, RankedLabel, link
 from osler.statistics import calibration
 from osler.terminology import diseases, languages
@@ -239,8 +239,7 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
     task = load_to_ask(find_tasks(run.folder) / recipe.task.name, recipe.task.panel, panel.labels)
     if task.scorer is not None and task.scorer != "generate":
         raise InputError(f"{run.folder}: its questions have options, and a text alone has none; it is not served")
-    if manifest.prompt_sha256 != task.prompt.sha256:
-        raise InputError(f"{run.folder}: trained with another prompt than tasks/{task.name} has now; train again")
+    check_prompt(run, manifest, task.name, task.prompt.sha256)
     device_map, adapter = choose_device_map(recipe), None
     if recipe.head is None and recipe.lora is not None:
         adapter = recipe.name.replace(".", "_")  # PyTorch's module names

@@ -5,9 +5,13 @@ from osler.serving.access import new_key
 from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, render_lines
 from osler.serving.files import answer_file
 from osler.serving.model import ServedModel, load_models
+from osler.serving.requests import EXAMPLE, MAX_BATCH, TOP, whole_characters
 from osler.serving.running import open_server
 
 __all__ = [
+    "EXAMPLE",
+    "MAX_BATCH",
+    "TOP",
     "Diagnosis",
     "ModelName",
     "RankedLabel",
@@ -18,4 +22,5 @@ __all__ = [
     "new_key",
     "open_server",
     "render_lines",
+    "whole_characters",
 ]

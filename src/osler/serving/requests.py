@@ -13,7 +13,8 @@ TOP = 5
 EXAMPLE = "A tall 12-year-old boy with a dislocated lens of the eye and long, slender fingers. No scoliosis."
 
 
-def _unicode(text: str) -> str:
+def whole_characters(text: str) -> str:
+    """``text``. Raises :class:`ValueError` where it is no Unicode."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -26,7 +27,7 @@ def _whole(number: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-Text = Annotated[str, Field(pattern=r"\w", max_length=MAX_TEXT, examples=[EXAMPLE]), AfterValidator(_unicode)]
+Text = Annotated[str, Field(pattern=r"\w", max_length=MAX_TEXT, examples=[EXAMPLE]), AfterValidator(whole_characters)]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", examples=["visit-17"])]
 Top = Annotated[int, Field(ge=1, le=1000, examples=[TOP]), BeforeValidator(_whole)]
 
@@ -57,4 +58,4 @@ class Feedback(Request):
 
     request_id: RequestId
     right: bool
-    label: Annotated[str, Field(max_length=200), AfterValidator(_unicode)] | None = None
+    label: Annotated[str, Field(max_length=200), AfterValidator(whole_characters)] | None = None

@@ -7,11 +7,9 @@ from pathlib import Path
 import gradio
 
 from osler.errors import InputError
-from osler.serving import load_models, render_lines
+from osler.serving import EXAMPLE, TOP, load_models, render_lines
 
 MODEL = Path(__file__).with_name("model.txt").read_text(encoding="utf-8").strip()
-TOP = 5
-EXAMPLE = "A tall 12-year-old boy with a dislocated lens of the eye and long, slender fingers. No scoliosis."
 ABOUT = f"""# `{MODEL}`
 
 Ranks diagnoses for the description of a patient. **It is no clinical evidence and no medical device: for research.**

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError
-from osler.serving import load_models
+from osler.serving import MAX_BATCH, TOP, load_models, whole_characters
 
 MODEL = Path(__file__).with_name("model.txt").read_text(encoding="utf-8").strip()
-MOST = 64  # texts at once
-TOP = 5
 
 
 class EndpointHandler:
@@ -27,19 +25,19 @@ class EndpointHandler:
         """Answer a request. Raises :class:`InputError` where it is none."""
         inputs, parameters = data.get("inputs"), data.get("parameters") or {}
         texts = [inputs] if isinstance(inputs, str) else inputs
-        if not isinstance(texts, list) or not 0 < len(texts) <= MOST or not all(isinstance(one, str) for one in texts):
-            raise InputError(f"inputs: a text, or a list of 1 to {MOST} texts")
+        if (
+            not isinstance(texts, list)
+            or not 0 < len(texts) <= MAX_BATCH
+            or not all(isinstance(one, str) for one in texts)
+        ):
+            raise InputError(f"inputs: a text, or a list of 1 to {MAX_BATCH} texts")
         top = parameters.get("top_k", TOP) if isinstance(parameters, dict) else None
         if type(top) is not int or top < 1:
             raise InputError("parameters: top_k alone, a number from 1 on")
-        answers = self.model.answer([self.model.encode(_unicode(text)) for text in texts], top)
+        try:
+            asked = [self.model.encode(whole_characters(text)) for text in texts]
+        except ValueError as error:
+            raise InputError(f"inputs: {error}") from None
+        answers = self.model.answer(asked, top)
         told = [answer.model_dump(mode="json") for answer in answers]
         return told[0] if isinstance(inputs, str) else told
-
-
-def _unicode(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError("inputs: half of a character (a lone surrogate) stands in a text") from None
-    return text

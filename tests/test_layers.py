@@ -19,7 +19,7 @@ reproduction launching search serving export
 preparation training evaluation
 data scoring baselines
 models tracking
-runs tasks
+runs tasks feedback
 ranking
 patients
 terminology

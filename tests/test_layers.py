@@ -15,7 +15,7 @@ SRC = ROOT / "src" / "osler"
 # Top first. A package imports only packages of lower lines; those on one line never import each other.
 LAYERS = """
 publishing
-reproduction launching search serving export
+reproduction launching search serving export succession
 preparation training evaluation
 data scoring baselines
 models tracking
@@ -24,7 +24,7 @@ ranking
 patients
 terminology
 rendering
-splits statistics
+splits statistics governance
 recipe
 storage
 errors

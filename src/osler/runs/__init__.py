@@ -3,7 +3,7 @@
 from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import check_installed, describe_environment, peak_memory_bytes
 from osler.runs.exports import Artefact, BaseDistance, ExportedSplit, Exports, Format, LabelLogP
-from osler.runs.found import FoundRun, find_run
+from osler.runs.found import IN_USE, FoundRun, InUse, find_run
 from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
 from osler.runs.panel import Panel, TrainingTexts
 from osler.runs.predictions import (
@@ -30,6 +30,7 @@ from osler.runs.results import (
     Reliability,
     Results,
     Robustness,
+    SplitOverlap,
     Subgroups,
     System,
 )
@@ -48,6 +49,7 @@ from osler.runs.verification import (
 
 __all__ = [
     "ADAPTER",
+    "IN_USE",
     "LOCK",
     "MERGED",
     "MERGED_FROM",
@@ -67,6 +69,7 @@ __all__ = [
     "Format",
     "FoundRun",
     "Fusion",
+    "InUse",
     "LabelLogP",
     "Manifest",
     "MeasuredOverlap",
@@ -81,6 +84,7 @@ __all__ = [
     "Robustness",
     "Run",
     "Selected",
+    "SplitOverlap",
     "Subgroups",
     "System",
     "Teacher",

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Train a run's successor on what experts settled, hold it against the run, and refuse it where it is worse.
+
+python scripts/update.py RUN --from STORE --output FOLDER          # plan, train, evaluate, decide; goes on where it ended
+python scripts/update.py RUN --output FOLDER --sign "Dr. Ada Adler"   # take the accepted successor into use
+python scripts/update.py RUN --rollback "Dr. Ada Adler"               # the version before answers again
+
+Exit status: 0 accepted, 1 refused, 2 for an error. FOLDER/plan.json says what is asked before the training starts,
+FOLDER/decision.json what came out. On several GPUs: stop after --plan, run the two commands that it prints, come back.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from osler.errors import InputError, exit_status
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="the run in use, evaluated: runs/<name>/<version>")
+    parser.add_argument("--from", dest="store", metavar="STORE", help="the database of scripts/serve.py --store")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the successor: its task, run and decision")
+    parser.add_argument("--margin", type=float, default=0.05, help="by which accuracy may be lower (default: 0.05)")
+    parser.add_argument("--new-margin", type=float, default=0.1, help="the same on the new cases (default: 0.1)")
+    parser.add_argument("--plan", action="store_true", help="write the plan and the commands, and stop")
+    parser.add_argument("--sign", metavar="NAME", help="the person who answers for the successor")
+    parser.add_argument("--rollback", metavar="NAME", help="the person who answers for going back a version")
+    arguments = parser.parse_args()
+    from osler.governance import LEDGER, Ledger
+    from osler.runs import Run
+    from osler.succession import deciding, in_use, planning
+
+    champion, folder = Run(arguments.run), arguments.run.parent
+    ledger = Ledger(folder / LEDGER)
+    if arguments.rollback:
+        print(f"in use: {folder / in_use.roll_back(folder, arguments.rollback, ledger).run}")
+        return 0
+    if arguments.output is None:
+        raise InputError("name the successor's folder with --output FOLDER")
+    challenger = Run(arguments.output / "run")
+    if arguments.sign:
+        decision = deciding.sign(arguments.output, arguments.sign, ledger)
+        if not (folder / in_use.IN_USE).is_file():
+            in_use.put_in_use(folder, champion, arguments.sign, ledger)
+        in_use.put_in_use(folder, challenger, arguments.sign, ledger)
+        print(f"signed by {decision.signed_by}; in use: {challenger.folder}. Serve it with scripts/serve.py {folder}")
+        return 0
+    plan = planning.read_plan(arguments.output)
+    if plan is None:
+        if arguments.store is None:
+            raise InputError(f"{arguments.output}: holds no plan; name the database of verdicts with --from STORE")
+        from osler.feedback import open_store
+        from osler.succession import Rules
+
+        rules = Rules(margin=arguments.margin, new_margin=arguments.new_margin)
+        with open_store(arguments.store) as store:
+            plan = planning.plan_successor(champion, store.settled(), arguments.output, rules)
+    print(planning.render(plan))
+    if arguments.plan:
+        print(planning.commands(arguments.output, challenger))
+        return 0
+    from osler.evaluation import evaluation
+    from osler.recipe import load_recipe
+    from osler.training import train
+
+    recipe = load_recipe(planning.recipe_path(arguments.output))
+    if not challenger.finished:
+        train(recipe, challenger)
+    if not challenger.results_path().is_file():
+        print(evaluation.evaluate(challenger))
+    decision = deciding.decide(champion, challenger, plan, arguments.output)
+    print(deciding.render(decision))
+    return 0 if decision.accepted else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_status(main))

@@ -1,0 +1,5 @@
+"""What was decided about models, in a log that cannot be changed without showing it."""
+
+from osler.governance.ledger import LEDGER, Entry, Kind, Ledger, project_ledger
+
+__all__ = ["LEDGER", "Entry", "Kind", "Ledger", "project_ledger"]

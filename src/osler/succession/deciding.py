@@ -1,0 +1,176 @@
+"""Champion against challenger: both models asked the same cases, and a decision that somebody signs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from osler.errors import InputError
+from osler.governance import Ledger
+from osler.recipe import Recipe, find_tasks
+from osler.runs import (
+    Calibration,
+    Prediction,
+    Results,
+    Run,
+    SplitOverlap,
+    check_prompt,
+    mismatches,
+    read_predictions,
+    tuned_name,
+)
+from osler.storage import read_model, sha256_file, write_model
+from osler.succession.decision import Decision, Plan
+from osler.succession.gate import NEW, TEST, Answered, Contest, judge
+from osler.succession.planning import PLAN, contestant, tested_split
+from osler.tasks import Case
+
+DECISION = "decision.json"
+
+
+def decide(champion: Run, challenger: Run, plan: Plan, output: Path) -> Decision:
+    """Ask the champion what the challenger was asked, hold both against the plan's rules, and write ``decision.json``.
+
+    Raises :class:`InputError` where one of the two is not what its records say, or the challenger is not evaluated.
+    """
+    recipes = champion.recipe(), challenger.recipe()
+    sides = contestant(champion, recipes[0]), contestant(challenger, recipes[1])
+    if sides[0].weights_sha256 != plan.champion.weights_sha256:
+        raise InputError(f"{champion.folder}: its weights are not those that {output / PLAN} was made for; plan anew")
+    for run, recipe in zip((champion, challenger), recipes, strict=True):
+        if not run.results_path().is_file():
+            raise InputError(f"{run.results_path()}: is not there; run scripts/evaluate.py {run.folder}")
+        for mismatch in mismatches(run, recipe):
+            raise InputError(f"{run.folder}/{mismatch}: bring that one back, or train and evaluate again")
+    from osler.tasks import load_task
+
+    task = load_task(find_tasks(challenger.folder) / plan.task)
+    cases = {split: task.source.split(split) for split in (TEST, NEW)}
+    theirs = _ask(champion, recipes[0], cases, output / "champion")
+    ours = {split: challenger.prediction_path(plan.task, split, tuned_name(recipes[1])) for split in cases}
+    report, before = challenger.read_data_report().contamination, champion.read_data_report().contamination
+    fitted = _calibration(champion.read_results(), recipes[0]), _calibration(challenger.read_results(), recipes[1])
+    names = champion.read_panel().labels
+    contests = {
+        split: Contest(
+            Answered([_named(row, names) for row in _read(theirs[split])], fitted[0]),
+            Answered(_read(ours[split]), fitted[1]),
+            plan.cases_sha256[split],
+            _seen(report.splits.get(split)),
+            _seen(before.splits.get(tested_split(champion, recipes[0]))) if split == TEST else 0,
+        )
+        for split in cases
+    }
+    checks = judge(contests, plan.rules)
+    failed = [check for check in checks if not check.passed]
+    decision = Decision(
+        schema=1,
+        champion=sides[0],
+        challenger=sides[1],
+        task=plan.task,
+        task_version=plan.task_version,
+        rules=plan.rules,
+        plan_sha256=sha256_file(output / PLAN),
+        checks=tuple(checks),
+        accepted=not failed,
+        reason="; ".join(f"{check.name}: {check.found}" for check in failed) or None,
+        predictions_sha256={path.name: sha256_file(path) for path in (*theirs.values(), *ours.values())},
+        decided_at=datetime.now(timezone.utc),
+    )
+    write_model(output / DECISION, decision)
+    return decision
+
+
+def sign(output: Path, by: str, ledger: Ledger) -> Decision:
+    """Put a person's name under an accepted decision, here and in the ledger.
+
+    Raises :class:`InputError` where there is no decision, it is a refusal, it is signed already, the plan has changed
+    since, or the challenger is no longer the model that was judged.
+    """
+    path = output / DECISION
+    if not path.is_file():
+        raise InputError(f"{path}: is not there: nothing was decided yet")
+    decision = read_model(path, Decision)
+    if not by.strip():
+        raise InputError("name the person who answers for it")
+    if not decision.accepted:
+        raise InputError(f"{path}: the successor was refused, and a refusal cannot be signed away: {decision.reason}")
+    if decision.signed_by is not None:
+        raise InputError(f"{path}: {decision.signed_by} has signed it already")
+    if sha256_file(output / PLAN) != decision.plan_sha256:
+        raise InputError(f"{output / PLAN}: has changed since it was decided upon; plan, train and decide anew")
+    run = Run(Path(decision.challenger.run))
+    if contestant(run, run.recipe()).weights_sha256 != decision.challenger.weights_sha256:
+        raise InputError(f"{run.folder}: its weights are not those that were judged; decide anew")
+    entry = ledger.append(
+        "decision",
+        f"{decision.challenger.name}@{decision.challenger.version}",
+        {
+            "champion": decision.champion.model_dump(),
+            "challenger": decision.challenger.model_dump(),
+            "plan_sha256": decision.plan_sha256,
+            "decision_sha256": sha256_file(path),
+        },
+        by=by,
+    )
+    signed = decision.model_copy(update={"signed_by": by, "signed_at": entry.at, "ledger_head": entry.sha256})
+    write_model(path, signed)
+    return signed
+
+
+def render(decision: Decision) -> str:
+    """For a terminal: a line a check, and what follows."""
+    lines = [f"{'ok     ' if check.passed else 'REFUSED'} {check.name}: {check.found}" for check in decision.checks]
+    ours, theirs = (f"{side.name}@{side.version}" for side in (decision.challenger, decision.champion))
+    if decision.accepted:
+        lines.append(f"{ours} may take the place of {theirs}, once somebody signs: --sign NAME")
+    else:
+        lines.append(f"{ours} is refused; {theirs} stays")
+    return "\n".join(lines)
+
+
+def _ask(champion: Run, recipe: Recipe, cases: Mapping[str, list[Case]], folder: Path) -> dict[str, Path]:
+    """The champion's answers to each split, one file each; those that are there are kept."""
+    paths = {split: folder / f"champion-{split}.jsonl" for split in cases}
+    missing = {split: path for split, path in paths.items() if not path.is_file()}
+    if missing:
+        from osler.evaluation import prediction
+        from osler.tasks import load_to_ask
+
+        task = load_to_ask(
+            find_tasks(champion.folder) / recipe.task.name, recipe.task.panel, champion.read_panel().labels
+        )
+        check_prompt(champion, champion.read_manifest(), task.name, task.prompt.sha256)
+        model = prediction.language_model(tuned_name(recipe), recipe, task, prediction.run_models(champion, recipe))
+        folder.mkdir(parents=True, exist_ok=True)
+        for split, path in missing.items():
+            model.answer(cases[split], split, path)
+    return paths
+
+
+def _read(path: Path) -> list[Prediction]:
+    """Answers in the order of their cases' ids."""
+    if not path.is_file():
+        raise InputError(f"{path}: is not there; run scripts/evaluate.py on the successor")
+    return sorted(read_predictions(path), key=lambda row: row.case_id)
+
+
+def _named(row: Prediction, names: Mapping[str, str]) -> Prediction:
+    """``row`` with the names of its labels in place of their ids."""
+    return replace(row, ranked=tuple(names.get(label, label) for label in row.ranked))
+
+
+def _calibration(results: Results, recipe: Recipe) -> Calibration:
+    """The one that was fitted on validation; an empty one where none was."""
+    found = [record.systems[tuned_name(recipe)].calibration for record in results.records]
+    return next((one for one in found if one.temperature is not None), Calibration())
+
+
+def _seen(overlap: SplitOverlap | None) -> int:
+    """How many cases of a split stand in the training rows, beyond doubt."""
+    if overlap is None:
+        return 0
+    publications = overlap.publications.cases if overlap.publications else 0
+    return max(overlap.exact.cases, overlap.normalised.cases, publications)

@@ -97,7 +97,7 @@ def test_a_file_that_is_no_store_is_left_as_it_is(tmp_path: Path) -> None:
             "mysql://localhost/answers: expected a file's path, sqlite:///FILE or",
         ),
         ("sqlite://", "store: no file is named"),
-        ("postgresql://[/x", "store: not a database's address"),
+        ("postgresql://host:port/x", "store: not a database's address"),
         ("postgresql://ada:secret@127.0.0.1:1/x", "postgresql://ada:***@127.0.0.1:1/x: "),
     ],
 )

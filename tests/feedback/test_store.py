@@ -176,9 +176,9 @@ def test_a_killed_process_has_lost_nothing_that_it_was_told_is_kept(url: str) ->
 def test_a_full_disk_is_told_in_a_line_without_what_was_kept(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "answers.db"), create=True)
     with store.writing() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 40")
-        with pytest.raises(FailedError, match=r"answers.db: database or disk is full$") as told:
-            store.add_predictions([prediction(n, text="Lovelace " * 200) for n in range(100)])
+        connection.exec_driver_sql("PRAGMA max_page_count = 40")  # of this connection, which the pool gives again
+    with pytest.raises(FailedError, match=r"answers.db: database or disk is full$") as told:
+        store.add_predictions([prediction(n, text="Lovelace " * 200) for n in range(100)])
     assert told.value.__cause__ is None
     assert "Lovelace" not in str(told.value)
     store.close()

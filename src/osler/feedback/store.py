@@ -53,7 +53,7 @@ class Store:
     @cached_property
     def _about(self) -> dict[str, str]:
         with self.reading() as connection:
-            return dict(connection.execute(sa.select(about.c.name, about.c.value)).tuples().all())
+            return {row.name: row.value for row in connection.execute(sa.select(about.c.name, about.c.value))}
 
     def text_hmac(self, text: str) -> str:
         """Of ``text``, under the secret of this store: the same text again has the same one."""

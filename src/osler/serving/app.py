@@ -112,7 +112,7 @@ async def version(request: Request, who: Asking) -> dict[str, Any]:
         "osler": osler.__version__,
         "models": [_described(model) for model in server.models.values()],
         "feedback": server.keeper is not None,
-        "keeps_texts": any(one and one.readable for one in (server.audit, server.keeper)),
+        "keeps_texts": any(one is not None and one.readable is not None for one in (server.audit, server.keeper)),
     }
 
 

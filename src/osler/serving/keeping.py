@@ -83,14 +83,15 @@ class Keeper:
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
         """How many answers and verdicts are not in the store yet."""
         return self._waiting.qsize()
 
     @property
     def full(self) -> bool:
         """Whether the database has been away for so long that no more can wait for it."""
-        return len(self) >= ROOM
+        return self.waiting >= ROOM
 
     def recognise(self) -> list[str]:
         """Read the ontologies of the models' tasks, so that findings are kept; a line for each that is not here."""
@@ -112,15 +113,17 @@ class Keeper:
             return uuid.uuid4().hex
         mine = self.store.text_hmac(text)
         with self._lock:
-            under_way = self._ids.get(id)
-            if under_way is None:
+            other = self._ids.get(id)
+            if other is None:
                 self._ids[id] = mine
-        other = under_way
         if other is None:
             try:
                 other = self.store.prediction(id).text_hmac
             except InputError:
                 return id
+            except FailedError:
+                self.release([id])
+                raise
             self.release([id])
         if other != mine:
             raise TakenError(f"request_id: {show(id)} was another text's; send another one, or none")
@@ -185,13 +188,16 @@ class Keeper:
             self.release([one.id for one in answers])
 
     def _judge(self, one: Judged) -> None:
+        heard = one.done.set_running_or_notify_cancel()  # whoever sent it may be gone; it is kept all the same
         try:
             model = self.models.get(self.store.prediction(one.verdict.prediction).model)
             self.store.add_verdict(one.verdict, model.labels if model else None)
         except Exception as error:
-            one.done.set_exception(error)
+            if heard:
+                one.done.set_exception(error)
         else:
-            one.done.set_result(None)
+            if heard:
+                one.done.set_result(None)
 
     def _write(self, records: Sequence[StoredPrediction]) -> None:
         """Write them, again and again where the database is away; what is lost at the end is said."""
@@ -204,6 +210,11 @@ class Keeper:
                 if not said:
                     log.error("the store takes no answers, which wait: %s", error)
                 said = True
+            except InputError:
+                raise
+            except Exception as error:  # a fault of ours, which may not end the thread
+                log.error("%d answers were not kept: %s", len(records), _place(error))
+                return
             left -= self._ending
             if not left:
                 log.error("the store took no answers until the end: %d were not kept", len(records))
@@ -239,7 +250,12 @@ class Keeper:
                 abstained=one.answer.abstained,
                 calibrated=one.answer.calibrated,
             )
-        except Exception as error:  # its message may quote the text
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            log.error("an answer was not kept: %s at %s:%s", type(error).__name__, place.filename, place.lineno)
+        except Exception as error:
+            log.error("an answer was not kept: %s", _place(error))
             return None
+
+
+def _place(error: Exception) -> str:
+    """What failed where, without the message, which may quote the text."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {place.filename}:{place.lineno}"

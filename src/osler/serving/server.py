@@ -57,7 +57,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self.batcher: Batcher[Asked, Diagnosis] = Batcher(lambda name, asked: self.models[name].answer(asked))
-        self.metrics = Metrics(lambda: len(self.batcher), lambda: len(self.keeper or ()))
+        self.metrics = Metrics(lambda: len(self.batcher), lambda: self.keeper.waiting if self.keeper else 0)
         self.batcher.observe = self.metrics.passed
 
     def model(self, name: str | None) -> ServedModel:
@@ -111,7 +111,9 @@ class Server:
                 ids.append(self.keeper.name(case.request_id, case.text))
         except (TakenError, FailedError) as error:
             self.keeper.release([id for id in ids if id is not None])
-            raise Refusal(409 if isinstance(error, TakenError) else 503, str(error)) from None
+            if isinstance(error, TakenError):
+                raise Refusal(409, str(error)) from None
+            raise Refusal(503, "answers cannot be kept just now", {"Retry-After": "10"}) from None
         return ids
 
     async def judge(self, verdict: Verdict) -> None:

@@ -62,7 +62,7 @@ def bodies(draw: random.Random) -> Iterator[bytes]:
         }
         kind = draw.randrange(7)
         if kind == 0:
-            body["request_id"] = "a"
+            body["request_id"] = f"a{draw.randrange(10**9)}"  # each text has its own
         elif kind == 1:
             body[draw.choice(["text", "top_k", "request_id", "labels", "__class__"])] = draw.choice(VALUES)
         elif kind == 2:

@@ -85,7 +85,7 @@ def test_feedback_is_a_verdict_or_a_line_that_says_why_not(tmp_path: Path, clien
     id = client.post("/diagnose", json={"text": NOTE}).json()["request_id"]
     assert judged(client, "visit-9") == (404, "request_id: no answer visit-9 is kept here")
     status, said = judged(client, id, right=False, label="OMIM:154701")
-    assert (status, said) == (422, 'label: "OMIM:154701" is none of the task\'s 3 labels; did you mean OMIM:154700?')
+    assert (status, said) == (422, 'label: "OMIM:154701" is none of the task\'s 3 labels; did you mean "OMIM:154700"?')
     assert judged(client, id, right=True, label="OMIM:154700")[0] == 422
     assert judged(client, id, right=False, label="OMIM:163950") == (204, "")
     assert judged(client, id) == (409, f'prediction {id}: "anybody" has judged it already; a verdict stays as it is')

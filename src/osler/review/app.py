@@ -11,7 +11,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
@@ -26,10 +25,9 @@ from osler.feedback import CODES, Quest, StoredModel, StoredPrediction, Verdict,
 from osler.feedback import store as stores
 from osler.preparation import unlinked
 from osler.review.form import CODE_WORDS, QUESTIONS
-from osler.serving import page, shield
+from osler.review.page import HEADERS, PAGE
+from osler.serving import shield
 
-PAGE = page.assembled(Path(__file__).with_name("page.html"))
-HEADERS = page.headers(PAGE)
 HOSTS = ["127.0.0.1", "localhost"]  # not a name that somebody else's server gives this machine
 
 Rater = Annotated[str, Query(max_length=300)]

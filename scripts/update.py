@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train a run's successor on what experts settled, hold it against the run, and refuse it where it is worse.
 
-python scripts/update.py RUN --from STORE --output FOLDER          # plan, train, evaluate, decide; goes on where it ended
+python scripts/update.py RUN --from STORE --output FOLDER          # plan, train, evaluate, decide; resumes
 python scripts/update.py RUN --output FOLDER --sign "Dr. Ada Adler"   # take the accepted successor into use
 python scripts/update.py RUN --rollback "Dr. Ada Adler"               # the version before answers again
 
@@ -29,11 +29,12 @@ def main() -> int:
     parser.add_argument("--rollback", metavar="NAME", help="the person who answers for going back a version")
     arguments = parser.parse_args()
     from osler.governance import LEDGER, Ledger
-    from osler.runs import Run
+    from osler.recipe import find_tasks
+    from osler.runs import IN_USE, Run
     from osler.succession import deciding, in_use, planning
 
     champion, folder = Run(arguments.run), arguments.run.parent
-    ledger = Ledger(folder / LEDGER)
+    ledger = Ledger(find_tasks(champion.folder).parent / LEDGER)
     if arguments.rollback:
         print(f"in use: {folder / in_use.roll_back(folder, arguments.rollback, ledger).run}")
         return 0
@@ -42,7 +43,7 @@ def main() -> int:
     challenger = Run(arguments.output / "run")
     if arguments.sign:
         decision = deciding.sign(arguments.output, arguments.sign, ledger)
-        if not (folder / in_use.IN_USE).is_file():
+        if not (folder / IN_USE).is_file():
             in_use.put_in_use(folder, champion, arguments.sign, ledger)
         in_use.put_in_use(folder, challenger, arguments.sign, ledger)
         print(f"signed by {decision.signed_by}; in use: {challenger.folder}. Serve it with scripts/serve.py {folder}")
@@ -51,12 +52,11 @@ def main() -> int:
     if plan is None:
         if arguments.store is None:
             raise InputError(f"{arguments.output}: holds no plan; name the database of verdicts with --from STORE")
-        from osler.feedback import open_store
+        from osler.feedback.store import open_store
         from osler.succession import Rules
 
         rules = Rules(margin=arguments.margin, new_margin=arguments.new_margin)
-        with open_store(arguments.store) as store:
-            plan = planning.plan_successor(champion, store.settled(), arguments.output, rules)
+        plan = planning.plan_successor(champion, open_store(arguments.store).settled(), arguments.output, rules)
     print(planning.render(plan))
     if arguments.plan:
         print(planning.commands(arguments.output, challenger))

@@ -1,5 +1,6 @@
 """What was decided about models, in a log that cannot be changed without showing it."""
 
 from osler.governance.ledger import LEDGER, Entry, Kind, Ledger, project_ledger
+from osler.governance.sheets import render_entries, render_sheets
 
-__all__ = ["LEDGER", "Entry", "Kind", "Ledger", "project_ledger"]
+__all__ = ["LEDGER", "Entry", "Kind", "Ledger", "project_ledger", "render_entries", "render_sheets"]

@@ -1,13 +1,14 @@
 """``ledger.jsonl``: an entry a line about models, data and decisions, each under the hash of all before it.
 
-Whoever changes, takes out or moves an entry breaks the chain from there on. Two things the chain alone cannot show: that
-entries are missing at its end, and that somebody wrote all of it anew. Both show against a hash of the last entry that
-stands elsewhere, as in every ``decision.json``.
+Whoever changes, takes out or moves an entry breaks the chain from there on. Two things the chain alone cannot show:
+that entries are missing at its end, and that somebody wrote all of it anew. Both show against a hash of the last entry
+that stands elsewhere, as in every ``decision.json``.
 """
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -66,9 +67,7 @@ class Ledger:
         Raises :class:`InputError` where the chain is broken: nothing is added to it then.
         """
         with FileLock(self.path.with_name(f".{self.path.name}.lock")):
-            last = None
-            for last in self.entries():
-                pass
+            last = deque(self.entries(), maxlen=1).pop() if self.path.is_file() else None
             told = {
                 "number": last.number + 1 if last else 1,
                 "at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),

@@ -1,4 +1,4 @@
-"""A run by the name that a user gives: a run directory, the one in use of several, or a version published on the Hub."""
+"""A run by the name that a user gives: a run directory, that in use of several, or a version published on the Hub."""
 
 from __future__ import annotations
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from osler.data import clusters
 from osler.errors import InputError
-from osler.feedback import StoredPrediction
+from osler.feedback import StoredPrediction, Verdict
 from osler.splits import assign
 from osler.succession.gate import NEW, TEST
 from osler.tasks import Case
@@ -16,8 +16,8 @@ from osler.tasks import Case
 SHARES = {"train": 0.5, "validation": 0.1, "test": 0.4}  # of the additions; their share for tests is the split ``new``
 SOURCE = "feedback"
 
-Settled = tuple[StoredPrediction, str]
-"""A prediction, and the label that experts settled on."""
+Settled = tuple[StoredPrediction, Verdict]
+"""A prediction, and the verdict on it that holds."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,17 @@ class Division:
     left_out: dict[str, int]
 
 
-def divide(old: Mapping[str, Sequence[Case]], settled: Iterable[Settled]) -> Division:
+def divide(
+    old: Mapping[str, Sequence[Case]], settled: Iterable[Settled], task: str, labels: Mapping[str, str]
+) -> Division:
     """Add what experts settled to the ``train`` and ``validation`` cases of ``old``, and make the split ``new`` of the
     rest; ``test`` stays as it is, and no new case has anything in common with it.
 
     A case goes where related ones are: those of its group (a patient, a publication), and texts that are nearly the
-    same. Raises :class:`InputError` where nothing is left to add.
+    same. ``labels``: id to name, of ``task``. Raises :class:`InputError` where nothing is left to add.
     """
     left_out: Counter[str] = Counter()
-    cases = list(_cases(settled, left_out))
+    cases = list(_cases(settled, task, labels, left_out))
     held = list(old[TEST])
     known = [*old["train"], *old.get("validation", ())]
     number = clusters([case.text for case in (*held, *known, *cases)]).tolist()
@@ -78,20 +80,25 @@ def divide(old: Mapping[str, Sequence[Case]], settled: Iterable[Settled]) -> Div
     return Division(splits, dict(added), dict(+left_out))
 
 
-def _cases(settled: Iterable[Settled], left_out: Counter[str]) -> Iterable[Case]:
-    """The settled predictions as cases; of several about one text the last verdict counts."""
-    latest = {prediction.text_hmac: (prediction, label) for prediction, label in settled}
-    for prediction, label in latest.values():
-        if prediction.text is None:
+def _cases(settled: Iterable[Settled], task: str, labels: Mapping[str, str], left_out: Counter[str]) -> Iterator[Case]:
+    """The settled predictions as cases; of several about one text the last one counts."""
+    latest = {prediction.text_hmac: (prediction, verdict) for prediction, verdict in settled}
+    for prediction, verdict in latest.values():
+        label = prediction.diagnoses[0].label if verdict.right and prediction.diagnoses else verdict.label
+        if prediction.task != task:
+            left_out["is of another task"] += 1
+        elif label is None:
+            left_out["its right diagnosis is not known"] += 1
+        elif prediction.text is None:
             left_out["its text was not kept (serve.py --keep-text)"] += 1
-            continue
-        yield Case(
-            case_id=f"{SOURCE}-{prediction.id}",
-            text=prediction.text,
-            label=label,
-            subgroups=prediction.subgroups,
-            source=SOURCE,
-        )
+        else:
+            yield Case(
+                case_id=f"{SOURCE}-{prediction.id}",
+                text=prediction.text,
+                label=labels.get(label, label),
+                subgroups=prediction.subgroups,
+                source=SOURCE,
+            )
 
 
 def named(case: Case, labels: Mapping[str, str]) -> Case:

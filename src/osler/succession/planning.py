@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -53,7 +54,9 @@ def plan_successor(run: Run, settled: Iterable[Settled], output: Path, rules: Ru
     labels = run.read_panel().labels
     division = divide(
         {split: [named(case, labels) for case in cases] for split, cases in old.items()},
-        ((prediction, labels.get(label, label)) for prediction, label in settled),
+        settled,
+        recipe.task.name,
+        labels,
     )
     names = list(dict.fromkeys([*labels.values(), *(case.label for rows in division.splits.values() for case in rows)]))
     folder = output / "tasks" / recipe.task.name
@@ -74,6 +77,31 @@ def plan_successor(run: Run, settled: Iterable[Settled], output: Path, rules: Ru
     )
     write_model(output / PLAN, plan)
     return plan
+
+
+def render(plan: Plan) -> str:
+    """What is planned, for a terminal."""
+    champion, asked = plan.champion, plan.rules
+    lines = [f"successor of {champion.name}@{champion.version}: {plan.task}, version {plan.task_version}"]
+    for split, n in plan.rows.items():
+        what = {"train": "learnt", TEST: "the champion's test, unchanged", NEW: "new cases to be judged on"}
+        new = f", {plan.added[split]:,} of them new" if split in plan.added and split != NEW else ""
+        lines.append(f"  {split:11}{n:6,} {what.get(split, 'to select and calibrate with')}{new}")
+    lines += [f"  {'left out':11}{n:6,} settled cases: {reason}" for reason, n in plan.left_out.items()]
+    lines.append(
+        f"  asked: accuracy at most {asked.margin:g} below the champion's on {TEST}, {asked.new_margin:g} on {NEW}; no"
+        " subgroup or label lost; calibrated"
+    )
+    return "\n".join(lines)
+
+
+def commands(output: Path, run: Run) -> str:
+    """What trains and evaluates the successor elsewhere."""
+    recipe, folder = shlex.quote(str(recipe_path(output))), shlex.quote(str(run.folder))
+    return (
+        f"next:\n  accelerate launch scripts/train.py {recipe} --output {folder}\n"
+        f"  accelerate launch scripts/evaluate.py {folder}\nthen the same command again, without --plan"
+    )
 
 
 def read_plan(output: Path) -> Plan | None:

@@ -56,7 +56,7 @@ class StoredPrediction(Contract):
     unknown_share: Share | None = None
     language: str | None = None
     findings: tuple[str, ...] = ()
-    subgroups: dict[str, str] = {}
+    subgroups: dict[str, str] = Field(default_factory=dict)
     diagnoses: tuple[RankedName, ...]
     abstained: bool
     calibrated: bool

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from osler.scoring import Answer, Scorer
 
 
+AT_ONCE = 8  # texts in a pass: as many keep two cores busy, and of fewer more are as long as each other
 NF4_BYTES = 0.55  # a weight, with the scales of its block; embeddings are not quantised and come on top
 
 
@@ -94,8 +95,13 @@ class ServedModel:
         """The answers to a batch, each with its ``top`` diagnoses; all of them for None."""
         if self.adapter is not None and self.model.active_adapter != self.adapter:
             self.model.set_adapter(self.adapter)
-        answers = self.scorer.answer([one.tokens for one in asked], [one.case for one in asked])
-        return [self._diagnosis(one, answer, top) for one, answer in zip(asked, answers, strict=True)]
+        order = sorted(range(len(asked)), key=lambda number: len(asked[number].tokens))
+        answers: dict[int, Answer] = {}
+        for start in range(0, len(order), AT_ONCE):
+            numbers = order[start : start + AT_ONCE]
+            texts = [asked[number] for number in numbers]
+            answers |= zip(numbers, self.scorer.answer([t.tokens for t in texts], [t.case for t in texts]), strict=True)
+        return [self._diagnosis(one, answers[number], top) for number, one in enumerate(asked)]
 
     def _diagnosis(self, asked: Asked, answer: Answer, top: int | None) -> Diagnosis:
         probabilities: Sequence[float | None] = [None] * len(answer.ranked)
@@ -232,7 +238,7 @@ def _calibration(found: Sequence[Calibration]) -> Calibration:
 
 def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedModel:
     from osler.models import add_tuned, choose_device_map, context_length, load_tokenizer, load_tuned
-    from osler.scoring import WAYS, scorer_named
+    from osler.scoring import WAYS, ClassifierScorer, scorer_named
     from osler.tasks import load_to_ask
 
     panel, manifest = run.read_panel(), run.read_manifest()
@@ -252,6 +258,9 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         _check_memory(run, recipe)
         model = load_tuned(recipe.base, run.adapter_path, device_map)
     tokenizer, named = load_tokenizer(recipe.base), task.scorer or recipe.evaluation.scorer
+    scorer = scorer_named(named, model.eval(), tokenizer, task, WAYS)
+    if isinstance(scorer, ClassifierScorer):
+        scorer.share_prefix()
     results = run.read_results()
     records = [one for one in results.records if one.task == recipe.task.name]
     if not records:
@@ -269,7 +278,7 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         context=context_length(model),
         fitted=_calibration([record.systems[tuned_name(recipe)].calibration for record in records]),
         texts=panel.texts,
-        scorer=scorer_named(named, model.eval(), tokenizer, task, WAYS),
+        scorer=scorer,
         model=model,
         adapter=adapter,
     )

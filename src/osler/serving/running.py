@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -70,8 +71,10 @@ def open_server(
     from osler.serving.server import Server
 
     log = AuditLog(audit, audit_days, _deidentifier() if keep_text else None) if audit else None
-    models = load_models(names)
-    server = Server(models, access, log, feedback, origins, seconds)
+    # In the thread that will ask them: two threads with pools of workers each would get in each other's way.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+    models = thread.submit(load_models, names).result()
+    server = Server(models, access, log, feedback, origins, seconds, thread=thread)
     address = f"{host}:{listening.getsockname()[1]}"
     for model in models.values():
         cards = "" if model.threshold is not None else "; no threshold, so no cards for CDS Hooks"

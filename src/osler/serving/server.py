@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -43,6 +44,7 @@ class Server:
         feedback: the file that feedback is added to; None where none is taken.
         origins: of pages on other servers whose scripts may ask; none, as usual.
         seconds: a request waits no longer.
+        thread: the one that asks the models.
     """
 
     models: Mapping[str, ServedModel]
@@ -52,9 +54,12 @@ class Server:
     origins: Sequence[str] = ()
     seconds: float = SECONDS
     ending: bool = False  # it takes no more load; load balancers see it at /ready
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="model"))
 
     def __post_init__(self) -> None:
-        self.batcher: Batcher[Asked, Diagnosis] = Batcher(lambda name, asked: self.models[name].answer(asked))
+        self.batcher: Batcher[Asked, Diagnosis] = Batcher(
+            lambda name, asked: self.models[name].answer(asked), thread=self.thread
+        )
         self.metrics = Metrics(lambda: len(self.batcher))
         self.batcher.observe = self.metrics.passed
 

@@ -122,7 +122,7 @@ def test_an_endpoint_answers_as_the_run_and_refuses_what_is_no_request(folder: P
         ({"inputs": [planted] * 65}, "inputs: a text, or a list"),
         ({"inputs": " "}, "the text is empty"),
         ({"inputs": f"{planted} \ud800"}, "half of a character"),
-        ({"inputs": f"{planted} " * 2000}, "tokens with its prompt, and the model reads 1,024"),
+        ({"inputs": f"{planted} " * 2000}, "more; the model reads 1,024: shorten the text"),
         ({"inputs": planted, "parameters": {"top_k": 0}}, "top_k alone"),
         ({"inputs": planted, "parameters": [planted]}, "top_k alone"),
     ]

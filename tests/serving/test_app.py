@@ -68,7 +68,7 @@ def test_one_text(client: httpx.Client) -> None:
         (b'{"text": "cough", "top_k": 0}', 422, "body.top_k"),
         (b'{"text": "cough", "topk": 3}', 422, "body.topk: no such key"),
         (b'{"text": "\\ud800"}', 422, "body.text"),
-        (json.dumps({"text": "fever " * 3000}).encode(), 422, "tokens with its prompt, and the model reads 1,024"),
+        (json.dumps({"text": "fever " * 3000}).encode(), 422, "more; the model reads 1,024: shorten the text"),
         (json.dumps({"text": "x" * 5_000_000}).encode(), 413, "more than 4,000,000 bytes"),
     ],
     ids=["cut off", "list", "empty", "none asked", "misspelt", "surrogate", "long", "huge"],
@@ -114,6 +114,14 @@ def test_keys_are_asked_for_and_only_their_hashes_are_kept(tmp_path: Path, model
         assert httpx.post(url, json={"text": TEXT}, headers={"X-API-Key": "guess"}).status_code == 401
         assert httpx.post(url, json={"text": TEXT}, headers={"Authorization": f"Bearer {key}"}).status_code == 200
         assert httpx.get(f"{address}/version").status_code == 401
+        wrong = (b"{", b"[]", b"{}", b"\xff", b'{"text": "x", "odd": 1}', b"x" * 5_000_000)
+        hooks = ("cds-services/s", "cds-services/s/feedback")
+        for path in ("diagnose", "diagnose/batch", "feedback", "fhir/$diagnose", *hooks):
+            for body in wrong:  # who has no key is told nothing else
+                assert httpx.post(f"{address}/{path}", content=body).status_code == 401, (path, body[:9])
+        assert httpx.post(url, content=b"{", headers={"X-API-Key": key}).status_code == 400
+        assert httpx.get(f"{address}/cds-services").status_code == 401
+        assert httpx.get(f"{address}/fhir/metadata").status_code == 200
         assert httpx.get(f"{address}/health").status_code == 200
 
 

@@ -105,6 +105,16 @@ def test_a_run_that_is_not_what_was_evaluated_is_refused(copy: Path, broken: obj
         load_models([str(copy)])
 
 
+def test_a_text_is_refused_where_its_longest_answer_would_not_fit(evaluated_run: Path) -> None:
+    (model,) = load_models([str(evaluated_run)]).values()
+    asked = model.encode(TEXT)
+    n, behind = len(asked.tokens), model.scorer.behind(asked.case)
+    assert behind > 0
+    replace(model, context=n + behind).encode(TEXT)
+    with pytest.raises(InputError, match=rf"has {n} tokens .* answer {behind} more; the model reads {n + behind - 1}:"):
+        replace(model, context=n + behind - 1).encode(TEXT)
+
+
 def test_two_versions_of_one_recipe_are_refused(copy: Path, evaluated_run: Path) -> None:
     with pytest.raises(InputError, match="there is a model tiny-made-up already"):
         load_models([str(evaluated_run), str(copy)])
@@ -129,6 +139,9 @@ class Canned:
 
     def encode(self, case: Case) -> list[int]:
         return [1, 2, 3]
+
+    def behind(self, case: Case) -> int:
+        return 0
 
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         return [self._answer] * len(prompts)

@@ -34,6 +34,10 @@ class ClassifierScorer:
         """See :class:`osler.scoring.answer.Scorer`."""
         return encode_classified(self._prompt, self._tokenizer, case.text)[0]
 
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return 0
+
     @torch.inference_mode()
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""

@@ -84,9 +84,11 @@ class ServedModel:
             raise InputError("the text is empty; describe the patient")
         case = Case("asked", text, "")
         tokens = self.scorer.encode(case)
-        if self.context is not None and len(tokens) >= self.context:
+        behind = self.scorer.behind(case)
+        if self.context is not None and len(tokens) + behind > self.context:
             raise InputError(
-                f"the text has {len(tokens):,} tokens with its prompt, and the model reads {self.context:,}; shorten it"
+                f"the text has {len(tokens):,} tokens with its prompt, and the longest answer {behind:,} more; the"
+                f" model reads {self.context:,}: shorten the text"
             )
         return Asked(case, tokens, tuple(self._unusual(text, len(tokens))))
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
 from osler.data import unknown_share
 from osler.errors import InputError
 from osler.recipe import BaseSection, Recipe, find_tasks, read_task
-from osler.runs import Calibration, Run, TrainingTexts, check_prompt, check_trained, find_run, mismatches, tuned_name
+from osler.runs import (
+    Calibration,
+    Run,
+    TrainingTexts,
+    check_prompt,
+    check_trained,
+    find_run,
+    free_memory,
+    mismatches,
+    tuned_name,
+)
 from osler.serving.diagnosis import NO_THRESHOLD, Diagnosis, ModelName, RankedLabel, link
 from osler.statistics import calibration
 from osler.terminology import diseases, languages
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from osler.scoring import Answer, Scorer
 
 
+FITTED = 1e-3  # a temperature that was fitted on another machine may differ by less
 NF4_BYTES = 0.55  # a weight, with the scales of its block; embeddings are not quantised and come on top
 
 
@@ -177,14 +188,14 @@ def load_models(names: Sequence[str]) -> dict[str, ServedModel]:
     runs = [(name, *_checked(name)) for name in names]  # all of them before the first is loaded, which takes time
     served: dict[str, ServedModel] = {}
     bases: dict[BaseSection, Any] = {}
-    for name, run, recipe in runs:
+    for name, run, recipe, fitted in runs:
         if recipe.name in served:
             raise InputError(f"{name}: there is a model {recipe.name} already; serve one version of it")
-        served[recipe.name] = _load(run, recipe, bases)
+        served[recipe.name] = _load(run, recipe, fitted, bases)
     return served
 
 
-def _checked(name: str) -> tuple[Run, Recipe]:
+def _checked(name: str) -> tuple[Run, Recipe, Calibration]:
     run = find_run(name).run
     recipe = run.recipe()
     if recipe.stage is not None:
@@ -201,7 +212,7 @@ def _checked(name: str) -> tuple[Run, Recipe]:
         raise InputError(f"{name}: its cases have images; only texts are served")
     if recipe.head == "reranker":
         raise InputError(f"{name}: a reranker compares what rankers propose: scripts/diagnose.py {name}")
-    return run, recipe
+    return run, recipe, _fitted(run, recipe)
 
 
 def _check_memory(run: Run, recipe: Recipe) -> None:
@@ -210,7 +221,7 @@ def _check_memory(run: Run, recipe: Recipe) -> None:
 
     each = NF4_BYTES if recipe.base.quantization == "nf4" else getattr(torch, recipe.base.dtype).itemsize
     needs = run.read_manifest().base.parameters * each
-    free = free_memory()
+    free = _room()
     if needs > free:
         raise InputError(
             f"{run.folder}: its model needs {needs / 1e9:.1f} GB for the weights alone, {free / 1e9:.1f} GB are free"
@@ -218,21 +229,47 @@ def _check_memory(run: Run, recipe: Recipe) -> None:
         )
 
 
-def free_memory() -> int:
-    """Bytes that a model may take: of the first accelerator, or of the machine."""
+def _room() -> int:
+    """Bytes that a model may take: of the first accelerator, or of the machine or container."""
     import torch
 
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0])
-    return psutil.virtual_memory().available
+    return free_memory()
 
 
-def _calibration(found: Sequence[Calibration]) -> Calibration:
-    """The one that was fitted; what it was fitted on, the split ``validation``, has none itself."""
-    return next((one for one in found if one.temperature is not None), found[0])
+def _fitted(run: Run, recipe: Recipe) -> Calibration:
+    """The calibration that evaluation fitted.
+
+    Raises :class:`InputError` where there is none of its task, or its temperature or threshold are not those that the
+    answers to validation cases give; their hashes in ``results.json`` were compared before.
+    """
+    from osler.evaluation import VALIDATION
+    from osler.evaluation import results as scored
+
+    results, system = run.read_results(), tuned_name(recipe)
+    found = [one.systems[system].calibration for one in results.records if one.task == recipe.task.name]
+    if not found:
+        raise InputError(f"{run.results_path()}: has no record of {recipe.task.name}: run scripts/evaluate.py again")
+    # The one that was fitted; what it was fitted on, the split ``validation``, has none itself.
+    fitted = next((one for one in found if one.temperature is not None), found[0])
+    file = run.prediction_path(recipe.task.name, VALIDATION, system)
+    fit = scored.fit_of(file) if file in run.scored_predictions(results) else None
+    threshold = fitted.abstention.threshold if fitted.abstention else None
+    for name, was, now in (
+        ("temperature", fitted.temperature, fit and fit.temperature),
+        ("named", fitted.named, fit.named if fit else 1.0),
+        ("threshold", threshold, fit and fit.threshold),
+    ):
+        if (was is None) != (now is None) or not math.isclose(was or 0, now or 0, rel_tol=FITTED, abs_tol=FITTED):
+            raise InputError(
+                f"{run.results_path()}: the {name} {was} is not what the answers to the validation cases give ({now});"
+                " run scripts/evaluate.py again"
+            )
+    return fitted
 
 
-def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedModel:
+def _load(run: Run, recipe: Recipe, fitted: Calibration, bases: dict[BaseSection, Any]) -> ServedModel:
     from osler.models import add_tuned, choose_device_map, context_length, load_tokenizer, load_tuned
     from osler.scoring import WAYS, scorer_named
     from osler.tasks import load_to_ask
@@ -254,10 +291,6 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         _check_memory(run, recipe)
         model = load_tuned(recipe.base, run.adapter_path, device_map)
     tokenizer, named = load_tokenizer(recipe.base), task.scorer or recipe.evaluation.scorer
-    results = run.read_results()
-    records = [one for one in results.records if one.task == recipe.task.name]
-    if not records:
-        raise InputError(f"{run.results_path()}: has no record of {recipe.task.name}: run scripts/evaluate.py again")
     return ServedModel(
         name=ModelName(
             name=recipe.name,
@@ -269,7 +302,7 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         labels=dict(panel.labels),
         icd10cm=diseases.icd10cm_codes(panel.labels.values()),
         context=context_length(model),
-        fitted=_calibration([record.systems[tuned_name(recipe)].calibration for record in records]),
+        fitted=fitted,
         texts=panel.texts,
         scorer=scorer_named(named, model.eval(), tokenizer, task, WAYS),
         model=model,

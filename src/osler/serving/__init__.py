@@ -5,11 +5,12 @@ from osler.serving.access import new_key
 from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, render_lines
 from osler.serving.files import answer_file
 from osler.serving.model import ServedModel, load_models
-from osler.serving.requests import EXAMPLE, MAX_BATCH, TOP, whole_characters
+from osler.serving.requests import EXAMPLE, EXAMPLE_IS, MAX_BATCH, TOP, whole_characters
 from osler.serving.running import open_server
 
 __all__ = [
     "EXAMPLE",
+    "EXAMPLE_IS",
     "MAX_BATCH",
     "TOP",
     "Diagnosis",

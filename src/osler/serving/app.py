@@ -186,7 +186,7 @@ def _described(model: ServedModel) -> dict[str, Any]:
 def _said(error: RequestValidationError) -> str:
     """What is wrong, without what was sent."""
     faults = [
-        f"{'.'.join(map(_key, fault['loc']))}: {_WORDS.get(fault['type'], fault['msg'])}"
+        f"{'.'.join(map(_key, fault['loc']))}: {_WORDS.get(fault['type'], fault['msg'].removeprefix('Value error, '))}"
         for fault in error.errors()[:3]
     ]
     return one_line("; ".join(faults))[:500]

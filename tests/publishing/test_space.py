@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,6 +83,14 @@ def test_it_becomes_a_space_and_replaces_none_of_somebody_else(tmp_path: Path, m
         hub.push("jane/open", {"model.txt": b"jane/open@v1"}, kind="spaces")
         with pytest.raises(InputError, match="the Space is public"):
             space.publish(folder, "jane/open", "v1.0.0", private=True)
+
+
+def test_a_model_that_a_text_alone_cannot_ask_has_none(evaluated_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space.check(Run(evaluated_run))
+    recipe = replace(Run(evaluated_run).recipe(), head="reranker")
+    monkeypatch.setattr(Run, "recipe", lambda _: recipe)
+    with pytest.raises(InputError, match=r"^--space: .*: a reranker compares .*; publish it without --space$"):
+        space.check(Run(evaluated_run))
 
 
 # ── what the Hub's servers run ───────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,7 @@ from osler.errors import InputError
 from osler.export import artefact
 from osler.export.forms import form_named
 from osler.recipe.sections import BaseSection
-from osler.runs.exports import Exports
+from osler.runs.exports import Artefact, Exports
 from osler.runs.run import MERGED_FROM, Run
 from osler.storage.contracts import read_model
 from osler.storage.files import model_fingerprint, write_json
@@ -195,6 +195,45 @@ def test_options_that_do_not_go_together_are_refused(finished: Path) -> None:
     assert refused(finished, "--to", "gguf", "--model", "m") == "--model is for --endpoint"
     assert refused(finished, "--to", "gguf", "--limit", "0") == "--limit 0: at least 1"
     assert "cannot be reached" in refused(finished, "--endpoint", "http://127.0.0.1:9/v1")
+
+
+def made_up(name: str) -> Artefact:
+    """Figures of an export."""
+    return Artefact(
+        format="onnx",
+        quantization="fp32",
+        system=f"tiny-made-up@1.0.0-{name}",
+        size_bytes=1,
+        sha256="0" * 64,
+        runtime="made up",
+        threads=1,
+        tokens_per_second=1.0,
+        peak_memory_bytes=1,
+        prompts_compared=20,
+        from_base=None,
+        splits=(),
+    )
+
+
+def test_an_export_that_was_killed_at_its_end_is_made_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, figures = Run(finished / RUN), made_up("onnx-fp32")
+    monkeypatch.setattr(artefact, "_make", lambda run, recipe, manifest, form, part, to_merge: part)
+    monkeypatch.setattr(artefact, "_prove", lambda *_: figures)
+    monkeypatch.setattr(artefact.commands, "files", lambda *_: {"README.md": "how to start it"})
+    monkeypatch.setattr(artefact, "check_packages", lambda form: None)
+
+    def killed(*_: Any) -> None:
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(SystemExit):
+            artefact.export(run, form_named("onnx"))
+    assert not (run.exports_path / "onnx-fp32").exists()
+    artefact.export(run, form_named("onnx"))
+    assert (run.exports_path / "onnx-fp32" / "README.md").read_text() == "how to start it"
+    assert exports(finished).artefacts["onnx-fp32"] == figures
+    assert {path.name for path in run.exports_path.iterdir()} <= {"onnx-fp32", "predictions"}
 
 
 def test_exports_of_another_training_are_refused(finished: Path) -> None:

@@ -198,8 +198,7 @@ def load_models(names: Sequence[str]) -> dict[str, ServedModel]:
 def _checked(name: str) -> tuple[Run, Recipe, Calibration]:
     run = find_run(name).run
     recipe = run.recipe()
-    if recipe.stage is not None:
-        raise InputError(f"{name}: pre-trained, it answers nothing; fine-tune it and serve that run")
+    check_served(run, recipe)
     check_trained(run, recipe)
     if not run.results_path().is_file():
         raise InputError(
@@ -208,11 +207,20 @@ def _checked(name: str) -> tuple[Run, Recipe, Calibration]:
         )
     for mismatch in mismatches(run, recipe):
         raise InputError(f"{run.folder}/{mismatch}: bring that one back, or train and evaluate again")
-    if read_task(find_tasks(run.folder) / recipe.task.name).source.has_images:
-        raise InputError(f"{name}: its cases have images; only texts are served")
-    if recipe.head == "reranker":
-        raise InputError(f"{name}: a reranker compares what rankers propose: scripts/diagnose.py {name}")
     return run, recipe, _fitted(run, recipe)
+
+
+def check_served(run: Run, recipe: Recipe) -> None:
+    """Raise :class:`InputError` where a model of this kind cannot be asked with a text alone."""
+    if recipe.stage is not None:
+        raise InputError(f"{run.folder}: pre-trained, it answers nothing; fine-tune it and serve that run")
+    if recipe.head == "reranker":
+        raise InputError(f"{run.folder}: a reranker compares what rankers propose: scripts/diagnose.py {run.folder}")
+    task = read_task(find_tasks(run.folder) / recipe.task.name)
+    if task.source.has_images:
+        raise InputError(f"{run.folder}: its cases have images; only texts are served")
+    if task.scorer not in (None, "generate"):
+        raise InputError(f"{run.folder}: its questions have options, and a text alone has none; it is not served")
 
 
 def _check_memory(run: Run, recipe: Recipe) -> None:
@@ -276,8 +284,6 @@ def _load(run: Run, recipe: Recipe, fitted: Calibration, bases: dict[BaseSection
 
     panel, manifest = run.read_panel(), run.read_manifest()
     task = load_to_ask(find_tasks(run.folder) / recipe.task.name, recipe.task.panel, panel.labels)
-    if task.scorer is not None and task.scorer != "generate":
-        raise InputError(f"{run.folder}: its questions have options, and a text alone has none; it is not served")
     check_prompt(run, manifest, task.name, task.prompt.sha256)
     device_map, adapter = choose_device_map(recipe), None
     if recipe.head is None and recipe.lora is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import published_run
 import pytest
 from project import make, make_classifier, script
 from safetensors.torch import load_file, save_file
@@ -17,7 +18,7 @@ from osler.errors import InputError
 from osler.export import artefact
 from osler.export.forms import form_named
 from osler.recipe.sections import BaseSection
-from osler.runs.exports import Artefact, Exports
+from osler.runs.exports import Exports
 from osler.runs.run import MERGED_FROM, Run
 from osler.storage.contracts import read_model
 from osler.storage.files import model_fingerprint, write_json
@@ -197,26 +198,11 @@ def test_options_that_do_not_go_together_are_refused(finished: Path) -> None:
     assert "cannot be reached" in refused(finished, "--endpoint", "http://127.0.0.1:9/v1")
 
 
-def made_up(name: str) -> Artefact:
-    """Figures of an export."""
-    return Artefact(
-        format="onnx",
-        quantization="fp32",
-        system=f"tiny-made-up@1.0.0-{name}",
-        size_bytes=1,
-        sha256="0" * 64,
-        runtime="made up",
-        threads=1,
-        tokens_per_second=1.0,
-        peak_memory_bytes=1,
-        prompts_compared=20,
-        from_base=None,
-        splits=(),
-    )
-
-
 def test_an_export_that_was_killed_at_its_end_is_made_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, figures = Run(finished / RUN), made_up("onnx-fp32")
+    run = Run(finished / RUN)
+    published_run.export(run)
+    figures = exports(finished).artefacts["gguf-q8_0"]
+    run.exports_file().unlink()
     monkeypatch.setattr(artefact, "_make", lambda run, recipe, manifest, form, part, to_merge: part)
     monkeypatch.setattr(artefact, "_prove", lambda *_: figures)
     monkeypatch.setattr(artefact.commands, "files", lambda *_: {"README.md": "how to start it"})

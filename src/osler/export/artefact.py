@@ -63,7 +63,7 @@ def export(run: Run, form: Form, limit: int | None = None) -> str:
             ).items():
                 (part / name).write_text(text, encoding="utf-8")
             exports = exports.model_copy(update={"artefacts": {**exports.artefacts, form.name: artefact}})
-            # First the figures: a folder that is there is whole, and killed before it is, the next export makes both anew.
+            # The figures first, so that a folder always has some. Killed in between, the next export makes both.
             write_model(run.exports_file(limit), exports)
             part.rename(folder)
         finally:

@@ -54,8 +54,8 @@ class BatchRequest(Request):
 
 
 class Feedback(Request):
-    """What a clinician thinks of an answer, by its ``request_id``: whether the first diagnosis is ``right``; where it is
-    not, the id of the label that is, if that is known. No text of the patient."""
+    """What a clinician thinks of an answer, by its ``request_id``: whether the first diagnosis is ``right``; if it
+    is not, the id of the label that is, where that is known. No text of the patient."""
 
     request_id: RequestId
     right: bool

@@ -3,7 +3,7 @@
 
 python scripts/serve.py runs/<name>/<version>                       # http://127.0.0.1:8000, and a page to try it
 python scripts/serve.py USER/NAME@v1.0.0 --host 0.0.0.0 --keys keys.txt
-python scripts/serve.py --new-key "ward 7"                          # prints a key, and its line for keys.txt
+python scripts/serve.py --new-key ward-7                            # prints a key, and its line for keys.txt
 
 Only an evaluated run is served, with the calibration and the threshold for abstaining that its evaluation found. With
 several runs, ?model=NAME says which answers; adapters of one base share it. No text is logged. Research use only.

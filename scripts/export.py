@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert a run's model for other software, and check that it answers the held-out cases as the evaluated model did.
+"""Convert a run's model for other software, and check that it answers the held-out cases as the evaluated one did.
 
 scripts/export.py RUN --to merged
 scripts/export.py RUN --to gguf [--quantization f16|q8_0|q4_k_m]
@@ -7,8 +7,8 @@ scripts/export.py RUN --to onnx [--quantization fp32|int8]
 scripts/export.py RUN --to openvino [--quantization fp32|fp16]
 scripts/export.py RUN --endpoint http://127.0.0.1:8000/v1 [--model NAME]
 
-The result is in RUN/exports/<name>, with the commands that start it; its figures are in RUN/exports.json. All but merged
-need packages: pip install -e '.[export]'. It compiles llama-cpp-python, for GGUF, with cmake and a C++ compiler.
+The result is in RUN/exports/<name>, with the commands that start it; its figures are in RUN/exports.json. All but
+merged need packages: pip install -e '.[export]', which compiles llama-cpp-python (cmake, a C++ compiler).
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from osler.serving.server import Server
 
 pytestmark = pytest.mark.slow
 
+JSON = {"Content-Type": "application/json"}
+
 
 @pytest.fixture(scope="module")
 def models(evaluated_run: Path) -> dict[str, ServedModel]:
@@ -118,8 +120,9 @@ def test_keys_are_asked_for_and_only_their_hashes_are_kept(tmp_path: Path, model
         hooks = ("cds-services/s", "cds-services/s/feedback")
         for path in ("diagnose", "diagnose/batch", "feedback", "fhir/$diagnose", *hooks):
             for body in wrong:  # who has no key is told nothing else
-                assert httpx.post(f"{address}/{path}", content=body).status_code == 401, (path, body[:9])
-        assert httpx.post(url, content=b"{", headers={"X-API-Key": key}).status_code == 400
+                answer = httpx.post(f"{address}/{path}", content=body, headers=JSON)
+                assert answer.status_code == 401, (path, body[:9])
+        assert httpx.post(url, content=b"{", headers={"X-API-Key": key} | JSON).status_code == 400
         assert httpx.get(f"{address}/cds-services").status_code == 401
         assert httpx.get(f"{address}/fhir/metadata").status_code == 200
         assert httpx.get(f"{address}/health").status_code == 200

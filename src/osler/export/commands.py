@@ -46,7 +46,7 @@ def files(
         figures=Markdown(figures),
         name=Markdown(f"{recipe.name}-{recipe.version}"),
         rank=vllm_rank(run.adapter_path),
-        template="".join("{text}" if piece == TEXT else piece for piece in frame),
+        prompt="".join("{text}" if piece == TEXT else piece for piece in frame),
         example=Markdown(EXAMPLE),
     )
     made = {"README.md": f"{text}\n"}

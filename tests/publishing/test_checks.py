@@ -218,12 +218,15 @@ def test_a_licence_that_the_base_states_in_its_card_comes_before_the_table(
 
 
 def test_the_folder_of_a_base_is_told_what_to_write_where(run: Run, tmp_path: Path) -> None:
-    _recipe(base__model=str(tmp_path))(run)
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    _recipe(base__model=str(base))(run)
     (text,) = run_checks.licences(run, run.recipe())
     assert text.endswith(
-        f"begin {tmp_path}/README.md with the lines `---`, `license: NAME` (such as apache-2.0) and `---`"
+        f"begin {base}/README.md with the lines `---`, `license: NAME` (such as apache-2.0) and `---`"
     )
-    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     assert run_checks.licences(run, run.recipe()) == []
 
 

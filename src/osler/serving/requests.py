@@ -57,6 +57,12 @@ class Feedback(Request):
     """What a clinician thinks of an answer, by its ``request_id``: whether the first diagnosis is ``right``; if it
     is not, the id of the label that is, where that is known. No text of the patient."""
 
+    model_config = ConfigDict(
+        json_schema_extra={  # what is checked below, for whoever reads the schema
+            "not": {"required": ["label"], "properties": {"right": {"const": True}, "label": {"type": "string"}}}
+        }
+    )
+
     request_id: RequestId
     right: bool
     label: Annotated[str, Field(max_length=200), AfterValidator(whole_characters)] | None = None

@@ -221,7 +221,7 @@ def test_the_folder_of_a_base_is_told_what_to_write_where(run: Run, tmp_path: Pa
     base = tmp_path / "base"
     base.mkdir()
     (base / "config.json").write_text("{}")
-    _recipe(base__model=str(base))(run)
+    _recipe(base__model=str(base), base__revision=None)(run)
     (text,) = run_checks.licences(run, run.recipe())
     assert text.endswith(f"begin {base}/README.md with the lines `---`, `license: NAME` (such as apache-2.0) and `---`")
     (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n")

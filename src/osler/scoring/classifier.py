@@ -44,6 +44,10 @@ class ClassifierScorer:
         prompts = [encode_classified(self._prompt, self._tokenizer, text)[0] for text in ("fever", "A rash, no cough")]
         self._prefix = read_prefix(self._model, prompts, self._tokenizer.pad_token_id)
 
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return 0
+
     @torch.inference_mode()
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""

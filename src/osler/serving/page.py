@@ -7,7 +7,7 @@ import hashlib
 import html
 from pathlib import Path
 
-from osler.serving.requests import EXAMPLE
+from osler.serving.requests import EXAMPLE, EXAMPLE_IS
 
 
 def _hash(page: str, tag: str) -> str:
@@ -16,7 +16,9 @@ def _hash(page: str, tag: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8").replace("{{ example }}", html.escape(EXAMPLE))
+PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+for _name, _text in (("example", EXAMPLE), ("example is", EXAMPLE_IS)):
+    PAGE = PAGE.replace(f"{{{{ {_name} }}}}", html.escape(_text))
 POLICY = "; ".join(
     (
         "default-src 'none'",

@@ -75,11 +75,11 @@ def open_server(
     thread = ThreadPoolExecutor(1, thread_name_prefix="model")
     models = thread.submit(load_models, names).result()
     server = Server(models, access, log, feedback, origins, seconds, thread=thread)
-    address = f"{host}:{listening.getsockname()[1]}"
     for model in models.values():
         cards = "" if model.threshold is not None else "; no threshold, so no cards for CDS Hooks"
         print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels{cards}", flush=True)
-    print(f"serving  http://{address} (stop it with Ctrl-C; it is no medical device)", flush=True)
+    addresses = " and ".join(_addresses(host, listening.getsockname()[1]))
+    print(f"serving  {addresses} (stop it with Ctrl-C; it is no medical device)", flush=True)
     _run(create_app(server), listening, server)
     return 0
 
@@ -97,6 +97,13 @@ def _listen(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"--host {host} --port {port}: {reason}; --port 0 takes a free one") from None
     return listening
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Where a browser finds it: here, and where it listens at every address of this machine, from elsewhere, too."""
+    if host not in ("0.0.0.0", "::"):
+        return [f"http://{f'[{host}]' if ':' in host else host}:{port}"]
+    return [f"http://127.0.0.1:{port}", f"http://{socket.gethostname()}:{port}"]
 
 
 def _deidentifier() -> Callable[[str], str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Query, Request, Response
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 
@@ -110,19 +111,37 @@ def _encoded(cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Aske
     return asked
 
 
-async def _who(
-    request: Request,
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
-    x_api_key: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> str:
+async def _shown(request: Request) -> str:
     """Who asks. Raises :class:`Refusal` where they may not."""
-    access = server_of(request).access
+    access, headers = server_of(request).access, request.headers
+    authorization, api_key = headers.get("authorization"), headers.get("x-api-key")
     try:
-        if access.knows(authorization, x_api_key) or not access.fetches:
-            return access.who(authorization, x_api_key)
-        return await asyncio.to_thread(access.who, authorization, x_api_key, request.url.path)
+        if access.knows(authorization, api_key) or not access.fetches:
+            return access.who(authorization, api_key)
+        return await asyncio.to_thread(access.who, authorization, api_key, request.url.path)
     except RefusedError as error:
         raise Refusal(401, str(error), {"WWW-Authenticate": "Bearer"}) from None
+
+
+def _who(request: Request) -> str:
+    """Who asks, as :class:`KeyRoute` found out."""
+    who: str = request.state.who
+    return who
+
+
+class KeyRoute(APIRoute):
+    """A route that asks for a key before anything of the body is read, where its function wants to know who asks."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        if all(one.call is not _who for one in self.dependant.dependencies):
+            return handler
+
+        async def asked_by_somebody(request: Request) -> Response:
+            request.state.who = await _shown(request)
+            return await handler(request)
+
+        return asked_by_somebody
 
 
 def server_of(request: Request) -> Server:

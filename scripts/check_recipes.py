@@ -42,7 +42,8 @@ def check_recipe(path: Path, overrides: list[str], seen: dict[str, Path]) -> int
             file=sys.stderr,
         )
         return 1
-    state = "overridden" if overrides else "published" if published else "not run yet"
+    of_a_run = "trained" if path.with_name("manifest.json").is_file() else "not run yet"
+    state = "overridden" if overrides else "published" if published else of_a_run
     print(f"ok  {path}  {title}  {loaded.sha256[:12]}  {state}")
     for conflict in licences.conflicts(loaded, licences.task_licences(loaded)):
         print(f"    scripts/publish.py will refuse it: {conflict.removeprefix(f'{path}: ')}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make a run's model into what other software reads, and prove that it answers the held-out cases as evaluated.
+"""Convert a run's model for other software, and check that it answers the held-out cases as the evaluated one did.
 
 scripts/export.py RUN --to merged
 scripts/export.py RUN --to gguf [--quantization f16|q8_0|q4_k_m]
@@ -7,7 +7,8 @@ scripts/export.py RUN --to onnx [--quantization fp32|int8]
 scripts/export.py RUN --to openvino [--quantization fp32|fp16]
 scripts/export.py RUN --endpoint http://127.0.0.1:8000/v1 [--model NAME]
 
-The artefact is RUN/exports/<name>, with the commands that start it; its figures are in RUN/exports.json.
+The result is in RUN/exports/<name>, with the commands that start it; its figures are in RUN/exports.json. All but
+merged need packages: pip install -e '.[export]', which compiles llama-cpp-python (cmake, a C++ compiler).
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="a run directory that scripts/evaluate.py has scored")
     parser.add_argument("--to", metavar="FORMAT", help="merged, gguf, onnx or openvino")
     parser.add_argument("--quantization", metavar="Q", help="its precision (default: the first that is named above)")
-    parser.add_argument("--limit", type=int, help="compare on the first N cases, which evaluate.py --limit N answered")
-    parser.add_argument("--endpoint", metavar="URL", help="instead, ask a server of OpenAI's completions")
-    parser.add_argument("--model", metavar="NAME", help="of --endpoint (default: its first); key: $OSLER_ENDPOINT_KEY")
+    parser.add_argument("--limit", type=int, help="compare on the first N cases only (first run evaluate.py --limit N)")
+    parser.add_argument("--endpoint", metavar="URL", help="instead, check a server that has OpenAI's completions API")
+    parser.add_argument(
+        "--model", metavar="NAME", help="the one to ask there (default: its first); key: OSLER_ENDPOINT_KEY"
+    )
     arguments = parser.parse_args()
     if (arguments.to is None) == (arguments.endpoint is None):
         raise InputError("name either --to FORMAT or --endpoint URL")

@@ -36,11 +36,14 @@ def main() -> int:
     run, repo_id = Run(arguments.run), arguments.repo_id
     recipe = run.recipe()
     allowed, about = checks.read_allowed(arguments.allow), card.read_about(arguments.about)
+    if arguments.space:
+        space.check(run)
     if arguments.push:
         hub.check_access(repo_id)  # before anything else takes time
     else:
         hub.check_id(repo_id)
 
+    no_space = ", nor its Space" if arguments.space else ""
     publication = run.folder / "publication"
     problems = checks.check_run(run)
     built = not {problem.check for problem in problems} & set(checks.UNBUILT)
@@ -56,7 +59,7 @@ def main() -> int:
         for check in set(allowed) - {problem.check for problem in problems}:
             raise InputError(f"--allow {check}: the check passes, so there is nothing to allow; leave it out")
     if failed:
-        print(f"not published: {', '.join(check for check in checks.CHECKS if check in failed)} failed")
+        print(f"not published{no_space}: {', '.join(check for check in checks.CHECKS if check in failed)} failed")
         return 1
     tag, private = f"v{recipe.version}", recipe.publish.private
     if arguments.space:
@@ -68,7 +71,7 @@ def main() -> int:
     try:
         url = release.publish(publication, repo_id, tag, private, lambda copy: rescoring.verify(copy, task))
     except rescoring.Differs as difference:
-        print(f"not published: {difference}")
+        print(f"not published{no_space}: {difference}")
         return 1
     print(url)
     if arguments.space:

@@ -111,11 +111,19 @@ def test_a_key_is_made_for_the_server(checkout: Path) -> None:
     assert re.search(r"^ward-7:[0-9a-f]{64}$", printed, re.MULTILINE)
 
 
-def test_an_ehr_gets_the_answers_that_are_shown() -> None:
-    shown = [(command, answer, json.loads(text)) for command, answer, text in connected.answers()]
-    assert len(shown) == 3
-    for command, answer, text in shown:
-        assert connected.same(answer) == connected.same(text), command
+def test_an_ehr_gets_what_the_page_says() -> None:
+    offered, called, bundle = connected.answers()
+    page = connected.PAGE.read_text()
+    assert [service["hook"] for service in offered["services"]] == ["patient-view", "order-select"]
+    assert {len(service["prefetch"]) for service in offered["services"]} == {3}
+    (card,) = called["cards"]
+    assert "says a language model" in card["summary"]
+    assert "no clinical evidence" in card["detail"]
+    assert {"source", "links"} <= card.keys()
+    assert ", ".join(f"`{reason['code']}`" for reason in card["overrideReasons"]) in page
+    kinds = [entry["resource"]["resourceType"] for entry in bundle["entry"]]
+    assert kinds == re.findall(r"^\| (\w+) \|", page.partition("The answer is a Bundle:")[2], re.MULTILINE)[1:5]
+    assert bundle["entry"][3]["resource"]["verificationStatus"]["coding"][0]["code"] == "differential"
 
 
 @pytest.mark.slow

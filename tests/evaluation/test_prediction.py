@@ -204,6 +204,18 @@ def test_a_panel_the_base_cannot_read_is_refused(tmp_path: Path, tiny_base: Base
     assert f"{tiny_base.model} reads 1,024; leave it out" in message
 
 
+def test_a_case_that_leaves_no_room_for_a_label_is_refused(
+    tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path, tiny_base, evaluation={"baselines": ["base_model"], "scorer": "label_likelihood"})
+    task = load_task(tmp_path / "tasks" / "made_up")
+    tokenizer = loading.load_tokenizer(tiny_base)
+    longest = max(len(task.prompt.encode(tokenizer, case.text)) for case in task.source.split("test"))
+    monkeypatch.setattr(prediction, "context_length", lambda _: longest + 1)
+    with pytest.raises(InputError, match=rf"has \d+ tokens .* answer \d+ more; the base reads {longest + 1}:"):
+        evaluate(path)
+
+
 @pytest.mark.slow
 def test_on_real_patients_findings_beat_chance_by_far(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OSLER_CACHE")

@@ -39,9 +39,11 @@ def test_an_unknown_form_is_named_with_the_nearest(name: str, quantization: str 
 
 
 def test_a_missing_package_is_named_with_the_extra() -> None:
-    with pytest.raises(InputError, match=r"--to onnx: onnxruntime not installed: pip install 'osler\[export\]'$"):
+    with pytest.raises(
+        InputError, match=r"--to onnx: not installed: onnxruntime; in the checkout, run pip install -e '\.\[export\]'$"
+    ):
         check_packages(form_named("onnx"), lambda name: None if name == "onnxruntime" else object())
-    with pytest.raises(InputError, match=r"llama-cpp-python not installed.*compiled on the way"):
+    with pytest.raises(InputError, match=r"llama-cpp-python; .*'\.\[export\]'; this compiles llama-cpp-python"):
         check_packages(form_named("gguf"), lambda name: None if name == "llama_cpp" else object())
     for form in FORMS:
         check_packages(form, lambda name: object())

@@ -46,6 +46,9 @@ def test_tokens_are_counted_once_a_case() -> None:
         def encode(self, case: Case) -> list[int]:
             return [1, 2]
 
+        def behind(self, case: Case) -> int:
+            return 0
+
         def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
             return [Answer(("a",), (1.0,)) for _ in prompts]
 

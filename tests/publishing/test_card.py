@@ -275,7 +275,7 @@ def rebase(run: Run, scorer: str = "label_trie", **base: Any) -> None:
 
 
 def test_the_merged_model_is_shown_beside_the_adapter_where_it_was_evaluated(written: Run, merged: Run) -> None:
-    assert "Not evaluated" in section(rendered(written), "The merged model")
+    assert "Not evaluated: nobody ran" in section(rendered(written), "The merged model")
     assert "merged" not in "".join(card.snippets(rendered(written)))
     text = rendered(merged)
     assert "39 whole rankings the same, probabilities at most 3.1e-05 apart; the bound is 0.001: **holds**" in text
@@ -319,6 +319,18 @@ def test_other_runs_of_the_recipe_stand_beside_the_headline(run: Run) -> None:
     assert "recorded runs" not in rendered(run)
 
 
+def test_a_card_without_a_baseline_says_why_nothing_stands_beside_the_model(run: Run) -> None:
+    content = read_json(run.results_path())
+    for record in content["records"]:
+        alone = {name: {TUNED: record[name][TUNED]} for name in ("systems", "predictions_sha256")}
+        record |= {**alone, "comparisons": []}
+    write_json(run.results_path(), content)
+    text = rendered(run)
+    assert "**It was compared with nothing: no baseline was evaluated.**" in opening(text)
+    assert "No baseline was evaluated" in section(text, "Results")
+    assert "| system | called |" not in text
+
+
 def test_calibration_is_shown_as_far_as_there_is_one(run: Run) -> None:
     results = read_json(run.results_path())
     shown = section(rendered(run), "Calibration")
@@ -333,11 +345,11 @@ def test_calibration_is_shown_as_far_as_there_is_one(run: Run) -> None:
     assert "No temperature was fitted: the recipe evaluates no `validation` split." in shown
     results["records"][0]["systems"][TUNED]["calibration"] = {}
     write_json(run.results_path(), results)
-    assert "It gives no probabilities." in section(rendered(run), "Calibration")
+    assert "It gives no probabilities, or not with" in section(rendered(run), "Calibration")
 
 
 def test_robustness_is_shown_where_it_was_measured(run: Run) -> None:
-    assert "Not evaluated." in section(rendered(run), "Robustness")
+    assert "Not evaluated: nobody ran `scripts/evaluate.py RUN --robustness`." in section(rendered(run), "Robustness")
     perturb(run)
     text = rendered(run)
     assert "| typos, 10% (n = 40) |" in section(text, "Robustness")

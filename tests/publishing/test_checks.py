@@ -217,6 +217,17 @@ def test_a_licence_that_the_base_states_in_its_card_comes_before_the_table(
     assert "apache-2.0 is not what base.model HuggingFaceTB/SmolLM2-135M-Instruct permits, which is gemma" in text
 
 
+def test_the_folder_of_a_base_is_told_what_to_write_where(run: Run, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    _recipe(base__model=str(base), base__revision=None)(run)
+    (text,) = run_checks.licences(run, run.recipe())
+    assert text.endswith(f"begin {base}/README.md with the lines `---`, `license: NAME` (such as apache-2.0) and `---`")
+    (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    assert run_checks.licences(run, run.recipe()) == []
+
+
 def test_a_licence_permits_itself_unless_it_permits_nothing() -> None:
     for name in licences.KNOWN:
         assert licences.permits(name, name) == (name not in ("cc-by-nd-4.0", "cc-by-nc-nd-4.0"))

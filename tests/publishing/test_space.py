@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,6 +85,14 @@ def test_it_becomes_a_space_and_replaces_none_of_somebody_else(tmp_path: Path, m
             space.publish(folder, "jane/open", "v1.0.0", private=True)
 
 
+def test_a_model_that_a_text_alone_cannot_ask_has_none(evaluated_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space.check(Run(evaluated_run))
+    recipe = replace(Run(evaluated_run).recipe(), head="reranker")
+    monkeypatch.setattr(Run, "recipe", lambda _: recipe)
+    with pytest.raises(InputError, match=r"^--space: .*: a reranker compares .*; publish it without --space$"):
+        space.check(Run(evaluated_run))
+
+
 # ── what the Hub's servers run ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -122,7 +131,7 @@ def test_an_endpoint_answers_as_the_run_and_refuses_what_is_no_request(folder: P
         ({"inputs": [planted] * 65}, "inputs: a text, or a list"),
         ({"inputs": " "}, "the text is empty"),
         ({"inputs": f"{planted} \ud800"}, "half of a character"),
-        ({"inputs": f"{planted} " * 2000}, "tokens with its prompt, and the model reads 1,024"),
+        ({"inputs": f"{planted} " * 2000}, "more; the model reads 1,024: shorten the text"),
         ({"inputs": planted, "parameters": {"top_k": 0}}, "top_k alone"),
         ({"inputs": planted, "parameters": [planted]}, "top_k alone"),
     ]

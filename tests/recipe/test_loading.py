@@ -593,6 +593,14 @@ def test_all_recipes_are_checked_and_get_a_line_each(
     assert "tiny-rare-disease-qlora@1.0.0" in output.out
 
 
+def test_the_recipe_of_a_run_was_run(path: Path, script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script(str(path)) == 0
+    path.with_name("manifest.json").touch()
+    assert script(str(path)) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ok ")]
+    assert [line.rpartition("  ")[2] for line in lines] == ["not run yet", "trained"]
+
+
 def test_a_recipe_must_not_change_under_its_published_results(
     path: Path, script: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from project import ROOT
 
 from osler.errors import InputError
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
-from osler.recipe.task_file import read_task
+from osler.recipe.task_file import find_tasks, read_task
 
 SHIPPED = sorted(path.parent for path in ROOT.glob("tasks/*/task.yaml"))
 
@@ -148,6 +148,16 @@ def test_what_is_wrong_is_named(tmp_path: Path, task: str, changes: dict[str, An
 
 def test_a_key_that_is_there_twice_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path, changed("medqa") + "version: 2\n").endswith('duplicate key "version"')
+
+
+def test_a_run_without_its_project_says_where_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "copied").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="start this from the project's folder, or copy its tasks there"):
+        find_tasks(tmp_path / "copied")
+    (tmp_path / "tasks" / "made_up").mkdir(parents=True)
+    (tmp_path / "tasks" / "made_up" / "task.yaml").touch()
+    assert find_tasks(tmp_path / "copied") == tmp_path / "tasks"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from plain_trie import decisions
-from transformers import PreTrainedModel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from osler.models.loading import load_base, load_tokenizer
 from osler.recipe.sections import BaseSection
@@ -90,6 +90,20 @@ def test_cases_of_one_batch_may_have_answers_of_their_own(model: PreTrainedModel
         scores = score(model, PROMPTS, [Layout(trie, normalised) for trie in tries], "shared")
         for prompt, trie, found in zip(PROMPTS, tries, scores, strict=True):
             assert found.tolist() == pytest.approx(one_by_one(model, prompt, trie, normalised), abs=1e-4)
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_read_behind_a_prompt_is_counted_to_the_token(way: Way, normalised: bool) -> None:
+    layout = Layout(LabelTrie(SEQUENCES), normalised)
+    assert layout.behind == (2 if normalised else 3)
+    # Its positions are learned, so that there is none behind the last.
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=100, n_positions=16, n_embd=16, n_layer=1, n_head=2)).eval()
+    fits = 16 - layout.behind
+    (scores,) = score(model, [[5] * fits], [layout], way)
+    assert scores.isfinite().all()
+    with pytest.raises(IndexError):
+        score(model, [[5] * (fits + 1)], [layout], way)
 
 
 def test_an_option_is_scored_by_its_letter_or_by_its_text(model: PreTrainedModel, tiny_base: BaseSection) -> None:

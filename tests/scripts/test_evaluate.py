@@ -153,6 +153,7 @@ def test_a_benchmark_is_answered_by_the_tuned_model_and_its_base_and_compared_wi
     assert done.returncode == 0, done.stderr
     (record,) = json.loads((project / RUN / "results-dxbench-partial-first-3.json").read_text())["records"]
     assert (record["task"], record["n"]) == ("dxbench", 3)
+    assert record["contamination"]["n"] == 3  # of these three cases
     assert set(record["systems"]) == {"tiny-made-up@1.0.0", "base_model"}
     assert [(row["a"], row["b"]) for row in record["comparisons"]] == [("tiny-made-up@1.0.0", "base_model")]
     page = (project / RUN / "report-dxbench-partial-first-3.html").read_text()
@@ -265,6 +266,8 @@ def test_a_limited_evaluation_leaves_the_real_one_alone(project: Path) -> None:
     assert [(project / RUN / name).read_bytes() for name in ("results.json", "report.html")] == before
     shown = (project / RUN / "report-partial-first-3.html").read_text()
     assert re.search("The cases of <b>test</b>, [^:]+: 3 cases", shown), "with what the task says they are"
+    assert "test: counted over all its cases, of which 3 were asked." in shown
+    assert "Cases that are in the training data (of all 24 of the split): 0 word for word" in done.stdout
     assert script(project, "evaluate", RUN, "--split", "test").returncode == 0
     assert "24 cases" in (project / RUN / "report-partial-test.html").read_text()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import published_run
 import pytest
 from project import make, make_classifier, script
 from safetensors.torch import load_file, save_file
@@ -195,6 +196,30 @@ def test_options_that_do_not_go_together_are_refused(finished: Path) -> None:
     assert refused(finished, "--to", "gguf", "--model", "m") == "--model is for --endpoint"
     assert refused(finished, "--to", "gguf", "--limit", "0") == "--limit 0: at least 1"
     assert "cannot be reached" in refused(finished, "--endpoint", "http://127.0.0.1:9/v1")
+
+
+def test_an_export_that_was_killed_at_its_end_is_made_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(finished / RUN)
+    published_run.export(run)
+    figures = exports(finished).artefacts["gguf-q8_0"]
+    run.exports_file().unlink()
+    monkeypatch.setattr(artefact, "_make", lambda run, recipe, manifest, form, part, to_merge: part)
+    monkeypatch.setattr(artefact, "_prove", lambda *_: figures)
+    monkeypatch.setattr(artefact.commands, "files", lambda *_: {"README.md": "how to start it"})
+    monkeypatch.setattr(artefact, "check_packages", lambda form: None)
+
+    def killed(*_: Any) -> None:
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(SystemExit):
+            artefact.export(run, form_named("onnx"))
+    assert not (run.exports_path / "onnx-fp32").exists()
+    artefact.export(run, form_named("onnx"))
+    assert (run.exports_path / "onnx-fp32" / "README.md").read_text() == "how to start it"
+    assert exports(finished).artefacts["onnx-fp32"] == figures
+    assert {path.name for path in run.exports_path.iterdir()} <= {"onnx-fp32", "predictions"}
 
 
 def test_exports_of_another_training_are_refused(finished: Path) -> None:

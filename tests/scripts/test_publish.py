@@ -93,6 +93,7 @@ def test_a_problem_ends_with_status_1_and_a_reason_lets_it_pass_into_the_card(fo
     assert states(shown)["git"] == "PROBLEM"
     assert "environment.git_dirty is true" in shown
     assert "not published: git failed" in shown
+    assert "not published, nor its Space: git failed" in publish(folder, RUN, "--space")[1]
     status, shown, _ = publish(folder, RUN, "--allow", "git=only a comment was changed")
     assert (status, states(shown)["git"]) == (0, "allowed")
     assert "only a comment was changed" in (folder / RUN / "publication" / "README.md").read_text()

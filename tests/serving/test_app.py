@@ -19,6 +19,8 @@ from osler.serving.server import Server
 
 pytestmark = pytest.mark.slow
 
+JSON = {"Content-Type": "application/json"}
+
 
 @pytest.fixture(scope="module")
 def models(evaluated_run: Path) -> dict[str, ServedModel]:
@@ -69,7 +71,7 @@ def test_one_text(client: httpx.Client) -> None:
         (b'{"text": "cough", "top_k": 0}', 422, "body.top_k"),
         (b'{"text": "cough", "topk": 3}', 422, "body.topk: no such key"),
         (b'{"text": "\\ud800"}', 422, "body.text"),
-        (json.dumps({"text": "fever " * 3000}).encode(), 422, "tokens with its prompt, and the model reads 1,024"),
+        (json.dumps({"text": "fever " * 3000}).encode(), 422, "more; the model reads 1,024: shorten the text"),
         (json.dumps({"text": "x" * 5_000_000}).encode(), 413, "more than 4,000,000 bytes"),
     ],
     ids=["cut off", "list", "empty", "none asked", "misspelt", "surrogate", "long", "huge"],
@@ -115,7 +117,27 @@ def test_keys_are_asked_for_and_only_their_hashes_are_kept(tmp_path: Path, model
         assert httpx.post(url, json={"text": TEXT}, headers={"X-API-Key": "guess"}).status_code == 401
         assert httpx.post(url, json={"text": TEXT}, headers={"Authorization": f"Bearer {key}"}).status_code == 200
         assert httpx.get(f"{address}/version").status_code == 401
+        wrong = (b"{", b"[]", b"{}", b"\xff", b'{"text": "x", "odd": 1}', b"x" * 5_000_000)
+        hooks = ("cds-services/s", "cds-services/s/feedback")
+        for path in ("diagnose", "diagnose/batch", "feedback", "fhir/$diagnose", *hooks):
+            for body in wrong:  # who has no key is told nothing else
+                answer = httpx.post(f"{address}/{path}", content=body, headers=JSON)
+                assert answer.status_code == 401, (path, body[:9])
+        assert httpx.post(url, content=b"{", headers={"X-API-Key": key} | JSON).status_code == 400
+        assert httpx.get(f"{address}/cds-services").status_code == 401
+        assert httpx.get(f"{address}/fhir/metadata").status_code == 200
         assert httpx.get(f"{address}/health").status_code == 200
+
+
+def test_feedback_that_contradicts_itself_is_not_taken(tmp_path: Path, models: dict[str, ServedModel]) -> None:
+    file = tmp_path / "feedback.jsonl"
+    label = next(iter(next(iter(models.values())).labels))
+    with listening(Server(models, feedback=file)) as address:
+        answer = httpx.post(f"{address}/feedback", json={"request_id": "a", "right": True, "label": label})
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("body: right says that the first diagnosis is right, and label names")
+        assert not file.exists()
+        assert httpx.post(f"{address}/feedback", json={"request_id": "a", "right": False, "label": label}).is_success
 
 
 def test_nothing_of_the_patient_is_kept(

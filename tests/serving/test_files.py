@@ -36,12 +36,14 @@ def test_a_table_is_answered_row_by_row(tmp_path: Path, model: ServedModel) -> N
     source = tmp_path / "notes.csv"
     source.write_text(f'id,note\n1,"{TEXT}"\n2," "\n3,Thirst and weight loss.\n')
     for name in ("answers.csv", "answers.jsonl"):
-        said = answer_file(model, source, "note", tmp_path / name, 2)
+        said = answer_file(model, source, "note", tmp_path / name, 2, "id")
         assert said.endswith("2 answered, 2 of them too unsure; 1 not asked")
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert [line["row"] for line in lines] == ["notes.csv:2", "notes.csv:3", "notes.csv:4"]
+    assert [line["id"] for line in lines] == ["1", "2", "3"]
     assert [line["error"] for line in lines] == [None, "the text is empty; describe the patient", None]
     rows = list(csv.DictReader((tmp_path / "answers.csv").open()))
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
     assert [row["label_1"] for row in rows] == [
         line["diagnoses"][0]["label"] if line["error"] is None else "" for line in lines
     ]
@@ -63,6 +65,8 @@ def test_what_is_wrong_is_told_before_a_model_is_asked(
     (tmp_path / "notes.csv").write_text("id,note\n1,cough\n")
     with pytest.raises(InputError, match=said):
         answer_file(model, tmp_path / "notes.csv", column, tmp_path / output, 2)
+    with pytest.raises(InputError, match="no column 'patient'; it has id, note"):
+        answer_file(model, tmp_path / "notes.csv", "note", tmp_path / "answers.csv", 2, "patient")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +74,7 @@ def test_what_is_wrong_is_told_before_a_model_is_asked(
     [
         (("--text", TEXT, "--hpo", "HP:0001251"), "name one of FILE, --text and --hpo"),
         (("--text", TEXT, "--output", "answers.csv"), "--output for a FILE"),
+        (("--text", TEXT, "--id-column", "id"), "--id-column goes with --output"),
         (("none.csv", "--output", "answers.csv"), "none.csv is none"),
         (("--hpo", "HP:0001251"), "--hpo: not with a run that has labels of its own"),
         (("a.csv", "b.csv", "--text", TEXT), "one RUN and one FILE at most"),

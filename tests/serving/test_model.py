@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -58,17 +59,37 @@ def test_a_run_without_data_on_this_machine_is_served(copy: Path) -> None:
     assert len(model.answer([model.encode(TEXT)])[0].diagnoses) == 4
 
 
-def test_the_threshold_of_evaluation_makes_it_abstain(copy: Path) -> None:
-    path = copy / "results.json"
-    results = json.loads(path.read_text())
-    system = results["records"][0]["systems"]["tiny-made-up@1.0.0"]
-    system["calibration"]["abstention"] |= {"threshold": 0.9, "validation": {"coverage": 0.5, "accuracy": 0.95}}
-    path.write_text(json.dumps(results))
-    (model,) = load_models([str(copy)]).values()
+def test_the_threshold_of_evaluation_makes_it_abstain(evaluated_run: Path) -> None:
+    (model,) = load_models([str(evaluated_run)]).values()
+    assert model.fitted.abstention is not None
+    abstention = model.fitted.abstention.model_copy(update={"threshold": 0.9})
+    model = replace(model, fitted=model.fitted.model_copy(update={"abstention": abstention}))
     (answer,) = model.answer([model.encode(TEXT)])
     assert answer.abstained
     assert answer.reason is not None
     assert "is below 0.90, from which on 90% of the answers to validation cases were right" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"temperature": 0.2}, r"the temperature 0\.2 is not what the answers to the validation cases give \("),
+        ({"abstention": {"threshold": 0.1}}, r"the threshold 0\.1 is not what"),
+        ({"temperature": None}, r"the temperature None is not what"),
+    ],
+    ids=["temperature", "threshold", "none"],
+)
+def test_a_calibration_that_somebody_wrote_in_is_not_served(copy: Path, changes: dict[str, Any], said: str) -> None:
+    path = copy / "results.json"
+    results = json.loads(path.read_text())
+    for record in results["records"]:
+        fitted = record["systems"]["tiny-made-up@1.0.0"]["calibration"]
+        if fitted.get("temperature") is not None:
+            for name, value in changes.items():
+                fitted[name] = fitted[name] | value if isinstance(value, dict) else value
+    path.write_text(json.dumps(results))
+    with pytest.raises(InputError, match=said):
+        load_models([str(copy)])
 
 
 def test_a_run_is_calibrated_wherever_validation_stands_in_its_results(copy: Path) -> None:
@@ -105,6 +126,17 @@ def test_a_run_that_is_not_what_was_evaluated_is_refused(copy: Path, broken: obj
         load_models([str(copy)])
 
 
+def test_a_text_is_refused_where_its_longest_answer_would_not_fit(
+    evaluated_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model,) = load_models([str(evaluated_run)]).values()
+    n, behind = len(model.encode(TEXT).tokens), 12
+    monkeypatch.setattr(model.scorer, "behind", lambda case: behind)  # the labels of this task part at once
+    replace(model, context=n + behind).encode(TEXT)
+    with pytest.raises(InputError, match=rf"has {n} tokens .* answer {behind} more; the model reads {n + behind - 1}:"):
+        replace(model, context=n + behind - 1).encode(TEXT)
+
+
 def test_two_versions_of_one_recipe_are_refused(copy: Path, evaluated_run: Path) -> None:
     with pytest.raises(InputError, match="there is a model tiny-made-up already"):
         load_models([str(evaluated_run), str(copy)])
@@ -116,7 +148,7 @@ def test_no_run_is_told_as_such() -> None:
 
 
 def test_a_model_larger_than_what_is_free_is_not_loaded(evaluated_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("osler.serving.model.free_memory", lambda: 1000)
+    monkeypatch.setattr("osler.serving.model._room", lambda: 1000)
     with pytest.raises(InputError, match=r"GB for the weights alone, 0\.0 GB are free here"):
         load_models([str(evaluated_run)])
 
@@ -129,6 +161,9 @@ class Canned:
 
     def encode(self, case: Case) -> list[int]:
         return [1, 2, 3]
+
+    def behind(self, case: Case) -> int:
+        return 0
 
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         return [self._answer] * len(prompts)

@@ -19,7 +19,7 @@ from osler.serving.app import Server
 from osler.serving.batching import DeadlineError, QueueFullError
 from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, WordWeight, link
 from osler.serving.model import Asked, ServedModel
-from osler.serving.requests import EXAMPLE
+from osler.serving.requests import EXAMPLE, EXAMPLE_IS
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install 'osler[dev]'")
 from browsing import NEEDED, WATCH, chromium, violations
@@ -104,6 +104,7 @@ def get_answer(page: Page, text: str = TEXT) -> None:
 def test_a_text_is_answered_with_bars_and_numbers(browser: Browser) -> None:
     with opened(browser, Server(canned())) as page:
         assert page.locator("#example").inner_text() == EXAMPLE
+        expect(page.get_by_text(f"Example ({EXAMPLE_IS}):")).to_be_visible()
         page.get_by_role("button", name="Use the example").click()
         expect(page.get_by_role("button", name="Use the example")).to_be_disabled()
         page.keyboard.press("Control+Enter")

@@ -20,6 +20,7 @@ from project import ROOT, environment, script
 from served import TEXT
 
 from osler.feedback.store import open_store
+from osler.serving.access import new_key
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +79,16 @@ def test_an_open_server_listens_to_this_machine_alone(tmp_path: Path, evaluated_
     assert done.stderr.startswith(
         "error: --host 0.0.0.0: other machines could ask, and nobody needs a key; give --keys"
     )
+
+
+def test_the_address_that_is_printed_opens_where_it_listens_everywhere(tmp_path: Path, evaluated_run: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text(f"{new_key('ward-7')[1]}\n")
+    with serving(tmp_path, evaluated_run, "--host", "0.0.0.0", "--keys", keys) as (address, _):
+        assert address.startswith("http://127.0.0.1:")
+        assert httpx.get(f"{address}/health").status_code == 200
+        port = address.rpartition(":")[2]
+        assert f"{address} and http://{socket.gethostname()}:{port} (" in (tmp_path / "stdout").read_text()
 
 
 def test_a_port_in_use_is_named(tmp_path: Path, evaluated_run: Path) -> None:

@@ -12,6 +12,7 @@ from project import GOLDEN, ROOT
 
 from osler.errors import InputError
 from osler.recipe.strict_yaml import read_yaml
+from osler.serving.requests import EXAMPLE
 from osler.storage import stable_unit, wheels
 from osler.terminology import Finding, Ontology, Recogniser, findings, read_ontology
 
@@ -76,6 +77,11 @@ def measured(some: Sequence[Note], lexicon: Recogniser) -> Counter[str]:
                 counts["right"] += 1
                 counts["right and as said"] += right[0].status == found.status
     return counts
+
+
+def test_the_example_of_the_server_is_read(ontology: Ontology, lexicon: Recogniser) -> None:
+    read = {ontology.terms[one.hpo_id].name: one.status for one in findings(EXAMPLE, lexicon)}
+    assert read == {"Ectopia lentis": "present", "Arachnodactyly": "present", "Scoliosis": "absent"}
 
 
 def test_there_are_enough_notes_of_every_kind(ontology: Ontology) -> None:

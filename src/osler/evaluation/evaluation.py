@@ -104,7 +104,7 @@ def evaluate(
     if perturb:
         return _robustness(run, recipe, task, asked[0], limit)
     if benchmark:
-        overlap = _benchmark_overlap(recipe, load_task(tasks / recipe.task.name, recipe.task.panel), task, asked)
+        overlap = _benchmark_overlap(recipe, load_task(tasks / recipe.task.name, recipe.task.panel), task, asked, limit)
     output = run.results_path(benchmark, splits, limit)
     scored = results.score(
         files,
@@ -179,9 +179,11 @@ def _benchmark_splits(folder: Path) -> Sequence[str]:
     return list(task.splits)
 
 
-def _benchmark_overlap(recipe: Recipe, own: Task, benchmark: Task, splits: Sequence[str]) -> Contamination:
-    """How the cases of a benchmark overlap with what the recipe's ``own`` task taught."""
+def _benchmark_overlap(
+    recipe: Recipe, own: Task, benchmark: Task, splits: Sequence[str], limit: int | None
+) -> Contamination:
+    """How the first ``limit`` cases of a benchmark overlap with what the recipe's ``own`` task taught."""
     from osler.data import load_components
 
     training_cases = [case for component in load_components(recipe, own) for case in component.rows]
-    return contamination.measure(training_cases, {split: benchmark.source.split(split) for split in splits})
+    return contamination.measure(training_cases, {split: benchmark.source.split(split)[:limit] for split in splits})

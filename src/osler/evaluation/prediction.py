@@ -170,9 +170,7 @@ class Predictor:
         normalised = self.recipe.evaluation.scorer == "label_trie"
         images = load_images(self.recipe.base, self.models.tokenizer) if task.has_images else None
         scorer = LabelScorer(model, self.models.tokenizer, task.prompt, task.labels, normalised, images=images)
-        label_tokens = max(len(tokens) for tokens in scorer.trie.paths.values())
-        base = self.recipe.base.model
-        return LanguageModelWithLabels(WITH_LABELS, task, scorer, context_length(model), base, label_tokens)
+        return LanguageModelWithLabels(WITH_LABELS, task, scorer, context_length(model), self.recipe.base.model)
 
     @cached_property
     def _training_cases(self) -> list[Case]:
@@ -234,11 +232,8 @@ class LanguageModel:
         """
         state = PartialState()
         prompts = [self.scorer.encode(case) for case in cases]
-        if self.context is not None and (longest := max(map(len, prompts))) >= self.context:
-            raise InputError(
-                f"{self.name}: a case of {split} has {longest:,} tokens with its prompt, and the base reads"
-                f" {self.context:,}; shorten it, or take a base with a longer context"
-            )
+        for case, prompt in zip(cases, prompts, strict=True):
+            self._check_length(case, split, len(prompt), self.scorer.behind(case))
         own_batches = batches(prompts, BATCH)[state.process_index :: state.num_processes]
         answered = read_parts(path)
         parts = path.with_name(f".{path.name}.part-*")
@@ -265,6 +260,15 @@ class LanguageModel:
         if state.is_main_process:
             join_parts(path, [case.case_id for case in cases])
         state.wait_for_everyone()
+
+    def _check_length(self, case: Case, split: str, prompt: int, behind: int) -> None:
+        """Raise :class:`InputError` where a prompt with its longest answer has more tokens than the model reads."""
+        if self.context is not None and prompt + behind > self.context:
+            raise InputError(
+                f"{self.name}: {case.case_id} of {split} has {prompt:,} tokens with its prompt, and the longest answer"
+                f" {behind:,} more; the base reads {self.context:,}: shorten the case, or take a base with a longer"
+                " context"
+            )
 
     def _prediction(self, case: Case, answer: Answer, split: str) -> Prediction:
         ranked, probabilities = told_as(case, answer.ranked, answer.probabilities)
@@ -301,15 +305,11 @@ class LanguageModelWithLabels(LanguageModel):
     """A model whose prompts list the panel. A panel that it cannot read is refused, not cut off."""
 
     model: str
-    label_tokens: int  # of the longest label
 
-    def answer(self, cases: Sequence[Case], split: str, path: Path) -> None:
-        """See :class:`System`. Raises :class:`InputError` where a prompt with its label is too long."""
-        longest = max(len(self.scorer.encode(case)) for case in cases) + self.label_tokens
-        if self.context is not None and longest > self.context:
+    def _check_length(self, case: Case, split: str, prompt: int, behind: int) -> None:
+        if self.context is not None and (longest := prompt + behind) > self.context:
             raise InputError(
                 f"evaluation.baselines: {self.name}: with its {len(self.task.labels)} labels listed, a case of {split}"
                 f" has {longest:,} tokens and {self.model} reads {self.context:,}; leave it out,"
                 " or take a smaller panel"
             )
-        super().answer(cases, split, path)

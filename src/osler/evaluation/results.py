@@ -169,6 +169,11 @@ def fit_calibrations(splits: Splits) -> dict[tuple[str, str], calibration.Fit]:
     return fits
 
 
+def fit_of(file: Path) -> calibration.Fit | None:
+    """What a system's answers to the validation split, in ``file``, say; None where they have no probabilities."""
+    return next(iter(fit_calibrations(read_splits([file])).values()), None)
+
+
 def system_record(
     measurement: Measurement,
     metrics: Sequence[Any],

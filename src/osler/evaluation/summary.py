@@ -166,9 +166,11 @@ def contamination_notes(record: Record) -> list[str]:
     if overlap is None:
         return []
     shared = f"; {overlap.publications.cases} share a publication with it" if overlap.publications else ""
+    # Training looked at the whole split; where only its first cases were asked, it does not say how many of them.
+    of = f" (of all {overlap.n:,} of the split)" if overlap.n != record.n else ""
     return [
-        f"Cases that are in the training data: {overlap.normalised.cases} word for word, {overlap.near.cases} nearly,"
-        f" {overlap.ngrams.cases} by most of their 8-word phrases{shared}"
+        f"Cases that are in the training data{of}: {overlap.normalised.cases} word for word, {overlap.near.cases}"
+        f" nearly, {overlap.ngrams.cases} by most of their 8-word phrases{shared}"
     ]
 
 

@@ -62,11 +62,12 @@ def export(run: Run, form: Form, limit: int | None = None) -> str:
                 run, recipe, form, artefact, weights, run.exports_file(limit).name
             ).items():
                 (part / name).write_text(text, encoding="utf-8")
+            exports = exports.model_copy(update={"artefacts": {**exports.artefacts, form.name: artefact}})
+            # The figures first, so that a folder always has some. Killed in between, the next export makes both.
+            write_model(run.exports_file(limit), exports)
             part.rename(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        exports = exports.model_copy(update={"artefacts": {**exports.artefacts, form.name: artefact}})
-        write_model(run.exports_file(limit), exports)
     return render(exports)
 
 

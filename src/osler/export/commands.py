@@ -7,10 +7,11 @@ from pathlib import Path
 
 from osler.export.forms import Form
 from osler.recipe import Recipe, find_tasks
-from osler.rendering import Markdown, cell, render_template
+from osler.rendering import Markdown, cell, fenced, render_template
 from osler.runs import Artefact, Run
 from osler.storage import read_json
 
+EXAMPLE = "burning when passing water and fever"  # an invented patient
 # What vLLM takes for --max-lora-rank (vllm/config/lora.py, MaxLoRARanks); below the adapter's rank it refuses it.
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -31,7 +32,7 @@ def files(
     longest = max(map(len, completions(tokenizer, task.labels).values())) if recipe.head is None else 0
     text = render_template(
         "export/readme.md.jinja",
-        {"cell": lambda estimate: Markdown(cell(estimate))},
+        {"cell": lambda estimate: Markdown(cell(estimate)), "fenced": fenced},
         run=_path(run.folder),
         merged=_path(run.merged_path),
         adapter=_path(run.adapter_path),
@@ -45,6 +46,8 @@ def files(
         figures=Markdown(figures),
         name=Markdown(f"{recipe.name}-{recipe.version}"),
         rank=vllm_rank(run.adapter_path),
+        prompt="".join("{text}" if piece == TEXT else piece for piece in frame),
+        example=Markdown(EXAMPLE),
     )
     made = {"README.md": f"{text}\n"}
     if weights is not None:

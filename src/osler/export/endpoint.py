@@ -127,6 +127,10 @@ class ServedLabels:
         """See :class:`osler.scoring.Scorer`."""
         return self.task.prompt.encode(self.tokenizer, case.text)
 
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.Scorer`."""
+        return self.layout.behind
+
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.Scorer`. Raises :class:`InputError` as :class:`Endpoint` does."""
         conversation = self.task.prompt.conversation(self.tokenizer)

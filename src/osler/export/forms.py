@@ -73,9 +73,9 @@ def form_named(name: str, quantization: str | None = None) -> Form:
 def check_packages(form: Form, find: Callable[[str], object | None] = importlib.util.find_spec) -> None:
     """Raise :class:`InputError` where a package is not installed that writes or asks the form."""
     if missing := [DISTRIBUTIONS.get(name, name) for name in form.packages if find(name) is None]:
-        compiled = "; llama-cpp-python is compiled on the way, which needs cmake and minutes"
+        compiled = "; this compiles llama-cpp-python, which needs cmake, a C++ compiler and some minutes"
         raise InputError(
-            f"--to {form.format}: {', '.join(missing)} not installed: pip install 'osler[export]'"
+            f"--to {form.format}: not installed: {', '.join(missing)}; in the checkout, run pip install -e '.[export]'"
             f"{compiled if 'llama-cpp-python' in missing else ''}"
         )
 

@@ -59,6 +59,10 @@ class LabelsOf:
         """See :class:`osler.scoring.Scorer`."""
         return self.prompt.encode(self.tokenizer, case.text)
 
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.Scorer`."""
+        return self.layout.behind
+
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.Scorer`."""
         scores = [label_log_probabilities(self.runtime, prompt, self.layout) for prompt in prompts]
@@ -84,6 +88,10 @@ class ClassesOf:
         """See :class:`osler.scoring.Scorer`."""
         return encode_classified(self.task.prompt, self.tokenizer, case.text)[0]
 
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.Scorer`."""
+        return 0
+
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.Scorer`."""
         labels = tuple(self.task.labels)
@@ -102,6 +110,10 @@ class Timed:
     def encode(self, case: Case) -> list[int]:
         """See :class:`osler.scoring.Scorer`."""
         return self.scorer.encode(case)
+
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.Scorer`."""
+        return self.scorer.behind(case)
 
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.Scorer`."""

@@ -145,7 +145,7 @@ def verdict(evidence: Evidence) -> str:
     """How it stands to its baselines on the headline split, those it does not beat first; then other splits."""
     record, best = evidence.headline, evidence.best_other
     if best is None:
-        return "It was compared with nothing."
+        return "It was compared with nothing: no baseline was evaluated."
     words = {"behind": "worse than", "open": "not shown to be better than", "beats": "better than"}
     sentence = "; ".join(
         f"{words[kind]} {', '.join(map(evidence.called, names))}"

@@ -204,7 +204,11 @@ def contamination(run: Run, recipe: Recipe) -> list[str]:
 
 def licences(run: Run, recipe: Recipe) -> list[str]:
     """The licence of the model is one that those of its base and of its data permit."""
-    card = f"`hf download {recipe.base.model} README.md --revision {recipe.base.revision}` gets its card"
+    folder = Path(recipe.base.model).expanduser()
+    if folder.is_dir():
+        card = f"begin {folder / 'README.md'} with the lines `---`, `license: NAME` (such as apache-2.0) and `---`"
+    else:
+        card = f"`hf download {recipe.base.model} README.md --revision {recipe.base.revision}` gets its card"
     base = {f"base.model {recipe.base.model}": (licence.base_licence(recipe.base.model, recipe.base.revision), card)}
     return licence.conflicts(recipe, {**base, **licence.task_licences(recipe)})
 

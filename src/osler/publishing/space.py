@@ -18,6 +18,7 @@ import osler
 from osler.errors import InputError
 from osler.publishing.folder import workplace
 from osler.rendering import render_template
+from osler.runs import Run
 from osler.storage import check_folder, checkout, explained, hub_api, persistently, write_atomically
 
 HOSTED = Path(__file__).with_name("hosted")
@@ -25,6 +26,16 @@ CODE = ("app.py", "handler.py")
 MODEL = "model.txt"
 GRADIO = "6.31.0"  # what app.py was tried with
 AS_ASKED = {"pillow"}  # Gradio wants an older one than Osler is tested with; Osler takes both
+
+
+def check(run: Run) -> None:
+    """Raise :class:`InputError` where a Space could not ask the model of ``run``."""
+    from osler.serving import check_served  # imports torch
+
+    try:
+        check_served(run, run.recipe())
+    except InputError as error:
+        raise InputError(f"--space: {error}; publish it without --space") from None
 
 
 def build(folder: Path, repo_id: str, tag: str) -> Path:

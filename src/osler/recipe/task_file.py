@@ -99,11 +99,11 @@ def read_task(folder: Path) -> TaskFile:
 
 
 def find_tasks(path: Path) -> Path:
-    """The ``tasks`` folder that a recipe, or a run, means: in, beside or above it, else in the working directory.
-
-    Raises :class:`InputError` where there is none.
-    """
+    """The ``tasks`` folder that a recipe, or a run, means: in, beside or above it, else in the working directory."""
     root = root_with(path, "tasks/*/task.yaml")
     if root is None:
-        raise InputError(f"{path}: no tasks/<name>/task.yaml beside or above it, nor in {Path.cwd()}")
+        raise InputError(
+            f"{path}: its task is not here: the folder tasks of its project is neither beside or above it, nor in"
+            f" {Path.cwd()}; start this from the project's folder, or copy its tasks there"
+        )
     return root / "tasks"

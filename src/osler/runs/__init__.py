@@ -5,6 +5,7 @@ from osler.runs.environment import check_installed, describe_environment, peak_m
 from osler.runs.exports import Artefact, BaseDistance, ExportedSplit, Exports, Format, LabelLogP
 from osler.runs.found import IN_USE, FoundRun, InUse, find_run
 from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
+from osler.runs.memory import free_memory, machine_memory
 from osler.runs.panel import Panel, TrainingTexts
 from osler.runs.predictions import (
     Prediction,
@@ -101,7 +102,9 @@ __all__ = [
     "checkpoints",
     "describe_environment",
     "find_run",
+    "free_memory",
     "join_parts",
+    "machine_memory",
     "merged_name",
     "mismatches",
     "open_part",

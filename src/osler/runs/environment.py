@@ -14,6 +14,7 @@ import osler
 from osler.errors import InputError
 from osler.recipe import TRACKERS, Recipe, trackers_of
 from osler.runs.manifest import Environment, PeakMemory
+from osler.runs.memory import machine_memory
 from osler.storage import checkout, sha256_file
 
 PACKAGES = (
@@ -65,7 +66,7 @@ def describe_environment() -> Environment:
         platform=platform.platform(),
         cpu=_cpu(),
         cores=os.cpu_count(),
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory_bytes=machine_memory(),
         gpus=tuple(torch.cuda.get_device_name(index) for index in gpus) if torch is not None else (),
         git_commit=commit,
         git_dirty=dirty,

@@ -32,5 +32,8 @@ class Scorer(Protocol):
     def encode(self, case: Case) -> list[int]:
         """The token ids of a case's prompt."""
 
+    def behind(self, case: Case) -> int:
+        """How many tokens of an answer the model reads behind a case's prompt, at most."""
+
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """The answers to one batch of cases; ``prompts`` are what :meth:`encode` gave for them."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.errors import InputError
 from osler.scoring.answer import Answer
 from osler.scoring.labels import ranking
+from osler.scoring.prefix import Prefix, padded, read_prefix
 from osler.tasks import Case, Task, encode_classified
 
 
@@ -22,6 +23,7 @@ class ClassifierScorer:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, alone: bool) -> None:
         self._model, self._tokenizer, self._prompt, self._alone = model, tokenizer, task.prompt, alone
+        self._prefix: Prefix | None = None
         self._labels = tuple(task.labels)
         trained = tuple(label for _, label in sorted((model.config.id2label or {}).items()))
         if trained != self._labels:
@@ -34,23 +36,30 @@ class ClassifierScorer:
         """See :class:`osler.scoring.answer.Scorer`."""
         return encode_classified(self._prompt, self._tokenizer, case.text)[0]
 
+    def share_prefix(self) -> None:
+        """From now on read what all prompts begin with once, where the model answers the same then. For a server:
+        in half precision it rounds otherwise than what is written into prediction files."""
+        if self._alone:
+            return
+        prompts = [encode_classified(self._prompt, self._tokenizer, text)[0] for text in ("fever", "A rash, no cough")]
+        self._prefix = read_prefix(self._model, prompts, self._tokenizer.pad_token_id)
+
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return 0
+
     @torch.inference_mode()
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""
-        padding = self._tokenizer.pad_token_id
         answers = []
         for batch in [[prompt] for prompt in prompts] if self._alone else [list(prompts)]:
-            inputs = {name: tensor.to(self._model.device) for name, tensor in padded(batch, padding).items()}
-            scores = self._model(**inputs).logits.float().cpu().log_softmax(-1)
+            scores = self._model(**self._inputs(batch)).logits.float().cpu().log_softmax(-1)
             answers += [ranking(self._labels, logp) for logp in scores]
         return answers
 
-
-def padded(prompts: Sequence[Sequence[int]], padding: int) -> dict[str, torch.Tensor]:
-    """``input_ids`` and ``attention_mask`` of a batch, both (batch, longest), padded on the right with ``padding``."""
-    rows = [torch.tensor(prompt) for prompt in prompts]
-    masks = [torch.ones_like(row) for row in rows]
-    return {
-        "input_ids": pad_sequence(rows, batch_first=True, padding_value=padding),
-        "attention_mask": pad_sequence(masks, batch_first=True),
-    }
+    def _inputs(self, batch: Sequence[Sequence[int]]) -> dict[str, Any]:
+        prefix = self._prefix if self._prefix is not None and self._prefix.begins(batch) else None
+        read = len(prefix.tokens) if prefix else 0
+        rest = padded([prompt[read:] for prompt in batch], self._tokenizer.pad_token_id)
+        inputs = {name: tensor.to(self._model.device) for name, tensor in rest.items()}
+        return prefix.inputs(inputs) if prefix else inputs

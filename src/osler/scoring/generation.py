@@ -47,6 +47,10 @@ class Generator:
         """See :class:`osler.scoring.answer.Scorer`."""
         return self._prompt.encode(self._tokenizer, case.text, case.options)
 
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return MAX_NEW_TOKENS
+
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""
         answers = []

@@ -97,6 +97,7 @@ class Layout:
     Attributes:
         labels: in the order of ``paths``.
         node_tokens, node_depths: (nodes,) of the nodes that are run, parents first.
+        behind: how many tokens are read behind a prompt, at most.
         attends: (nodes, nodes), True where a node attends to another: itself and its ancestors.
         pieces: which nodes make up each sequence that is run, parents first; between them all nodes, and of each node
             its ancestors.
@@ -115,6 +116,7 @@ class Layout:
         column = {node: i for i, node in enumerate(nodes)}
         self.node_tokens = _integers(trie.nodes[node].token for node in nodes)
         self.node_depths = _integers(trie.nodes[node].depth for node in nodes)
+        self.behind = 1 + max((trie.nodes[node].depth for node in nodes), default=-1)
         self.attends = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
         for node, i in column.items():
             self.attends[i, [column[ancestor] for ancestor in trie.above([node])]] = True

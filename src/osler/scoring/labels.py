@@ -48,6 +48,10 @@ class LabelScorer:
         written = self._images.written(case.image) if self._images and case.image else None
         return self._prompt.encode(self._tokenizer, case.text, image=written)
 
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return self._layout.behind
+
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""
         seen = Seen(self._images, [case.image for case in cases if case.image]) if self._images else None
@@ -77,6 +81,10 @@ class ChoiceScorer:
     def encode(self, case: Case) -> list[int]:
         """See :class:`osler.scoring.answer.Scorer`."""
         return self._prompt.encode(self._tokenizer, case.text, case.options)
+
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return self._layout(self._texts(case)).behind
 
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""

@@ -97,6 +97,10 @@ class RerankerScorer:
         """See :class:`osler.scoring.answer.Scorer`."""
         return encode_classified(self._prompt, self._tokenizer, case.text)[0]
 
+    def behind(self, case: Case) -> int:
+        """See :class:`osler.scoring.answer.Scorer`."""
+        return max(len(candidate_tokens(self._tokenizer, text)) for text in (case.options or {"": ""}).values())
+
     @torch.inference_mode()
     def answer(self, prompts: Sequence[Sequence[int]], cases: Sequence[Case]) -> list[Answer]:
         """See :class:`osler.scoring.answer.Scorer`."""

@@ -4,12 +4,13 @@ from osler.serving import all_diseases
 from osler.serving.access import new_key
 from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, render_lines
 from osler.serving.files import answer_file
-from osler.serving.model import ServedModel, load_models
-from osler.serving.requests import EXAMPLE, MAX_BATCH, TOP, whole_characters
+from osler.serving.model import ServedModel, check_served, load_models
+from osler.serving.requests import EXAMPLE, EXAMPLE_IS, MAX_BATCH, TOP, whole_characters
 from osler.serving.running import open_server
 
 __all__ = [
     "EXAMPLE",
+    "EXAMPLE_IS",
     "MAX_BATCH",
     "TOP",
     "Diagnosis",
@@ -18,6 +19,7 @@ __all__ = [
     "ServedModel",
     "all_diseases",
     "answer_file",
+    "check_served",
     "load_models",
     "new_key",
     "open_server",

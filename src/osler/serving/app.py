@@ -25,7 +25,7 @@ from osler.serving.model import ServedModel
 from osler.serving.page import HEADERS, PAGE
 from osler.serving.problems import problem
 from osler.serving.requests import BatchRequest, DiagnosisRequest, Feedback
-from osler.serving.server import Asking, Chosen, Refusal, Server, bearer, server_of, while_connected
+from osler.serving.server import Asking, Chosen, KeyRoute, Refusal, Server, bearer, server_of, while_connected
 from osler.serving.shield import Shield
 
 _WORDS = {  # in place of pydantic's
@@ -64,7 +64,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-router = APIRouter(responses=PROBLEMS)
+router = APIRouter(responses=PROBLEMS, route_class=KeyRoute)
 
 
 @router.post("/diagnose", summary="Diagnoses for one text", dependencies=bearer)
@@ -190,7 +190,7 @@ def _described(model: ServedModel) -> dict[str, Any]:
 def _said(error: RequestValidationError) -> str:
     """What is wrong, without what was sent."""
     faults = [
-        f"{'.'.join(map(_key, fault['loc']))}: {_WORDS.get(fault['type'], fault['msg'])}"
+        f"{'.'.join(map(_key, fault['loc']))}: {_WORDS.get(fault['type'], fault['msg'].removeprefix('Value error, '))}"
         for fault in error.errors()[:3]
     ]
     return one_line("; ".join(faults))[:500]

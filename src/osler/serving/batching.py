@@ -50,19 +50,19 @@ class Batcher(Generic[Q, A]):
     """The queue before the models.
 
     Args:
-        ask: the name of a model and a batch of questions to their answers, in order. It is called in a thread of its
-            own, by one call at a time.
+        ask: the name of a model and a batch of questions to their answers, in order, by one call at a time.
+        thread: the one that asks.
         observe: told the size of every batch and the seconds it took.
     """
 
     ask: Callable[[str, Sequence[Q]], Sequence[A]]
     observe: Callable[[int, float], None] = lambda size, seconds: None
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="model"))
     batch: int = BATCH
     wait: float = WAIT
     room: int = QUEUE
     _queue: deque[Waiting[Q, A]] = field(default_factory=deque)
     _came: asyncio.Event = field(default_factory=asyncio.Event)
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="model"))
     _seconds_each: float = 0.1  # that a text takes, as of late
 
     def __len__(self) -> int:
@@ -120,9 +120,7 @@ class Batcher(Generic[Q, A]):
         started = time.monotonic()
         questions = [one.question for one in batch]
         try:
-            answers = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self.ask, batch[0].model, questions
-            )
+            answers = await asyncio.get_running_loop().run_in_executor(self.thread, self.ask, batch[0].model, questions)
         except Exception as error:
             if len(batch) > 1:  # one of them may be at fault: the others are answered
                 for one in batch:

@@ -21,14 +21,17 @@ from osler.storage import check_folder, write_atomically
 FORMATS = (".jsonl", ".csv")
 
 
-def answer_file(model: ServedModel, source: Path, column: str, output: Path, top: int) -> str:
+def answer_file(
+    model: ServedModel, source: Path, column: str, output: Path, top: int, id_column: str | None = None
+) -> str:
     """Answer every text in ``column`` of ``source`` (a file that ``prepare_data.py`` reads), and write ``output``,
     whole or not at all; returns what came of it, in a line.
 
-    A row that cannot be asked has an ``error`` instead of an answer. A place is ``<file>:<row>``.
+    A row that cannot be asked has an ``error`` instead of an answer. Every line has its ``row`` (``<file>:<row>``),
+    and with an ``id_column`` what stands in it as ``id``.
 
     Raises:
-        InputError: ``source`` cannot be read, or has no such column; ``output`` is there, or has another ending than
+        InputError: ``source`` cannot be read, or lacks a column; ``output`` is there, or has another ending than
             .jsonl and .csv.
     """
     if output.suffix not in FORMATS:
@@ -36,9 +39,10 @@ def answer_file(model: ServedModel, source: Path, column: str, output: Path, top
     if output.exists():
         raise InputError(f"--output {output}: is there already; name another file")
     check_folder(output.parent)
-    places, errors, asked = [], {}, {}
-    for row in read_files(source, Columns(text=column, label=column)):
-        places.append(row.source)
+    ids: dict[str, object] = {}  # by place
+    errors, asked = {}, {}
+    for row in read_files(source, Columns(text=column, label=column, case_id=id_column)):
+        ids[row.source] = row.columns.get(id_column) if id_column and isinstance(row, RawRow) else None
         try:
             asked[row.source] = model.encode(_text(row, column))
         except (ValueError, InputError) as error:  # of this row alone
@@ -48,7 +52,10 @@ def answer_file(model: ServedModel, source: Path, column: str, output: Path, top
         for batch in _batches(asked):
             answers |= zip(batch, model.answer([asked[place] for place in batch], top), strict=True)
             bar.update(len(batch))
-    rows = [_row(place, answers.get(place), errors.get(place)) for place in places]
+    rows = [
+        {"row": place, **({"id": one} if id_column else {}), **_said(answers.get(place), errors.get(place))}
+        for place, one in ids.items()
+    ]
     write_atomically(output, _jsonl(rows) if output.suffix == ".jsonl" else _csv(rows))
     abstained = sum(answer.abstained for answer in answers.values())
     return f"{output}: {len(answers):,} answered, {abstained:,} of them too unsure; {len(errors):,} not asked"
@@ -69,9 +76,9 @@ def _batches(asked: dict[str, Asked]) -> Iterator[Sequence[str]]:
     yield from (order[start : start + BATCH] for start in range(0, len(order), BATCH))
 
 
-def _row(place: str, answer: Diagnosis | None, error: str | None) -> dict[str, Any]:
+def _said(answer: Diagnosis | None, error: str | None) -> dict[str, Any]:
     content: dict[str, Any] = {} if answer is None else answer.model_dump(mode="json", exclude={"request_id", "words"})
-    return {"row": place, "error": error, **content}
+    return {"error": error, **content}
 
 
 def _jsonl(rows: Sequence[dict[str, Any]]) -> str:
@@ -82,7 +89,9 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     """A line a text, and of every diagnosis four columns."""
     flat = []
     for row in rows:
-        line = {name: row.get(name) for name in ("row", "error", "abstained", "reason")}
+        line = {
+            name: row.get(name) for name in ("row", "id", "error", "abstained", "reason") if name != "id" or name in row
+        }
         line["warnings"] = "; ".join(row.get("warnings", ()))
         for rank, one in enumerate(row.get("diagnoses", ()), 1):
             line |= {f"{name}_{rank}": one[name] for name in ("label", "name", "probability", "icd10cm")}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
 from osler.data import unknown_share
 from osler.errors import InputError
@@ -21,7 +21,17 @@ from osler.recipe import (
     find_tasks,
     read_task,
 )
-from osler.runs import Calibration, Run, TrainingTexts, check_prompt, check_trained, find_run, mismatches, tuned_name
+from osler.runs import (
+    Calibration,
+    Run,
+    TrainingTexts,
+    check_prompt,
+    check_trained,
+    find_run,
+    free_memory,
+    mismatches,
+    tuned_name,
+)
 from osler.serving.diagnosis import NO_THRESHOLD, Diagnosis, ModelName, RankedLabel, link
 from osler.statistics import calibration
 from osler.terminology import diseases, languages
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
     from osler.scoring import Answer, Scorer
 
 
+AT_ONCE = 8  # texts in a pass: as many keep two cores busy, and of fewer more are as long as each other
+FITTED = 1e-3  # a temperature that was fitted on another machine may differ by less
 NF4_BYTES = 0.55  # a weight, with the scales of its block; embeddings are not quantised and come on top
 
 
@@ -98,9 +110,11 @@ class ServedModel:
             raise InputError("the text is empty; describe the patient")
         case = Case("asked", text, "")
         tokens = self.scorer.encode(case)
-        if self.context is not None and len(tokens) >= self.context:
+        behind = self.scorer.behind(case)
+        if self.context is not None and len(tokens) + behind > self.context:
             raise InputError(
-                f"the text has {len(tokens):,} tokens with its prompt, and the model reads {self.context:,}; shorten it"
+                f"the text has {len(tokens):,} tokens with its prompt, and the longest answer {behind:,} more; the"
+                f" model reads {self.context:,}: shorten the text"
             )
         return Asked(case, tokens, tuple(self._unusual(text, len(tokens))))
 
@@ -108,8 +122,13 @@ class ServedModel:
         """The answers to a batch, each with its ``top`` diagnoses; all of them for None."""
         if self.adapter is not None and self.model.active_adapter != self.adapter:
             self.model.set_adapter(self.adapter)
-        answers = self.scorer.answer([one.tokens for one in asked], [one.case for one in asked])
-        return [self._diagnosis(one, answer, top) for one, answer in zip(asked, answers, strict=True)]
+        order = sorted(range(len(asked)), key=lambda number: len(asked[number].tokens))
+        answers: dict[int, Answer] = {}
+        for start in range(0, len(order), AT_ONCE):
+            numbers = order[start : start + AT_ONCE]
+            texts = [asked[number] for number in numbers]
+            answers |= zip(numbers, self.scorer.answer([t.tokens for t in texts], [t.case for t in texts]), strict=True)
+        return [self._diagnosis(one, answers[number], top) for number, one in enumerate(asked)]
 
     def _diagnosis(self, asked: Asked, answer: Answer, top: int | None) -> Diagnosis:
         probabilities: Sequence[float | None] = [None] * len(answer.ranked)
@@ -189,18 +208,17 @@ def load_models(names: Sequence[str]) -> dict[str, ServedModel]:
     runs = [(name, *_checked(name)) for name in names]  # all of them before the first is loaded, which takes time
     served: dict[str, ServedModel] = {}
     bases: dict[BaseSection, Any] = {}
-    for name, run, recipe in runs:
+    for name, run, recipe, fitted in runs:
         if recipe.name in served:
             raise InputError(f"{name}: there is a model {recipe.name} already; serve one version of it")
-        served[recipe.name] = _load(run, recipe, bases)
+        served[recipe.name] = _load(run, recipe, fitted, bases)
     return served
 
 
-def _checked(name: str) -> tuple[Run, Recipe]:
+def _checked(name: str) -> tuple[Run, Recipe, Calibration]:
     run = find_run(name).run
     recipe = run.recipe()
-    if recipe.stage is not None:
-        raise InputError(f"{name}: pre-trained, it answers nothing; fine-tune it and serve that run")
+    check_served(run, recipe)
     check_trained(run, recipe)
     if not run.results_path().is_file():
         raise InputError(
@@ -209,11 +227,20 @@ def _checked(name: str) -> tuple[Run, Recipe]:
         )
     for mismatch in mismatches(run, recipe):
         raise InputError(f"{run.folder}/{mismatch}: bring that one back, or train and evaluate again")
-    if read_task(find_tasks(run.folder) / recipe.task.name).source.has_images:
-        raise InputError(f"{name}: its cases have images; only texts are served")
+    return run, recipe, _fitted(run, recipe)
+
+
+def check_served(run: Run, recipe: Recipe) -> None:
+    """Raise :class:`InputError` where a model of this kind cannot be asked with a text alone."""
+    if recipe.stage is not None:
+        raise InputError(f"{run.folder}: pre-trained, it answers nothing; fine-tune it and serve that run")
     if recipe.head == "reranker":
-        raise InputError(f"{name}: a reranker compares what rankers propose: scripts/diagnose.py {name}")
-    return run, recipe
+        raise InputError(f"{run.folder}: a reranker compares what rankers propose: scripts/diagnose.py {run.folder}")
+    task = read_task(find_tasks(run.folder) / recipe.task.name)
+    if task.source.has_images:
+        raise InputError(f"{run.folder}: its cases have images; only texts are served")
+    if task.scorer not in (None, "generate"):
+        raise InputError(f"{run.folder}: its questions have options, and a text alone has none; it is not served")
 
 
 def _check_memory(run: Run, recipe: Recipe) -> None:
@@ -222,7 +249,7 @@ def _check_memory(run: Run, recipe: Recipe) -> None:
 
     each = NF4_BYTES if recipe.base.quantization == "nf4" else getattr(torch, recipe.base.dtype).itemsize
     needs = run.read_manifest().base.parameters * each
-    free = free_memory()
+    free = _room()
     if needs > free:
         raise InputError(
             f"{run.folder}: its model needs {needs / 1e9:.1f} GB for the weights alone, {free / 1e9:.1f} GB are free"
@@ -230,29 +257,53 @@ def _check_memory(run: Run, recipe: Recipe) -> None:
         )
 
 
-def free_memory() -> int:
-    """Bytes that a model may take: of the first accelerator, or of the machine."""
+def _room() -> int:
+    """Bytes that a model may take: of the first accelerator, or of the machine or container."""
     import torch
 
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0])
-    return psutil.virtual_memory().available
+    return free_memory()
 
 
-def _calibration(found: Sequence[Calibration]) -> Calibration:
-    """The one that was fitted; what it was fitted on, the split ``validation``, has none itself."""
-    return next((one for one in found if one.temperature is not None), found[0])
+def _fitted(run: Run, recipe: Recipe) -> Calibration:
+    """The calibration that evaluation fitted.
+
+    Raises :class:`InputError` where there is none of its task, or its temperature or threshold are not those that the
+    answers to validation cases give; their hashes in ``results.json`` were compared before.
+    """
+    from osler.evaluation import VALIDATION
+    from osler.evaluation import results as scored
+
+    results, system = run.read_results(), tuned_name(recipe)
+    found = [one.systems[system].calibration for one in results.records if one.task == recipe.task.name]
+    if not found:
+        raise InputError(f"{run.results_path()}: has no record of {recipe.task.name}: run scripts/evaluate.py again")
+    # The one that was fitted; what it was fitted on, the split ``validation``, has none itself.
+    fitted = next((one for one in found if one.temperature is not None), found[0])
+    file = run.prediction_path(recipe.task.name, VALIDATION, system)
+    fit = scored.fit_of(file) if file in run.scored_predictions(results) else None
+    threshold = fitted.abstention.threshold if fitted.abstention else None
+    for name, was, now in (
+        ("temperature", fitted.temperature, fit and fit.temperature),
+        ("named", fitted.named, fit.named if fit else 1.0),
+        ("threshold", threshold, fit and fit.threshold),
+    ):
+        if (was is None) != (now is None) or not math.isclose(was or 0, now or 0, rel_tol=FITTED, abs_tol=FITTED):
+            raise InputError(
+                f"{run.results_path()}: the {name} {was} is not what the answers to the validation cases give ({now});"
+                " run scripts/evaluate.py again"
+            )
+    return fitted
 
 
-def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedModel:
+def _load(run: Run, recipe: Recipe, fitted: Calibration, bases: dict[BaseSection, Any]) -> ServedModel:
     from osler.models import add_tuned, choose_device_map, context_length, load_tokenizer, load_tuned
-    from osler.scoring import WAYS, scorer_named
+    from osler.scoring import WAYS, ClassifierScorer, scorer_named
     from osler.tasks import load_to_ask
 
     panel, manifest = run.read_panel(), run.read_manifest()
     task = load_to_ask(find_tasks(run.folder) / recipe.task.name, recipe.task.panel, panel.labels)
-    if task.scorer is not None and task.scorer != "generate":
-        raise InputError(f"{run.folder}: its questions have options, and a text alone has none; it is not served")
     check_prompt(run, manifest, task.name, task.prompt.sha256)
     device_map, adapter = choose_device_map(recipe), None
     if recipe.head is None and recipe.lora is not None:
@@ -266,10 +317,9 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         _check_memory(run, recipe)
         model = load_tuned(recipe.base, run.adapter_path, device_map)
     tokenizer, named = load_tokenizer(recipe.base), task.scorer or recipe.evaluation.scorer
-    results = run.read_results()
-    records = [one for one in results.records if one.task == recipe.task.name]
-    if not records:
-        raise InputError(f"{run.results_path()}: has no record of {recipe.task.name}: run scripts/evaluate.py again")
+    scorer = scorer_named(named, model.eval(), tokenizer, task, WAYS)
+    if isinstance(scorer, ClassifierScorer):
+        scorer.share_prefix()
     return ServedModel(
         name=ModelName(
             name=recipe.name,
@@ -281,9 +331,9 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         labels=dict(panel.labels),
         icd10cm=diseases.icd10cm_codes(panel.labels.values()),
         context=context_length(model),
-        fitted=_calibration([record.systems[tuned_name(recipe)].calibration for record in records]),
+        fitted=fitted,
         texts=panel.texts,
-        scorer=scorer_named(named, model.eval(), tokenizer, task, WAYS),
+        scorer=scorer,
         model=model,
         adapter=adapter,
         ontology=_ontology(run, recipe),

@@ -7,7 +7,7 @@ import hashlib
 import html
 from pathlib import Path
 
-from osler.serving.requests import EXAMPLE
+from osler.serving.requests import EXAMPLE, EXAMPLE_IS
 
 STYLE, SCRIPT = (Path(__file__).with_name(f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 
@@ -40,5 +40,7 @@ def headers(page: str) -> dict[str, str]:
     return {"Content-Security-Policy": "; ".join(policy)}
 
 
-PAGE = assembled(Path(__file__).with_name("page.html")).replace("{{ example }}", html.escape(EXAMPLE))
+PAGE = assembled(Path(__file__).with_name("page.html"))
+for _name, _text in (("example", EXAMPLE), ("example is", EXAMPLE_IS)):
+    PAGE = PAGE.replace(f"{{{{ {_name} }}}}", html.escape(_text))
 HEADERS = headers(PAGE)

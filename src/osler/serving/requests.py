@@ -11,6 +11,7 @@ MAX_BATCH = 64  # texts in one request
 TOP = 5
 
 EXAMPLE = "A tall 12-year-old boy with a dislocated lens of the eye and long, slender fingers. No scoliosis."
+EXAMPLE_IS = "an invented patient with signs of Marfan syndrome, which may be none of a model's diagnoses"
 
 
 def whole_characters(text: str) -> str:
@@ -53,15 +54,23 @@ class BatchRequest(Request):
 
 
 class Feedback(Request):
-    """What a clinician thinks of an answer, by its ``request_id``: whether the first diagnosis is ``right``, and the id
-    of the label that is, where that is another one. No text of the patient."""
+    """What a clinician thinks of an answer, by its ``request_id``: whether the first diagnosis is ``right``; if it
+    is not, the id of the label that is, where that is known. No text of the patient."""
+
+    model_config = ConfigDict(
+        json_schema_extra={  # what is checked below, for whoever reads the schema
+            "not": {"required": ["label"], "properties": {"right": {"const": True}, "label": {"type": "string"}}}
+        }
+    )
 
     request_id: RequestId
     right: bool
     label: Annotated[str, Field(max_length=200), AfterValidator(whole_characters)] | None = None
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> Feedback:
+    def _says_one_thing(self) -> Feedback:
         if self.right and self.label is not None:
-            raise ValueError("label is for another diagnosis than the first one, which is right")
+            raise ValueError(
+                "right says that the first diagnosis is right, and label names another; send one of the two"
+            )
         return self

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -71,16 +72,18 @@ def open_server(
 
     readable = unlinked() if keep_text else None
     log = AuditLog(audit, audit_days, readable) if audit else None
-    models = load_models(names)
+    # In the thread that will ask them: two threads with pools of workers each would get in each other's way.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+    models = thread.submit(load_models, names).result()
     keeper = Keeper(kept, models, readable) if kept is not None else None
-    server = Server(models, access, log, keeper, origins, seconds)
-    address = f"{host}:{listening.getsockname()[1]}"
+    server = Server(models, access, log, keeper, origins, seconds, thread=thread)
     for model in models.values():
         cards = "" if model.threshold is not None else "; no threshold, so no cards for CDS Hooks"
         print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels{cards}", flush=True)
     if keeper is not None:
         print("\n".join([f"keeping  every answer in {keeper.store.place}", *keeper.recognise()]), flush=True)
-    print(f"serving  http://{address} (stop it with Ctrl-C; it is no medical device)", flush=True)
+    addresses = " and ".join(_addresses(host, listening.getsockname()[1]))
+    print(f"serving  {addresses} (stop it with Ctrl-C; it is no medical device)", flush=True)
     _run(create_app(server), listening, server)
     return 0
 
@@ -104,6 +107,13 @@ def _listen(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"--host {host} --port {port}: {reason}; --port 0 takes a free one") from None
     return listening
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Where a browser finds it: here, and where it listens at every address of this machine, from elsewhere, too."""
+    if host not in ("0.0.0.0", "::"):
+        return [f"http://{f'[{host}]' if ':' in host else host}:{port}"]
+    return [f"http://127.0.0.1:{port}", f"http://{socket.gethostname()}:{port}"]
 
 
 def _run(app: FastAPI, listening: socket.socket, server: Server) -> None:

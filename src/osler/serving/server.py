@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Query, Request, Response
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 
@@ -45,6 +47,7 @@ class Server:
         keeper: keeps answers and what is said of them; None where neither is kept.
         origins: of pages on other servers whose scripts may ask; none, as usual.
         seconds: a request waits no longer.
+        thread: the one that asks the models.
     """
 
     models: Mapping[str, ServedModel]
@@ -54,9 +57,12 @@ class Server:
     origins: Sequence[str] = ()
     seconds: float = SECONDS
     ending: bool = False  # it takes no more load; load balancers see it at /ready
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="model"))
 
     def __post_init__(self) -> None:
-        self.batcher: Batcher[Asked, Diagnosis] = Batcher(lambda name, asked: self.models[name].answer(asked))
+        self.batcher: Batcher[Asked, Diagnosis] = Batcher(
+            lambda name, asked: self.models[name].answer(asked), thread=self.thread
+        )
         self.metrics = Metrics(lambda: len(self.batcher), lambda: self.keeper.waiting if self.keeper else 0)
         self.batcher.observe = self.metrics.passed
 
@@ -150,19 +156,37 @@ def _encoded(cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Aske
     return asked
 
 
-async def _who(
-    request: Request,
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
-    x_api_key: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> str:
+async def _shown(request: Request) -> str:
     """Who asks. Raises :class:`Refusal` where they may not."""
-    access = server_of(request).access
+    access, headers = server_of(request).access, request.headers
+    authorization, api_key = headers.get("authorization"), headers.get("x-api-key")
     try:
-        if access.knows(authorization, x_api_key) or not access.fetches:
-            return access.who(authorization, x_api_key)
-        return await asyncio.to_thread(access.who, authorization, x_api_key, request.url.path)
+        if access.knows(authorization, api_key) or not access.fetches:
+            return access.who(authorization, api_key)
+        return await asyncio.to_thread(access.who, authorization, api_key, request.url.path)
     except RefusedError as error:
         raise Refusal(401, str(error), {"WWW-Authenticate": "Bearer"}) from None
+
+
+def _who(request: Request) -> str:
+    """Who asks, as :class:`KeyRoute` found out."""
+    who: str = request.state.who
+    return who
+
+
+class KeyRoute(APIRoute):
+    """A route that asks for a key before anything of the body is read, where its function wants to know who asks."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        if all(one.call is not _who for one in self.dependant.dependencies):
+            return handler
+
+        async def asked_by_somebody(request: Request) -> Response:
+            request.state.who = await _shown(request)
+            return await handler(request)
+
+        return asked_by_somebody
 
 
 def server_of(request: Request) -> Server:

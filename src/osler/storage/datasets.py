@@ -34,9 +34,11 @@ def hub_file(dataset: str, revision: str, name: str, local: str) -> Path:
 
     Raises :class:`InputError`, which names the ``local`` copy below ``$OSLER_DATA_DIR`` as a way out.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, logging
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # it would warn of every try, and what came of them is said below
     try:
         return Path(hf_hub_download(dataset, name, repo_type="dataset", revision=revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
@@ -44,3 +46,5 @@ def hub_file(dataset: str, revision: str, name: str, local: str) -> Path:
             f"{dataset}@{revision}: {name} is not in the local cache and the Hub did not give it"
             f" ({type(error).__name__}); go online, or set OSLER_DATA_DIR to a folder that has {local}"
         ) from error
+    finally:
+        logging.set_verbosity(level)

@@ -25,7 +25,7 @@ ALIKE = {
     "tumor": ("tumour",),
 }
 WORDS_ALIKE = {form: word for word, forms in ALIKE.items() for form in forms if " " not in form}
-ENDINGS = re.compile(r"(?:icity|ivity|iness|ities|ness|ical|ity|ies|ing|ous|ive|ed|es|ia|ic|al|[seya])$")
+ENDINGS = re.compile(r"(?:icity|ivity|iness|ities|ness|ical|(?<=at)ions?|ity|ies|ing|ous|ive|ed|es|ia|ic|al|[seya])$")
 SHORTEST = 4  # letters of a stem
 LONG = 7  # letters of a word that is a finding by itself
 ADJECTIVE = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import torch
 from osler.errors import InputError
 from osler.models import base_config, without_weights
 from osler.recipe import Recipe
+from osler.runs import machine_memory
 
 LARGE = 1_000_000_000  # parameters from which a CPU needs days
 
@@ -46,7 +46,7 @@ HARDWARE = {
     "h200": Hardware(139.7 * GIB, 989e12),
     # In bfloat16 more is lost, most of it within some dozen steps of changing lengths: fitted to the peaks of five runs
     # of SmolLM2-135M (docs/decisions/training.md).
-    "cpu": Hardware(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), None, half=(2.0e9, 0.35)),
+    "cpu": Hardware(machine_memory(), None, half=(2.0e9, 0.35)),
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio
 
 from osler.errors import InputError
-from osler.serving import EXAMPLE, TOP, load_models, render_lines
+from osler.serving import EXAMPLE, EXAMPLE_IS, TOP, load_models, render_lines
 
 MODEL = Path(__file__).with_name("model.txt").read_text(encoding="utf-8").strip()
 ABOUT = f"""# `{MODEL}`
@@ -35,7 +35,7 @@ with gradio.Blocks(title=MODEL, analytics_enabled=False) as page:
     ask = gradio.Button("Rank diagnoses", variant="primary")
     shares = gradio.Label(label="Most likely", num_top_classes=TOP)
     lines = gradio.Textbox(label="In words", lines=8)
-    gradio.Examples([EXAMPLE], inputs=text)
+    gradio.Examples([EXAMPLE], inputs=text, label=f"Example: {EXAMPLE_IS}")
     ask.click(diagnose, inputs=text, outputs=[shares, lines], api_name="diagnose")
 
 if __name__ == "__main__":

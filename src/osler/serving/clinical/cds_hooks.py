@@ -27,7 +27,7 @@ from osler.serving.clinical.resources import RESEARCH, is_recorded, percent
 from osler.serving.diagnosis import Diagnosis
 from osler.serving.model import ServedModel
 from osler.serving.requests import TOP, RequestId
-from osler.serving.server import Asking, Refusal, Server, bearer, server_of, while_connected
+from osler.serving.server import Asking, KeyRoute, Refusal, Server, bearer, server_of, while_connected
 
 HOOKS = ("patient-view", "order-select")
 PREFETCH = {
@@ -60,7 +60,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
-router = APIRouter(prefix="/cds-services", responses=PROBLEMS, tags=["CDS Hooks 2.0"])
+router = APIRouter(prefix="/cds-services", route_class=KeyRoute, responses=PROBLEMS, tags=["CDS Hooks 2.0"])
 
 
 class Sent(BaseModel):

@@ -18,7 +18,7 @@ from osler.serving.audit import now
 from osler.serving.clinical.resources import answer_bundle, capability_statement
 from osler.serving.problems import FHIR_JSON
 from osler.serving.requests import TOP, DiagnosisRequest, Text, Top
-from osler.serving.server import Asking, Chosen, Refusal, bearer, server_of, while_connected
+from osler.serving.server import Asking, Chosen, KeyRoute, Refusal, bearer, server_of, while_connected
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": "An OperationOutcome.", "content": {FHIR_JSON: {}}}
@@ -26,7 +26,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 VALUES = {"resource": "resource", "text": "valueString", "topK": "valueInteger", "model": "valueString"}
 
-router = APIRouter(prefix="/fhir", responses=PROBLEMS, tags=["FHIR R4"])
+router = APIRouter(prefix="/fhir", route_class=KeyRoute, responses=PROBLEMS, tags=["FHIR R4"])
 
 
 class FhirJson(JSONResponse):

@@ -28,6 +28,7 @@ def formats() -> dict[str, Any]:
     from osler.reproduction import Expected, LearningCurve, ReproductionFile
     from osler.runs import DataReport, Exports, Manifest, Panel, Prediction, Results, Robustness
     from osler.search import StudyFile
+    from osler.succession import Decision, Plan
 
     return {
         "task": TaskFile,
@@ -38,6 +39,8 @@ def formats() -> dict[str, Any]:
         "results": Results,
         "robustness": Robustness,
         "exports": Exports,
+        "plan": Plan,
+        "decision": Decision,
         "expected": Expected,
         "learning_curve": LearningCurve,
         "reproduction": ReproductionFile,

@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
+from osler.governance import project_ledger
 from osler.recipe import find_tasks
 from osler.runs import Run
 
@@ -74,6 +75,9 @@ def main() -> int:
         print(f"not published{no_space}: {difference}")
         return 1
     print(url)
+    if (ledger := project_ledger(task.parents[1])) is not None:
+        of = {"url": url, "weights_sha256": run.read_manifest().adapter_sha256}
+        ledger.append("published", f"{recipe.name}@{recipe.version}", of)
     if arguments.space:
         print(space.publish(run.folder / "space", repo_id, tag, private))
     return 0

@@ -52,11 +52,12 @@ def main() -> int:
     if plan is None:
         if arguments.store is None:
             raise InputError(f"{arguments.output}: holds no plan; name the database of verdicts with --from STORE")
-        from osler.feedback.store import open_store
+        from osler.feedback import store
         from osler.succession import Rules
 
         rules = Rules(margin=arguments.margin, new_margin=arguments.new_margin)
-        plan = planning.plan_successor(champion, open_store(arguments.store).settled(), arguments.output, rules)
+        plan = planning.plan_successor(champion, store.open_store(arguments.store).settled(), arguments.output, rules)
+        ledger.append("data", f"{plan.task} {plan.task_version}", {"rows": plan.rows, "added": plan.added})
     print(planning.render(plan))
     if arguments.plan:
         print(planning.commands(arguments.output, challenger))

@@ -36,6 +36,26 @@ def test_wilson_covers(n: int) -> None:
     assert 0.93 <= np.mean((low <= truths) & (truths <= high)) <= 0.97
 
 
+def test_the_paired_score_interval_holds_the_difference_as_often_as_it_says() -> None:
+    draw = np.random.default_rng(0)
+    for n, only_a, only_b in ((60, 0.1, 0.1), (150, 0.1, 0.05), (150, 0.02, 0.02)):
+        counts = draw.multinomial(n, [only_a, only_b, 1 - only_a - only_b], size=1500)
+        limits = np.array([statistics.paired_score_interval(a, b, n) for a, b, _ in counts])
+        covered = (limits[:, 0] <= only_a - only_b) & (only_a - only_b <= limits[:, 1])
+        assert 0.93 <= covered.mean() <= 0.985
+
+
+def test_systems_that_never_disagree_are_not_shown_to_be_equal_by_a_few_cases() -> None:
+    z2 = stats.norm.ppf(0.975) ** 2
+    for n in (1, 30, 150):
+        reach = z2 / (n + z2)
+        assert statistics.paired_score_interval(0, 0, n) == pytest.approx((-reach, reach), abs=1e-6)
+    assert statistics.paired_score_interval(7, 0, 7)[1] == 1
+    low, high = statistics.paired_score_interval(9, 2, 80)
+    assert statistics.paired_score_interval(2, 9, 80) == pytest.approx((-high, -low))
+    assert low < 7 / 80 < high
+
+
 @pytest.mark.parametrize(
     ("sizes", "bounds"), [([4] * 40, (0.93, 0.97)), ([4] * 10, (0.93, 0.98)), ([1] * 40 + [6] * 8, (0.93, 0.97))]
 )

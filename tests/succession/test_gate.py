@@ -95,7 +95,7 @@ def a_subgroup_lost() -> dict[str, Contest]:
     def change(number: int, row: Prediction) -> Prediction:
         if row.subgroups["sex"] == "female":
             return wrong(row) if number % 3 else row
-        return case("test", number, row.label, 0.7) if number % 4 == 0 else row
+        return case("test", number, row.label, 0.7) if number % 4 else row
 
     return changed("test", change)
 

@@ -74,10 +74,10 @@ def divide(
         name = NEW if split == "test" else split
         splits[name].append(case)
         added[name] += new
-    if not added:
-        reasons = "; ".join(f"{n:,}: {reason}" for reason, n in left_out.items()) or "experts settled none"
-        raise InputError(f"no new case to learn from or to test on ({reasons})")
-    return Division(splits, dict(added), dict(+left_out))
+    if not added[NEW]:
+        reasons = "; ".join(f"{n:,}: {reason}" for reason, n in left_out.items()) or f"{added.total():,} settled"
+        raise InputError(f"no new case to judge a successor on (left out, {reasons}); collect more verdicts")
+    return Division(splits, dict(+added), dict(+left_out))
 
 
 def _cases(settled: Iterable[Settled], task: str, labels: Mapping[str, str], left_out: Counter[str]) -> Iterator[Case]:

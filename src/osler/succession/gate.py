@@ -11,8 +11,7 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from osler.runs import Calibration, Prediction
-from osler.statistics import Floats, Ints, Resamples, calibration, intervals
-from osler.statistics.significance import holm, sign_flip_exact
+from osler.statistics import Floats, Ints, Resamples, calibration, intervals, significance
 from osler.succession.decision import Check, Rules
 
 TEST, NEW = "test", "new"
@@ -184,9 +183,14 @@ def _no_group_lost(contests: Mapping[str, Contest], level: float) -> Iterator[Ch
                 other = int((ours[positions] & ~theirs[positions]).sum())
                 p = float(binomtest(only, only + other, 0.5, alternative="greater").pvalue)
             else:
-                p = sign_flip_exact(ours[positions].tolist(), theirs[positions].tolist(), groups[positions]) / 2
+                p = (
+                    significance.sign_flip_exact(
+                        ours[positions].tolist(), theirs[positions].tolist(), groups[positions]
+                    )
+                    / 2
+                )
             tested.append((f"{name} of {split} ({len(positions)} cases)", p, f"{before:.2f} → {better:.2f}"))
-    adjusted = holm([p for _, p, _ in tested])
+    adjusted = significance.holm([p for _, p, _ in tested])
     lost = [
         f"{name}: {change} (p {p:.2g} of {len(tested)} tests)"
         for (name, _, change), p in zip(tested, adjusted, strict=True)

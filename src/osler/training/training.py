@@ -22,6 +22,7 @@ from transformers.trainer_callback import ProgressCallback
 
 from osler.data import TrainingData, build_training_data, describe_panel
 from osler.errors import FailedError, InputError
+from osler.governance import project_ledger
 from osler.models import (
     Images,
     base_folder,
@@ -326,6 +327,14 @@ def _finish(run: Run, manifest: Manifest) -> None:
     if earlier := run.set_aside():
         print(f"predictions and results of an earlier training are in {earlier} now")
     write_model(run.manifest_path, manifest)
+    if (ledger := project_ledger(find_tasks(run.folder).parent)) is not None:
+        of = {
+            "run": str(run.folder),
+            "weights_sha256": manifest.adapter_sha256,
+            "prompt_sha256": manifest.prompt_sha256,
+        }
+        of |= {"task": f"{manifest.task.name} {manifest.task.version}", "recipe_sha256": manifest.recipe.sha256}
+        ledger.append("model", f"{manifest.recipe.name}@{manifest.recipe.version}", of)
     print(
         f"trained {manifest.steps:,} steps in {manifest.train_seconds / 60:.1f} minutes,"
         f" {manifest.peak_memory_bytes.host / 1e9:.1f} GB at most; the adapter is in {run.adapter_path}"

@@ -109,7 +109,7 @@ def prediction(number: int, confidence: float) -> StoredPrediction:
 
 def verdict(number: int, rater: str, right: bool = True) -> Verdict:
     at = START + timedelta(days=1, seconds=number)
-    return Verdict(prediction=f"{number:032x}", rater=rater, at=at, right=right, codes=("plausible",) * right)
+    return Verdict(prediction=f"{number:032x}", rater=rater, at=at, right=right, codes=("plausible",) if right else ())
 
 
 if __name__ == "__main__":

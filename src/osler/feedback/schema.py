@@ -87,9 +87,18 @@ predictions = Table(
     # What the queues of reviewers are ordered by: the first diagnosis's probability, and a place that is drawn once.
     Column("confidence", Float, nullable=False),
     Column("lot", Float, nullable=False),
+    # Whether its verdicts say different things, and none settles it. Kept with each verdict, for counting takes longer.
+    Column("disputed", Boolean, nullable=False, server_default=false()),
     Index("predictions_at", "at", "number"),
-    Index("predictions_confidence", "confidence", "number"),
-    Index("predictions_lot", "lot", "number"),
+    # With the id, by which the verdicts of a rater are found, so that those who judged much do not wait.
+    Index("predictions_confidence", "shown", "confidence", "number", "id"),
+    Index("predictions_lot", "shown", "lot", "number", "id"),
+)
+Index(
+    "predictions_disputed",
+    predictions.c.number,
+    sqlite_where=predictions.c.disputed,
+    postgresql_where=predictions.c.disputed,
 )
 
 verdicts = Table(

@@ -36,9 +36,18 @@ def upgrade() -> None:
         *(sa.Column(name, sa.JSON, nullable=False) for name in ("findings", "subgroups", "diagnoses")),
         *(sa.Column(name, sa.Boolean, nullable=False) for name in ("abstained", "calibrated", "shown")),
         *(sa.Column(name, sa.Float, nullable=False) for name in ("confidence", "lot")),
+        sa.Column("disputed", sa.Boolean, nullable=False, server_default=sa.false()),
     )
-    for name in ("at", "confidence", "lot"):
-        op.create_index(f"predictions_{name}", "predictions", [name, "number"])
+    op.create_index("predictions_at", "predictions", ["at", "number"])
+    for name in ("confidence", "lot"):
+        op.create_index(f"predictions_{name}", "predictions", ["shown", name, "number", "id"])
+    op.create_index(
+        "predictions_disputed",
+        "predictions",
+        ["number"],
+        sqlite_where=sa.text("disputed = 1"),
+        postgresql_where=sa.text("disputed"),
+    )
     op.create_table(
         "verdicts",
         sa.Column("prediction", sa.String(64), sa.ForeignKey("predictions.id"), primary_key=True),
@@ -59,6 +68,6 @@ def upgrade() -> None:
         "verdicts",
         ["prediction"],
         unique=True,
-        sqlite_where=sa.text("adjudicated"),
+        sqlite_where=sa.text("adjudicated = 1"),
         postgresql_where=sa.text("adjudicated"),
     )

@@ -104,8 +104,9 @@ Index(
 verdicts = Table(
     "verdicts",
     TABLES,
-    Column("prediction", String(64), ForeignKey("predictions.id"), primary_key=True),
+    # The rater first: a queue looks for what one rater judged.
     Column("rater", String(300), primary_key=True),
+    Column("prediction", String(64), ForeignKey("predictions.id"), primary_key=True),
     Column("at", Utc, nullable=False),
     Column("right", Boolean, nullable=False),
     Column("label", Text),
@@ -116,7 +117,7 @@ verdicts = Table(
     Column("adjudicated", Boolean, nullable=False, server_default=false()),
     Column("quest", JSON(none_as_null=True)),
     Index("verdicts_at", "at"),
-    Index("verdicts_rater", "rater", "prediction"),
+    Index("verdicts_prediction", "prediction"),
 )
 Index(
     "verdicts_adjudicated",

@@ -55,7 +55,7 @@ def progress(store: Store, rater: str) -> Progress:
 
 
 def _judged_by(rater: str) -> sa.Exists:
-    return sa.exists().where(verdicts.c.prediction == predictions.c.id, verdicts.c.rater == rater)
+    return sa.exists().where(verdicts.c.number == predictions.c.number, verdicts.c.rater == rater)
 
 
 def _first(store: Store, chosen: sa.Select[Any]) -> StoredPrediction | None:

@@ -90,9 +90,8 @@ predictions = Table(
     # Whether its verdicts say different things, and none settles it. Kept with each verdict, for counting takes longer.
     Column("disputed", Boolean, nullable=False, server_default=false()),
     Index("predictions_at", "at", "number"),
-    # With the id, by which the verdicts of a rater are found, so that those who judged much do not wait.
-    Index("predictions_confidence", "shown", "confidence", "number", "id"),
-    Index("predictions_lot", "shown", "lot", "number", "id"),
+    Index("predictions_confidence", "shown", "confidence", "number"),
+    Index("predictions_lot", "shown", "lot", "number"),
 )
 Index(
     "predictions_disputed",
@@ -104,9 +103,10 @@ Index(
 verdicts = Table(
     "verdicts",
     TABLES,
-    # The rater first: a queue looks for what one rater judged.
-    Column("rater", String(300), primary_key=True),
     Column("prediction", String(64), ForeignKey("predictions.id"), primary_key=True),
+    Column("rater", String(300), primary_key=True),
+    # The prediction's own, so that a queue steps over what a rater judged by comparing numbers and not texts.
+    Column("number", BigInteger, nullable=False),
     Column("at", Utc, nullable=False),
     Column("right", Boolean, nullable=False),
     Column("label", Text),
@@ -117,7 +117,7 @@ verdicts = Table(
     Column("adjudicated", Boolean, nullable=False, server_default=false()),
     Column("quest", JSON(none_as_null=True)),
     Index("verdicts_at", "at"),
-    Index("verdicts_prediction", "prediction"),
+    Index("verdicts_rater", "rater", "number"),
 )
 Index(
     "verdicts_adjudicated",

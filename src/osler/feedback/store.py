@@ -120,17 +120,17 @@ class Store:
     def _add_verdict(self, connection: sa.Connection, verdict: Verdict) -> None:
         of, mine = f"prediction {verdict.prediction}", predictions.c.id == verdict.prediction
         # Its row is locked, so that of two raters at once the second sees the first.
-        disputed = connection.scalar(sa.select(predictions.c.disputed).where(mine).with_for_update())
-        if disputed is None:
+        row = connection.execute(sa.select(predictions.c.number, predictions.c.disputed).where(mine).with_for_update())
+        if (about_it := row.one_or_none()) is None:
             raise UnknownPredictionError(f"{of}: not in {self.place}")
         known = self._of(connection, Verdict, verdicts.c.prediction, [verdict.prediction])
         if any(one.rater == verdict.rater for one in known):
             raise SecondVerdictError(f"{of}: {show(verdict.rater)} has judged it already; a verdict stays as it is")
         if verdict.adjudicated and any(one.adjudicated for one in known):
             raise SecondVerdictError(f"{of}: is adjudicated already; a verdict stays as it is")
-        connection.execute(sa.insert(verdicts), verdict_row(verdict))
-        if (settle([*known, verdict]) is None) != disputed:
-            connection.execute(sa.update(predictions).where(mine).values(disputed=not disputed))
+        connection.execute(sa.insert(verdicts), verdict_row(verdict) | {"number": about_it.number})
+        if (settle([*known, verdict]) is None) != about_it.disputed:
+            connection.execute(sa.update(predictions).where(mine).values(disputed=not about_it.disputed))
 
     def add_judged(self, rows: Sequence[Judged]) -> tuple[int, int]:
         """Keep predictions with their verdicts, all or none; how many of each were not there yet.

@@ -40,7 +40,7 @@ def upgrade() -> None:
     )
     op.create_index("predictions_at", "predictions", ["at", "number"])
     for name in ("confidence", "lot"):
-        op.create_index(f"predictions_{name}", "predictions", ["shown", name, "number", "id"])
+        op.create_index(f"predictions_{name}", "predictions", ["shown", name, "number"])
     op.create_index(
         "predictions_disputed",
         "predictions",
@@ -50,8 +50,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "verdicts",
-        sa.Column("rater", sa.String(300), primary_key=True),
         sa.Column("prediction", sa.String(64), sa.ForeignKey("predictions.id"), primary_key=True),
+        sa.Column("rater", sa.String(300), primary_key=True),
+        sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("right", sa.Boolean, nullable=False),
         sa.Column("label", sa.Text),
@@ -62,7 +63,7 @@ def upgrade() -> None:
         sa.Column("adjudicated", sa.Boolean, nullable=False, server_default=sa.false()),
     )
     op.create_index("verdicts_at", "verdicts", ["at"])
-    op.create_index("verdicts_prediction", "verdicts", ["prediction"])
+    op.create_index("verdicts_rater", "verdicts", ["rater", "number"])
     op.create_index(
         "verdicts_adjudicated",
         "verdicts",

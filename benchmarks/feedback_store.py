@@ -4,7 +4,7 @@
 python benchmarks/feedback_store.py                                     SQLite, in a temporary folder; some minutes
 python benchmarks/feedback_store.py postgresql://USER@HOST/DATABASE     both, in turn; that database has to be empty
 
-Writes are the store's own, each on the disk before the next. Half of the verdicts are of one rater, on the answers that
+Writes are the store's own, each a transaction. Half of the verdicts are of one rater, on the answers that
 the queue would show first, so that it has to step over all of them; a twentieth of the answers is disputed.
 """
 
@@ -109,7 +109,7 @@ def prediction(number: int, confidence: float) -> StoredPrediction:
 
 def verdict(number: int, rater: str, right: bool = True) -> Verdict:
     at = START + timedelta(days=1, seconds=number)
-    return Verdict(prediction=f"{number:032x}", rater=rater, at=at, right=right, codes=("plausible",) * right)
+    return Verdict(prediction=f"{number:032x}", rater=rater, at=at, right=right, codes=("plausible",) if right else ())
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def next_case(store: Store, rater: str, order: Order, skipped: Collection[str] =
 
 def next_dispute(store: Store, adjudicator: str, skipped: Collection[str] = ()) -> StoredPrediction | None:
     """The first answer that raters disagree on, ``adjudicator`` not among them, and nobody has settled."""
-    chosen = sa.select(predictions).where(predictions.c.id.in_(_disputed()), ~_judged_by(adjudicator))
+    chosen = sa.select(predictions).where(predictions.c.disputed, ~_judged_by(adjudicator))
     if skipped:
         chosen = chosen.where(predictions.c.id.not_in(skipped))
     return _first(store, chosen.order_by(predictions.c.number))
@@ -50,26 +50,12 @@ def progress(store: Store, rater: str) -> Progress:
         return Progress(
             connection.scalar(of(predictions).where(predictions.c.shown)) or 0,
             connection.scalar(of(verdicts).where(verdicts.c.rater == rater)) or 0,
-            connection.scalar(of(_disputed().subquery())) or 0,
+            connection.scalar(of(predictions).where(predictions.c.disputed)) or 0,
         )
 
 
 def _judged_by(rater: str) -> sa.Exists:
-    return sa.exists().where(verdicts.c.prediction == predictions.c.id, verdicts.c.rater == rater)
-
-
-def _disputed() -> sa.Select[Any]:
-    """Ids of predictions with verdicts that say different things, none of them an adjudicator's."""
-    label = sa.func.coalesce(verdicts.c.label, "")
-    return (
-        sa.select(verdicts.c.prediction)
-        .group_by(verdicts.c.prediction)
-        .having(
-            sa.func.count() > 1,
-            sa.or_(sa.func.count(verdicts.c.right.distinct()) > 1, sa.func.count(label.distinct()) > 1),
-            sa.func.sum(sa.cast(verdicts.c.adjudicated, sa.Integer)) == 0,
-        )
-    )
+    return sa.exists().where(verdicts.c.number == predictions.c.number, verdicts.c.rater == rater)
 
 
 def _first(store: Store, chosen: sa.Select[Any]) -> StoredPrediction | None:

@@ -87,9 +87,17 @@ predictions = Table(
     # What the queues of reviewers are ordered by: the first diagnosis's probability, and a place that is drawn once.
     Column("confidence", Float, nullable=False),
     Column("lot", Float, nullable=False),
+    # Whether its verdicts say different things, and none settles it. Kept with each verdict, for counting takes longer.
+    Column("disputed", Boolean, nullable=False, server_default=false()),
     Index("predictions_at", "at", "number"),
-    Index("predictions_confidence", "confidence", "number"),
-    Index("predictions_lot", "lot", "number"),
+    Index("predictions_confidence", "shown", "confidence", "number"),
+    Index("predictions_lot", "shown", "lot", "number"),
+)
+Index(
+    "predictions_disputed",
+    predictions.c.number,
+    sqlite_where=predictions.c.disputed,
+    postgresql_where=predictions.c.disputed,
 )
 
 verdicts = Table(
@@ -97,6 +105,8 @@ verdicts = Table(
     TABLES,
     Column("prediction", String(64), ForeignKey("predictions.id"), primary_key=True),
     Column("rater", String(300), primary_key=True),
+    # The prediction's own, so that a queue steps over what a rater judged by comparing numbers and not texts.
+    Column("number", BigInteger, nullable=False),
     Column("at", Utc, nullable=False),
     Column("right", Boolean, nullable=False),
     Column("label", Text),
@@ -107,7 +117,7 @@ verdicts = Table(
     Column("adjudicated", Boolean, nullable=False, server_default=false()),
     Column("quest", JSON(none_as_null=True)),
     Index("verdicts_at", "at"),
-    Index("verdicts_rater", "rater", "prediction"),
+    Index("verdicts_rater", "rater", "number"),
 )
 Index(
     "verdicts_adjudicated",

@@ -1,6 +1,6 @@
 """The store: a database of predictions and verdicts.
 
-What a method has returned from is on the disk. Threads and processes may write at once.
+What a method has returned from outlives its process, however that ends. Threads and processes may write at once.
 """
 
 from __future__ import annotations
@@ -114,21 +114,23 @@ class Store:
             InputError: a label that the task does not have.
         """
         _check_labels(verdict, labels)
-        try:
-            with self.writing() as connection:
-                connection.execute(sa.insert(verdicts), verdict_row(verdict))
-        except IntegrityError:
-            with self.reading() as connection:
-                raise self._refused(connection, verdict) from None
+        with self.writing() as connection:
+            self._add_verdict(connection, verdict)
 
-    def _refused(self, connection: sa.Connection, verdict: Verdict) -> InputError:
-        of = f"prediction {verdict.prediction}"
+    def _add_verdict(self, connection: sa.Connection, verdict: Verdict) -> None:
+        of, mine = f"prediction {verdict.prediction}", predictions.c.id == verdict.prediction
+        # Its row is locked, so that of two raters at once the second sees the first.
+        row = connection.execute(sa.select(predictions.c.number, predictions.c.disputed).where(mine).with_for_update())
+        if (about_it := row.one_or_none()) is None:
+            raise UnknownPredictionError(f"{of}: not in {self.place}")
         known = self._of(connection, Verdict, verdicts.c.prediction, [verdict.prediction])
         if any(one.rater == verdict.rater for one in known):
-            return SecondVerdictError(f"{of}: {show(verdict.rater)} has judged it already; a verdict stays as it is")
+            raise SecondVerdictError(f"{of}: {show(verdict.rater)} has judged it already; a verdict stays as it is")
         if verdict.adjudicated and any(one.adjudicated for one in known):
-            return SecondVerdictError(f"{of}: is adjudicated already; a verdict stays as it is")
-        return UnknownPredictionError(f"{of}: not in {self.place}")
+            raise SecondVerdictError(f"{of}: is adjudicated already; a verdict stays as it is")
+        connection.execute(sa.insert(verdicts), verdict_row(verdict) | {"number": about_it.number})
+        if (settle([*known, verdict]) is None) != about_it.disputed:
+            connection.execute(sa.update(predictions).where(mine).values(disputed=not about_it.disputed))
 
     def add_judged(self, rows: Sequence[Judged]) -> tuple[int, int]:
         """Keep predictions with their verdicts, all or none; how many of each were not there yet.
@@ -144,11 +146,7 @@ class Store:
             there = {(one.prediction, one.rater): verdict_row(one) for one in known}
             new = [one for one in given if there.get((one.prediction, one.rater)) != verdict_row(one)]
             for one in new:
-                try:
-                    with connection.begin_nested():
-                        connection.execute(sa.insert(verdicts), verdict_row(one))
-                except IntegrityError:
-                    raise self._refused(connection, one) from None
+                self._add_verdict(connection, one)
         return added, len(new)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ import numpy as np
 from osler.statistics.resamples import MethodInterval, Resamples
 from osler.statistics.resampling import Floats
 
+MIN_CASES = 10  # resampling fewer says too little for an interval
 RESAMPLES = 2000
 SEED = 0
 
@@ -25,7 +26,7 @@ class Kappa:
     Attributes:
         agreement: the share of pairs of ratings of one case that are the same.
         value: kappa; None where all ratings are of one category, so that chance alone would agree always.
-        interval: low, high and how they were found.
+        interval: low, high and how they were found; none below ``MIN_CASES``.
     """
 
     n: int
@@ -75,7 +76,6 @@ def _indicators(ratings: Sequence[Sequence[Hashable]], others: Sequence[Hashable
 def _kappa(agreed: Floats, first: Floats, second: Floats) -> Kappa:
     """From how far each case is agreed on (cases,), and the shares of categories on either side (cases, categories)."""
     n = len(agreed)
-    drawn = Resamples.draw(n, RESAMPLES, SEED, None)
 
     def values(weights: Floats) -> Floats:
         chance = ((weights @ first) * (weights @ second)).sum(axis=1) / n**2
@@ -87,4 +87,7 @@ def _kappa(agreed: Floats, first: Floats, second: Floats) -> Kappa:
     value = float(values(np.ones((1, n)))[0])
     if np.isnan(value):
         return Kappa(n, float(agreed.mean()), None, (None, None, "undefined"))
+    if n < MIN_CASES:
+        return Kappa(n, float(agreed.mean()), value, (None, None, "too_few_cases"))
+    drawn = Resamples.draw(n, RESAMPLES, SEED, None)
     return Kappa(n, float(agreed.mean()), value, drawn.interval(value, values(drawn.counts)))

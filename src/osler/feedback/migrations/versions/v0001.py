@@ -36,13 +36,23 @@ def upgrade() -> None:
         *(sa.Column(name, sa.JSON, nullable=False) for name in ("findings", "subgroups", "diagnoses")),
         *(sa.Column(name, sa.Boolean, nullable=False) for name in ("abstained", "calibrated", "shown")),
         *(sa.Column(name, sa.Float, nullable=False) for name in ("confidence", "lot")),
+        sa.Column("disputed", sa.Boolean, nullable=False, server_default=sa.false()),
     )
-    for name in ("at", "confidence", "lot"):
-        op.create_index(f"predictions_{name}", "predictions", [name, "number"])
+    op.create_index("predictions_at", "predictions", ["at", "number"])
+    for name in ("confidence", "lot"):
+        op.create_index(f"predictions_{name}", "predictions", ["shown", name, "number"])
+    op.create_index(
+        "predictions_disputed",
+        "predictions",
+        ["number"],
+        sqlite_where=sa.text("disputed = 1"),
+        postgresql_where=sa.text("disputed"),
+    )
     op.create_table(
         "verdicts",
         sa.Column("prediction", sa.String(64), sa.ForeignKey("predictions.id"), primary_key=True),
         sa.Column("rater", sa.String(300), primary_key=True),
+        sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("right", sa.Boolean, nullable=False),
         sa.Column("label", sa.Text),
@@ -53,12 +63,12 @@ def upgrade() -> None:
         sa.Column("adjudicated", sa.Boolean, nullable=False, server_default=sa.false()),
     )
     op.create_index("verdicts_at", "verdicts", ["at"])
-    op.create_index("verdicts_rater", "verdicts", ["rater", "prediction"])
+    op.create_index("verdicts_rater", "verdicts", ["rater", "number"])
     op.create_index(
         "verdicts_adjudicated",
         "verdicts",
         ["prediction"],
         unique=True,
-        sqlite_where=sa.text("adjudicated"),
+        sqlite_where=sa.text("adjudicated = 1"),
         postgresql_where=sa.text("adjudicated"),
     )

@@ -38,13 +38,14 @@ def main() -> int:
         for url in (f"sqlite:///{folder}/answers.db", *arguments.urls):
             store = stores.open_store(url, create=True)
             print(store.place if url in arguments.urls else "SQLite", flush=True)
-            missed |= measure(store, arguments.rows)
+            # A server's disk and its settings are the operator's; SQLite's figures are ours.
+            missed |= measure(store, arguments.rows) and url not in arguments.urls
             store.close()
     return int(missed)
 
 
 def measure(store: stores.Store, rows: int) -> bool:
-    """Fill ``store`` and ask it; whether something was too slow."""
+    """Fill ``store`` and ask it; whether something was slower than SQLite has to be."""
     confidences = np.random.default_rng(0).random(rows).round(4)
     order = np.argsort(confidences, kind="stable")
     slow = False

@@ -48,7 +48,7 @@ def manifest(kind: str) -> dict[str, Any]:
 
 def exported() -> set[str]:
     """The names of the samples at /metrics, after one of everything."""
-    metrics = Metrics(lambda: 0)
+    metrics = Metrics(lambda: 0, lambda: 0)
     metrics.requested("/diagnose", 200, 0.1)
     metrics.passed(1, 0.1)
     name = ModelName(name="m", version="1", recipe_sha256="", weights_sha256="")

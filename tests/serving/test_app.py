@@ -130,14 +130,16 @@ def test_keys_are_asked_for_and_only_their_hashes_are_kept(tmp_path: Path, model
 
 
 def test_feedback_that_contradicts_itself_is_not_taken(tmp_path: Path, models: dict[str, ServedModel]) -> None:
-    file = tmp_path / "feedback.jsonl"
     label = next(iter(next(iter(models.values())).labels))
-    with listening(Server(models, feedback=file)) as address:
-        answer = httpx.post(f"{address}/feedback", json={"request_id": "a", "right": True, "label": label})
+    keeper = keeping(models, tmp_path)
+    with listening(Server(models, keeper=keeper)) as address:
+        said = {"request_id": "a", "right": True, "label": label}
+        httpx.post(f"{address}/diagnose", json={"text": "A fever.", "request_id": "a"}).raise_for_status()
+        answer = httpx.post(f"{address}/feedback", json=said)
         assert answer.status_code == 422
         assert answer.json()["error"].startswith("body: right says that the first diagnosis is right, and label names")
-        assert not file.exists()
-        assert httpx.post(f"{address}/feedback", json={"request_id": "a", "right": False, "label": label}).is_success
+        assert not keeper.store.verdicts_of("a")
+        assert httpx.post(f"{address}/feedback", json=said | {"right": False}).is_success
 
 
 def test_nothing_of_the_patient_is_kept(

@@ -1,0 +1,180 @@
+"""What inputs and answers were like in a run's evaluation: from the run's own files and the texts of held-out cases.
+
+Nothing new is kept: ``predictions/*.jsonl``, ``results.json`` and ``panel.json`` have all but what follows from the
+texts themselves, and texts stay where the task has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from osler.data import unknown_share
+from osler.errors import InputError
+from osler.monitoring.bins import FEATURES
+from osler.monitoring.observed import Observed
+from osler.monitoring.records import Feature
+from osler.recipe import Recipe, find_tasks
+from osler.runs import Calibration, Prediction, Run, changed_predictions, read_predictions, tuned_name
+from osler.statistics import Floats, Ints, Resamples, calibration
+from osler.storage import wheels
+from osler.tasks import Case, Task, encode_classified, load_task
+from osler.terminology import Ontology, Recogniser, findings, languages, read_ontology
+
+RESAMPLES = 2000
+OF_TEXTS: tuple[Feature, ...] = ("length", "wording", "language", "findings")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The cases of the evaluation, of ``split``; ``groups`` as :class:`osler.statistics.Resamples` takes them.
+
+    ``not_watched``: feature → why it is not known of them, so that nothing can be compared.
+    """
+
+    split: str
+    cases: Observed
+    groups: Ints | None
+    not_watched: Mapping[Feature, str]
+
+    @property
+    def watched(self) -> list[Feature]:
+        """The features that are known."""
+        return [feature for feature in FEATURES if feature not in self.not_watched]
+
+    @cached_property
+    def resamples(self) -> Resamples:
+        """Of its publications, or cases."""
+        return Resamples.draw(len(self.cases), RESAMPLES, 0, self.groups)
+
+
+def read_reference(run: Run) -> Reference:
+    """The cases of the first split that ``run`` was evaluated on and nothing was chosen by, as its model answered them.
+
+    Raises :class:`InputError` where the run is not evaluated, or has other prediction files now.
+    """
+    recipe = run.recipe()
+    if not run.results_path().is_file():
+        raise InputError(
+            f"{run.results_path()}: is not there, so there is nothing to compare with: run scripts/evaluate.py first"
+        )
+    results, system = run.read_results(), tuned_name(recipe)
+    records = [one for one in results.records if one.task == recipe.task.name and system in one.systems]
+    record = next((one for one in records if one.split != "validation"), None)
+    if record is None:
+        raise InputError(f"{run.results_path()}: no split but validation is evaluated; evaluate one that it is not")
+    if mismatch := next(changed_predictions(run, results), None):
+        raise InputError(f"{run.folder}/{mismatch}: evaluate again")
+    rows = read_predictions(run.prediction_path(record.task, record.split, system))
+    folder = find_tasks(run.folder) / recipe.task.name
+    texts = _Texts(run, recipe, load_task(folder, recipe.task.panel))
+    columns, missing = texts.columns(rows, record.split)
+    confidence, abstained = told(rows, record.systems[system].calibration)
+    if np.isnan(confidence).any():
+        missing["confidence"] = "the model gives no probabilities"
+    if record.systems[system].calibration.abstention is None:
+        missing["abstention"] = "the run has no threshold: no validation cases were evaluated"
+    names = [row.group or f"case {row.case_id}" for row in rows]
+    number = np.unique(names, return_inverse=True)[1]
+    return Reference(
+        split=record.split,
+        cases=Observed(
+            confidence=confidence,
+            abstained=abstained,
+            right=np.array([float(row.correct) for row in rows]),
+            label=tuple(row.answer or None for row in rows),
+            subgroups=tuple(row.subgroups for row in rows),
+            **columns,
+        ),
+        groups=number if number.max() + 1 < len(rows) else None,
+        not_watched=missing,
+    )
+
+
+def told(rows: Sequence[Prediction], fitted: Calibration) -> tuple[Floats, Floats]:
+    """The calibrated probability of each first answer, NaN where there is none, and whether it was too unsure."""
+    confidence = np.full(len(rows), np.nan)
+    for number, row in enumerate(rows):
+        if row.parsed and row.probabilities is not None:
+            p = np.array([row.probabilities])
+            if fitted.temperature is not None:
+                p = calibration.temper(p / p.sum(), fitted.temperature, np.ones_like(p, bool), fitted.named)
+            confidence[number] = min(1.0, p[0, 0])
+    threshold = fitted.abstention.threshold if fitted.abstention else None
+    unsure = np.full(len(rows), True) if threshold is None else ~(confidence >= threshold)
+    return confidence, unsure.astype(np.float64)
+
+
+class _Texts:
+    """What follows from the texts of held-out cases."""
+
+    def __init__(self, run: Run, recipe: Recipe, task: Task) -> None:
+        self._recipe, self._task = recipe, task
+        panel = run.read_panel()
+        self._words = frozenset(panel.texts.words) if panel.texts else None
+
+    def columns(self, rows: Sequence[Prediction], split: str) -> tuple[dict[str, Any], dict[Feature, str]]:
+        """The columns of :class:`Observed` for ``rows``, and which of their features are not known, and why."""
+        cases = {case.case_id: case for case in self._task.source.split(split)}
+        missing: dict[Feature, str] = {}
+        if any((case := cases.get(row.case_id)) is None or row.case_sha256 not in (None, case.sha256) for row in rows):
+            missing = dict.fromkeys(OF_TEXTS, f"the texts of {split} are not on this machine")
+            asked: list[Case] = []
+        else:
+            asked = [cases[row.case_id] for row in rows]
+        columns: dict[str, Any] = {
+            "tokens": np.full(len(rows), np.nan),
+            "unknown_share": np.full(len(rows), np.nan),
+            "language": (None,) * len(rows),
+            "findings": ((),) * len(rows),
+        }
+        if not asked:
+            return columns, missing
+        try:
+            columns["tokens"] = np.array([float(n) for n in self._lengths(asked)])
+        except InputError as error:
+            missing["length"] = f"the tokenizer is not on this machine: {error}"
+        if self._words is None:
+            missing["wording"] = "panel.json does not say what training texts were like"
+        else:
+            columns["unknown_share"] = np.array([unknown_share(case.text, self._words) for case in asked])
+        columns["language"] = tuple(language_in(case.text) for case in asked)
+        if (ontology := _ontology(self._task)) is None:
+            missing["findings"] = "the task names no ontology to find them with"
+        else:
+            find = finder(ontology)
+            columns["findings"] = tuple(find(case.text) for case in asked)
+        return columns, missing
+
+    def _lengths(self, cases: Sequence[Case]) -> list[int]:
+        from osler.models import load_tokenizer  # imports torch
+
+        tokenizer, prompt = load_tokenizer(self._recipe.base), self._task.prompt
+        if self._recipe.head == "classifier":
+            return [len(encode_classified(prompt, tokenizer, case.text)[0]) for case in cases]
+        return [len(prompt.encode(tokenizer, case.text, case.options)) for case in cases]
+
+
+def language_in(text: str) -> str | None:
+    """The language of a text; None where it is too short to tell."""
+    return languages.language_of(text.split())
+
+
+def finder(ontology: Ontology) -> Callable[[str], tuple[str, ...]]:
+    """What finds the ids of the findings that a text says its patient has, each once."""
+    recogniser = Recogniser(ontology)
+    return lambda text: tuple(sorted({one.hpo_id for one in findings(text, recogniser) if one.status == "present"}))
+
+
+def _ontology(task: Task) -> Ontology | None:
+    """HPO, as the task reads it."""
+    if task.terminology is not None:
+        return read_ontology(wheels.fetch(task.terminology.ontology))
+    try:
+        return task.source.knowledge(None)[0]
+    except InputError:  # its cases are texts and nothing more
+        return None

@@ -7,7 +7,7 @@ shown and raise no alarm here: its report and the model card tell them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,8 +23,9 @@ from osler.statistics import Floats, Resamples, resampled_mean, significance
 
 MIN_SUBGROUP = 10  # cases; as in an evaluation, the accuracy of fewer is not given
 MIN_TESTED = 30  # cases on both sides: below, the normal distribution says too little of so small p values
+ESTIMATED = "estimated accuracy"
 MEASURES: dict[str, Callable[[Observed], Floats]] = {
-    "estimated accuracy": lambda cases: cases.confidence,
+    ESTIMATED: lambda cases: cases.confidence,
     "abstained": lambda cases: cases.abstained,
     "realised accuracy": lambda cases: cases.right,
 }
@@ -44,12 +45,11 @@ class Subgroups:
 
     reference: Observed
     resamples: Resamples
-    calibrated: Calibrated | None
 
-    def groups(self, cases: Observed) -> list[Group]:
-        """Every subgroup of ``cases``."""
+    def groups(self, cases: Observed, calibrated: Calibrated | None) -> list[Group]:
+        """Every subgroup of ``cases``; what probabilities say is left out where they are not ``calibrated``."""
         found = list(_members(cases))
-        gaps = [_gaps(cases, among) for _, _, among in found]
+        gaps = [_gaps(cases, among, [one for one in MEASURES if calibrated or one != ESTIMATED]) for *_, among in found]
         tests = [
             (number, measure, _p_value(gap, before))
             for number, ((attribute, value, _), of) in enumerate(zip(found, gaps, strict=True))
@@ -65,7 +65,7 @@ class Subgroups:
                 attribute=attribute,
                 value=value,
                 n=int(among.sum()),
-                accuracy=_accuracy(cases, among, self.calibrated),
+                accuracy=_accuracy(cases, among, calibrated),
                 gap={measure: _estimate(gap) for measure, gap in of.items()},
                 changed=now,
             )
@@ -102,11 +102,11 @@ def _accuracy(cases: Observed, among: npt.NDArray[np.bool_], calibrated: Calibra
     return accuracy_of(cases.take(np.flatnonzero(among)), calibrated) if enough else None
 
 
-def _gaps(cases: Observed, among: npt.NDArray[np.bool_]) -> dict[str, Gap]:
+def _gaps(cases: Observed, among: npt.NDArray[np.bool_], measures: Iterable[str]) -> dict[str, Gap]:
     """Measure → its gap, of those that both sides have enough cases of."""
     gaps = {}
-    for measure, column in MEASURES.items():
-        values = column(cases)
+    for measure in measures:
+        values = MEASURES[measure](cases)
         sides = [values[side & ~np.isnan(values)] for side in (among, ~among)]
         if (n := min(map(len, sides))) >= MIN_SUBGROUP:
             one, other = sides

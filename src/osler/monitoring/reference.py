@@ -52,8 +52,9 @@ class Reference:
         return Resamples.draw(len(self.cases), RESAMPLES, 0, self.groups)
 
 
-def read_reference(run: Run) -> Reference:
-    """The cases of the first split that ``run`` was evaluated on and nothing was chosen by, as its model answered them.
+def read_reference(run: Run, split: str | None = None) -> Reference:
+    """The cases of ``split``, or of the first that ``run`` was evaluated on and nothing was chosen by, as its model
+    answered them.
 
     Raises :class:`InputError` where the run is not evaluated, or has other prediction files now.
     """
@@ -64,9 +65,9 @@ def read_reference(run: Run) -> Reference:
         )
     results, system = run.read_results(), tuned_name(recipe)
     records = [one for one in results.records if one.task == recipe.task.name and system in one.systems]
-    record = next((one for one in records if one.split != "validation"), None)
+    record = next((one for one in records if (one.split == split if split else one.split != "validation")), None)
     if record is None:
-        raise InputError(f"{run.results_path()}: no split but validation is evaluated; evaluate one that it is not")
+        raise InputError(f"{run.results_path()}: {split or 'no split but validation'} is not evaluated; evaluate one")
     if mismatch := next(changed_predictions(run, results), None):
         raise InputError(f"{run.folder}/{mismatch}: evaluate again")
     rows = read_predictions(run.prediction_path(record.task, record.split, system))

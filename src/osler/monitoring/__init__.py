@@ -1,6 +1,8 @@
 """A model in use, watched: drift, accuracy without labels and with them, subgroups; alarms and a report."""
 
+from osler.monitoring.alarms import Gauges, lines
+from osler.monitoring.page import write
 from osler.monitoring.records import Monitoring
 from osler.monitoring.watching import Watch
 
-__all__ = ["Monitoring", "Watch"]
+__all__ = ["Gauges", "Monitoring", "Watch", "lines", "write"]

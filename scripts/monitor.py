@@ -48,9 +48,7 @@ def moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text}: expected a date such as 2026-11-01, or 2026-11-01T08:00+01:00"
-        ) from None
+        raise argparse.ArgumentTypeError(f"{text}: expected 2026-11-01, or 2026-11-01T08:00+01:00") from None
     return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 

@@ -14,9 +14,7 @@ SELECTED = (
     "judged cases are a selection: what people look at, and doubt, is not like the rest, so this need not be the"
     " accuracy on all"
 )
-CONCEPT = (
-    "the estimate holds while the same words mean the same diseases; it may miss a new disease, or one told otherwise"
-)
+CONCEPT = "the estimate holds while the same words mean the same diseases; it may miss that new ones come up"
 
 
 def lines(report: Monitoring) -> list[str]:

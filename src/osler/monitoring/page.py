@@ -35,7 +35,7 @@ def render(report: Monitoring) -> str:
     drift = [
         (
             MEANING[feature],
-            [(end, window.drift[feature].psi / (window.drift[feature].limit or 1)) for end, window in full],
+            [(end, window.drift[feature].psi / window.drift[feature].limit) for end, window in full],
         )
         for feature in (full[0][1].drift if full else ())
     ]
@@ -63,16 +63,9 @@ def render(report: Monitoring) -> str:
                 f"group-{number}",
                 f"Estimated accuracy by {attribute}",
                 "estimated accuracy",
-                {
-                    value: _of([(end, own[value]) for end, own in by_window if value in own], "estimated")
-                    for by_window in [
-                        [
-                            (end, window.groups.get(attribute, {}))
-                            for end, window in zip(ends, report.windows, strict=True)
-                        ]
-                    ]
-                    for value in sorted({value for _, own in by_window for value in own})
-                },
+                estimates_by_value(
+                    {end: window.groups.get(attribute, {}) for end, window in zip(ends, report.windows, strict=True)}
+                ),
             )
             for number, attribute in enumerate(attributes)
         },
@@ -82,6 +75,14 @@ def render(report: Monitoring) -> str:
 def accuracies(known: Sequence[tuple[int, Accuracy]]) -> Series:
     """Estimated and realised accuracy."""
     return {"estimated without labels": _of(known, "estimated"), "of judged cases": _of(known, "realised")}
+
+
+def estimates_by_value(windows: Mapping[int, Mapping[str, Accuracy]]) -> Series:
+    """Value of an attribute → its estimated accuracy in each window, by the window's last case, where it is known."""
+    values = sorted({value for own in windows.values() for value in own})
+    return {
+        value: _of([(end, own[value]) for end, own in windows.items() if value in own], "estimated") for value in values
+    }
 
 
 def _of(known: Sequence[tuple[int, Accuracy]], name: str) -> list[tuple[int, Estimate]]:

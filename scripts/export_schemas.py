@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def formats() -> dict[str, Any]:
     """The name of a file → its type."""
+    from osler.monitoring import Monitoring
     from osler.ranking import Differential
     from osler.reproduction import Expected, LearningCurve, ReproductionFile
     from osler.runs import DataReport, Exports, Manifest, Panel, Prediction, Results, Robustness
@@ -42,6 +43,7 @@ def formats() -> dict[str, Any]:
         "reproduction": ReproductionFile,
         "study": StudyFile,
         "differential": Differential,
+        "monitoring": Monitoring,
     }
 
 

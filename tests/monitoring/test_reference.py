@@ -14,6 +14,7 @@ from osler.runs.predictions import read_predictions
 from osler.runs.run import Run, tuned_name
 
 
+@pytest.mark.usefixtures("texts_here")
 def test_the_cases_of_the_evaluation_are_known_as_they_were_asked_and_answered(evaluated_run: Path) -> None:
     run = Run(evaluated_run)
     reference = read_reference(run)
@@ -33,11 +34,11 @@ def test_the_cases_of_the_evaluation_are_known_as_they_were_asked_and_answered(e
 
 
 def test_what_is_not_here_is_not_watched_and_says_why(finished_project: Path, tmp_path: Path) -> None:
-    """Neither the base's tokenizer nor a calibration."""
+    """Neither the texts nor a calibration."""
     folder = shutil.copytree(finished_project, tmp_path / "project")
     reference = read_reference(Run(folder / "runs" / "tiny-made-up" / "1.0.0"))
     assert {"length", "abstention"} <= reference.not_watched.keys()
-    assert "tokenizer" in reference.not_watched["length"]
+    assert "the texts of test are not on this machine" in reference.not_watched["length"]
 
 
 def test_a_run_without_results_or_with_other_predictions_is_refused(finished_project: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from osler.storage.contracts import read_model
 
 
 @pytest.fixture(scope="module")
-def watch(evaluated_run: Path) -> Watch:
+def watch(evaluated_run: Path, texts_here: None) -> Watch:
     return Watch(Run(evaluated_run))
 
 

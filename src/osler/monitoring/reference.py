@@ -71,9 +71,7 @@ def read_reference(run: Run, split: str | None = None) -> Reference:
     if mismatch := next(changed_predictions(run, results), None):
         raise InputError(f"{run.folder}/{mismatch}: evaluate again")
     rows = read_predictions(run.prediction_path(record.task, record.split, system))
-    folder = find_tasks(run.folder) / recipe.task.name
-    texts = _Texts(run, recipe, load_task(folder, recipe.task.panel))
-    columns, missing = texts.columns(rows, record.split)
+    columns, missing = _of_texts(run, recipe, rows, record.split)
     confidence, abstained = told(rows, record.systems[system].calibration)
     if np.isnan(confidence).any():
         missing["confidence"] = "the model gives no probabilities"
@@ -110,54 +108,54 @@ def told(rows: Sequence[Prediction], fitted: Calibration) -> tuple[Floats, Float
     return confidence, unsure.astype(np.float64)
 
 
-class _Texts:
-    """What follows from the texts of held-out cases."""
+def _of_texts(
+    run: Run, recipe: Recipe, rows: Sequence[Prediction], split: str
+) -> tuple[dict[str, Any], dict[Feature, str]]:
+    """What follows from the texts of ``rows``: the columns of :class:`Observed`, and which of their features are not
+    known, and why."""
+    columns: dict[str, Any] = {
+        "tokens": np.full(len(rows), np.nan),
+        "unknown_share": np.full(len(rows), np.nan),
+        "language": (None,) * len(rows),
+        "findings": ((),) * len(rows),
+    }
+    missing: dict[Feature, str] = {}
+    try:
+        task = load_task(find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
+        cases = {case.case_id: case for case in task.source.split(split)}
+    except InputError:
+        cases = {}
+    asked = [cases[row.case_id] for row in rows if row.case_id in cases]
+    if len(asked) < len(rows) or any(
+        row.case_sha256 not in (None, case.sha256) for row, case in zip(rows, asked, strict=True)
+    ):
+        return columns, dict.fromkeys(OF_TEXTS, f"the texts of {split} are not on this machine")
+    try:
+        columns["tokens"] = _lengths(recipe, task, asked)
+    except InputError as error:
+        missing["length"] = f"the tokenizer is not on this machine: {error}"
+    if (texts := run.read_panel().texts) is None:
+        missing["wording"] = "panel.json does not say what training texts were like"
+    else:
+        words = frozenset(texts.words)
+        columns["unknown_share"] = np.array([unknown_share(case.text, words) for case in asked])
+    columns["language"] = tuple(language_in(case.text) for case in asked)
+    if (ontology := _ontology(task)) is None:
+        missing["findings"] = "the task names no ontology to find them with"
+    else:
+        find = finder(ontology)
+        columns["findings"] = tuple(find(case.text) for case in asked)
+    return columns, missing
 
-    def __init__(self, run: Run, recipe: Recipe, task: Task) -> None:
-        self._recipe, self._task = recipe, task
-        panel = run.read_panel()
-        self._words = frozenset(panel.texts.words) if panel.texts else None
 
-    def columns(self, rows: Sequence[Prediction], split: str) -> tuple[dict[str, Any], dict[Feature, str]]:
-        """The columns of :class:`Observed` for ``rows``, and which of their features are not known, and why."""
-        cases = {case.case_id: case for case in self._task.source.split(split)}
-        missing: dict[Feature, str] = {}
-        if any((case := cases.get(row.case_id)) is None or row.case_sha256 not in (None, case.sha256) for row in rows):
-            missing = dict.fromkeys(OF_TEXTS, f"the texts of {split} are not on this machine")
-            asked: list[Case] = []
-        else:
-            asked = [cases[row.case_id] for row in rows]
-        columns: dict[str, Any] = {
-            "tokens": np.full(len(rows), np.nan),
-            "unknown_share": np.full(len(rows), np.nan),
-            "language": (None,) * len(rows),
-            "findings": ((),) * len(rows),
-        }
-        if not asked:
-            return columns, missing
-        try:
-            columns["tokens"] = np.array([float(n) for n in self._lengths(asked)])
-        except InputError as error:
-            missing["length"] = f"the tokenizer is not on this machine: {error}"
-        if self._words is None:
-            missing["wording"] = "panel.json does not say what training texts were like"
-        else:
-            columns["unknown_share"] = np.array([unknown_share(case.text, self._words) for case in asked])
-        columns["language"] = tuple(language_in(case.text) for case in asked)
-        if (ontology := _ontology(self._task)) is None:
-            missing["findings"] = "the task names no ontology to find them with"
-        else:
-            find = finder(ontology)
-            columns["findings"] = tuple(find(case.text) for case in asked)
-        return columns, missing
+def _lengths(recipe: Recipe, task: Task, cases: Sequence[Case]) -> Floats:
+    """The tokens of each prompt."""
+    from osler.models import load_tokenizer  # imports torch
 
-    def _lengths(self, cases: Sequence[Case]) -> list[int]:
-        from osler.models import load_tokenizer  # imports torch
-
-        tokenizer, prompt = load_tokenizer(self._recipe.base), self._task.prompt
-        if self._recipe.head == "classifier":
-            return [len(encode_classified(prompt, tokenizer, case.text)[0]) for case in cases]
-        return [len(prompt.encode(tokenizer, case.text, case.options)) for case in cases]
+    tokenizer, prompt = load_tokenizer(recipe.base), task.prompt
+    if recipe.head == "classifier":
+        return np.array([float(len(encode_classified(prompt, tokenizer, case.text)[0])) for case in cases])
+    return np.array([float(len(prompt.encode(tokenizer, case.text, case.options))) for case in cases])
 
 
 def language_in(text: str) -> str | None:

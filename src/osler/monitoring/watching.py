@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,11 +17,18 @@ from osler.monitoring.records import Alarm, Feature, Monitoring, ReferenceRecord
 from osler.monitoring.reference import read_reference
 from osler.runs import Run
 
+NEEDED = ("river", "prometheus_client")
+
 
 class Watch:
-    """The detectors of an evaluated run. Raises :class:`InputError` as :func:`read_reference`."""
+    """The detectors of an evaluated run.
+
+    Raises :class:`InputError` as :func:`read_reference`, and where the extra `monitor` is not installed.
+    """
 
     def __init__(self, run: Run) -> None:
+        if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+            raise InputError(f"{', '.join(missing)}: not installed; pip install 'osler[monitor]'")
         self.manifest = run.read_manifest()
         self.detectors = Detectors(read_reference(run))
 

@@ -32,8 +32,8 @@ def main() -> int:
     parser.add_argument("--cds-issuer", nargs="+", default=[], metavar="ISS=URL", help="an EHR, and where its keys are")
     parser.add_argument("--audit", type=Path, metavar="FOLDER", help="note who asked when and the answer, without text")
     parser.add_argument("--audit-days", type=int, default=180, metavar="N", help="keep that for N days (default: 180)")
-    parser.add_argument("--keep-text", action="store_true", help="with --audit: keep texts, too, de-identified")
-    parser.add_argument("--feedback", type=Path, metavar="FILE", help="take feedback, and add it to this file")
+    parser.add_argument("--store", metavar="URL", help="keep answers and feedback: a file, or postgresql://…")
+    parser.add_argument("--keep-text", action="store_true", help="in both of these: texts, too, de-identified")
     parser.add_argument("--cors", nargs="+", default=[], metavar="ORIGIN", help="pages elsewhere whose scripts may ask")
     parser.add_argument("--seconds", type=float, default=30, metavar="N", help="to answer in (default: %(default)s)")
     arguments = parser.parse_args()
@@ -51,8 +51,8 @@ def main() -> int:
         raise InputError("name a run directory, or USER/NAME@vX")
     if bool(arguments.oidc_issuer) != bool(arguments.oidc_audience):
         raise InputError("--oidc-issuer and --oidc-audience go together: a token for somebody else is not taken")
-    if arguments.keep_text and not arguments.audit:
-        raise InputError("--keep-text goes with --audit FOLDER")
+    if arguments.keep_text and not (arguments.audit or arguments.store):
+        raise InputError("--keep-text goes with --audit FOLDER or --store URL")
     from osler.serving import open_server  # heavy: --help need not wait for it
 
     return open_server(
@@ -67,7 +67,7 @@ def main() -> int:
         audit=arguments.audit,
         audit_days=arguments.audit_days,
         keep_text=arguments.keep_text,
-        feedback=arguments.feedback,
+        store=arguments.store,
         origins=arguments.cors,
         seconds=arguments.seconds,
     )

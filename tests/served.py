@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from project import make, script
 
+from osler.feedback.store import open_store
 from osler.recipe.sections import BaseSection
 from osler.serving.app import create_app
+from osler.serving.keeping import Keeper
+from osler.serving.model import ServedModel
 from osler.serving.server import Server
 
 TEXT = "Patient 7 has a heart murmur and widely spaced eyes."
@@ -34,12 +37,22 @@ def evaluated(folder: Path, tiny: BaseSection, **sections: Any) -> Path:
     return folder / "runs/tiny-made-up/1.0.0"
 
 
-@contextmanager
-def listening(server: Server) -> Iterator[str]:
+def keeping(models: Mapping[str, ServedModel], folder: Path) -> Keeper:
+    """What keeps the answers of ``models`` in ``folder/answers.db``."""
+    return Keeper(open_store(str(folder / "answers.db"), create=True), models)
+
+
+def listening(server: Server) -> AbstractContextManager[str]:
     """The address of ``server``, which answers on this machine in a thread of its own."""
+    return app_listening(create_app(server))
+
+
+@contextmanager
+def app_listening(app: Any) -> Iterator[str]:
+    """The address of an application, which answers on this machine in a thread of its own."""
     import uvicorn
 
-    running = uvicorn.Server(uvicorn.Config(create_app(server), port=0, log_level="error", lifespan="on"))
+    running = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:

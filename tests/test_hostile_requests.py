@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import ignored_auth
-from served import TEXT, listening
+from served import TEXT, keeping, listening
 
 from osler.serving.access import Access, new_key
 from osler.serving.app import Server
@@ -46,8 +46,8 @@ IDS = ["a", "../b", "é", "\n", "x" * 99]
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, evaluated_run: Path) -> Iterator[str]:
-    feedback = tmp_path_factory.mktemp("feedback") / "feedback.jsonl"
-    with listening(Server(load_models([str(evaluated_run)]), feedback=feedback)) as address:
+    models = load_models([str(evaluated_run)])
+    with listening(Server(models, keeper=keeping(models, tmp_path_factory.mktemp("store")))) as address:
         yield address
 
 

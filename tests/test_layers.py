@@ -14,7 +14,7 @@ from project import ROOT
 SRC = ROOT / "src" / "osler"
 # Top first. A package imports only packages of lower lines; those on one line never import each other.
 LAYERS = """
-publishing
+publishing review
 reproduction launching search serving export
 preparation training evaluation
 monitoring

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from osler.patients.patient import years
+from osler.patients.patient import sex_and_age, years
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,16 @@ from osler.patients.patient import years
 )
 def test_ages_are_in_years(duration: str | None, expected: float | None) -> None:
     assert years(duration) == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A 12-year-old boy with a dislocated lens; his mother is a tall woman.", {"sex": "male", "age_band": "5-17"}),
+        ("She is 71 years old. Female, with chorea.", {"sex": "female", "age_band": "65+"}),
+        ("A newborn girl with low muscle tone.", {"sex": "female", "age_band": "0-4"}),
+        ("Fever for 3 days. Emanates from a mandible.", {}),
+    ],
+)
+def test_sex_and_age_are_those_of_whom_a_text_speaks_first(text: str, said: dict[str, str]) -> None:
+    assert sex_and_age(text) == said

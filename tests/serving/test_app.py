@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import TEXT, listening
+from served import TEXT, keeping, listening
 
+from osler.feedback.store import open_store
 from osler.runs.predictions import read_predictions
 from osler.serving.access import Access, new_key, read_keys
 from osler.serving.audit import AuditLog
@@ -124,15 +125,16 @@ def test_nothing_of_the_patient_is_kept(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     planted = "Ada Lovelace, MRN 00481516, of 12 St James's Square"
-    server = Server(models, audit=AuditLog(tmp_path / "audit"), feedback=tmp_path / "feedback.jsonl")
+    server = Server(models, audit=AuditLog(tmp_path / "audit"), keeper=keeping(models, tmp_path))
     with listening(server) as address, httpx.Client(base_url=address) as client:
         client.post("/diagnose", json={"text": f"{planted}. {TEXT}", "request_id": "a"})
         client.post("/diagnose", json={"text": f"{planted}. {TEXT}", planted: 1})
         client.post("/diagnose", content=planted.encode(), headers={"Content-Type": "application/json"})
         client.post(f"/{planted}", json={"text": TEXT})
         client.post("/diagnose", params={"model": planted}, json={"text": TEXT})
-        client.post("/feedback", json={"request_id": "a", "right": False, "label": planted})
-        client.post("/feedback", json={"request_id": "a", "right": False, "label": "Noonan syndrome"})
+        feedback = {"request_id": "a", "right": False, "label": "Noonan syndrome"}
+        sent = [feedback | {"label": planted}, feedback | {"request_id": "MRN-00481516"}, feedback, feedback]
+        assert [client.post("/feedback", json=one).status_code for one in sent] == [422, 404, 204, 409]
         model = next(iter(models.values()))
         broken, model.encode = model.encode, lambda text: 1 / 0  # type: ignore[method-assign, assignment]
         failed = client.post("/diagnose", json={"text": planted})
@@ -141,8 +143,12 @@ def test_nothing_of_the_patient_is_kept(
         metrics = client.get("/metrics").text
     printed = "".join(capfd.readouterr()) + caplog.text
     assert "ZeroDivisionError" in printed
-    kept = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.suffix == ".jsonl")
-    assert '"label": "Noonan syndrome"' in kept
+    kept = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+    store = open_store(str(tmp_path / "answers.db"))
+    assert [one.label for one in store.verdicts()] == ["Noonan syndrome"]
+    (answered,) = store.predictions()
+    assert (answered.id, answered.text) == ("a", None)
+    assert answered.text_hmac in kept
     for word in ("Lovelace", "00481516", "James"):
         assert word not in printed + kept + metrics
 

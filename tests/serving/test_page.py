@@ -3,17 +3,16 @@ the tests choose."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served import listening
+from served import keeping, listening
 
 from osler.errors import InputError
+from osler.feedback.store import open_store
 from osler.runs import Calibration
 from osler.serving.access import Access, new_key
 from osler.serving.app import Server
@@ -23,19 +22,16 @@ from osler.serving.model import Asked, ServedModel
 from osler.serving.requests import EXAMPLE
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install 'osler[dev]'")
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from browsing import NEEDED, WATCH, chromium, violations
+from playwright.sync_api import Browser, Error, Page, expect
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+pytestmark = NEEDED
 
 TEXT = "Patient 7 has a heart murmur and widely spaced eyes."
-OPTIONS = ("gpu", "quic", "background-networking", "component-update", "sync")
 ELSEWHERE = "osler.test"  # for the browser another machine, whose connection would have to be encrypted
 HOSTILE = "<img src=x onerror=document.title='run'><b>" + "Schimmelpenning-Feuerstein-Mims-" * 6
 NAMES = {"OMIM:163950": "Noonan syndrome", "ORPHA:98896": "Duchenne muscular dystrophy", HOSTILE: HOSTILE}
 SURE = (0.8125, 0.15, 0.0001)
-WATCH = "window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.blockedURI))"
 
 
 class Canned(ServedModel):
@@ -67,13 +63,8 @@ def canned(name: str = "made-up", probabilities: Sequence[float | None] = SURE, 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    arguments = ["--no-first-run", "--no-proxy-server", *(f"--disable-{name}" for name in OPTIONS)]
-    arguments.append(f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1")
-    expect.set_options(timeout=20_000)  # a busy machine is no fault of the page
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium(f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1") as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager
@@ -108,11 +99,6 @@ def ask(page: Page, text: str = TEXT) -> None:
 def get_answer(page: Page, text: str = TEXT) -> None:
     ask(page, text)
     expect(page.locator("#answer")).to_be_visible()
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core finds that shuts people out."""
-    return [f"{one['id']}: {node['html']}" for one in Axe().run(page).response["violations"] for node in one["nodes"]]
 
 
 def test_a_text_is_answered_with_bars_and_numbers(browser: Browser) -> None:
@@ -203,10 +189,9 @@ def test_words_are_marked_where_they_stand_and_not_by_colour_alone(browser: Brow
 
 
 def test_feedback_is_stored_with_the_label_instead(browser: Browser, tmp_path: Path) -> None:
-    file = tmp_path / "feedback.jsonl"
-    with opened(browser, Server(canned(), feedback=file)) as page:
-        with page.expect_request("**/diagnose?model=made-up") as asked:
-            get_answer(page)
+    models = canned()
+    with opened(browser, Server(models, keeper=keeping(models, tmp_path))) as page:
+        get_answer(page)
         page.get_by_role("button", name="Wrong").click()
         expect(page.get_by_label("Which one is right?")).to_be_focused()
         page.get_by_label("Which one is right?").select_option("Duchenne muscular dystrophy")
@@ -215,11 +200,10 @@ def test_feedback_is_stored_with_the_label_instead(browser: Browser, tmp_path: P
         get_answer(page)
         page.get_by_role("button", name="Right").click()
         expect(page.get_by_text("Thank you: it is noted.")).to_be_focused()
-    first, second = map(json.loads, file.read_text().splitlines())
-    assert (first["right"], first["label"]) == (False, "ORPHA:98896")
-    assert first["request_id"] == json.loads(asked.value.post_data or "")["request_id"] != second["request_id"]
-    assert (second["right"], second["label"]) == (True, None)
-    assert "murmur" not in file.read_text()
+    store = open_store(str(tmp_path / "answers.db"))
+    assert [(one.right, one.label) for one in store.verdicts()] == [(False, "ORPHA:98896"), (True, None)]
+    assert [one.prediction for one in store.verdicts()] == [one.id for one in store.predictions()]
+    assert {one.text for one in store.predictions()} == {None}
 
 
 def test_without_encryption_it_warns_and_still_answers(browser: Browser) -> None:
@@ -309,7 +293,8 @@ def test_a_text_that_is_missing_or_too_long_and_a_server_that_is_gone(browser: B
 def test_nobody_is_shut_out(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
     weights = (WordWeight(start=16, end=28, weight=0.7), WordWeight(start=33, end=51, weight=-0.2))
     changes = {"abstained": True, "reason": "unsure", "warnings": ("long",), "calibrated": False, "words": weights}
-    server = Server({**canned(**changes), **canned("other")}, feedback=tmp_path / "feedback.jsonl")
+    models = {**canned(**changes), **canned("other")}
+    server = Server(models, keeper=keeping(models, tmp_path))
     screen = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "reduced_motion": "reduce"}
     with opened(browser, server, **screen) as page:
         expect(page.get_by_label("Model")).to_be_visible()

@@ -19,6 +19,8 @@ from forked import fork, run_script
 from project import ROOT, environment, script
 from served import TEXT
 
+from osler.feedback.store import open_store
+
 pytestmark = pytest.mark.slow
 
 
@@ -52,7 +54,8 @@ def test_sigterm_under_load_answers_what_was_accepted(tmp_path: Path, evaluated_
             statuses.append(answer.status_code)
             assert answer.json().keys() & {"diagnoses", "error"}
 
-    with serving(tmp_path, evaluated_run, "--audit", tmp_path / "audit") as (address, process):
+    keep = ("--audit", tmp_path / "audit", "--store", tmp_path / "answers.db")
+    with serving(tmp_path, evaluated_run, *keep) as (address, process):
         with ThreadPoolExecutor(8) as pool:
             asking = [pool.submit(ask, address) for _ in range(8)]
             while statuses.count(200) < 20:
@@ -65,6 +68,7 @@ def test_sigterm_under_load_answers_what_was_accepted(tmp_path: Path, evaluated_
     assert set(statuses) <= {200, 503}
     (log,) = (tmp_path / "audit").glob("*.jsonl")
     assert len(log.read_text().splitlines()) == statuses.count(200)
+    assert len(list(open_store(str(tmp_path / "answers.db")).predictions())) == statuses.count(200)
     assert (tmp_path / "stderr").read_text().count("Traceback") == 0
 
 
@@ -91,7 +95,9 @@ def test_a_port_in_use_is_named(tmp_path: Path, evaluated_run: Path) -> None:
     [
         ((), "name a run directory, or USER/NAME@vX"),
         (("runs/x", "--oidc-issuer", "https://id.example"), "--oidc-issuer and --oidc-audience go together"),
-        (("runs/x", "--keep-text"), "--keep-text goes with --audit FOLDER"),
+        (("runs/x", "--keep-text"), "--keep-text goes with --audit FOLDER or --store URL"),
+        (("runs/x", "--store", "mysql://host/answers"), "mysql://host/answers: expected a file's path"),
+        (("runs/x", "--store", "nowhere/answers.db"), "there is no folder nowhere"),
         (
             ("runs/x", "--oidc-issuer", "http://id.example", "--oidc-audience", "osler"),
             "--oidc-issuer http://id.example: expected https://",
@@ -117,9 +123,15 @@ def test_a_key_that_somebody_wrote_into_the_file_is_not_shown(tmp_path: Path) ->
 
 def test_texts_are_kept_only_without_the_patient(tmp_path: Path, evaluated_run: Path) -> None:
     note = f"Mr. John Smith, MRN 00481516, was seen on 3 March 2021. {TEXT}"
-    with serving(tmp_path, evaluated_run, "--audit", tmp_path / "audit", "--keep-text") as (address, _):
+    keep = ("--audit", tmp_path / "audit", "--store", f"sqlite:///{tmp_path}/answers.db", "--keep-text")
+    with serving(tmp_path, evaluated_run, *keep) as (address, process):
+        assert httpx.get(f"{address}/version").json()["keeps_texts"]
         assert httpx.post(f"{address}/diagnose", json={"text": note}).status_code == 200
+        os.kill(process.pid, signal.SIGTERM)  # type: ignore[arg-type]
+        process.join(30)
     (log,) = (tmp_path / "audit").glob("*.jsonl")
-    assert "heart murmur" in log.read_text()
-    assert "Smith" not in log.read_text()
-    assert "00481516" not in log.read_text()
+    (answered,) = open_store(str(tmp_path / "answers.db")).predictions()
+    for text in (log.read_text(), answered.text or ""):
+        assert "heart murmur" in text
+        assert "Smith" not in text
+        assert "00481516" not in text

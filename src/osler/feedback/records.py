@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -12,6 +13,30 @@ Code = Literal["plausible", "dangerous_miss", "wrong_reasoning"]
 CODES: tuple[Code, ...] = ("plausible", "dangerous_miss", "wrong_reasoning")
 Share = Annotated[float, Field(ge=0, le=1)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+
+
+Rating = Annotated[int, Field(ge=1, le=5)]
+
+
+class Quest(Contract):
+    """How good an answer is in five respects, from 1 (very poor) to 5 (very good); null where one does not apply.
+
+    The respects are the dimensions of QUEST, a framework for people who evaluate language models in health care; the
+    words are ours. Source: Tam et al. (2024), npj Digit. Med. 7:258.
+
+    Attributes:
+        information: what it says is right, complete, up to date and to the point.
+        reasoning: it has understood the case, and what it ranks follows from it.
+        expression: it is clear, and fit for whoever reads it.
+        safety: acting on it harms nobody; it misses nothing dangerous and treats no group of patients worse.
+        trust: how far one would rely on it with such a patient.
+    """
+
+    information: Rating | None = None
+    reasoning: Rating | None = None
+    expression: Rating | None = None
+    safety: Rating | None = None
+    trust: Rating | None = None
 
 
 class RankedName(Contract):
@@ -56,11 +81,23 @@ class StoredPrediction(Contract):
     unknown_share: Share | None = None
     language: str | None = None
     findings: tuple[str, ...] = ()
-    subgroups: dict[str, str] = {}
+    subgroups: dict[str, str] = Field(default_factory=dict)
     diagnoses: tuple[RankedName, ...]
     abstained: bool
     calibrated: bool
     shown: bool = True
+
+
+class StoredModel(Contract):
+    """A version of a model that answered, and what it chose from: label id to name, empty where it answers in free
+    text."""
+
+    model: str
+    version: str
+    recipe_sha256: str
+    weights_sha256: str
+    task: str
+    labels: dict[str, str]
 
 
 class Verdict(Contract):
@@ -75,12 +112,13 @@ class Verdict(Contract):
         codes: what was wrong with the answer, or good about it.
         comment: de-identified.
         blinded: whether the rater gave a diagnosis of their own before they saw the model's.
-        own_label: that diagnosis.
+        own_label: that diagnosis; null for "don't know".
         adjudicated: whether it settles what raters disagree on; one a prediction.
+        quest: the form of a review; null where none was filled in.
     """
 
     prediction: Id
-    rater: Annotated[str, Field(min_length=1, max_length=200)]
+    rater: Annotated[str, Field(min_length=1, max_length=300)]
     at: AwareDatetime
     right: bool
     label: str | None = None
@@ -89,11 +127,21 @@ class Verdict(Contract):
     blinded: bool = False
     own_label: str | None = None
     adjudicated: bool = False
+    quest: Quest | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Verdict:
         if self.right and self.label is not None:
             raise ValueError("label is for the right diagnosis where the first one is wrong")
-        if self.blinded != (self.own_label is not None):
-            raise ValueError("own_label is what a blinded rater thought, and has to be there then")
+        if self.own_label is not None and not self.blinded:
+            raise ValueError("own_label is what a blinded rater thought")
         return self
+
+
+def settle(of: Sequence[Verdict]) -> Verdict | None:
+    """The verdict on a prediction that holds: the adjudicated one, else the first where all say the same; None where
+    they do not, and where there is none."""
+    for one in of:
+        if one.adjudicated:
+            return one
+    return of[0] if len({(one.right, one.label) for one in of}) == 1 else None

@@ -90,7 +90,11 @@ class Observed:
 
 
 def _judged(verdicts: Sequence[Verdict]) -> bool | None:
-    """What settles it, or else what all raters say; None where they disagree, and where there are none."""
+    """What settles it, or else what all raters say; None where they disagree, and where there are none.
+
+    Unlike :func:`osler.feedback.settle`, which is about the right label: raters who find an answer wrong and differ on
+    what is right have judged it all the same, and to leave such cases out would flatter the model.
+    """
     settled = [one.right for one in verdicts if one.adjudicated] or [one.right for one in verdicts]
     return settled[0] if settled and len(set(settled)) == 1 else None
 

@@ -12,7 +12,7 @@ from osler.patients.narrative import (
     select_findings,
     write_sentences,
 )
-from osler.patients.patient import Patient, age_band, years, years_between
+from osler.patients.patient import Patient, age_band, sex_and_age, years, years_between
 from osler.patients.phenopacket import find_diagnosis
 from osler.patients.published import (
     Group,
@@ -46,6 +46,7 @@ __all__ = [
     "published_patients",
     "read_external",
     "select_findings",
+    "sex_and_age",
     "training_annotations",
     "write_sentences",
     "years",

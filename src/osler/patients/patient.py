@@ -26,6 +26,9 @@ class Patient:
     equivalent: tuple[str, ...] = ()
 
 
+_SEX = re.compile(r"\b(?:(female|woman|girl)|male|man|boy)\b", re.IGNORECASE)
+_AGE = re.compile(r"(\d{1,3})[- ](year|month|week|day)s?[- ]old")
+_A_YEAR = {"year": 1, "month": 12, "week": 52, "day": 365}
 _NUMBER = r"(\d+(?:[.,]\d+)?)"
 _DURATION = re.compile(
     rf"P(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?"
@@ -49,6 +52,19 @@ def years_between(birth: str, day: str) -> float | None:
     born, then = date.fromisoformat(birth), date.fromisoformat(day)
     birthdays = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
     return None if then < born else max((then - born).days / 365.25, birthdays)
+
+
+def sex_and_age(text: str) -> dict[str, str]:
+    """``sex`` and ``age_band`` of whom a text speaks first, as far as words like "35-year-old female" or "newborn" say
+    them."""
+    groups = {}
+    if sex := _SEX.search(text):
+        groups["sex"] = "female" if sex[1] else "male"
+    if age := _AGE.search(text):
+        groups["age_band"] = age_band(int(age[1]) / _A_YEAR[age[2]])
+    elif "newborn" in text.lower():
+        groups["age_band"] = age_band(0)
+    return groups
 
 
 def age_band(age: float) -> str:

@@ -5,7 +5,7 @@ from osler.preparation.datatrove_tasks import Datatrove
 from osler.preparation.deidentification.identifiers import TYPES, Identifier
 from osler.preparation.deidentification.key_file import read_key
 from osler.preparation.preparation import OUTPUT_FILES, prepare
-from osler.preparation.pseudonyms import load_deidentifier
+from osler.preparation.pseudonyms import load_deidentifier, unlinked
 from osler.preparation.readers.fhir_patient import FhirPatient, read_patient
 from osler.preparation.readers.files import read_files, read_note
 from osler.preparation.readers.reading import read
@@ -38,4 +38,5 @@ __all__ = [
     "report_page",
     "scaffold",
     "task_rows",
+    "unlinked",
 ]

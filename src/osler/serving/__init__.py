@@ -21,6 +21,8 @@ __all__ = [
     "load_models",
     "new_key",
     "open_server",
+    "page",
     "render_lines",
+    "shield",
     "whole_characters",
 ]

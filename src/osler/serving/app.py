@@ -16,7 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 import osler
-from osler.errors import one_line, show
+from osler.errors import one_line
+from osler.feedback import Verdict
+from osler.serving.audit import now
 from osler.serving.clinical import cds_hooks, fhir
 from osler.serving.diagnosis import Diagnosis
 from osler.serving.model import ServedModel
@@ -52,7 +54,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, description in {
         400: "No JSON.",
         401: "No key, or one that is not known.",
-        404: "No such model.",
+        404: "No such model, or no such answer.",
+        409: "The request_id was another text's, or its answer is judged already.",
         413: "The body is too large.",
         422: "A field is missing or wrong, or the text is longer than the model reads.",
         429: "Too many texts wait; Retry-After says when to come again.",
@@ -78,14 +81,11 @@ async def diagnose_batch(request: Request, body: BatchRequest, who: Asking, mode
 
 
 @router.post("/feedback", status_code=204, summary="What a clinician thinks of an answer", dependencies=bearer)
-async def feedback(request: Request, body: Feedback, who: Asking, model: Chosen) -> Response:
-    """Kept in the file that the server was started with."""
-    server = server_of(request)
-    unknown = body.label is not None and model.labels and body.label not in model.labels
-    if unknown and server.feedback is not None:
-        labels = f"{len(model.labels)} labels of {model.name.name}"
-        raise Refusal(422, f"label: {show(body.label)} is none of the {labels}")
-    server.keep_feedback(who, model, body.model_dump())
+async def feedback(request: Request, body: Feedback, who: Asking) -> Response:
+    """Kept as a verdict in the store that the server was started with."""
+    await server_of(request).judge(
+        Verdict(prediction=body.request_id, rater=who, at=now(), right=body.right, label=body.label)
+    )
     return Response(status_code=204)
 
 
@@ -105,12 +105,14 @@ async def ready(request: Request) -> dict[str, str]:
 
 @router.get("/version", summary="Which models answer", dependencies=bearer)
 async def version(request: Request, who: Asking) -> dict[str, Any]:
-    """The models by name, with the hashes of their recipes and weights, and whether feedback is taken."""
+    """The models by name, with the hashes of their recipes and weights, and whether feedback is taken
+    and texts are kept."""
     server = server_of(request)
     return {
         "osler": osler.__version__,
         "models": [_described(model) for model in server.models.values()],
-        "feedback": server.feedback is not None,
+        "feedback": server.keeper is not None,
+        "keeps_texts": any(one and one.readable for one in (server.audit, server.keeper)),
     }
 
 
@@ -134,6 +136,8 @@ def create_app(server: Server) -> FastAPI:
         answering = asyncio.create_task(server.batcher.run())
         yield
         answering.cancel()
+        if server.keeper is not None:
+            await asyncio.to_thread(server.keeper.close)
 
     app = FastAPI(
         title="Osler",

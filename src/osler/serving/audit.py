@@ -7,7 +7,7 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -24,11 +24,6 @@ _OWN = re.compile(r"audit-\d{4}-\d{2}-\d{2}\.jsonl")
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(timezone.utc)
-
-
-def append_timed(path: Path, at: datetime, content: Mapping[str, object]) -> None:
-    """A line of JSON in ``path``, with the time first."""
-    append_line(path, {"time": at.isoformat(timespec="milliseconds"), **content})
 
 
 @dataclass
@@ -83,7 +78,8 @@ class AuditLog:
         if self._today != at.date():
             self._today = at.date()
             self._delete_old()
-        append_timed(self.folder / f"audit-{self._today}.jsonl", at, content)
+        timed = {"time": at.isoformat(timespec="milliseconds"), **content}
+        append_line(self.folder / f"audit-{self._today}.jsonl", timed)
 
     def _delete_old(self) -> None:
         oldest = f"audit-{now().date() - timedelta(days=self.days)}.jsonl"

@@ -67,7 +67,7 @@ class Diagnosis(Contract):
         words: what carried the answer; null where that was not asked.
         text: what a model that writes wrote; null for the others.
         model: which model answered.
-        request_id: as it was given.
+        request_id: as it was given, or the server's own; feedback names the answer by it.
     """
 
     diagnoses: tuple[RankedLabel, ...]

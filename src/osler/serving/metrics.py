@@ -13,9 +13,10 @@ SIZES = (1, 2, 4, 8, 16)
 
 
 class Metrics:
-    """The counts of one server; ``queued`` says how many texts wait."""
+    """The counts of one server; ``queued`` says how many texts wait, ``unkept`` how many answers are not in the store
+    yet."""
 
-    def __init__(self, queued: Callable[[], int]) -> None:
+    def __init__(self, queued: Callable[[], int], unkept: Callable[[], int]) -> None:
         registry = self._registry = CollectorRegistry()
         self.requests = Counter("osler_requests", "Answered requests", ["path", "status"], registry=registry)
         self.latency = Histogram(
@@ -27,6 +28,7 @@ class Metrics:
         self.abstentions = Counter("osler_abstentions", "Answers that were too unsure", ["model"], registry=registry)
         self.warnings = Counter("osler_warnings", "Texts with something unusual", ["model"], registry=registry)
         Gauge("osler_queue_length", "Texts that wait", registry=registry).set_function(queued)
+        Gauge("osler_unkept_answers", "Answers not in the store yet", registry=registry).set_function(unkept)
 
     def requested(self, path: str, status: int, seconds: float) -> None:
         """A request was answered; ``path`` is that of a route."""

@@ -12,7 +12,15 @@ import psutil
 
 from osler.data import unknown_share
 from osler.errors import InputError
-from osler.recipe import BaseSection, Recipe, find_tasks, read_task
+from osler.recipe import (
+    BaseSection,
+    DifferentialSource,
+    PhenopacketSource,
+    Recipe,
+    SimulatedSource,
+    find_tasks,
+    read_task,
+)
 from osler.runs import Calibration, Run, TrainingTexts, check_prompt, check_trained, find_run, mismatches, tuned_name
 from osler.serving.diagnosis import NO_THRESHOLD, Diagnosis, ModelName, RankedLabel, link
 from osler.statistics import calibration
@@ -46,6 +54,7 @@ class ServedModel:
         context: tokens it reads; None where it does not say.
         fitted: the calibration of its evaluation.
         texts: what its training texts were like; None where that is not known.
+        ontology: the file that findings in texts of its task are found with; None where the task names none.
     """
 
     name: ModelName
@@ -58,6 +67,7 @@ class ServedModel:
     model: Any
     adapter: str | None  # of several on one base
     icd10cm: dict[str, str] = field(default_factory=dict)
+    ontology: str | None = None
 
     @property
     def calibrated(self) -> bool:
@@ -75,6 +85,10 @@ class ServedModel:
     @cached_property
     def _language(self) -> str | None:
         return languages.language_of(sorted(self._words))
+
+    def unknown_share(self, text: str) -> float | None:
+        """Of its words, those that are rare or missing in the training texts; None where those are not known."""
+        return unknown_share(text, self._words) if self.texts else None
 
     def encode(self, text: str) -> Asked:
         """``text`` as it is asked. Raises :class:`InputError` where it is empty or longer than the model reads."""
@@ -149,7 +163,7 @@ class ServedModel:
         said = []
         if self._language is not None and not languages.is_in(text, self._language):
             said.append(f"the text seems not to be in the language of the training texts ({self._language})")
-        if (share := unknown_share(text, self._words)) > of.unknown_share:
+        if (share := self.unknown_share(text) or 0.0) > of.unknown_share:
             said.append(
                 f"{share:.0%} of its words are rare or missing in the training texts; 99% of those have at most"
                 f" {of.unknown_share:.0%}"
@@ -272,4 +286,12 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         scorer=scorer_named(named, model.eval(), tokenizer, task, WAYS),
         model=model,
         adapter=adapter,
+        ontology=_ontology(run, recipe),
     )
+
+
+def _ontology(run: Run, recipe: Recipe) -> str | None:
+    task = read_task(find_tasks(run.folder) / recipe.task.name)
+    if isinstance(task.source, SimulatedSource | PhenopacketSource | DifferentialSource):
+        return task.source.ontology
+    return task.terminology.ontology if task.terminology else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_TEXT = 50_000  # characters; no note of a patient is longer
 MAX_BATCH = 64  # texts in one request
@@ -59,3 +59,9 @@ class Feedback(Request):
     request_id: RequestId
     right: bool
     label: Annotated[str, Field(max_length=200), AfterValidator(whole_characters)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Feedback:
+        if self.right and self.label is not None:
+            raise ValueError("label is for another diagnosis than the first one, which is right")
+        return self

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING
 from osler.errors import InputError
 from osler.serving.access import ENVIRONMENT, Access, is_loopback, is_safe, read_ehrs, read_keys
 from osler.serving.model import load_models
-from osler.storage import check_folder
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from osler.feedback import store as stores
     from osler.serving.server import Server
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "jwt")
@@ -40,7 +39,7 @@ def open_server(
     audit: Path | None,
     audit_days: int,
     keep_text: bool,
-    feedback: Path | None,
+    store: str | None,
     origins: Sequence[str],
     seconds: float,
 ) -> int:
@@ -61,24 +60,35 @@ def open_server(
             f"--host {host}: other machines could ask, and nobody needs a key; give --keys FILE (--new-key NAME makes"
             f" one), {ENVIRONMENT}, or --oidc-issuer"
         )
-    if feedback is not None:
-        check_folder(feedback.parent)
+    kept = _open(store) if store is not None else None
     listening = _listen(host, port)  # before minutes are spent on loading
 
+    from osler.preparation import unlinked
     from osler.serving.app import create_app
     from osler.serving.audit import AuditLog
+    from osler.serving.keeping import Keeper
     from osler.serving.server import Server
 
-    log = AuditLog(audit, audit_days, _deidentifier() if keep_text else None) if audit else None
+    readable = unlinked() if keep_text else None
+    log = AuditLog(audit, audit_days, readable) if audit else None
     models = load_models(names)
-    server = Server(models, access, log, feedback, origins, seconds)
+    keeper = Keeper(kept, models, readable) if kept is not None else None
+    server = Server(models, access, log, keeper, origins, seconds)
     address = f"{host}:{listening.getsockname()[1]}"
     for model in models.values():
         cards = "" if model.threshold is not None else "; no threshold, so no cards for CDS Hooks"
         print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels{cards}", flush=True)
+    if keeper is not None:
+        print("\n".join([f"keeping  every answer in {keeper.store.place}", *keeper.recognise()]), flush=True)
     print(f"serving  http://{address} (stop it with Ctrl-C; it is no medical device)", flush=True)
     _run(create_app(server), listening, server)
     return 0
+
+
+def _open(url: str) -> stores.Store:
+    from osler.feedback import store as stores
+
+    return stores.open_store(url, create=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -94,14 +104,6 @@ def _listen(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"--host {host} --port {port}: {reason}; --port 0 takes a free one") from None
     return listening
-
-
-def _deidentifier() -> Callable[[str], str]:
-    """What takes the patient out of a text: nobody can link two texts of one patient, for all keys are thrown away."""
-    from osler.preparation import load_deidentifier
-
-    deidentifier = load_deidentifier(secrets.token_hex(32))
-    return lambda text: deidentifier.replace(text, secrets.token_hex(16))[0]
 
 
 def _run(app: FastAPI, listening: socket.socket, server: Server) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 
-from osler.errors import InputError, show
+from osler.errors import FailedError, InputError, show
+from osler.feedback import Verdict
 from osler.serving.access import Access, RefusedError
-from osler.serving.audit import AuditLog, append_timed, now
+from osler.serving.audit import AuditLog
 from osler.serving.batching import Batcher, DeadlineError, QueueFullError
 from osler.serving.diagnosis import Diagnosis
+from osler.serving.keeping import Keeper, TakenError
 from osler.serving.metrics import Metrics
 from osler.serving.model import Asked, ServedModel
 from osler.serving.requests import DiagnosisRequest
@@ -40,7 +42,7 @@ class Server:
         models: by name; the first answers where none is named.
         access: who may ask.
         audit: where requests are noted; None for nowhere.
-        feedback: the file that feedback is added to; None where none is taken.
+        keeper: keeps answers and what is said of them; None where neither is kept.
         origins: of pages on other servers whose scripts may ask; none, as usual.
         seconds: a request waits no longer.
     """
@@ -48,14 +50,14 @@ class Server:
     models: Mapping[str, ServedModel]
     access: Access = field(default_factory=Access)
     audit: AuditLog | None = None
-    feedback: Path | None = None
+    keeper: Keeper | None = None
     origins: Sequence[str] = ()
     seconds: float = SECONDS
     ending: bool = False  # it takes no more load; load balancers see it at /ready
 
     def __post_init__(self) -> None:
         self.batcher: Batcher[Asked, Diagnosis] = Batcher(lambda name, asked: self.models[name].answer(asked))
-        self.metrics = Metrics(lambda: len(self.batcher))
+        self.metrics = Metrics(lambda: len(self.batcher), lambda: len(self.keeper or ()))
         self.batcher.observe = self.metrics.passed
 
     def model(self, name: str | None) -> ServedModel:
@@ -65,21 +67,31 @@ class Server:
         return self.models[name] if name is not None else next(iter(self.models.values()))
 
     async def answer(self, who: str, cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Diagnosis]:
-        """The answers to ``cases``, noted."""
+        """The answers to ``cases``, noted and kept."""
         if self.ending:
             raise Refusal(503, "this server is ending; ask another one", {"Retry-After": "1", "Connection": "close"})
         started = time.monotonic()
+        ids = await asyncio.to_thread(self._ids, cases)
         try:
             self.batcher.check_room(len(cases))
             asked = await asyncio.to_thread(_encoded, cases, model)
             answers = await self.batcher.submit(model.name.name, asked, self.seconds)
-        except QueueFullError as error:
-            raise Refusal(429, str(error), {"Retry-After": str(error.retry_after)}) from None
-        except DeadlineError as error:
-            raise Refusal(503, str(error)) from None
+        except BaseException as error:
+            if self.keeper is not None:
+                self.keeper.release([id for id in ids if id is not None])
+            if isinstance(error, QueueFullError):
+                raise Refusal(429, str(error), {"Retry-After": str(error.retry_after)}) from None
+            if isinstance(error, DeadlineError):
+                raise Refusal(503, str(error)) from None
+            raise
+        if self.keeper is not None:
+            for id, case, question, answer in zip(ids, cases, asked, answers, strict=True):
+                if id is not None:
+                    self.keeper.keep(id, case.text, question, answer)
         told = []
-        for case, answer in zip(cases, answers, strict=True):
-            cut = answer.model_copy(update={"diagnoses": answer.diagnoses[: case.top_k], "request_id": case.request_id})
+        for id, case, answer in zip(ids, cases, answers, strict=True):
+            top, name = answer.diagnoses[: case.top_k], case.request_id or id
+            cut = answer.model_copy(update={"diagnoses": top, "request_id": name})
             self.metrics.answered(cut, model.labels)
             if self.audit is not None:
                 # It may have to take the patient out of the text.
@@ -87,11 +99,42 @@ class Server:
             told.append(cut)
         return told
 
-    def keep_feedback(self, who: str, model: ServedModel, content: Mapping[str, object]) -> None:
-        """Add what somebody thinks of an answer to the file. Raises :class:`Refusal` where none is taken."""
-        if self.feedback is None:
+    def _ids(self, cases: Sequence[DiagnosisRequest]) -> list[str | None]:
+        """What each answer is kept under: the asker's name for it, or one of ours; None where it is kept already."""
+        if self.keeper is None:
+            return [case.request_id or uuid.uuid4().hex for case in cases]
+        if self.keeper.full:
+            raise Refusal(503, "answers cannot be kept just now, and none is given that is not", {"Retry-After": "10"})
+        ids: list[str | None] = []
+        try:
+            for case in cases:
+                ids.append(self.keeper.name(case.request_id, case.text))
+        except (TakenError, FailedError) as error:
+            self.keeper.release([id for id in ids if id is not None])
+            raise Refusal(409 if isinstance(error, TakenError) else 503, str(error)) from None
+        return ids
+
+    async def judge(self, verdict: Verdict) -> None:
+        """Keep what somebody says of an answer.
+
+        Raises:
+            Refusal: nothing is kept here; there is no such answer, or one had it judged already; or the label is none
+                of its task.
+        """
+        if self.keeper is None:
             raise Refusal(404, "no feedback is taken here")
-        append_timed(self.feedback, now(), {"who": who, "model": model.name.model_dump(), **content})
+        from osler.feedback import store as stores
+
+        try:
+            await asyncio.wrap_future(self.keeper.judge(verdict))
+        except stores.UnknownPredictionError:
+            raise Refusal(404, f"request_id: no answer {verdict.prediction} is kept here") from None
+        except stores.SecondVerdictError as error:
+            raise Refusal(409, str(error)) from None
+        except InputError as error:
+            raise Refusal(422, str(error)) from None
+        except FailedError:
+            raise Refusal(503, "feedback cannot be kept just now", {"Retry-After": "10"}) from None
 
 
 def _encoded(cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Asked]:

@@ -9,6 +9,7 @@ __all__ = [
     "Ints",
     "MethodInterval",
     "Resamples",
+    "agreement",
     "calibration",
     "intervals",
     "log_linear",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,9 @@ import pytest
 from canned import Canned, canned
 from ehr import FINGERS, ISSUER, LENS_IN_WORDS, PATIENT, Ehr, bundle, condition, hook, observation, publishing
 from markdown_it import MarkdownIt
-from served import listening
+from served import keeping, listening
 
+from osler.feedback.store import open_store
 from osler.serving.access import Access, read_ehrs
 from osler.serving.audit import AuditLog
 from osler.serving.model import ServedModel
@@ -172,26 +172,31 @@ def test_a_model_that_is_not_offered_is_no_service(client: httpx.Client) -> None
 def test_feedback_is_kept_without_what_the_user_wrote(tmp_path: Path, models: dict[str, ServedModel]) -> None:
     system = "urn:osler:override-reasons"
     cases = [
-        ("overridden", {"reason": {"code": "unlikely", "system": system}, "userComment": "Ada Lovelace"}, "unlikely"),
-        ("overridden", {"reason": {"code": "Lovelace", "system": system}}, "other"),
-        ("overridden", None, None),
-        ("accepted", None, None),
+        ("overridden", {"reason": {"code": "unlikely", "system": system}, "userComment": "Ada Lovelace"}),
+        ("overridden", {"reason": {"code": "known", "system": system}}),
+        ("overridden", {"reason": {"code": "not-now", "system": system}}),
+        ("overridden", {"reason": {"code": "Lovelace", "system": "urn:other"}}),
+        ("overridden", None),
+        ("accepted", None),
     ]
-    file = tmp_path / "feedback.jsonl"
-    with listening(Server(models, feedback=file)) as address, httpx.Client(base_url=address) as client:
-        (card,) = cards(client, hook(LENS_IN_WORDS))
-        sent = [
-            {"card": card["uuid"], "outcome": outcome, "outcomeTimestamp": "2026-04-02T10:00:00Z"}
+    server = Server(models, keeper=keeping(models, tmp_path))
+    with listening(server) as address, httpx.Client(base_url=address) as client:
+        sent: list[dict[str, Any]] = [
+            {"card": cards(client, hook(LENS_IN_WORDS))[0]["uuid"], "outcome": outcome, "outcomeTimestamp": "now"}
             | ({"overrideReason": reason} if reason else {})
-            for outcome, reason, _ in cases
+            for outcome, reason in cases
         ]
         assert client.post(f"{URL}/feedback", json={"feedback": sent}).status_code == 204
         assert client.post(f"{URL}/feedback", json={"feedback": []}).status_code == 422
         assert client.post("/cds-services/other/feedback", json={"feedback": sent}).status_code == 404
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [(line["outcome"], line["reason"]) for line in lines] == [(outcome, kept) for outcome, _, kept in cases]
-    assert {line["request_id"] for line in lines} == {card["uuid"]}
-    assert "Lovelace" not in file.read_text()
+        assert client.post(f"{URL}/feedback", json={"feedback": sent[:1]}).status_code == 409
+    store = open_store(str(tmp_path / "answers.db"))
+    kept = {one.prediction: (one.right, one.comment) for one in store.verdicts()}
+    assert kept == {
+        sent[0]["card"]: (False, "CDS Hooks: overridden, unlikely"),
+        sent[1]["card"]: (True, "CDS Hooks: overridden, known"),
+        sent[5]["card"]: (True, "CDS Hooks: accepted"),
+    }, "what says nothing of the diagnosis is no verdict"
 
 
 def test_feedback_is_refused_where_none_is_taken(client: httpx.Client) -> None:
@@ -243,7 +248,8 @@ def test_nothing_of_the_patient_is_kept(
 ) -> None:
     planted = "Ada Lovelace, MRN 00481516"
     model = canned()
-    server = Server({"canned": model}, audit=AuditLog(tmp_path / "audit"), feedback=tmp_path / "feedback.jsonl")
+    models = {"canned": model}
+    server = Server(models, audit=AuditLog(tmp_path / "audit"), keeper=keeping(models, tmp_path))
     body = hook(observation(3, f"Dislocated lens, {planted}"))
     body["prefetch"]["patient"] = {**PATIENT, "name": [{"text": planted}]}
     with listening(server) as address, httpx.Client(base_url=address) as client:
@@ -256,7 +262,7 @@ def test_nothing_of_the_patient_is_kept(
         metrics = client.get("/metrics").text
     printed = "".join(capfd.readouterr()) + caplog.text
     assert "ZeroDivisionError" in printed
-    kept = "".join(path.read_text() for path in tmp_path.rglob("*.jsonl"))
+    kept = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
     assert card["uuid"] in kept, "feedback on a card finds its line in the audit log"
     for word in ("Lovelace", "00481516", "secret-token"):
         assert word not in printed + kept + metrics

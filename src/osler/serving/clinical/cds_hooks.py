@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 import osler
+from osler.feedback import Verdict
 from osler.preparation import FhirPatient
 from osler.rendering import bold, escaped, markdown_table, shorten
 from osler.serving.audit import now
@@ -42,12 +43,15 @@ REASONS = {
     "not-now": "Not what this visit is about",
     "data": "The data behind it are wrong or incomplete",
 }
+# What says whether the diagnosis is right. A card that comes at a bad time may well be.
+RIGHT = {"accepted": True, "known": True, "unlikely": False}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": description}
     for status, description in {
         400: "No JSON.",
         401: "No token of a known EHR, and no key.",
-        404: "No such service.",
+        404: "No such service, or no such card.",
+        409: "The card is judged already.",
         412: "Prefetched data are missing, and no FHIR server is called.",
         413: "The body is too large.",
         422: "A field is missing or wrong, or the patient's text is longer than the model reads.",
@@ -134,19 +138,25 @@ async def call(request: Request, service: str, body: HookRequest, who: Asking) -
 
 @router.post("/{service}/feedback", status_code=204, summary="What became of cards", dependencies=bearer)
 async def feedback(request: Request, service: str, body: FeedbackRequest, who: Asking) -> Response:
-    """Kept in the file that the server was started with, without comments."""
+    """A verdict where it says whether the diagnosis is right; a user's comment is not kept."""
     server = server_of(request)
-    model = _model(server, service)
-    for one in body.feedback:
-        reason = one.override_reason.reason if one.override_reason else None
-        ours = reason is not None and reason.system == REASONS_SYSTEM and reason.code in REASONS
-        content = {
-            "request_id": one.card,
-            "outcome": one.outcome,
+    _model(server, service)
+    refused = None if server.keeper else Refusal(404, "no feedback is taken here")
+    for one in body.feedback if server.keeper else ():
+        said: str = one.outcome
+        if said == "overridden":
+            reason = one.override_reason.reason if one.override_reason else None
             # A code that is not ours could say anything.
-            "reason": reason and (reason.code if ours else "other"),
-        }
-        server.keep_feedback(who, model, content)
+            said = reason.code if reason and reason.system == REASONS_SYSTEM else "other"
+        if said not in RIGHT:
+            continue
+        comment = f"CDS Hooks: {one.outcome}, {said}" if said in REASONS else f"CDS Hooks: {said}"
+        try:
+            await server.judge(Verdict(prediction=one.card, rater=who, at=now(), right=RIGHT[said], comment=comment))
+        except Refusal as error:  # the others are kept
+            refused = error
+    if refused is not None:
+        raise refused
     return Response(status_code=204)
 
 

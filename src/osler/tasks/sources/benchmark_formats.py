@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from osler.errors import InputError, show
-from osler.patients import age_band
+from osler.patients import sex_and_age
 from osler.recipe import Problem, check
 from osler.storage import sha256_text
 
 LETTERS = "ABCDEFGHIJ"
 DECISIONS = {"yes": "A", "no": "B", "maybe": "C"}  # PubMedQA's three answers, and the letters they are shown with
-YEARS = {"year": 1.0, "month": 1 / 12, "week": 1 / 52, "day": 1 / 365}
 BLANK: tuple[Any, ...] = ("", [], {})
 
 
@@ -175,7 +174,7 @@ def agentclinic(records: Iterator[Record]) -> Iterator[Question]:
         ]
         text, label = "\n".join(lines), examination.column("Correct_Diagnosis", str)
         subgroups = {"names_diagnosis": "yes" if label.lower() in text.lower() else "no"}
-        yield Question(record, record.name, text, label, [], subgroups | _person(actor.column("Demographics", str)))
+        yield Question(record, record.name, text, label, [], subgroups | sex_and_age(actor.column("Demographics", str)))
 
 
 def dxbench(records: Iterator[Record]) -> Iterator[Question]:
@@ -253,16 +252,3 @@ def _flat(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return " ".join(str(value).split()).rstrip(".")  # what follows is "; " or the end of the line
-
-
-def _person(demographics: str) -> dict[str, str]:
-    """Sex and age band, as far as words like "35-year-old female" or "newborn" say them."""
-    groups = {}
-    if sex := re.search(r"\b(?:(female|woman|girl)|male|man|boy)\b", demographics, re.IGNORECASE):
-        groups["sex"] = "female" if sex[1] else "male"
-    if age := re.search(r"(\d{1,3})-(year|month|week|day)-old", demographics):
-        years = int(age[1]) * YEARS[age[2]]
-        groups["age_band"] = age_band(years)
-    elif "newborn" in demographics.lower():
-        groups["age_band"] = age_band(0)
-    return groups

@@ -1,0 +1,1 @@
+"""How a store of an older Osler becomes one of this: Alembic's environment and its versions."""

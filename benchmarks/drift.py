@@ -2,8 +2,8 @@
 """What monitoring's alarms are worth: false alarms without shift, how fast injected shifts are found, and how near an
 accuracy that is estimated without labels comes to the real one. All of it from the answers of an evaluated run.
 
-    python benchmarks/drift.py RUN --output drift.json                   # 20 minutes; prints the tables
-    python benchmarks/drift.py RUN --choose                              # which δ of ADWIN keeps to its budget
+    python benchmarks/drift.py RUN --output benchmarks/drift.json   # ten minutes; writes the tables into PAGE, too
+    python benchmarks/drift.py RUN --choose                         # which δ of ADWIN keeps to its share of the budget
 
 Streams are cases of the run's evaluation drawn one by one, with replacement: they are a population, of which each
 simulated evaluation is a sample of as many. Nothing is chosen on `test`: --choose draws from `validation`.
@@ -12,9 +12,8 @@ simulated evaluation is a sample of as many. Nothing is chosen on `test`: --choo
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,18 @@ from osler.monitoring import detection, drift
 from osler.monitoring.bins import NUMBERS
 from osler.monitoring.observed import Observed
 from osler.monitoring.reference import Reference, read_reference, told
+from osler.rendering import markdown_table, signed
 from osler.runs import Calibration, Prediction, Record, Run, read_predictions
 from osler.statistics import Floats, Ints, Resamples, calibration
-from osler.storage import write_json
+from osler.storage import write_atomically, write_json
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "decisions" / "monitoring.md"
+BEGIN, END = "<!-- drift: begin -->", "<!-- end -->"
 CASES = drift.CASES
 JUDGED = 0.1  # of the cases get a verdict
 WITHIN = 500  # cases in which a shift has to be found
 DELTAS = (2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 1e-5)
+WAYS = ("temperature", "temperature and bias", "Platt")  # of calibrating
 SPLITS = 200  # random halves of the publications
 
 
@@ -66,8 +69,76 @@ def main() -> int:
         "halves": {split: halves(run, split) for split in ("validation", "test")},
     }
     write_json(arguments.output, results)
-    print(json.dumps(results, indent=1))
+    if PAGE.is_file():
+        before, after = PAGE.read_text(encoding="utf-8").split(BEGIN)
+        write_atomically(PAGE, f"{before}{BEGIN}\n{tables(results)}\n{END}{after.partition(END)[2]}")
+    print(tables(results))
     return 0
+
+
+def tables(results: Mapping[str, Any]) -> str:
+    """The results as Markdown."""
+    quiet, rate = results["false_alarms"], results["false_alarms"]["per_10000"]
+    kinds = {kind: quiet["alarms"].get(kind, 0) for kind in drift.BUDGET.shares}
+    lines = [
+        f"Without shift: {sum(kinds.values())} alarms in {quiet['cases']:,} cases ({quiet['streams']} streams),"
+        f" **{rate['value']:.2f} [{rate['low']:.2f}, {rate['high']:.2f}] in {CASES:,}** (Poisson); by detector:",
+        "",
+        markdown_table(
+            ["detector", "designed for", f"seen in {CASES:,} cases"],
+            [[kind, f"{drift.BUDGET.shares[kind]:g}", f"{n / quiet['streams']:.2f}"] for kind, n in kinds.items()],
+        ),
+        "",
+        f"Injected shifts, and what was found of them within {WITHIN} cases:",
+        "",
+        markdown_table(
+            ["shift", "watched by", "found", "by any detector", "median cases until then"],
+            [
+                [
+                    name,
+                    ", ".join(row["features"]),
+                    f"{row['found']:.0%}",
+                    f"{row['found_by_any']:.0%}",
+                    "–" if row["median_delay"] is None else f"{row['median_delay']:.0f}",
+                ]
+                for name, row in results["shifts"].items()
+            ],
+        ),
+        "",
+        "Accuracy estimated without labels, calibrated on `validation`; error and interval over publications:",
+        "",
+        markdown_table(
+            ["system", "split", "estimated", "realised", "error [95%]"],
+            [
+                [
+                    row["system"],
+                    row["split"],
+                    f"{row['estimated']:.3f}",
+                    f"{row['realised']:.3f}",
+                    signed(*(row["error"][name] for name in ("value", "low", "high"))),
+                ]
+                for row in results["accuracy"]
+            ],
+        ),
+        "",
+        f"Random halves of a split's publications, {SPLITS} times: calibrated on one, mean absolute error on the other;"
+        " noise is the standard error of the accuracy itself:",
+        "",
+        markdown_table(
+            ["split", "system", "noise", *(f"{way} (within 0.03)" for way in WAYS)],
+            [
+                [
+                    split,
+                    system,
+                    f"{of['noise']:.3f}",
+                    *(f"{of[way]['mean_absolute']:.3f} ({of[way]['within_0.03']:.0%})" for way in WAYS),
+                ]
+                for split, systems in results["halves"].items()
+                for system, of in systems.items()
+            ],
+        ),
+    ]
+    return "\n".join(lines)
 
 
 # ── without shift ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -296,7 +367,7 @@ def halves(run: Run, split: str) -> dict[str, Any]:
             places = [column[label] for label in row.ranked]
             p[case, places], ranked[case, places] = row.probabilities, True
         target = np.array([column[row.label] for row in answers])
-        errors: dict[str, list[float]] = {"temperature": [], "temperature and bias": [], "Platt": []}
+        errors: dict[str, list[float]] = {way: [] for way in WAYS}
         noise = []
         for number in range(SPLITS):
             draw = np.random.default_rng([4, number])

@@ -3,6 +3,18 @@
 from osler.monitoring.alarms import Gauges, lines
 from osler.monitoring.page import write
 from osler.monitoring.records import Monitoring
-from osler.monitoring.watching import Watch
+from osler.monitoring.watching import NEEDED, Watch
 
-__all__ = ["Gauges", "Monitoring", "Watch", "lines", "write"]
+__all__ = [
+    "NEEDED",
+    "Gauges",
+    "Monitoring",
+    "Watch",
+    "bins",
+    "detection",
+    "drift",
+    "lines",
+    "observed",
+    "reference",
+    "write",
+]

@@ -23,6 +23,7 @@ from osler.serving.keeping import Keeper, TakenError
 from osler.serving.metrics import Metrics
 from osler.serving.model import Asked, ServedModel
 from osler.serving.requests import DiagnosisRequest
+from osler.serving.watcher import Watcher
 
 SECONDS = 30.0  # a request waits no longer for its answer
 CLIENT_GONE = 499  # what nginx logs then; nobody sees it
@@ -45,6 +46,7 @@ class Server:
         keeper: keeps answers and what is said of them; None where neither is kept.
         origins: of pages on other servers whose scripts may ask; none, as usual.
         seconds: a request waits no longer.
+        watcher: looks at what is kept; None where nothing is.
     """
 
     models: Mapping[str, ServedModel]
@@ -53,6 +55,7 @@ class Server:
     keeper: Keeper | None = None
     origins: Sequence[str] = ()
     seconds: float = SECONDS
+    watcher: Watcher | None = None
     ending: bool = False  # it takes no more load; load balancers see it at /ready
 
     def __post_init__(self) -> None:
@@ -88,6 +91,8 @@ class Server:
             for id, case, question, answer in zip(ids, cases, asked, answers, strict=True):
                 if id is not None:
                     self.keeper.keep(id, case.text, question, answer)
+        if self.watcher is not None:
+            self.watcher.answered(model.name.name, len(cases))
         told = []
         for id, case, answer in zip(ids, cases, answers, strict=True):
             top, name = answer.diagnoses[: case.top_k], case.request_id or id

@@ -24,10 +24,7 @@ from scipy.stats import chi2
 from sklearn.linear_model import LogisticRegression
 
 from osler.errors import InputError, exit_status
-from osler.monitoring import detection, drift
-from osler.monitoring.bins import NUMBERS
-from osler.monitoring.observed import Observed
-from osler.monitoring.reference import Reference, read_reference, told
+from osler.monitoring import NUMBERS, Detectors, Observed, Raised, Reference, drift, read_reference, told, unequal
 from osler.rendering import markdown_table, signed
 from osler.runs import Calibration, Prediction, Record, Run, read_predictions
 from osler.statistics import Floats, Ints, Resamples, calibration
@@ -108,14 +105,13 @@ def tables(results: Mapping[str, Any]) -> str:
         "Accuracy estimated without labels, calibrated on `validation`; error and interval over publications:",
         "",
         markdown_table(
-            ["system", "split", "estimated", "realised", "error [95%]"],
+            ["system", "split", "accuracy", "error, temperature [95%]", "error, Platt [95%]"],
             [
                 [
                     row["system"],
                     row["split"],
-                    f"{row['estimated']:.3f}",
                     f"{row['realised']:.3f}",
-                    signed(*(row["error"][name] for name in ("value", "low", "high"))),
+                    *(signed(*(row[way][end] for end in ("value", "low", "high"))) for way in ("temperature", "Platt")),
                 ]
                 for row in results["accuracy"]
             ],
@@ -159,13 +155,13 @@ def stream(cases: Observed, n: int, draw: np.random.Generator) -> Observed:
     return replace(drawn, right=np.where(draw.random(n) < JUDGED, drawn.right, np.nan))
 
 
-def raised(detectors: detection.Detectors, cases: Observed, looks: Sequence[int]) -> list[detection.Raised]:
+def raised(detectors: Detectors, cases: Observed, looks: Sequence[int]) -> list[Raised]:
     """Every alarm; subgroups are looked at after each number of cases in ``looks``."""
     found = detectors.alarms(cases, detectors.psi(cases), [])
     for end in looks:
         so_far = cases.take(slice(0, end))
         groups = detectors.subgroups.groups(so_far, detectors.calibrated)
-        found += detection.unequal(end, groups)
+        found += unequal(end, groups)
     return found
 
 
@@ -175,7 +171,7 @@ def false_alarms(population: Reference, n: int) -> dict[str, Any]:
     kinds: Counter[str] = Counter()
     streams = 0
     for reference, draw in evaluations(population, n, seed=1):
-        detectors = detection.Detectors(reference)
+        detectors = Detectors(reference)
         for _ in range(2):
             cases = stream(population.cases, CASES, draw)
             found = raised(detectors, cases, range(4 * drift.WINDOW, CASES + 1, 4 * drift.WINDOW))
@@ -211,6 +207,7 @@ Shifted = Callable[[Observed, np.random.Generator], Observed]
 def injected(population: Reference, reworded: Reference) -> dict[str, tuple[tuple[str, ...], Shifted]]:
     """What is done to a stream → which features should say so, and how it is done."""
     cases, n = population.cases, len(population.cases)
+    both = _joined(cases, reworded.cases)  # the same patients, in the same order
 
     def longer(factor: float) -> Shifted:
         return lambda own, draw: replace(own, tokens=np.round(own.tokens * factor))
@@ -251,12 +248,8 @@ def injected(population: Reference, reworded: Reference) -> dict[str, tuple[tupl
 
     def told_otherwise(share: float) -> Shifted:
         def shifted(own: Observed, draw: np.random.Generator) -> Observed:
-            places = draw.integers(n, size=len(own))
-            others = reworded.cases.take(places)
-            changed = draw.random(len(own)) < share
-            mixed = _joined(cases, reworded.cases).take(np.where(changed, places + n, places))
-            assert len(mixed) == len(others)
-            return mixed
+            places, changed = draw.integers(n, size=len(own)), draw.random(len(own)) < share
+            return both.take(np.where(changed, places + n, places))
 
         return shifted
 
@@ -289,7 +282,7 @@ def _joined(one: Observed, other: Observed) -> Observed:
 def shifts(population: Reference, reworded: Reference, trials: int) -> dict[str, Any]:
     """Of each injected shift: how often its own features say so within 500 cases, how often any does, and when."""
     table = {}
-    references = [detection.Detectors(one) for one, _ in evaluations(population, 10, seed=2)]
+    references = [Detectors(one) for one, _ in evaluations(population, 10, seed=2)]
     for number, (name, (features, shifted)) in enumerate(injected(population, reworded).items()):
         delays, anything = [], 0
         for trial in range(trials):
@@ -322,22 +315,28 @@ def accuracy(run: Run) -> list[dict[str, Any]]:
     rows = []
     for record, system, fitted in calibrated_systems(run):
         answers = read_predictions(run.prediction_path(record.task, record.split, system))
-        confidence, _ = told(answers, fitted)
-        right, groups = outcomes(answers)
-        error = confidence - right
-        low, high, method = Resamples.draw(len(error), 2000, 0, groups).mean_interval(error)
-        rows.append(
-            {
-                "system": system,
-                "split": record.split,
-                "n": len(answers),
-                "publications": int(groups.max()) + 1,
-                "estimated": float(confidence.mean()),
-                "realised": float(right.mean()),
-                "error": {"value": float(error.mean()), "low": low, "high": high, "method": method},
-            }
-        )
+        seen = read_predictions(run.prediction_path(record.task, "validation", system))
+        confidence, (right, groups) = told(answers, fitted)[0], outcomes(answers)
+        resamples = Resamples.draw(len(right), 2000, 0, groups)
+        platt = platt_scaling(told(seen, fitted)[0], outcomes(seen)[0])
+        row: dict[str, Any] = {"system": system, "split": record.split, "n": len(right)}
+        row |= {"publications": int(groups.max()) + 1, "realised": float(right.mean())}
+        for way, estimates in (("temperature", confidence), ("Platt", platt(confidence))):
+            low, high, method = resamples.mean_interval(estimates - right)
+            value = float((estimates - right).mean())
+            row[way] = {"value": value, "low": low, "high": high, "method": method}
+        rows.append(row)
     return rows
+
+
+def platt_scaling(confidence: Floats, right: Floats) -> Callable[[Floats], Floats]:
+    """Confidence → how often that much of it is right, by the logistic regression of ``right`` on its log-odds."""
+
+    def odds(of: Floats) -> Floats:
+        return logit(np.clip(of, 1e-6, 1 - 1e-6))[:, None]
+
+    fitted = LogisticRegression(C=1e6).fit(odds(confidence), right)
+    return lambda of: fitted.predict_proba(odds(of))[:, 1]
 
 
 def calibrated_systems(run: Run) -> Iterator[tuple[Record, str, Calibration]]:
@@ -379,9 +378,8 @@ def halves(run: Run, split: str) -> dict[str, Any]:
             error = float(sure[rest].mean() - right[rest].mean())
             errors["temperature"].append(error)
             errors["temperature and bias"].append(error - float(sure[fit].mean() - right[fit].mean()))
-            odds = logit(np.clip(sure, 1e-6, 1 - 1e-6))[:, None]
-            platt = LogisticRegression(C=1e6).fit(odds[fit], right[fit])
-            errors["Platt"].append(float(platt.predict_proba(odds[rest])[:, 1].mean() - right[rest].mean()))
+            platt = platt_scaling(sure[fit], right[fit])
+            errors["Platt"].append(float(platt(sure[rest]).mean() - right[rest].mean()))
             own = np.unique(groups[rest], return_inverse=True)[1]
             noise.append(Resamples.draw(int(rest.sum()), 200, number, own).counts @ right[rest] / rest.sum())
         table[system] = {

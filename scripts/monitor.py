@@ -27,12 +27,11 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.output is not None and arguments.output.suffix != ".html":
         raise InputError(f"--output {arguments.output}: the report is a page; name a file that ends in .html")
-    from osler.feedback.store import open_store  # heavy, as is what follows: --help need not wait for them
-
+    from osler.feedback import store as stores  # heavy, as is what follows: --help need not wait for them
     from osler.monitoring import Watch, lines, write
     from osler.runs import Run
 
-    store = open_store(arguments.store)
+    store = stores.open_store(arguments.store)
     watch = Watch(Run(arguments.run))
     predictions = list(store.predictions(since=arguments.since))
     verdicts = [verdict for _, of in store.judged(since=arguments.since) for verdict in of]

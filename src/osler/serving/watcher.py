@@ -99,10 +99,10 @@ def _look_when_asked(pipe: Connection, url: str) -> None:
 
 def look(folder: Path, url: str) -> Monitoring | None:
     """The report of a model over the last ``PERIOD``; None where it has answered nothing. In the other process."""
-    from osler.feedback.store import open_store
+    from osler.feedback import store as stores
 
     watch, since = _watch(folder), now() - PERIOD
-    store = open_store(url)
+    store = stores.open_store(url)
     try:
         name = watch.manifest.recipe.name
         predictions = list(store.predictions(name, since))

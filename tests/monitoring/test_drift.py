@@ -65,5 +65,14 @@ def test_a_number_that_is_not_known_has_a_bin_of_its_own() -> None:
     assert bins.rows(evaluated)[:, -1].sum() == 0
 
 
+def test_what_never_varied_in_the_evaluation_is_watched_all_the_same() -> None:
+    evaluated, seen = streams.cases(400), streams.cases(WINDOW, seed=3)
+    for always in (0.0, 1.0):
+        (abstention,) = watched_features(replace(evaluated, abstained=np.full(400, always)), ["abstention"])
+        assert windowed_psi(abstention, replace(seen, abstained=np.full(WINDOW, always)))[0] <= abstention.limit
+        other = np.where(np.arange(WINDOW) % 5 == 0, 1 - always, always)
+        assert windowed_psi(abstention, replace(seen, abstained=other))[0] > abstention.limit
+
+
 def test_the_shares_of_the_budget_fit_into_it() -> None:
     assert sum(drift.BUDGET.shares.values()) <= drift.BUDGET.budget

@@ -101,8 +101,11 @@ def bins_of(feature: Feature, cases: Observed) -> Bins:
     if feature in NUMBERS:
         values = NUMBERS[feature](cases)
         known = values[~np.isnan(values)]
-        inner = np.unique(np.quantile(known, np.arange(1, PARTS) / PARTS, method="higher"))
-        return NumberBins(feature, inner[inner > known.min()])  # equal values share a bin
+        edges = np.unique(np.quantile(known, np.arange(1, PARTS) / PARTS, method="higher"))
+        edges = edges[edges > known.min()]  # equal values share a bin
+        if not len(edges):  # nearly all are equal: what is less, and what is more
+            edges = np.array([known.min(), np.nextafter(known.min(), np.inf)])
+        return NumberBins(feature, edges)
     most = {"language": None, "labels": LABELS, "findings": FINDINGS}[feature]
     return NameBins(feature, _frequent(NAMES[feature](cases), most))
 

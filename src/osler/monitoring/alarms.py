@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osler.monitoring.records import Accuracy, Monitoring
-from osler.rendering import cell
+from osler.rendering import cell, signed
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -21,6 +21,8 @@ def lines(report: Monitoring) -> list[str]:
     """What was seen, for a terminal."""
     said = [f"{report.model}@{report.version}, {report.task}: {report.n:,} cases beside {compared(report)}"]
     said.append(f"accuracy, estimated without labels: {cell(report.accuracy.estimated)}")
+    if report.accuracy.estimated and (off := misjudged(report)):
+        said.append(f"but {off}")
     said.append(f"accuracy, of {judged(report.accuracy, report.n)}: {cell(report.accuracy.realised)}")
     if report.disputed:
         said.append(f"raters disagree on {report.disputed:,} cases; they count as not judged")
@@ -30,6 +32,16 @@ def lines(report: Monitoring) -> list[str]:
         said.append(f"drift is looked for in windows of {report.window} cases; there is none yet")
     said += [f"ALARM {alarm.text}" for alarm in report.alarms] or ["no alarm"]
     return said
+
+
+def misjudged(report: Monitoring) -> str | None:
+    """That the estimate was off in the evaluation itself, where that was more than chance."""
+    bias = report.reference.bias
+    if bias is None or bias.low is None or bias.high is None or bias.low <= 0 <= bias.high:
+        return None
+    off = "higher" if bias.value > 0 else "lower"
+    told = signed(bias.value, bias.low, bias.high)
+    return f"accuracy was {off} than such an estimate in the evaluation itself, by {told}: believe it as little here"
 
 
 def compared(report: Monitoring) -> str:

@@ -50,6 +50,7 @@ def render(report: Monitoring) -> str:
         judged=alarms.judged(report.accuracy, report.n),
         selected=alarms.SELECTED,
         concept=alarms.CONCEPT,
+        misjudged=alarms.misjudged(report),
         meaning=MEANING,
         drift=Markup(timelines.limits("drift", "Distance from the evaluation, as a share of the limit", drift))
         if drift

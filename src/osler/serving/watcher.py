@@ -56,6 +56,11 @@ class Watcher:
             self._new[model] = 0
             self._asked.put(model)
 
+    @property
+    def idle(self) -> bool:
+        """Whether all that was asked for has been looked at."""
+        return not self._asked.unfinished_tasks
+
     def _work(self) -> None:
         while True:
             model = self._asked.get()
@@ -71,6 +76,7 @@ class Watcher:
                 self._gauges.set(seen)
                 for alarm in seen.alarms:
                     self._tell(f"{model}: ALARM {alarm.text}", model, alarm.kind, alarm.about, alarm.at)
+            self._asked.task_done()
 
     def _tell(self, line: str, *about: object) -> None:
         """Once."""

@@ -33,12 +33,19 @@ def test_the_cases_of_the_evaluation_are_known_as_they_were_asked_and_answered(e
     assert "findings" in reference.not_watched
 
 
-def test_what_is_not_here_is_not_watched_and_says_why(finished_project: Path, tmp_path: Path) -> None:
-    """Neither the texts nor a calibration."""
-    folder = shutil.copytree(finished_project, tmp_path / "project")
-    reference = read_reference(Run(folder / "runs" / "tiny-made-up" / "1.0.0"))
-    assert {"length", "abstention"} <= reference.not_watched.keys()
+def test_what_is_not_here_is_not_watched_and_says_why(
+    finished_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has no calibration; the tokenizer, then the texts, too, are elsewhere."""
+    run = Run(shutil.copytree(finished_project, tmp_path / "project") / "runs" / "tiny-made-up" / "1.0.0")
+    monkeypatch.setenv("OSLER_DATA_DIR", str(tmp_path / "project" / "data"))
+    reference = read_reference(run)
+    assert reference.not_watched.keys() == {"length", "findings", "abstention"}
+    assert "the tokenizer is not on this machine" in reference.not_watched["length"]
+    monkeypatch.delenv("OSLER_DATA_DIR")
+    reference = read_reference(run)
     assert "the texts of test are not on this machine" in reference.not_watched["length"]
+    assert reference.watched == ["labels", "confidence"]
 
 
 def test_a_run_without_results_or_with_other_predictions_is_refused(finished_project: Path, tmp_path: Path) -> None:

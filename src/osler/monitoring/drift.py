@@ -23,7 +23,7 @@ CASES = 10_000  # false alarms are counted in
 BUDGET = FalseAlarms(budget=1.0, shares={"drift": 0.4, "change": 0.2, "accuracy": 0.1, "gap": 0.1})
 SIMULATED = 20_000  # windows a limit is taken from
 HALF = 0.5  # a case more in every bin (Jeffreys): what was never seen may still come
-DELTA = 1e-5  # of ADWIN
+DELTA = 0.002  # of ADWIN
 BLOCK = 2000  # windows simulated at once
 
 

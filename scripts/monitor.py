@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Look at what a model in use was asked and answered: drift, accuracy without labels, verdicts, subgroups; alarms.
 
-scripts/monitor.py RUN --store sqlite:///clinic.db
+scripts/monitor.py RUN --store answers.db
 scripts/monitor.py RUN --store postgresql://… --since 2026-11-01 --output report.html
 
 Compares with the run's own evaluation. Beside report.html it writes report.json (the same, for programs), report.txt

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import runpy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import streams
+from project import ROOT
 
 from osler.monitoring import drift
 from osler.monitoring.bins import bins_of
@@ -72,6 +75,13 @@ def test_what_never_varied_in_the_evaluation_is_watched_all_the_same() -> None:
         assert windowed_psi(abstention, replace(seen, abstained=np.full(WINDOW, always)))[0] <= abstention.limit
         other = np.where(np.arange(WINDOW) % 5 == 0, 1 - always, always)
         assert windowed_psi(abstention, replace(seen, abstained=other))[0] > abstention.limit
+
+
+def test_the_tables_in_the_decisions_are_those_of_the_benchmarks_results() -> None:
+    benchmark = runpy.run_path(str(ROOT / "benchmarks" / "drift.py"))
+    results = json.loads((ROOT / "benchmarks" / "drift.json").read_text())
+    page = benchmark["PAGE"].read_text().split(benchmark["BEGIN"])[1].split(benchmark["END"])[0]
+    assert page.strip() == benchmark["tables"](results)
 
 
 def test_the_shares_of_the_budget_fit_into_it() -> None:

@@ -27,7 +27,7 @@ from osler.errors import InputError, exit_status
 from osler.monitoring import NUMBERS, Detectors, Observed, Raised, Reference, drift, read_reference, told, unequal
 from osler.rendering import markdown_table, signed
 from osler.runs import Calibration, Prediction, Record, Run, read_predictions
-from osler.statistics import Floats, Ints, Resamples, calibration
+from osler.statistics import Floats, Ints, Resamples, calibration, resampled_mean
 from osler.storage import write_atomically, write_json
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "decisions" / "monitoring.md"
@@ -37,7 +37,7 @@ JUDGED = 0.1  # of the cases get a verdict
 WITHIN = 500  # cases in which a shift has to be found
 DELTAS = (2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 1e-5)
 WAYS = ("temperature", "temperature and bias", "Platt")  # of calibrating
-SPLITS = 200  # random halves of the publications
+SPLITS = 100  # random halves of the publications
 
 
 def main() -> int:
@@ -261,9 +261,9 @@ def injected(population: Reference, reworded: Reference) -> dict[str, tuple[tupl
         "all cases in other words": (("wording",), told_otherwise(1.0)),
         "half of the cases in other words": (("wording",), told_otherwise(0.5)),
         "some diagnoses (a tenth of all) in half of the cases": (("labels",), more_of(0.4, lambda i: cases.label[i])),
-        "the same in three of ten": (("labels",), more_of(0.2, lambda i: cases.label[i])),
-        "one or two organ systems in half of the cases": (("findings",), more_of(0.4, lambda i: system[i])),
-        "the same in three of ten, findings": (("findings",), more_of(0.2, lambda i: system[i])),
+        "the same in three cases of ten": (("labels",), more_of(0.2, lambda i: cases.label[i])),
+        "organ systems that a tenth has in half of the cases": (("findings",), more_of(0.4, lambda i: system[i])),
+        "the same organ systems in three cases of ten": (("findings",), more_of(0.2, lambda i: system[i])),
         "10% of the texts in German": (("language",), foreign(0.1)),
         "5% of the texts in German": (("language",), foreign(0.05)),
         "log-odds of the first diagnosis lower by 1": (("confidence", "abstention"), less_sure(1.0)),
@@ -381,7 +381,7 @@ def halves(run: Run, split: str) -> dict[str, Any]:
             platt = platt_scaling(sure[fit], right[fit])
             errors["Platt"].append(float(platt(sure[rest]).mean() - right[rest].mean()))
             own = np.unique(groups[rest], return_inverse=True)[1]
-            noise.append(Resamples.draw(int(rest.sum()), 200, number, own).counts @ right[rest] / rest.sum())
+            noise.append(resampled_mean(right[rest], Resamples.draw(int(rest.sum()), 200, number, own).counts))
         table[system] = {
             "noise": float(np.mean([of.std() for of in noise])),
             **{

@@ -27,7 +27,7 @@ from osler.errors import InputError, exit_status
 from osler.monitoring import NUMBERS, Detectors, Observed, Raised, Reference, drift, read_reference, told, unequal
 from osler.rendering import markdown_table, signed
 from osler.runs import Calibration, Prediction, Record, Run, read_predictions
-from osler.statistics import Floats, Ints, Resamples, calibration, resampled_mean
+from osler.statistics import Floats, Ints, Resamples, calibration
 from osler.storage import write_atomically, write_json
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "decisions" / "monitoring.md"
@@ -37,7 +37,7 @@ JUDGED = 0.1  # of the cases get a verdict
 WITHIN = 500  # cases in which a shift has to be found
 DELTAS = (2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 1e-5)
 WAYS = ("temperature", "temperature and bias", "Platt")  # of calibrating
-SPLITS = 100  # random halves of the publications
+SPLITS = 200  # random halves of the publications
 
 
 def main() -> int:
@@ -117,16 +117,15 @@ def tables(results: Mapping[str, Any]) -> str:
             ],
         ),
         "",
-        f"Random halves of a split's publications, {SPLITS} times: calibrated on one, mean absolute error on the other;"
-        " noise is the standard error of the accuracy itself:",
+        f"Random halves of a split's publications, {SPLITS} times: calibrated on one, mean absolute error on the"
+        " other:",
         "",
         markdown_table(
-            ["split", "system", "noise", *(f"{way} (within 0.03)" for way in WAYS)],
+            ["split", "system", *(f"{way} (within 0.03)" for way in WAYS)],
             [
                 [
                     split,
                     system,
-                    f"{of['noise']:.3f}",
                     *(f"{of[way]['mean_absolute']:.3f} ({of[way]['within_0.03']:.0%})" for way in WAYS),
                 ]
                 for split, systems in results["halves"].items()
@@ -261,9 +260,9 @@ def injected(population: Reference, reworded: Reference) -> dict[str, tuple[tupl
         "all cases in other words": (("wording",), told_otherwise(1.0)),
         "half of the cases in other words": (("wording",), told_otherwise(0.5)),
         "some diagnoses (a tenth of all) in half of the cases": (("labels",), more_of(0.4, lambda i: cases.label[i])),
-        "the same in three cases of ten": (("labels",), more_of(0.2, lambda i: cases.label[i])),
-        "organ systems that a tenth has in half of the cases": (("findings",), more_of(0.4, lambda i: system[i])),
-        "the same organ systems in three cases of ten": (("findings",), more_of(0.2, lambda i: system[i])),
+        "the same in three of ten": (("labels",), more_of(0.2, lambda i: cases.label[i])),
+        "one or two organ systems in half of the cases": (("findings",), more_of(0.4, lambda i: system[i])),
+        "the same in three of ten, findings": (("findings",), more_of(0.2, lambda i: system[i])),
         "10% of the texts in German": (("language",), foreign(0.1)),
         "5% of the texts in German": (("language",), foreign(0.05)),
         "log-odds of the first diagnosis lower by 1": (("confidence", "abstention"), less_sure(1.0)),
@@ -354,7 +353,7 @@ def outcomes(answers: Sequence[Prediction]) -> tuple[Floats, Ints]:
 
 def halves(run: Run, split: str) -> dict[str, Any]:
     """Two hundred times, a half of a split's publications to calibrate on and the other to estimate the accuracy of: no
-    shift but chance. ``noise`` is the standard error of the accuracy itself, which no estimate can be nearer than."""
+    shift but chance, which the accuracy of a half has as well."""
     table = {}
     for system in dict.fromkeys(name for _, name, _ in calibrated_systems(run)):
         answers = read_predictions(run.prediction_path(run.read_manifest().task.name, split, system))
@@ -367,7 +366,6 @@ def halves(run: Run, split: str) -> dict[str, Any]:
             p[case, places], ranked[case, places] = row.probabilities, True
         target = np.array([column[row.label] for row in answers])
         errors: dict[str, list[float]] = {way: [] for way in WAYS}
-        noise = []
         for number in range(SPLITS):
             draw = np.random.default_rng([4, number])
             fit = np.isin(groups, draw.permutation(groups.max() + 1)[: (groups.max() + 1) // 2])
@@ -380,18 +378,13 @@ def halves(run: Run, split: str) -> dict[str, Any]:
             errors["temperature and bias"].append(error - float(sure[fit].mean() - right[fit].mean()))
             platt = platt_scaling(sure[fit], right[fit])
             errors["Platt"].append(float(platt(sure[rest]).mean() - right[rest].mean()))
-            own = np.unique(groups[rest], return_inverse=True)[1]
-            noise.append(resampled_mean(right[rest], Resamples.draw(int(rest.sum()), 200, number, own).counts))
         table[system] = {
-            "noise": float(np.mean([of.std() for of in noise])),
-            **{
-                name: {
-                    "mean": float(np.mean(of)),
-                    "mean_absolute": float(np.mean(np.abs(of))),
-                    "within_0.03": float(np.mean(np.abs(of) <= 0.03)),
-                }
-                for name, of in errors.items()
-            },
+            name: {
+                "mean": float(np.mean(of)),
+                "mean_absolute": float(np.mean(np.abs(of))),
+                "within_0.03": float(np.mean(np.abs(of) <= 0.03)),
+            }
+            for name, of in errors.items()
         }
     return table
 

@@ -13,7 +13,7 @@ from osler.monitoring.records import Feature
 from osler.statistics import Floats
 
 PARTS = 10  # of equal mass, of a number
-LABELS, FINDINGS = 100, 80  # the most frequent ones have a bin each, all others share one
+LABELS, FINDINGS = 20, 40  # the most frequent ones have a bin each, all others share one
 UNKNOWN = ""  # what could not be recognised or read
 
 Counts = Floats  # whole numbers

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def formats() -> dict[str, Any]:
     """The name of a file → its type."""
     from osler.feedback import rows
+    from osler.monitoring import Monitoring
     from osler.ranking import Differential
     from osler.reproduction import Expected, LearningCurve, ReproductionFile
     from osler.runs import DataReport, Exports, Manifest, Panel, Prediction, Results, Robustness
@@ -47,6 +48,7 @@ def formats() -> dict[str, Any]:
         "study": StudyFile,
         "differential": Differential,
         "feedback": rows.Row,
+        "monitoring": Monitoring,
     }
 
 

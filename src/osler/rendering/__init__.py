@@ -24,4 +24,5 @@ __all__ = [
     "settings_table",
     "shorten",
     "signed",
+    "timelines",
 ]

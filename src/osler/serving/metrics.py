@@ -17,7 +17,7 @@ class Metrics:
     yet."""
 
     def __init__(self, queued: Callable[[], int], unkept: Callable[[], int]) -> None:
-        registry = self._registry = CollectorRegistry()
+        registry = self.registry = CollectorRegistry()
         self.requests = Counter("osler_requests", "Answered requests", ["path", "status"], registry=registry)
         self.latency = Histogram(
             "osler_request_seconds", "From a request to its answer", ["path"], buckets=SECONDS, registry=registry
@@ -50,4 +50,4 @@ class Metrics:
 
     def render(self) -> bytes:
         """All of it in Prometheus's text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +68,7 @@ class ServedModel:
         fitted: the calibration of its evaluation.
         texts: what its training texts were like; None where that is not known.
         ontology: the file that findings in texts of its task are found with; None where the task names none.
+        folder: its run directory.
     """
 
     name: ModelName
@@ -80,6 +82,7 @@ class ServedModel:
     adapter: str | None  # of several on one base
     icd10cm: dict[str, str] = field(default_factory=dict)
     ontology: str | None = None
+    folder: Path | None = None
 
     @property
     def calibrated(self) -> bool:
@@ -337,6 +340,7 @@ def _load(run: Run, recipe: Recipe, fitted: Calibration, bases: dict[BaseSection
         model=model,
         adapter=adapter,
         ontology=_ontology(run, recipe),
+        folder=run.folder,
     )
 
 

@@ -7,7 +7,7 @@ import importlib.util
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -19,9 +19,12 @@ from osler.serving.model import load_models
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from prometheus_client import CollectorRegistry
 
     from osler.feedback import store as stores
+    from osler.serving.model import ServedModel
     from osler.serving.server import Server
+    from osler.serving.watcher import Watcher
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "jwt")
 DRAIN = 1.0  # seconds
@@ -81,11 +84,25 @@ def open_server(
         cards = "" if model.threshold is not None else "; no threshold, so no cards for CDS Hooks"
         print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels{cards}", flush=True)
     if keeper is not None:
+        server.watcher = _watcher(models, str(store), server.metrics.registry)
         print("\n".join([f"keeping  every answer in {keeper.store.place}", *keeper.recognise()]), flush=True)
     addresses = " and ".join(_addresses(host, listening.getsockname()[1]))
     print(f"serving  {addresses} (stop it with Ctrl-C; it is no medical device)", flush=True)
     _run(create_app(server), listening, server)
     return 0
+
+
+def _watcher(models: Mapping[str, ServedModel], store: str, registry: CollectorRegistry) -> Watcher | None:
+    """What watches the models; None, and a line, where it cannot."""
+    from osler.monitoring import NEEDED, Gauges
+    from osler.serving.watcher import EVERY, Watcher
+
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        print(f"watching nothing: {', '.join(missing)} not installed; pip install 'osler[monitor]'", flush=True)
+        return None
+    print(f"watching every {EVERY} answers, beside the evaluation; at /metrics and in the log", flush=True)
+    folders = {name: model.folder for name, model in models.items() if model.folder is not None}
+    return Watcher(folders, store, Gauges(registry))
 
 
 def _open(url: str) -> stores.Store:

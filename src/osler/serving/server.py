@@ -25,6 +25,7 @@ from osler.serving.keeping import Keeper, TakenError
 from osler.serving.metrics import Metrics
 from osler.serving.model import Asked, ServedModel
 from osler.serving.requests import DiagnosisRequest
+from osler.serving.watcher import Watcher
 
 SECONDS = 30.0  # a request waits no longer for its answer
 CLIENT_GONE = 499  # what nginx logs then; nobody sees it
@@ -48,6 +49,7 @@ class Server:
         origins: of pages on other servers whose scripts may ask; none, as usual.
         seconds: a request waits no longer.
         thread: the one that asks the models.
+        watcher: looks at what is kept; None where nothing is.
     """
 
     models: Mapping[str, ServedModel]
@@ -56,6 +58,7 @@ class Server:
     keeper: Keeper | None = None
     origins: Sequence[str] = ()
     seconds: float = SECONDS
+    watcher: Watcher | None = None
     ending: bool = False  # it takes no more load; load balancers see it at /ready
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="model"))
 
@@ -94,6 +97,8 @@ class Server:
             for id, case, question, answer in zip(ids, cases, asked, answers, strict=True):
                 if id is not None:
                     self.keeper.keep(id, case.text, question, answer)
+        if self.watcher is not None:
+            self.watcher.answered(model.name.name, len(cases))
         told = []
         for id, case, answer in zip(ids, cases, answers, strict=True):
             top, name = answer.diagnoses[: case.top_k], case.request_id or id

@@ -1,0 +1,29 @@
+"""A model in use, watched: drift, accuracy without labels and with them, subgroups; alarms and a report."""
+
+from osler.monitoring import drift
+from osler.monitoring.alarms import Gauges, lines
+from osler.monitoring.bins import NUMBERS
+from osler.monitoring.detection import Detectors, Raised, unequal
+from osler.monitoring.observed import Observed
+from osler.monitoring.page import write
+from osler.monitoring.records import Monitoring
+from osler.monitoring.reference import Reference, read_reference, told
+from osler.monitoring.watching import NEEDED, Watch
+
+__all__ = [
+    "NEEDED",
+    "NUMBERS",
+    "Detectors",
+    "Gauges",
+    "Monitoring",
+    "Observed",
+    "Raised",
+    "Reference",
+    "Watch",
+    "drift",
+    "lines",
+    "read_reference",
+    "told",
+    "unequal",
+    "write",
+]

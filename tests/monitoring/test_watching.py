@@ -1,0 +1,91 @@
+"""A model in use, from what a service kept to a report and its alarms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streams
+
+from osler.errors import InputError
+from osler.monitoring.alarms import email, exposition, lines
+from osler.monitoring.drift import WINDOW
+from osler.monitoring.observed import Observed
+from osler.monitoring.page import write
+from osler.monitoring.records import Monitoring
+from osler.monitoring.watching import Watch
+from osler.runs.run import Run
+from osler.storage.contracts import read_model
+
+
+@pytest.fixture(scope="module")
+def watch(evaluated_run: Path, texts_here: None) -> Watch:
+    return Watch(Run(evaluated_run))
+
+
+def drawn(watch: Watch, n: int, seed: int = 0) -> Observed:
+    """Cases like those of the evaluation."""
+    cases = watch.detectors.reference.cases
+    return cases.take(np.random.default_rng(seed).integers(len(cases), size=n))
+
+
+def report(watch: Watch, seen: Observed, judged: int = 0, **changes: object) -> Monitoring:
+    stored = streams.stored(seen, watch.manifest.adapter_sha256, **changes)
+    return watch.report(stored, streams.judged(seen, range(judged)))
+
+
+def test_cases_like_those_of_the_evaluation_are_quiet(watch: Watch) -> None:
+    told = report(watch, drawn(watch, 620), judged=40)
+    assert told.alarms == ()
+    assert [window.n for window in told.windows] == [WINDOW, WINDOW, 120]
+    assert set(told.windows[0].drift) == set(watch.detectors.reference.watched)
+    assert told.windows[2].drift == {}
+    assert told.accuracy.judged == 40
+    assert told.accuracy.realised is not None
+    assert any("40 judged of 620" in line for line in lines(told))
+    assert lines(told)[-1] == "no alarm"
+    assert "selection" in email(told)
+
+
+def test_longer_texts_are_told_once_with_what_moved(watch: Watch) -> None:
+    seen = drawn(watch, 1000)
+    longer = replace(seen, tokens=np.where(np.arange(1000) < 250, seen.tokens, seen.tokens * 2))
+    told = report(watch, longer)
+    (drift,) = [one for one in told.alarms if one.kind == "drift"]
+    assert drift.about == "length"
+    assert drift.case == 500
+    assert "mean" in drift.text
+    assert any(one.kind == "change" and one.about == "length" for one in told.alarms)
+    assert email(told).startswith("Subject: tiny-made-up: ")
+    assert "length of the texts" in email(told)
+
+
+def test_answers_that_are_not_calibrated_give_no_estimate(watch: Watch) -> None:
+    told = report(watch, drawn(watch, 260), judged=20, calibrated=False)
+    assert told.accuracy.estimated is None
+    assert told.accuracy.realised is not None
+
+
+def test_a_store_without_this_model_is_an_error_that_names_what_there_is(watch: Watch) -> None:
+    others = streams.stored(drawn(watch, 3), "other weights")
+    with pytest.raises(InputError, match=r"tiny-made-up@1\.0\.0 alone.*name its run"):
+        watch.report(others)
+    with pytest.raises(InputError, match="no answers"):
+        watch.report([])
+
+
+def test_the_report_is_a_page_a_file_an_email_and_gauges(watch: Watch, tmp_path: Path) -> None:
+    seen = drawn(watch, 600)
+    told = report(watch, replace(seen, language=("de",) * 600, subgroups=tuple({"sex": "f"} for _ in range(600))), 30)
+    write(tmp_path / "report.html", told)
+    assert read_model(tmp_path / "report.json", Monitoring) == told
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") >= 3
+    assert "src=" not in page
+    assert "Alarms" in page
+    gauges = (tmp_path / "report.prom").read_text()
+    assert 'osler_monitored_alarms{kind="drift",model="tiny-made-up"}' in gauges
+    assert exposition(told).decode() == gauges
+    assert (tmp_path / "report.txt").read_text() == email(told)

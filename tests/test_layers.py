@@ -17,6 +17,7 @@ LAYERS = """
 publishing
 reproduction launching search serving export
 preparation training evaluation
+explanation
 data scoring baselines
 models tracking
 runs tasks feedback

@@ -43,7 +43,7 @@ class Canned(ServedModel):
 
     answers: Diagnosis
 
-    def encode(self, text: str) -> Asked:
+    def encode(self, text: str, explain: bool = False) -> Asked:
         if not text.strip() or len(text) > 1000:
             raise InputError("the text has 3,000 tokens with its prompt, and the model reads 1,024; shorten it")
         return Asked(None, [], ())

@@ -3,6 +3,7 @@
 from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import check_installed, describe_environment, peak_memory_bytes
 from osler.runs.exports import Artefact, BaseDistance, ExportedSplit, Exports, Format, LabelLogP
+from osler.runs.faithfulness import CurveComparison, Faithfulness, OrderCurves, Paraphrased, RankAgreement
 from osler.runs.found import FoundRun, find_run
 from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
 from osler.runs.panel import Panel, TrainingTexts
@@ -58,11 +59,13 @@ __all__ = [
     "Change",
     "Comparison",
     "Contamination",
+    "CurveComparison",
     "DataReport",
     "Environment",
     "Estimate",
     "ExportedSplit",
     "Exports",
+    "Faithfulness",
     "FittedOn",
     "Format",
     "FoundRun",
@@ -71,10 +74,13 @@ __all__ = [
     "Manifest",
     "MeasuredOverlap",
     "Mismatch",
+    "OrderCurves",
     "Panel",
+    "Paraphrased",
     "Parity",
     "PerturbedRecord",
     "Prediction",
+    "RankAgreement",
     "Record",
     "Reliability",
     "Results",

@@ -45,6 +45,12 @@ class ClassifierScorer:
             answers += [ranking(self._labels, logp) for logp in scores]
         return answers
 
+    def log_p(self, embedded: torch.Tensor, label: str) -> torch.Tensor:
+        """(batch,) the log-probability of ``label`` after prompts of one length, given as what the embedding layer
+        makes of them, (batch, tokens, width); gradients flow."""
+        logits: torch.Tensor = self._model(inputs_embeds=embedded).logits
+        return logits.float().log_softmax(-1)[:, self._labels.index(label)]
+
 
 def padded(prompts: Sequence[Sequence[int]], padding: int) -> dict[str, torch.Tensor]:
     """``input_ids`` and ``attention_mask`` of a batch, both (batch, longest), padded on the right with ``padding``."""

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.models import Images
 from osler.scoring.answer import Answer
-from osler.scoring.label_trie import LabelTrie, Layout
+from osler.scoring.label_trie import ROOT, LabelTrie, Layout
 from osler.scoring.passes import Seen, Way, score
 from osler.scoring.proof import WAYS, prove
 from osler.tasks import Case, Prompt, completions
@@ -53,6 +53,23 @@ class LabelScorer:
         seen = Seen(self._images, [case.image for case in cases if case.image]) if self._images else None
         scores = score(self._model, prompts, [self._layout] * len(prompts), self._way, seen)
         return [ranking(self._layout.labels, logp) for logp in scores]
+
+    def log_p(self, embedded: torch.Tensor, label: str) -> torch.Tensor:
+        """(batch,) the log-probability of ``label`` after prompts of one length, given as what the embedding layer
+        makes of them, (batch, tokens, width); gradients flow.
+
+        With ``label_likelihood`` it is that of writing the label, which is not divided by the panel's sum.
+        """
+        answer = self.trie.sequences[label]
+        ids = torch.tensor([answer[:-1]], dtype=torch.long, device=embedded.device)
+        written = self._model.get_input_embeddings()(ids).expand(len(embedded), -1, -1)
+        inputs = torch.cat([embedded, written.to(embedded.dtype)], dim=1)
+        logits = self._model(inputs_embeds=inputs, use_cache=False).logits[:, embedded.shape[1] - 1 :].float()
+        total = embedded.new_zeros(len(embedded), dtype=torch.float32)
+        for place, (token, parent) in enumerate(zip(answer, [ROOT, *self.trie.paths[label]], strict=False)):
+            among = list(self.trie.children[parent]) if self._layout.normalised else slice(None)
+            total = total + logits[:, place, token] - logits[:, place, among].logsumexp(-1)
+        return total
 
 
 class ChoiceScorer:

@@ -1,6 +1,6 @@
 """A trained model that others can ask: calibrated answers, over HTTP or from the command line."""
 
-from osler.serving import all_diseases
+from osler.serving import all_diseases, explained
 from osler.serving.access import new_key
 from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, render_lines
 from osler.serving.files import answer_file
@@ -18,6 +18,7 @@ __all__ = [
     "ServedModel",
     "all_diseases",
     "answer_file",
+    "explained",
     "load_models",
     "new_key",
     "open_server",

@@ -12,8 +12,10 @@ import psutil
 
 from osler.data import unknown_share
 from osler.errors import InputError
+from osler.explanation import Explainer, Subject, ablation, knowledge
 from osler.recipe import BaseSection, Recipe, find_tasks, read_task
 from osler.runs import Calibration, Run, TrainingTexts, check_prompt, check_trained, find_run, mismatches, tuned_name
+from osler.serving.batching import BATCH
 from osler.serving.diagnosis import NO_THRESHOLD, Diagnosis, ModelName, RankedLabel, link
 from osler.statistics import calibration
 from osler.terminology import diseases, languages
@@ -27,11 +29,14 @@ NF4_BYTES = 0.55  # a weight, with the scales of its block; embeddings are not q
 
 @dataclass(frozen=True)
 class Asked:
-    """A text that can be asked: its case, the tokens of its prompt, and what is unusual about it."""
+    """A text that can be asked: its case, the tokens of its prompt, and what is unusual about it; to explain the answer
+    also what is left out of it, and the tokens of these prompts."""
 
     case: Any
     tokens: list[int]
     warnings: tuple[str, ...]
+    planned: ablation.Ablation | None = None
+    left_out: tuple[list[int], ...] = ()
 
 
 @dataclass
@@ -46,6 +51,7 @@ class ServedModel:
         context: tokens it reads; None where it does not say.
         fitted: the calibration of its evaluation.
         texts: what its training texts were like; None where that is not known.
+        run: where it is from, and what its answers are explained with.
     """
 
     name: ModelName
@@ -58,6 +64,9 @@ class ServedModel:
     model: Any
     adapter: str | None  # of several on one base
     icd10cm: dict[str, str] = field(default_factory=dict)
+    run: Run | None = None
+    prompt: Any = None
+    tokenizer: Any = None
 
     @property
     def calibrated(self) -> bool:
@@ -76,8 +85,20 @@ class ServedModel:
     def _language(self) -> str | None:
         return languages.language_of(sorted(self._words))
 
-    def encode(self, text: str) -> Asked:
-        """``text`` as it is asked. Raises :class:`InputError` where it is empty or longer than the model reads."""
+    @cached_property
+    def subject(self) -> Subject:
+        """The model as it is explained."""
+        return Subject(self.labels, self.scorer, self._tempered, self.context, self.prompt, self.tokenizer, self.model)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains the answers; reads HPO's files, which takes some seconds."""
+        assert self.run is not None, "load_models says where a model is from"
+        return Explainer(self.subject, knowledge.load(self.run))
+
+    def encode(self, text: str, explain: bool = False) -> Asked:
+        """``text`` as it is asked. Raises :class:`InputError` where it is empty or longer than the model reads, or its
+        answer cannot be explained."""
         from osler.tasks import Case
 
         if not text.strip():
@@ -88,14 +109,46 @@ class ServedModel:
             raise InputError(
                 f"the text has {len(tokens):,} tokens with its prompt, and the model reads {self.context:,}; shorten it"
             )
-        return Asked(case, tokens, tuple(self._unusual(text, len(tokens))))
+        warnings = tuple(self._unusual(text, len(tokens)))
+        if not explain:
+            return Asked(case, tokens, warnings)
+        if not hasattr(self.scorer, "log_p"):
+            raise InputError("the model writes its answers, and only probabilities of labels are explained")
+        planned = self.explainer.plan(text)
+        left_out = tuple(self.scorer.encode(Case("asked", one, "")) for one in planned.texts)
+        return Asked(case, tokens, warnings, planned, left_out)
 
     def answer(self, asked: Sequence[Asked], top: int | None = None) -> list[Diagnosis]:
         """The answers to a batch, each with its ``top`` diagnoses; all of them for None."""
         if self.adapter is not None and self.model.active_adapter != self.adapter:
             self.model.set_adapter(self.adapter)
-        answers = self.scorer.answer([one.tokens for one in asked], [one.case for one in asked])
-        return [self._diagnosis(one, answer, top) for one, answer in zip(asked, answers, strict=True)]
+        prompts = [tokens for one in asked for tokens in (one.tokens, *one.left_out)]
+        cases = [one.case for one in asked for _ in range(1 + len(one.left_out))]
+        answers = iter(self._asked(prompts, cases))
+        told = []
+        for one in asked:
+            whole = next(answers)
+            told.append(self._diagnosis(one, whole, top))
+            if one.planned is not None:
+                left_out = np.array([self.subject.log_p(next(answers)) for _ in one.left_out])
+                explained = self.explainer.read(
+                    one.planned, self.subject.log_p(whole), left_out.reshape(-1, len(self.labels))
+                )
+                told[-1] = told[-1].model_copy(
+                    update={"words": ablation.words(explained.units), "explanation": explained}
+                )
+        return told
+
+    def _asked(self, prompts: Sequence[list[int]], cases: Sequence[Any]) -> list[Answer]:
+        """As the scorer answers; in several passes where there are more than a batch."""
+        from osler.scoring import batches
+
+        answers: list[Any] = [None] * len(prompts)
+        for batch in batches(prompts, BATCH):
+            found = self.scorer.answer([prompts[i] for i in batch], [cases[i] for i in batch])
+            for place, answer in zip(batch, found, strict=True):
+                answers[place] = answer
+        return answers
 
     def _diagnosis(self, asked: Asked, answer: Answer, top: int | None) -> Diagnosis:
         probabilities: Sequence[float | None] = [None] * len(answer.ranked)
@@ -272,4 +325,7 @@ def _load(run: Run, recipe: Recipe, bases: dict[BaseSection, Any]) -> ServedMode
         scorer=scorer_named(named, model.eval(), tokenizer, task, WAYS),
         model=model,
         adapter=adapter,
+        run=run,
+        prompt=task.prompt,
+        tokenizer=tokenizer,
     )

@@ -25,7 +25,7 @@ def formats() -> dict[str, Any]:
     """The name of a file → its type."""
     from osler.ranking import Differential
     from osler.reproduction import Expected, LearningCurve, ReproductionFile
-    from osler.runs import DataReport, Exports, Manifest, Panel, Prediction, Results, Robustness
+    from osler.runs import DataReport, Exports, Faithfulness, Manifest, Panel, Prediction, Results, Robustness
     from osler.search import StudyFile
 
     return {
@@ -40,6 +40,7 @@ def formats() -> dict[str, Any]:
         "expected": Expected,
         "learning_curve": LearningCurve,
         "reproduction": ReproductionFile,
+        "explanation": Faithfulness,
         "study": StudyFile,
         "differential": Differential,
     }

@@ -18,9 +18,9 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _EMPTY = frozenset(
     re.findall(
         r"\w+",
-        "a an and any are as at been but by can denied denies did do does evidence finding findings for free from had has"
-        " have he her his i in is it its me my negative neither never no nor not of on or present presented presents"
-        " reports she shows sign signs so some that the their there they this to was were with without",
+        "a an and any are as at been but by can denied denies did do does evidence finding findings for free from had"
+        " has have he her his i in is it its me my negative neither never no nor not of on or present presented"
+        " presents reports she shows sign signs so some that the their there they this to was were with without",
     )
 )
 _TIDY = [

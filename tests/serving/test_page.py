@@ -14,6 +14,9 @@ import pytest
 from served import listening
 
 from osler.errors import InputError
+from osler.explanation import Counterfactual, Edit, Explanation, ForAndAgainst, SimilarPatient, UnitWeight
+from osler.explanation.contracts import ABOUT
+from osler.ranking import Matched, Term
 from osler.runs import Calibration
 from osler.serving.access import Access, new_key
 from osler.serving.app import Server
@@ -200,6 +203,82 @@ def test_words_are_marked_where_they_stand_and_not_by_colour_alone(browser: Brow
         styles = page.locator("mark").evaluate_all("all => all.map(one => getComputedStyle(one).textDecorationStyle)")
         assert styles == ["solid", "dashed"]
         assert page.locator("#read").evaluate("e => e.firstChild.data") == "👶🏽 with a "
+
+
+def test_why_is_asked_after_the_answer_and_told_with_bars_words_and_sources(browser: Browser) -> None:
+    text = "👶🏽 with a heart murmur, no fever"
+    models = canned()
+    model = models["made-up"]
+    plain = model.answers
+    told = explanation(text)
+    model.answer = lambda asked, top=None: [  # type: ignore[method-assign]
+        plain.model_copy(update={"explanation": told, "words": told.units}) if one.planned else plain for one in asked
+    ]
+    model.encode = lambda text, explain=False: Asked(None, [], (), True if explain else None)  # type: ignore[method-assign,arg-type]
+    for width in (400, 1200):
+        with opened(browser, Server(models), viewport={"width": width, "height": 900}) as page:
+            get_answer(page, text)
+            expect(page.locator("#explained, #carried").filter(visible=True)).to_have_count(0)
+            with page.expect_request("**/diagnose?model=made-up") as asked:
+                page.get_by_role("button", name="Why this answer?").click()
+            expect(page.get_by_text("This explains the model, not the patient")).to_be_visible()
+            assert json.loads(asked.value.post_data or "") == {"text": text, "explain": True}
+            assert page.locator("mark").all_text_contents() == ["heart murmur+ (for)", "no fever− (against)"]
+            assert page.locator("#units .line b").all_inner_texts() == ["+0.70", "−0.20"]
+            sides = page.locator("#units .bar div").evaluate_all("all => all.map(e => [e.className, e.style.width])")
+            assert sides == [["for", "50%"], ["against", "14.2857%"]]
+            expect(page.locator("#changes")).to_have_text("Duchenne muscular dystrophy (60.0%) without “heart murmur”")
+            expect(page.locator("#hpo")).to_contain_text("for: Heart murmur 41%")
+            link = page.get_by_role("link", name="PMID:123 (opens in a new tab)")
+            assert link.get_attribute("href") == "https://pubmed.ncbi.nlm.nih.gov/123/"
+            expect(page.get_by_role("button", name="Why this answer?")).to_be_hidden()
+            assert violations(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def explanation(text: str) -> Explanation:
+    """Of the first canned diagnosis: two stretches, a change, a disease, a patient."""
+    murmur = Term(id="HP:0030148", name="Heart murmur")
+    places = [(text.index(part), text.index(part) + len(part)) for part in ("heart murmur", "no fever")]
+    units = [
+        UnitWeight(start=start, end=end, weight=weight, findings=())
+        for (start, end), weight in zip(places, (0.7, -0.2), strict=True)
+    ]
+    edit = Edit(kind="left_out", start=places[0][0], end=places[0][1], finding=None)
+    return Explanation(
+        about=ABOUT,
+        label="OMIM:163950",
+        log_p=-0.2,
+        runner_up="ORPHA:98896",
+        units=tuple(units),
+        gradients=None,
+        ontology=(
+            ForAndAgainst(
+                label="OMIM:163950",
+                name="Noonan syndrome",
+                matched=(Matched(finding=murmur, term=murmur, share=0.41),),
+                matched_more_generally=(),
+                unexplained=(),
+                expected_but_absent=(),
+                contradicted=(),
+            ),
+        ),
+        patients=(
+            SimilarPatient(
+                case_id="x",
+                label="OMIM:163950",
+                name="Noonan syndrome",
+                publications=("PMID:123",),
+                similarity=0.5,
+                shared=(murmur,),
+                trained_on=False,
+            ),
+        ),
+        counterfactuals=(
+            Counterfactual(edits=(edit,), label="ORPHA:98896", name="Duchenne muscular dystrophy", probability=0.6),
+        ),
+        notes=("something was joined",),
+    )
 
 
 def test_feedback_is_stored_with_the_label_instead(browser: Browser, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from osler.terminology import Finding, Recogniser, findings
 
 _GAP = "\0"
 # A clause begins behind a mark, at a new line, and at a word that joins it to what stands before.
-_CLAUSE_END = re.compile(r"(?<=[.!?;,])\s+|\n+|\s+(?=(?:and|or|but|because|although|while|which)\s)")
+_CLAUSE_END = re.compile(r"(?<=[.!?;,])\s+|\n+|(?<!\s)\s+(?=(?:and|or|but|because|although|while|which)\s)")
 _GOES_ON = re.compile(r"(?:and|or)\s+\S+(?:\s+\S+)?$")  # too short to be a clause of its own
 _SENTENCE_END = re.compile(r"((?<=[.!?])\s+|\n+)")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -25,16 +25,15 @@ _EMPTY = frozenset(
 )
 _TIDY = [
     (re.compile(rf"\b(?:an?|the|his|her|my|some)\s+{_GAP}(?=\s*(?:[.,;!?]|and\b|or\b|$))"), _GAP),
-    (re.compile(rf"\s+(?:with|of|has|had|have)\s+{_GAP}(?=\s*(?:[.;!?]|$))"), ""),
-    (re.compile(rf",?\s*\b(?:and|or)\s+(?:an?\s+|the\s+)?{_GAP}(?=\s*(?:[.,;!?]|$))"), ""),  # the last of a list
+    (re.compile(rf"(?<!\s)(?:,\s*|\s+)(?:and|or)\s+{_GAP}(?=\s*(?:[.,;!?]|$))"), _GAP),  # the last of a list
     (re.compile(rf"{_GAP}\s*(?:,\s*)?\b(?:and|or)\s+"), ""),
     (re.compile(rf"{_GAP}\s*,\s*"), ""),
-    (re.compile(rf",\s*{_GAP}(?=\s*(?:[.;!?]|$))"), ""),
+    (re.compile(rf",\s*{_GAP}(?=\s*(?:[.;!?]|$))"), _GAP),
+    (re.compile(rf"(?<!\s)\s+(?:with|of|has|had|have)\s+{_GAP}+(?=\s*(?:[.;!?]|$))"), ""),
     (re.compile(_GAP), ""),
-    (re.compile(r"[ \t]+(?=[.,;!?])"), ""),
-    (re.compile(r"[,;]+(?=[.!?])"), ""),
+    (re.compile(r"(?<![ \t])[ \t]+(?=[.,;!?])"), ""),
+    (re.compile(r"(?<![,;])[,;]+(?=[.!?])"), ""),
     (re.compile(r"[ \t]{2,}"), " "),
-    (re.compile(r"^[\s,;]+|[ \t]+$"), ""),
 ]
 
 
@@ -70,13 +69,18 @@ def units_of(text: str, recogniser: Recogniser | None, most: int) -> list[Unit]:
 
 
 def joined(units: Sequence[Unit], most: int) -> list[Unit]:
-    """``most`` units: neighbours joined, those first that are the shortest together."""
+    """``most`` units: neighbours joined, those first that are the shortest together; of very many, every two first."""
     left = list(units)
+    while len(left) > 16 * most:
+        left = [_both(*left[n : n + 2]) for n in range(0, len(left), 2)]
     while len(left) > max(1, most):
         place = min(range(len(left) - 1), key=lambda n: left[n + 1].end - left[n].start)
-        first, second = left[place : place + 2]
-        left[place : place + 2] = [Unit(first.start, second.end, first.findings + second.findings)]
+        left[place : place + 2] = [_both(*left[place : place + 2])]
     return left
+
+
+def _both(first: Unit, second: Unit | None = None) -> Unit:
+    return first if second is None else Unit(first.start, second.end, first.findings + second.findings)
 
 
 def without(text: str, gone: Collection[Unit]) -> str:
@@ -106,5 +110,6 @@ def _tidied(sentence: str) -> str:
     tidy = sentence
     for pattern, instead in _TIDY:
         tidy = pattern.sub(instead, tidy)
+    tidy = tidy.lstrip(" \t\n,;").rstrip(" \t")
     began = sentence.replace(_GAP, "").lstrip()[:1].isupper() or sentence.startswith(_GAP)
     return tidy[:1].upper() + tidy[1:] if began else tidy

@@ -67,7 +67,7 @@ def forest(name: str, title: str, rows: Rows, reference: float | None = None) ->
     """
     description = "; ".join(label if metric is None else f"{label} {cell(metric)}" for label, metric in rows)
     with rc_context(STYLE):
-        return _svg(_forest(rows, reference), name, title, description)
+        return as_svg(_forest(rows, reference), name, title, description)
 
 
 def forest_png(rows: Rows, reference: float | None = None) -> bytes:
@@ -118,7 +118,7 @@ def reliability(name: str, title: str, tables: Reliability) -> str:
         for heading, bins in tables.items()
     )
     with rc_context(STYLE):
-        return _svg(_reliability(tables), name, title, f"confidence → accuracy, {description}")
+        return as_svg(_reliability(tables), name, title, f"confidence → accuracy, {description}")
 
 
 def reliability_png(tables: Reliability) -> bytes:

@@ -17,7 +17,7 @@ from osler.runs import Run
 from osler.storage import data_folder, wheels
 from osler.terminology import Ontology, Recogniser, read_annotations, read_ontology
 
-STORE = Path("phenopacket_store") / "cases.jsonl.gz"  # below OSLER_DATA_DIR, where fetch_phenopackets.py puts it
+STORE = Path("phenopacket_store") / "cases.jsonl.gz"  # below OSLER_DATA_DIR, where a task names no other
 EXPECTED = 0.5  # of a diagnosis's texts that name a finding, or patients that have it
 
 
@@ -104,7 +104,7 @@ def load(run: Run) -> Knowledge:
         index = DiseaseIndex.build(ontology, read_annotations(annotations_file, ontology), vocabularies)
     published = None
     try:
-        published = _published(ontology, run, labels)
+        published = _published(ontology, run, labels, Path(getattr(task.source, "store", STORE)))
     except InputError as error:
         missing.append(f"published patients: {error}")
     return Knowledge(ontology, Recogniser(ontology), index, published, None, tuple(missing))
@@ -140,10 +140,10 @@ def _files(task: TaskFile) -> tuple[str, str | None] | None:
     return (ontology, getattr(section, "annotations", None)) if ontology else None
 
 
-def _published(ontology: Ontology, run: Run, labels: Mapping[str, str]) -> Neighbours:
-    path = (data_folder() or Path()) / STORE
-    if data_folder() is None or not path.is_file():
-        raise InputError(f"{STORE} is not on this machine; scripts/fetch_phenopackets.py fetches it")
+def _published(ontology: Ontology, run: Run, labels: Mapping[str, str], file: Path) -> Neighbours:
+    folder = data_folder()
+    if folder is None or not (path := folder / file).is_file():
+        raise InputError(f"{file} is not on this machine; scripts/fetch_phenopackets.py fetches it")
     store = phenopacket_store.read_patients(path, ontology)
     used = _training_publications(run)
     people = [Person(p, None if used is None else not used.isdisjoint(p.publications)) for p in store.patients]

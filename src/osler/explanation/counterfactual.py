@@ -22,8 +22,8 @@ PAIRED = 6  # changes that are tried two by two: those that bring the runner-up 
 SHOWN = 3  # changes that are told
 TRIED = (
     "changes tried: each stretch left out; each finding also told the other way round; up to"
-    f" {ADDED} usual findings of the runner-up added; where none is enough, the {PAIRED} that move the answer most, two"
-    " by two"
+    f" {ADDED} usual findings of the runner-up added, where they are known; where none is enough, the {PAIRED} that"
+    " move the answer most, two by two"
 )
 
 

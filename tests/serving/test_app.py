@@ -154,7 +154,7 @@ def test_nothing_of_the_patient_is_kept(
         client.post("/feedback", json={"request_id": "a", "right": False, "label": planted})
         client.post("/feedback", json={"request_id": "a", "right": False, "label": "Noonan syndrome"})
         model = next(iter(models.values()))
-        broken, model.encode = model.encode, lambda text: 1 / 0  # type: ignore[method-assign, assignment]
+        broken, model.encode = model.encode, lambda *_: 1 / 0  # type: ignore[method-assign, assignment]
         failed = client.post("/diagnose", json={"text": planted})
         model.encode = broken  # type: ignore[method-assign]
         assert (failed.status_code, set(failed.json())) == (500, {"error"})

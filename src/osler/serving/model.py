@@ -12,19 +12,21 @@ import psutil
 
 from osler.data import unknown_share
 from osler.errors import InputError
-from osler.explanation import Explainer, Subject, ablation, knowledge
+from osler.explanation import QUICK, Explainer, Subject, ablation, knowledge
 from osler.recipe import BaseSection, Recipe, find_tasks, read_task
 from osler.runs import Calibration, Run, TrainingTexts, check_prompt, check_trained, find_run, mismatches, tuned_name
-from osler.serving.batching import BATCH
 from osler.serving.diagnosis import NO_THRESHOLD, Diagnosis, ModelName, RankedLabel, link
 from osler.statistics import calibration
 from osler.terminology import diseases, languages
 
 if TYPE_CHECKING:
-    from osler.scoring import Answer, Scorer
+    from osler.scoring import Answer
 
 
 NF4_BYTES = 0.55  # a weight, with the scales of its block; embeddings are not quantised and come on top
+# An explanation may take three times as long as an answer. A pass costs as much as so many tokens besides its own:
+# twice that is there to spend on top.
+TIMES, OVERHEAD = 3, 64
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class ServedModel:
     context: int | None
     fitted: Calibration
     texts: TrainingTexts | None
-    scorer: Scorer
+    scorer: Any  # a Scorer; one of labels also answers prompts that are alike
     model: Any
     adapter: str | None  # of several on one base
     icd10cm: dict[str, str] = field(default_factory=dict)
@@ -114,41 +116,33 @@ class ServedModel:
             return Asked(case, tokens, warnings)
         if not hasattr(self.scorer, "log_p"):
             raise InputError("the model writes its answers, and only probabilities of labels are explained")
-        planned = self.explainer.plan(text)
-        left_out = tuple(self.scorer.encode(Case("asked", one, "")) for one in planned.texts)
+        for most in range(QUICK, 1, -1):
+            planned = self.explainer.plan(text, most)
+            left_out = tuple(self.scorer.encode(Case("asked", one, "")) for one in planned.texts)
+            if self.scorer.tokens_run([tokens, *left_out]) <= TIMES * self.scorer.tokens_run([tokens]) + OVERHEAD:
+                break
         return Asked(case, tokens, warnings, planned, left_out)
 
     def answer(self, asked: Sequence[Asked], top: int | None = None) -> list[Diagnosis]:
         """The answers to a batch, each with its ``top`` diagnoses; all of them for None."""
         if self.adapter is not None and self.model.active_adapter != self.adapter:
             self.model.set_adapter(self.adapter)
-        prompts = [tokens for one in asked for tokens in (one.tokens, *one.left_out)]
-        cases = [one.case for one in asked for _ in range(1 + len(one.left_out))]
-        answers = iter(self._asked(prompts, cases))
-        told = []
-        for one in asked:
-            whole = next(answers)
-            told.append(self._diagnosis(one, whole, top))
-            if one.planned is not None:
-                left_out = np.array([self.subject.log_p(next(answers)) for _ in one.left_out])
-                explained = self.explainer.read(
-                    one.planned, self.subject.log_p(whole), left_out.reshape(-1, len(self.labels))
-                )
-                told[-1] = told[-1].model_copy(
-                    update={"words": ablation.words(explained.units), "explanation": explained}
-                )
-        return told
+        quick = [one for one in asked if one.planned is None]
+        answers = self.scorer.answer([one.tokens for one in quick], [one.case for one in quick]) if quick else []
+        waiting = iter(answers)
+        return [
+            self._diagnosis(one, next(waiting), top) if one.planned is None else self._explained(one, one.planned, top)
+            for one in asked
+        ]
 
-    def _asked(self, prompts: Sequence[list[int]], cases: Sequence[Any]) -> list[Answer]:
-        """As the scorer answers; in several passes where there are more than a batch."""
-        from osler.scoring import batches
-
-        answers: list[Any] = [None] * len(prompts)
-        for batch in batches(prompts, BATCH):
-            found = self.scorer.answer([prompts[i] for i in batch], [cases[i] for i in batch])
-            for place, answer in zip(batch, found, strict=True):
-                answers[place] = answer
-        return answers
+    def _explained(self, asked: Asked, planned: ablation.Ablation, top: int | None) -> Diagnosis:
+        """The answer and its explanation, from one pass over the text and the texts without a part of it."""
+        whole, *left_out = self.scorer.answer_alike([asked.tokens, *asked.left_out])
+        rows = np.array([self.subject.log_p(one) for one in left_out]).reshape(-1, len(self.labels))
+        told = self.explainer.read(planned, self.subject.log_p(whole), rows)
+        return self._diagnosis(asked, whole, top).model_copy(
+            update={"words": ablation.words(told.units), "explanation": told}
+        )
 
     def _diagnosis(self, asked: Asked, answer: Answer, top: int | None) -> Diagnosis:
         probabilities: Sequence[float | None] = [None] * len(answer.ranked)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 NF4_BYTES = 0.55  # a weight, with the scales of its block; embeddings are not quantised and come on top
-# An explanation may take three times as long as an answer. A pass costs as much as so many tokens besides its own:
-# twice that is there to spend on top.
-TIMES, OVERHEAD = 3, 64
+# An explanation may take three times as long as an answer. A pass costs something besides its tokens, of which some may
+# be spent, and a wider one costs more a token. Measured: docs/decisions/explanation.md.
+TIMES, OVERHEAD = 2.7, 48
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,8 @@ class Layout:
 
     A choice is one child of a node, among its siblings. A model's state at the node (for the first token, at the
     prompt's last one) predicts them. ``normalised``, only the children of branching nodes are choices, and only the
-    nodes on the way to a branching one are run: a path without branches decides nothing. No more than ``piece`` nodes,
-    and what is above them, are run at once.
+    nodes on the way to a branching one are run: a path without branches decides nothing. No more than ``piece`` nodes
+    (``PIECE``), and what is above them, are run at once.
 
     Attributes:
         labels: in the order of ``paths``.
@@ -109,7 +109,7 @@ class Layout:
         paths: (labels, longest) which choices make up each label, padded with ``len(choice_tokens)``.
     """
 
-    def __init__(self, trie: LabelTrie, normalised: bool, piece: int = PIECE) -> None:
+    def __init__(self, trie: LabelTrie, normalised: bool, piece: int | None = None) -> None:
         self.normalised = normalised
         self.labels = trie.labels
         nodes = trie.above(trie.branching()) if normalised else trie.inner()
@@ -119,7 +119,7 @@ class Layout:
         self.attends = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
         for node, i in column.items():
             self.attends[i, [column[ancestor] for ancestor in trie.above([node])]] = True
-        self.pieces = self._pieces([column[node] for node in trie.depth_first() if node in column], piece)
+        self.pieces = self._pieces([column[node] for node in trie.depth_first() if node in column], piece or PIECE)
         last = set(column.values()) - {column.get(trie.nodes[node].parent) for node in nodes}
         self.branches = [self.attends[node].nonzero().flatten() for node in sorted(last)] or [_integers([])]
         parents = trie.branching() if normalised else [ROOT, *nodes]

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from osler.errors import InputError
 from osler.models import context_length, in_float32, outputs_of_head
 from osler.scoring.answer import Answer
-from osler.scoring.label_trie import PIECE, LabelTrie, Layout
+from osler.scoring.label_trie import LabelTrie, Layout
 from osler.scoring.labels import ranking
 from osler.scoring.passes import Piece, Way, shared_inputs
 from osler.scoring.proof import BOUND, WAYS
@@ -28,14 +28,14 @@ LABEL = "fits"  # the one output of the head
 
 class Candidates:
     """The candidates of one case as token ids, and the tree of them that a model runs in one pass, or in pieces of
-    ``piece`` nodes.
+    ``piece`` nodes (None: :data:`osler.scoring.label_trie.PIECE`).
 
     Attributes:
         layout: of the tree; candidates with the same tokens are one.
         ends: (candidates,) the state that each ends at, counted as ``Layout.choice_states`` counts.
     """
 
-    def __init__(self, tokens: Sequence[Sequence[int]], piece: int = PIECE) -> None:
+    def __init__(self, tokens: Sequence[Sequence[int]], piece: int | None = None) -> None:
         self.tokens = tokens
         distinct = {str(one): [*one, END] for one in {tuple(one): None for one in tokens}}
         trie = LabelTrie(distinct)

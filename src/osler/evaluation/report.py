@@ -284,7 +284,7 @@ def _robustness_plot(headline: Section, robustness: Robustness) -> Markup | None
 def _order_curves(measured: Faithfulness) -> Markup:
     curves = {name.replace("_", " "): (of.deletion_curve, of.insertion_curve) for name, of in measured.methods.items()}
     title = f"The probability of the first answer while parts of the texts of {measured.split} are left out or put back"
-    return Markup(order_curves("order-curves", title, curves))
+    return Markup(order_curves.draw("order-curves", title, curves))
 
 
 def perturbation_label(record: PerturbedRecord) -> str:

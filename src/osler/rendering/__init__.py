@@ -1,7 +1,6 @@
 """Render numbers as tables and plots, and pages from templates."""
 
 from osler.rendering.markdown import Markdown, bold, code, escaped, fenced, markdown_table
-from osler.rendering.order_curves import order_curves
 from osler.rendering.schema_table import schema_table
 from osler.rendering.settings_table import settings_table
 from osler.rendering.tables import aligned, cell, difference, p_value, shorten, signed

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from osler.rendering import plots
 
 
-def order_curves(name: str, title: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
+def draw(name: str, title: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
     """Deletion to the left, insertion to the right: ``curves`` is the name of an order → both, at even steps."""
     with rc_context(plots.STYLE):
         figure = Figure(figsize=(plots.WIDTH, 2.6), layout="constrained")

@@ -27,7 +27,7 @@ def formats() -> dict[str, Any]:
     from osler.monitoring import Monitoring
     from osler.ranking import Differential
     from osler.reproduction import Expected, LearningCurve, ReproductionFile
-    from osler.runs import DataReport, Exports, Manifest, Panel, Prediction, Results, Robustness
+    from osler.runs import DataReport, Exports, Faithfulness, Manifest, Panel, Prediction, Results, Robustness
     from osler.search import StudyFile
     from osler.succession import Decision, Plan
 
@@ -45,6 +45,7 @@ def formats() -> dict[str, Any]:
         "expected": Expected,
         "learning_curve": LearningCurve,
         "reproduction": ReproductionFile,
+        "explanation": Faithfulness,
         "study": StudyFile,
         "differential": Differential,
         "feedback": rows.Row,

@@ -12,7 +12,10 @@ from typing import Any
 import yaml
 from project import make, script
 
+from osler.explanation import Counterfactual, Edit, Explanation, ForAndAgainst, SimilarPatient, UnitWeight
+from osler.explanation.contracts import ABOUT
 from osler.feedback.store import open_store
+from osler.ranking import Matched, Term
 from osler.recipe.sections import BaseSection
 from osler.serving.app import create_app
 from osler.serving.keeping import Keeper
@@ -63,3 +66,48 @@ def app_listening(app: Any) -> Iterator[str]:
     finally:
         running.should_exit = True
         thread.join(10)
+
+
+def explanation(text: str) -> Explanation:
+    """Of the first canned diagnosis: two stretches, a change, a disease, a patient."""
+    murmur = Term(id="HP:0030148", name="Heart murmur")
+    places = [(text.index(part), text.index(part) + len(part)) for part in ("heart murmur", "no fever")]
+    units = [
+        UnitWeight(start=start, end=end, weight=weight, findings=())
+        for (start, end), weight in zip(places, (0.7, -0.2), strict=True)
+    ]
+    edit = Edit(kind="left_out", start=places[0][0], end=places[0][1], finding=None)
+    return Explanation(
+        about=ABOUT,
+        label="OMIM:163950",
+        log_p=-0.2,
+        runner_up="ORPHA:98896",
+        units=tuple(units),
+        gradients=None,
+        ontology=(
+            ForAndAgainst(
+                label="OMIM:163950",
+                name="Noonan syndrome",
+                matched=(Matched(finding=murmur, term=murmur, share=0.41),),
+                matched_more_generally=(),
+                unexplained=(),
+                expected_but_absent=(),
+                contradicted=(),
+            ),
+        ),
+        patients=(
+            SimilarPatient(
+                case_id="x",
+                label="OMIM:163950",
+                name="Noonan syndrome",
+                publications=("PMID:123",),
+                similarity=0.5,
+                shared=(murmur,),
+                trained_on=False,
+            ),
+        ),
+        counterfactuals=(
+            Counterfactual(edits=(edit,), label="ORPHA:98896", name="Duchenne muscular dystrophy", probability=0.6),
+        ),
+        notes=("something was joined",),
+    )

@@ -17,7 +17,7 @@ LAYERS = """
 publishing review
 reproduction launching search serving export succession
 preparation training evaluation
-monitoring
+explanation monitoring
 data scoring baselines
 models tracking
 runs tasks feedback

@@ -348,6 +348,44 @@ def test_calibration_is_shown_as_far_as_there_is_one(run: Run) -> None:
     assert "It gives no probabilities, or not with" in section(rendered(run), "Calibration")
 
 
+def test_faithfulness_is_shown_where_it_was_measured_and_refused_of_another_model(run: Run) -> None:
+    assert "### Explanations" not in rendered(run)
+    share = {"value": 0.3, "low": 0.2, "high": 0.4, "method": "bootstrap_bca"}
+    curves = {"deletion": share, "insertion": share, "deletion_curve": [0.5, 0.1], "insertion_curve": [0.1, 0.5]}
+    compared = {"a": "ablation", "b": "random", "curve": "deletion", "difference": -0.1, "low": -0.2, "high": 0.0}
+    compared |= {"interval_method": "percentile", "better": 9, "worse": 1, "p_value": 0.02, "p_adjusted": 0.04}
+    agreement = {"n": 10, "spearman": share, "same_first_unit": share}
+    measured = {
+        "schema": 1,
+        "task": "made_up",
+        "split": "validation",
+        "system": "x",
+        "weights_sha256": run.read_manifest().adapter_sha256,
+        "n": 10,
+        "left_out": {},
+        "first": None,
+        "most_units": 8,
+        "mean_units": 4.0,
+        "random_orders": 5,
+        "steps": None,
+        "seed": 0,
+        "resamples": 50,
+        "methods": {"ablation": curves, "random": curves},
+        "comparisons": [compared | {"method": "sign_test_exact"}],
+        "agreement": None,
+        "paraphrased": {"kind": "phrases", "cases": 10, "same_answer": share, "agreement": agreement},
+    }
+    path = run.explanation_path("validation")
+    path.write_text(json.dumps(measured))
+    shown = section(rendered(run), "Explanations")
+    assert "on 10 cases of `validation`" in shown
+    assert "| ablation | 0.300 [0.200, 0.400] | p = 0.040 |" in shown
+    assert "the order by ablation is the same to 0.300" in shown
+    path.write_text(json.dumps(measured | {"weights_sha256": "0" * 64}))
+    with pytest.raises(InputError, match=r"explanation\.json: not of the model"):
+        rendered(run)
+
+
 def test_robustness_is_shown_where_it_was_measured(run: Run) -> None:
     assert "Not evaluated: nobody ran `scripts/evaluate.py RUN --robustness`." in section(rendered(run), "Robustness")
     perturb(run)

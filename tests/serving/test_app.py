@@ -51,6 +51,26 @@ def test_an_answer_is_that_of_evaluation(
         assert told == pytest.approx([power / sum(powers) for power in powers], abs=1e-6)
 
 
+def test_an_answer_with_its_explanation_is_the_same_answer(client: httpx.Client) -> None:
+    plain = client.post("/diagnose", json={"text": TEXT}).json()
+    told = client.post("/diagnose", json={"text": TEXT, "explain": True}).json()
+    assert (plain["words"], plain["explanation"]) == (None, None)
+    for without, with_it in zip(plain["diagnoses"], told["diagnoses"], strict=True):
+        assert without["label"] == with_it["label"]
+        assert without["probability"] == pytest.approx(with_it["probability"], abs=1e-5)
+    explained = told["explanation"]
+    assert explained["label"] == told["diagnoses"][0]["label"]
+    assert [{**one, "findings": []} for one in explained["units"]] == [{**one, "findings": []} for one in told["words"]]
+    assert 2 <= len(explained["units"]) <= 6
+    assert any(one["weight"] for one in explained["units"])
+    assert all(TEXT[one["start"] : one["end"]].strip() for one in explained["units"])
+    assert "findings: the task names no file of HPO" in explained["notes"][0]
+    batch = {"cases": [{"text": TEXT, "explain": True}, {"text": TEXT}, {"text": TEXT + " No fever.", "explain": True}]}
+    answers = client.post("/diagnose/batch", json=batch).json()["answers"]
+    assert [one["explanation"] is not None for one in answers] == [True, False, True]
+    assert answers[0]["words"][0]["weight"] == pytest.approx(told["words"][0]["weight"], abs=1e-4)
+
+
 def test_one_text(client: httpx.Client) -> None:
     answer = client.post("/diagnose", json={"text": TEXT, "top_k": 2, "request_id": "visit-1"})
     assert answer.status_code == 200
@@ -160,7 +180,7 @@ def test_nothing_of_the_patient_is_kept(
         sent = [feedback | {"label": planted}, feedback | {"request_id": "MRN-00481516"}, feedback, feedback]
         assert [client.post("/feedback", json=one).status_code for one in sent] == [422, 404, 204, 409]
         model = next(iter(models.values()))
-        broken, model.encode = model.encode, lambda text: 1 / 0  # type: ignore[method-assign, assignment]
+        broken, model.encode = model.encode, lambda *_: 1 / 0  # type: ignore[method-assign, assignment]
         failed = client.post("/diagnose", json={"text": planted})
         model.encode = broken  # type: ignore[method-assign]
         assert (failed.status_code, set(failed.json())) == (500, {"error"})

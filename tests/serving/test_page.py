@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import keeping, listening
+from served import explanation, keeping, listening
 
 from osler.errors import InputError
 from osler.feedback.store import open_store
@@ -39,7 +39,7 @@ class Canned(ServedModel):
 
     answers: Diagnosis
 
-    def encode(self, text: str) -> Asked:
+    def encode(self, text: str, explain: bool = False) -> Asked:
         if not text.strip() or len(text) > 1000:
             raise InputError("the text has 3,000 tokens with its prompt, and the model reads 1,024; shorten it")
         return Asked(None, [], ())
@@ -187,6 +187,37 @@ def test_words_are_marked_where_they_stand_and_not_by_colour_alone(browser: Brow
         styles = page.locator("mark").evaluate_all("all => all.map(one => getComputedStyle(one).textDecorationStyle)")
         assert styles == ["solid", "dashed"]
         assert page.locator("#read").evaluate("e => e.firstChild.data") == "👶🏽 with a "
+
+
+def test_why_is_asked_after_the_answer_and_told_with_bars_words_and_sources(browser: Browser) -> None:
+    text = "👶🏽 with a heart murmur, no fever"
+    models = canned()
+    model = models["made-up"]
+    plain = model.answers
+    told = explanation(text)
+    model.answer = lambda asked, top=None: [  # type: ignore[method-assign]
+        plain.model_copy(update={"explanation": told, "words": told.units}) if one.planned else plain for one in asked
+    ]
+    model.encode = lambda text, explain=False: Asked(None, [], (), True if explain else None)  # type: ignore[method-assign,arg-type]
+    for width in (400, 1200):
+        with opened(browser, Server(models), viewport={"width": width, "height": 900}) as page:
+            get_answer(page, text)
+            expect(page.locator("#explained, #carried").filter(visible=True)).to_have_count(0)
+            with page.expect_request("**/diagnose?model=made-up") as asked:
+                page.get_by_role("button", name="Why this answer?").click()
+            expect(page.get_by_text("This explains the model, not the patient")).to_be_visible()
+            assert json.loads(asked.value.post_data or "") == {"text": text, "explain": True}
+            assert page.locator("mark").all_text_contents() == ["heart murmur+ (for)", "no fever− (against)"]
+            assert page.locator("#units .line b").all_inner_texts() == ["+0.70", "−0.20"]
+            sides = page.locator("#units .bar div").evaluate_all("all => all.map(e => [e.className, e.style.width])")
+            assert sides == [["for", "50%"], ["against", "14.2857%"]]
+            expect(page.locator("#changes")).to_have_text("Duchenne muscular dystrophy (60.0%) without “heart murmur”")
+            expect(page.locator("#hpo")).to_contain_text("for: Heart murmur 41%")
+            link = page.get_by_role("link", name="PMID:123 (opens in a new tab)")
+            assert link.get_attribute("href") == "https://pubmed.ncbi.nlm.nih.gov/123/"
+            expect(page.get_by_role("button", name="Why this answer?")).to_be_hidden()
+            assert violations(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_feedback_is_stored_with_the_label_instead(browser: Browser, tmp_path: Path) -> None:

@@ -141,12 +141,17 @@ def _robustness(run: Run, recipe: Recipe, task: Task, split: str, limit: int | N
     """Score the answers to perturbed cases; the report of the run, if there is one, shows them, too."""
     measured = robustness.score(run, recipe, task.source.perturbations, split, limit)
     if limit is None and run.results_path().is_file():
-        scored = run.read_results()
-        files = list(run.scored_predictions(scored))
-        texts = report.case_texts(task.source, recipe.evaluation.splits)
-        report.write(run.results_path(), scored, files, texts, task.labels, task.splits, task.source.genes)
-        _track(run, recipe, task, run.results_path(), scored, files)
+        write_report(run, recipe, task)
     return summary.render_robustness(measured)
+
+
+def write_report(run: Run, recipe: Recipe, task: Task) -> None:
+    """The report of a run's results, which are there, again: with what was measured since."""
+    scored = run.read_results()
+    files = list(run.scored_predictions(scored))
+    texts = report.case_texts(task.source, recipe.evaluation.splits)
+    report.write(run.results_path(), scored, files, texts, task.labels, task.splits, task.source.genes)
+    _track(run, recipe, task, run.results_path(), scored, files)
 
 
 def _track(run: Run, recipe: Recipe, task: Task, output: Path, scored: Results, files: Sequence[Path]) -> None:

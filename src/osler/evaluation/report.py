@@ -1,7 +1,7 @@
 """``report.html``: the results on one page that needs no network, for those who would rather look than read JSON.
 
 Needs no model and no torch. Everything on it is from ``results.json``, the prediction files it was made from, and what
-stands beside it: ``data_report.json``, ``robustness.json``, ``exports.json``,
+stands beside it: ``data_report.json``, ``robustness.json``, ``explanation.json``, ``exports.json``,
 ``manifest.json`` and ``train_log.jsonl``.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from markupsafe import Markup, escape
 
@@ -24,8 +24,8 @@ from osler.evaluation.results import MIN_SUBGROUP
 from osler.evaluation.section import Section, headline_record
 from osler.evaluation.systems import known_systems
 from osler.evaluation.training_curves import TrainingCurves
-from osler.rendering import cell, difference, p_value, plots, render_template
-from osler.runs import DataReport, Exports, Manifest, PerturbedRecord, Prediction, Results, Robustness
+from osler.rendering import cell, difference, order_curves, p_value, plots, render_template
+from osler.runs import DataReport, Exports, Faithfulness, Manifest, PerturbedRecord, Prediction, Results, Robustness
 from osler.storage import check_folder, read_model, write_atomically
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def check_output(output: Path, files: Sequence[Path]) -> None:
 
 def companion_paths(output: Path) -> dict[str, Path]:
     """What the report shows besides ``results.json``, where it is there: name → file in the same folder."""
-    files = ("data_report.json", "robustness.json", "exports.json", "manifest.json", "train_log.jsonl")
+    names = ("data_report", "robustness", "explanation", "exports", "manifest")
+    files = (*(f"{name}.json" for name in names), "train_log.jsonl")
     return {Path(name).stem: output.with_name(name) for name in files}
 
 
@@ -95,8 +96,9 @@ def page(
     """The report of ``results``.
 
     Args:
-        output: where ``results`` were written. Of ``data_report.json``, ``robustness.json``, ``exports.json``,
-            ``manifest.json`` and ``train_log.jsonl`` in the same folder, what there is goes into the report.
+        output: where ``results`` were written. Of ``data_report.json``, ``robustness.json``, ``explanation.json``,
+            ``exports.json``, ``manifest.json`` and ``train_log.jsonl`` in the same folder, what there is goes into the
+            report.
         results: what :func:`osler.evaluation.results.score` returned.
         files: the prediction files it was given.
         texts: split → case id → text of the case; where it is None, cases are shown without.
@@ -108,7 +110,7 @@ def page(
     Raises:
         InputError: a file cannot be read.
     """
-    data_report, robustness, exports, manifest, log = companion_paths(output).values()
+    data_report, robustness, explanation, exports, manifest, log = companion_paths(output).values()
     trained = manifest.is_file() and log.is_file()
     return render(
         results,
@@ -119,19 +121,23 @@ def page(
         genes,
         read_model(data_report, DataReport) if data_report.is_file() else None,
         read_model(robustness, Robustness) if robustness.is_file() else None,
-        _exports(exports, results),
+        _of_these_weights(explanation, Faithfulness, results),
+        _of_these_weights(exports, Exports, results),
         TrainingCurves.read(log, read_model(manifest, Manifest)) if trained else None,
         browsed,
     )
 
 
-def _exports(path: Path, results: Results) -> Exports | None:
-    """``exports.json``; None where there is none, or it is of other weights than were scored."""
-    exports = read_model(path, Exports) if path.is_file() else None
-    if exports is not None and exports.weights_sha256 not in (results.weights_sha256 or {}).values():
-        print(f"{path}: of another training, so it is not shown; export again")
+Measured = TypeVar("Measured", Exports, Faithfulness)
+
+
+def _of_these_weights(path: Path, kind: type[Measured], results: Results) -> Measured | None:
+    """What a file says; None where there is none, or it is of other weights than were scored."""
+    measured = read_model(path, kind) if path.is_file() else None
+    if measured is not None and measured.weights_sha256 not in (results.weights_sha256 or {}).values():
+        print(f"{path}: of another training, so it is not shown; make it again")
         return None
-    return exports
+    return measured
 
 
 def render(
@@ -143,14 +149,15 @@ def render(
     genes: Mapping[str, Collection[str]] = {},
     data_report: DataReport | None = None,
     robustness: Robustness | None = None,
+    faithfulness: Faithfulness | None = None,
     exports: Exports | None = None,
     curves: TrainingCurves | None = None,
     browsed: int = CASES,
 ) -> str:
     """The page; the same arguments give the same bytes.
 
-    ``data_report``, ``robustness``, ``exports`` and ``curves`` are of one run: what they say is shown for the task that
-    ``data_report`` names.
+    ``data_report``, ``robustness``, ``faithfulness``, ``exports`` and ``curves`` are of one run: what they say is shown
+    for the task that ``data_report`` names.
     """
     opening, known = headline_record(results.records), known_systems(results)
     shown = {name: system.title for name, system in known.items()}
@@ -192,6 +199,8 @@ def render(
         overlapping={s.record.split: s.record.contamination for s in sections if s.record.contamination},
         own=own,
         robustness=robustness if own else None,
+        faithfulness=faithfulness if own else None,
+        order_curves=_order_curves(faithfulness) if faithfulness else None,
         exports=exports if own else None,
         robustness_plot=_robustness_plot(headline, robustness) if robustness else None,
         curves=curves if own and curves and curves.losses else None,
@@ -270,6 +279,12 @@ def _robustness_plot(headline: Section, robustness: Robustness) -> Markup | None
             rows.append((perturbation_label(record), known))
     title = f"Accuracy and flip rate of {headline.who} on perturbed cases of {robustness.split}, with 95% intervals"
     return Markup(plots.robustness("robustness-plot", title, rows)) if rows else None
+
+
+def _order_curves(measured: Faithfulness) -> Markup:
+    curves = {name.replace("_", " "): (of.deletion_curve, of.insertion_curve) for name, of in measured.methods.items()}
+    title = f"The probability of the first answer while parts of the texts of {measured.split} are left out or put back"
+    return Markup(order_curves.draw("order-curves", title, curves))
 
 
 def perturbation_label(record: PerturbedRecord) -> str:

@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, TypeVar
 
 from osler.errors import InputError
 from osler.evaluation import LEVEL, SYSTEMS, VALIDATION, Confusions, count_confusions
 from osler.recipe import Recipe, TaskFile, find_tasks, read_task
-from osler.rendering import cell, difference
+from osler.rendering import cell, difference, p_value
 from osler.reproduction import RecordedRun, read_expected
 from osler.runs import (
     DataReport,
     Exports,
+    Faithfulness,
     Manifest,
     Record,
     Results,
@@ -45,6 +46,7 @@ class Evidence:
         task, user_turn: the content of the task's ``task.yaml``, and its user turn with marks where a case goes.
         manifest, data_report, results: the files of these names.
         robustness: split → ``robustness.json``, of those that were measured.
+        faithfulness: ``explanation.json``; None where it was not measured.
         exports: ``exports.json``; None where nothing was exported.
         confused: what the tuned model takes for what on the headline split; None where its predictions are not there.
         runs: those of this recipe that its expected file records, where the version has one; this is one more, or one
@@ -58,6 +60,7 @@ class Evidence:
     data_report: DataReport
     results: Results
     robustness: Mapping[str, Robustness]
+    faithfulness: Faithfulness | None
     exports: Exports | None
     confused: Confusions | None
     runs: Sequence[RecordedRun] = ()
@@ -130,6 +133,17 @@ class Evidence:
             for name, artefact in (self.exports.artefacts if self.exports else {}).items()
             for row in artefact.splits
         ]
+
+    def faithful(self) -> list[list[str]]:
+        """A row an order of the parts of a text."""
+        rows = []
+        for name, of in (self.faithfulness.methods if self.faithfulness else {}).items():
+            tests = (
+                {row.curve: row for row in self.faithfulness.comparisons if row.a == name} if self.faithfulness else {}
+            )
+            told = [p_value(tests[curve].p_adjusted) if curve in tests else "" for curve in ("deletion", "insertion")]
+            rows.append([name.replace("_", " "), cell(of.deletion), told[0], cell(of.insertion), told[1]])
+        return rows
 
     def revision(self, split: str) -> str:
         """What pins the cases of a split: the commit of a dataset on the Hub, or the hashes of files."""
@@ -216,20 +230,23 @@ def read_evidence(run: Run) -> Evidence:
         data_report=data_report,
         results=results,
         robustness={split: _robustness(path, tuned) for split, path in measured.items() if path.is_file()},
-        exports=_exports(run, manifest),
+        faithfulness=_of_this_model(run.explanation_path(VALIDATION), Faithfulness, manifest),
+        exports=_of_this_model(run.exports_file(), Exports, manifest),
         confused=_confused(run, recipe, headline_of(results)),
         runs=_recorded(run, recipe),
     )
 
 
-def _exports(run: Run, manifest: Manifest) -> Exports | None:
-    path = run.exports_file()
+Measured = TypeVar("Measured", Exports, Faithfulness)
+
+
+def _of_this_model(path: Path, kind: type[Measured], manifest: Manifest) -> Measured | None:
     if not path.is_file():
         return None
-    exports = read_model(path, Exports)
-    if exports.weights_sha256 != manifest.adapter_sha256:
-        raise InputError(f"{path}: not of the model of {run.manifest_path.name}; move it away, or export again")
-    return exports
+    measured = read_model(path, kind)
+    if measured.weights_sha256 != manifest.adapter_sha256:
+        raise InputError(f"{path}: not of the model of manifest.json; move it away, or make it again")
+    return measured
 
 
 def _robustness(path: Path, tuned: str) -> Robustness:

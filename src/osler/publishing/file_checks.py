@@ -17,7 +17,7 @@ FILES = (
     "README.md chai.json figures/*.png report.html"
     " recipe.yaml manifest.json panel.json data_report.json"
     " results.json robustness*.json reproduction*.json expected.json"
-    " exports.json"
+    " explanation.json exports.json"
     " SHA256SUMS predictions/*.jsonl"
     " tasks/*/task.yaml tasks/*/*.jinja tasks/*/README.md"
     f" adapter_config.json {ADAPTER}"

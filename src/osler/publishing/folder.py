@@ -16,7 +16,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from osler.errors import InputError, show
-from osler.evaluation import report
+from osler.evaluation import VALIDATION, report
 from osler.recipe import QuestionSource, Recipe, find_tasks, read_task
 from osler.reproduction import ReproductionFile, read_expected
 from osler.runs import Results, Run
@@ -138,7 +138,7 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
     reproductions = sorted(run.folder.glob("reproduction*.json"))
     for path in (run.folder / "recipe.yaml", run.manifest_path, run.panel_path, run.results_path()):
         _copy(path, part, path.name)
-    for path in (*robustness, run.exports_file()):
+    for path in (*robustness, run.explanation_path(VALIDATION), run.exports_file()):
         if path.is_file():
             _copy(path, part, path.name)
     for path in reproductions:

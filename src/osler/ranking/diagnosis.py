@@ -173,8 +173,8 @@ def diagnose(
         diseases=len(index.diseases),
         compared=len(ranked.rows),
         reranked=opinion is not None,
-        present=_terms(ontology, found.present),
-        absent=_terms(ontology, found.absent),
+        present=terms(ontology, found.present),
+        absent=terms(ontology, found.absent),
         notes=notes,
         candidates=tuple(
             _candidate(
@@ -222,22 +222,24 @@ def load_fusion() -> Fusion:
     return read_model(FUSION, Fusion)
 
 
-def _candidate(disease: str, name: str, probability: float, found: Evidence, ontology: Ontology) -> Candidate:
-    def told(matches: Sequence[Match]) -> tuple[Matched, ...]:
-        return tuple(
-            Matched(finding=_term(ontology, one.finding), term=_term(ontology, one.term), share=round(one.share, 4))
-            for one in matches
-        )
+def matched(ontology: Ontology, matches: Sequence[Match]) -> tuple[Matched, ...]:
+    """Matches with the names of their terms."""
+    return tuple(
+        Matched(finding=_term(ontology, one.finding), term=_term(ontology, one.term), share=round(one.share, 4))
+        for one in matches
+    )
 
+
+def _candidate(disease: str, name: str, probability: float, found: Evidence, ontology: Ontology) -> Candidate:
     return Candidate(
         disease=disease,
         name=name,
         probability=round(probability, 6),
-        matched=told(found.matched),
-        matched_more_generally=told(found.matched_more_generally),
-        unexplained=_terms(ontology, found.unexplained),
-        expected_but_absent=told(found.expected_but_absent),
-        contradicted=_terms(ontology, found.contradicted),
+        matched=matched(ontology, found.matched),
+        matched_more_generally=matched(ontology, found.matched_more_generally),
+        unexplained=terms(ontology, found.unexplained),
+        expected_but_absent=matched(ontology, found.expected_but_absent),
+        contradicted=terms(ontology, found.contradicted),
     )
 
 
@@ -264,5 +266,6 @@ def _term(ontology: Ontology, hpo_id: str) -> Term:
     return Term(id=hpo_id, name=ontology.terms[hpo_id].name)
 
 
-def _terms(ontology: Ontology, ids: Sequence[str]) -> tuple[Term, ...]:
+def terms(ontology: Ontology, ids: Sequence[str]) -> tuple[Term, ...]:
+    """HPO ids with their names."""
     return tuple(_term(ontology, hpo_id) for hpo_id in ids)

@@ -18,11 +18,11 @@ SHARES = (
 )
 
 
-def check_page(path: Path) -> None:
+def check_page(path: Path, option: str = "--html") -> None:
     """Raise :class:`~osler.errors.InputError` where no page can be written at ``path``."""
     check_folder(path.parent)
     if path.is_dir():
-        raise InputError(f"--html {path}: is a folder; name a file, such as page.html")
+        raise InputError(f"{option} {path}: is a folder; name a file, such as page.html")
 
 
 def render_lines(differential: Differential) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "escaped",
     "fenced",
     "markdown_table",
+    "order_curves",
     "p_value",
     "plots",
     "render_template",

@@ -67,7 +67,7 @@ def forest(name: str, title: str, rows: Rows, reference: float | None = None) ->
     """
     description = "; ".join(label if metric is None else f"{label} {cell(metric)}" for label, metric in rows)
     with rc_context(STYLE):
-        return _svg(_forest(rows, reference), name, title, description)
+        return as_svg(_forest(rows, reference), name, title, description)
 
 
 def forest_png(rows: Rows, reference: float | None = None) -> bytes:
@@ -118,7 +118,7 @@ def reliability(name: str, title: str, tables: Reliability) -> str:
         for heading, bins in tables.items()
     )
     with rc_context(STYLE):
-        return _svg(_reliability(tables), name, title, f"confidence → accuracy, {description}")
+        return as_svg(_reliability(tables), name, title, f"confidence → accuracy, {description}")
 
 
 def reliability_png(tables: Reliability) -> bytes:
@@ -136,7 +136,7 @@ def _reliability(tables: Reliability) -> Figure:
             _interval(axes, row.accuracy, row.confidence, colour, upright=True)
             axes.plot(row.confidence, row.accuracy.value, marker, color=colour)
         axes.set(title=heading, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", aspect="equal")
-        _percent(axes.xaxis, axes.yaxis)
+        as_percent(axes.xaxis, axes.yaxis)
     panels[0].set_ylabel("accuracy")
     for axes in panels[len(tables) :]:
         axes.set_axis_off()
@@ -171,12 +171,12 @@ def coverage(
             label = "abstention threshold" if number == 0 else None
             axes.plot(*at, "*", markersize=14, color="white", markeredgecolor="black", zorder=5, label=label)
         axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.03), xlabel="share of cases answered", ylabel="accuracy of the answers")
-        _percent(axes.xaxis, axes.yaxis)
+        as_percent(axes.xaxis, axes.yaxis)
         figure.legend(loc="outside lower left", handlelength=4)
         description = "; ".join(
             f"{system}: {accuracies[-1]:.3f} where all are answered" for system, (_, accuracies) in curves.items()
         )
-        return _svg(figure, name, title, description)
+        return as_svg(figure, name, title, description)
 
 
 def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Value]]]) -> str:
@@ -204,13 +204,13 @@ def robustness(name: str, title: str, rows: Sequence[tuple[str, Sequence[Value]]
         right.set(xlim=(0, _end(rows, 2)), xlabel="flip rate")
         for axes in (left, right):
             axes.grid(axis="y", visible=False)
-            _percent(axes.xaxis)
+            as_percent(axes.xaxis)
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.5, columnspacing=1)
         description = "; ".join(
             f"{label}: accuracy {cell(before)}, perturbed {cell(after)}, flip rate {cell(flips)}"
             for label, (before, after, flips) in rows
         )
-        return _svg(figure, name, title, description)
+        return as_svg(figure, name, title, description)
 
 
 def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], xlabel: str) -> str:
@@ -248,7 +248,7 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, Mapping[str, int]]], x
         description = "; ".join(
             f"{label}: " + ", ".join(f"{part} {n:,}" for part, n in counts.items()) for label, counts in rows
         )
-        return _svg(figure, name, title, description)
+        return as_svg(figure, name, title, description)
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ def lines(name: str, title: str, panels: Sequence[Sequence[Panel]]) -> str:
         figure.legend(
             *grid[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=1 if alone else 2, handlelength=4
         )
-        svg = _svg(figure, name, title, ". ".join(description))
+        svg = as_svg(figure, name, title, ". ".join(description))
     return svg.replace("<svg ", f"<svg {NAMESPACES} ", 1) + "\n"
 
 
@@ -306,7 +306,7 @@ def _lines(axes: Axes, panel: Panel) -> None:
     axes.set_xscale("log")
     axes.set_xticks(budgets, [f"{x:,.0f}" if x >= 10 or x == round(x) else f"{x:.1f}" for x in budgets], rotation=30)
     axes.minorticks_off()
-    _percent(axes.yaxis)
+    as_percent(axes.yaxis)
 
 
 def training(
@@ -343,7 +343,7 @@ def training(
             for label, values, _ in drawn
             for first, last in [(values[min(values)], values[max(values)])]
         )
-        return _svg(figure, name, title, description + (f"; kept: step {kept:,}" if kept is not None else ""))
+        return as_svg(figure, name, title, description + (f"; kept: step {kept:,}" if kept is not None else ""))
 
 
 def _end(rows: Sequence[tuple[str, Sequence[Value]]], *columns: int) -> float:
@@ -359,12 +359,13 @@ def _interval(axes: Axes, metric: Value, position: float, colour: str, upright: 
         (axes.vlines if upright else axes.hlines)(position, metric.low, metric.high, color=colour, linewidth=1.6)
 
 
-def _percent(*axes: Any) -> None:
+def as_percent(*axes: Any) -> None:
+    """Have axes tell shares as percentages."""
     for axis in axes:
         axis.set_major_formatter(PercentFormatter(1))
 
 
-def _svg(figure: Figure, name: str, title: str, description: str) -> str:
+def as_svg(figure: Figure, name: str, title: str, description: str) -> str:
     """The figure as an ``<svg>`` element with a title and a description; ids begin with ``name``."""
     file = io.StringIO()
     with warnings.catch_warnings():

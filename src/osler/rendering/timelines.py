@@ -19,8 +19,8 @@ from osler.rendering.plots import (
     VERMILLION,
     WIDTH,
     _interval,
-    _percent,
-    _svg,
+    as_percent,
+    as_svg,
 )
 from osler.rendering.tables import Value, cell, shorten
 
@@ -57,14 +57,14 @@ def shares(
                     _interval(axes, value, x, colour, upright=True)
         axes.set(ylim=(-0.03, 1.03), xlabel="case", ylabel=ylabel)
         _cases(axes)
-        _percent(axes.yaxis)
+        as_percent(axes.yaxis)
         figure.legend(loc="outside lower left", handlelength=4)
         description = "; ".join(
             f"{label}: " + ", ".join(f"up to case {x:,} {cell(value)}" for x, value in (points[0], points[-1]))
             for label, points in series.items()
             if points
         )
-        return _svg(figure, name, title, description)
+        return as_svg(figure, name, title, description)
 
 
 def limits(name: str, title: str, rows: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> str:
@@ -93,7 +93,7 @@ def limits(name: str, title: str, rows: Sequence[tuple[str, Sequence[tuple[int, 
             f"{label}: beyond its limit in {sum(value > 1 for _, value in points)} of {len(points)} windows"
             for label, points in rows
         )
-        return _svg(figure, name, title, description)
+        return as_svg(figure, name, title, description)
 
 
 def _cases(axes: Any) -> None:

@@ -3,6 +3,7 @@
 from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import check_installed, describe_environment, peak_memory_bytes
 from osler.runs.exports import Artefact, BaseDistance, ExportedSplit, Exports, Format, LabelLogP
+from osler.runs.faithfulness import CurveComparison, Faithfulness, OrderCurves, Paraphrased, RankAgreement
 from osler.runs.found import IN_USE, FoundRun, InUse, find_run
 from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
 from osler.runs.memory import free_memory, machine_memory
@@ -61,11 +62,13 @@ __all__ = [
     "Change",
     "Comparison",
     "Contamination",
+    "CurveComparison",
     "DataReport",
     "Environment",
     "Estimate",
     "ExportedSplit",
     "Exports",
+    "Faithfulness",
     "FittedOn",
     "Format",
     "FoundRun",
@@ -75,10 +78,13 @@ __all__ = [
     "Manifest",
     "MeasuredOverlap",
     "Mismatch",
+    "OrderCurves",
     "Panel",
+    "Paraphrased",
     "Parity",
     "PerturbedRecord",
     "Prediction",
+    "RankAgreement",
     "Record",
     "Reliability",
     "Results",

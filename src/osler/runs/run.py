@@ -34,7 +34,16 @@ MERGED = "-merged"  # what the name of a merged model adds to that of the model 
 MERGED_FROM = "merged_from.json"  # in a merged model: the fingerprints of the adapter and of its own files
 LOCK = ".lock"
 # What is made of a training once it is finished, in its run directory.
-DERIVED = ("predictions*", "results*.json", "report*.html", "robustness*.json", "encoder", "merged", "exports*")
+DERIVED = (
+    "predictions*",
+    "results*.json",
+    "report*.html",
+    "robustness*.json",
+    "explanation*.json",
+    "encoder",
+    "merged",
+    "exports*",
+)
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,11 @@ class Run:
         of its first ``limit`` cases the limit."""
         named = "" if split == recipe.evaluation.splits[0] else f"-{split}"
         return self.folder / f"robustness{named}{_first(limit)}.json"
+
+    def explanation_path(self, split: str, limit: int | None = None) -> Path:
+        """``explanation.json`` for the split ``validation``; the others' files name theirs, and those of its first
+        ``limit`` cases the limit."""
+        return self.folder / f"explanation{'' if split == 'validation' else f'-{split}'}{_first(limit)}.json"
 
     def recipe(self) -> Recipe:
         """The resolved recipe the run was made with. Raises :class:`InputError` where the folder is no run."""

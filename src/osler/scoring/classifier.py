@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from osler.errors import InputError
+from osler.scoring.alike import ALIKE, common_beginning, tree_size
 from osler.scoring.answer import Answer
 from osler.scoring.labels import ranking
+from osler.scoring.passes import Way
 from osler.scoring.prefix import Prefix, padded, read_prefix
+from osler.scoring.reranker import Candidates, outputs_at_ends, prove_reranker
 from osler.tasks import Case, Task, encode_classified
 
 
@@ -63,3 +67,32 @@ class ClassifierScorer:
         rest = padded([prompt[read:] for prompt in batch], self._tokenizer.pad_token_id)
         inputs = {name: tensor.to(self._model.device) for name, tensor in rest.items()}
         return prefix.inputs(inputs) if prefix else inputs
+
+    def answer_alike(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+        """The answers to prompts that are alike, such as one with parts of its text left out: what they begin with in
+        common is read once, where the model can share a pass (:mod:`osler.scoring.reranker`)."""
+        if self._way == "plain":
+            return self.answer(prompts, [])
+        begun = common_beginning(prompts)
+        tree = Candidates([prompt[begun:] for prompt in prompts], piece=ALIKE)
+        with torch.inference_mode():
+            (outputs,) = outputs_at_ends(self._model, [prompts[0][:begun]], [tree], "shared")
+        return [ranking(self._labels, row) for row in outputs.cpu().log_softmax(-1)]
+
+    def tokens_run(self, prompts: Sequence[Sequence[int]]) -> int:
+        """How many tokens :meth:`answer_alike` runs."""
+        return tree_size(prompts) if self._way == "shared" else sum(map(len, prompts))
+
+    @cached_property
+    def _way(self) -> Way:
+        """Whether prompts that are alike can share a pass; encoders, which read ahead, cannot."""
+        try:
+            return prove_reranker(self._model)
+        except InputError:
+            return "plain"
+
+    def log_p(self, embedded: torch.Tensor, label: str) -> torch.Tensor:
+        """(batch,) the log-probability of ``label`` after prompts of one length, given as what the embedding layer
+        makes of them, (batch, tokens, width); gradients flow."""
+        logits: torch.Tensor = self._model(inputs_embeds=embedded).logits
+        return logits.float().log_softmax(-1)[:, self._labels.index(label)]

@@ -92,7 +92,8 @@ class Layout:
 
     A choice is one child of a node, among its siblings. A model's state at the node (for the first token, at the
     prompt's last one) predicts them. ``normalised``, only the children of branching nodes are choices, and only the
-    nodes on the way to a branching one are run: a path without branches decides nothing.
+    nodes on the way to a branching one are run: a path without branches decides nothing. No more than ``piece`` nodes
+    (``PIECE``), and what is above them, are run at once.
 
     Attributes:
         labels: in the order of ``paths``.
@@ -109,7 +110,7 @@ class Layout:
         paths: (labels, longest) which choices make up each label, padded with ``len(choice_tokens)``.
     """
 
-    def __init__(self, trie: LabelTrie, normalised: bool) -> None:
+    def __init__(self, trie: LabelTrie, normalised: bool, piece: int | None = None) -> None:
         self.normalised = normalised
         self.labels = trie.labels
         nodes = trie.above(trie.branching()) if normalised else trie.inner()
@@ -120,7 +121,7 @@ class Layout:
         self.attends = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
         for node, i in column.items():
             self.attends[i, [column[ancestor] for ancestor in trie.above([node])]] = True
-        self.pieces = self._pieces([column[node] for node in trie.depth_first() if node in column])
+        self.pieces = self._pieces([column[node] for node in trie.depth_first() if node in column], piece or PIECE)
         last = set(column.values()) - {column.get(trie.nodes[node].parent) for node in nodes}
         self.branches = [self.attends[node].nonzero().flatten() for node in sorted(last)] or [_integers([])]
         parents = trie.branching() if normalised else [ROOT, *nodes]
@@ -132,9 +133,9 @@ class Layout:
         paths = [_integers(place[node] for node in path if node in place) for path in trie.paths.values()]
         self.paths = pad_sequence(paths, batch_first=True, padding_value=len(choices))
 
-    def _pieces(self, depth_first: Sequence[int]) -> list[torch.Tensor]:
-        """Nodes near one another in pieces of ``PIECE``, and what is above them as often as it is needed."""
-        cut = [depth_first[start : start + PIECE] for start in range(0, len(depth_first), PIECE)] or [[]]
+    def _pieces(self, depth_first: Sequence[int], size: int) -> list[torch.Tensor]:
+        """Nodes near one another in pieces of ``size``, and what is above them as often as it is needed."""
+        cut = [depth_first[start : start + size] for start in range(0, len(depth_first), size)] or [[]]
         return [self.attends[list(piece)].any(0).nonzero().flatten() for piece in cut]
 
 

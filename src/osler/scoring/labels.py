@@ -12,9 +12,11 @@ from functools import cache
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from osler.errors import InputError
 from osler.models import Images
+from osler.scoring.alike import ALIKE, common_beginning, tree_size
 from osler.scoring.answer import Answer
-from osler.scoring.label_trie import LabelTrie, Layout
+from osler.scoring.label_trie import ROOT, LabelTrie, Layout
 from osler.scoring.passes import Seen, Way, score
 from osler.scoring.proof import WAYS, prove
 from osler.tasks import Case, Prompt, completions
@@ -57,6 +59,51 @@ class LabelScorer:
         seen = Seen(self._images, [case.image for case in cases if case.image]) if self._images else None
         scores = score(self._model, prompts, [self._layout] * len(prompts), self._way, seen)
         return [ranking(self._layout.labels, logp) for logp in scores]
+
+    def answer_alike(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+        """The answers to prompts that are alike, such as one with parts of its text left out: what they begin with in
+        common is read once, where the model can share a pass and all labels after all prompts fit into one."""
+        distinct = list(dict.fromkeys(map(tuple, prompts)))
+        if self._way != "shared" or len(distinct) * len(self._layout.node_tokens) > ALIKE:
+            return self.answer(prompts, [])
+        begun = common_beginning(distinct)
+        sequences = {
+            f"{number} {label}": [*prompt[begun:], *tokens]
+            for number, prompt in enumerate(distinct)
+            for label, tokens in self.trie.sequences.items()
+        }
+        try:
+            layout = Layout(LabelTrie(sequences), self._layout.normalised, piece=ALIKE)
+        except InputError:  # a prompt goes on as another with a label does
+            return self.answer(prompts, [])
+        (logp,) = score(self._model, [distinct[0][:begun]], [layout], "shared")
+        # What a prompt itself adds is the same for all labels, and goes with the softmax over them.
+        of_each = logp.view(len(distinct), -1)
+        place = {prompt: number for number, prompt in enumerate(distinct)}
+        return [ranking(self._layout.labels, of_each[place[tuple(prompt)]]) for prompt in prompts]
+
+    def tokens_run(self, prompts: Sequence[Sequence[int]]) -> int:
+        """How many tokens :meth:`answer_alike` runs."""
+        labels = len(prompts) * len(self._layout.node_tokens)
+        shared = self._way == "shared" and labels <= ALIKE
+        return labels + (tree_size(prompts) if shared else sum(map(len, prompts)))
+
+    def log_p(self, embedded: torch.Tensor, label: str) -> torch.Tensor:
+        """(batch,) the log-probability of ``label`` after prompts of one length, given as what the embedding layer
+        makes of them, (batch, tokens, width); gradients flow.
+
+        With ``label_likelihood`` it is that of writing the label, which is not divided by the panel's sum.
+        """
+        answer = self.trie.sequences[label]
+        ids = torch.tensor([answer[:-1]], dtype=torch.long, device=embedded.device)
+        written = self._model.get_input_embeddings()(ids).expand(len(embedded), -1, -1)
+        inputs = torch.cat([embedded, written.to(embedded.dtype)], dim=1)
+        logits = self._model(inputs_embeds=inputs, use_cache=False).logits[:, embedded.shape[1] - 1 :].float()
+        total = embedded.new_zeros(len(embedded), dtype=torch.float32)
+        for place, (token, parent) in enumerate(zip(answer, [ROOT, *self.trie.paths[label]], strict=False)):
+            among = list(self.trie.children[parent]) if self._layout.normalised else slice(None)
+            total = total + logits[:, place, token] - logits[:, place, among].logsumexp(-1)
+        return total
 
 
 class ChoiceScorer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from osler.models import in_float32
+from osler.scoring.alike import common_beginning
 from osler.scoring.proof import BOUND
 
 
@@ -44,8 +44,7 @@ def read_prefix(model: PreTrainedModel, prompts: Sequence[Sequence[int]], paddin
     None where that is nothing, where the model keeps no keys and values of what it read (an encoder), or where its
     outputs, in float32, are others with them.
     """
-    alike = takewhile(lambda column: len(set(column)) == 1, zip(*(prompt[:-1] for prompt in prompts), strict=False))
-    tokens = [column[0] for column in alike]
+    tokens = prompts[0][: common_beginning(prompts)]
     if not tokens:
         return None
 

@@ -27,18 +27,19 @@ LABEL = "fits"  # the one output of the head
 
 
 class Candidates:
-    """The candidates of one case as token ids, and the tree of them that a model runs in one pass.
+    """The candidates of one case as token ids, and the tree of them that a model runs in one pass, or in pieces of
+    ``piece`` nodes (None: :data:`osler.scoring.label_trie.PIECE`).
 
     Attributes:
         layout: of the tree; candidates with the same tokens are one.
         ends: (candidates,) the state that each ends at, counted as ``Layout.choice_states`` counts.
     """
 
-    def __init__(self, tokens: Sequence[Sequence[int]]) -> None:
+    def __init__(self, tokens: Sequence[Sequence[int]], piece: int | None = None) -> None:
         self.tokens = tokens
         distinct = {str(one): [*one, END] for one in {tuple(one): None for one in tokens}}
         trie = LabelTrie(distinct)
-        self.layout = Layout(trie, normalised=False)
+        self.layout = Layout(trie, normalised=False, piece=piece)
         column = {node: place for place, node in enumerate(trie.inner())}
         self.ends = torch.tensor([1 + column[trie.paths[str(tuple(one))][-2]] for one in tokens])
 
@@ -47,6 +48,13 @@ def candidate_scores(
     model: Any, prompts: Sequence[Sequence[int]], candidates: Sequence[Candidates], way: Way = "shared"
 ) -> list[torch.Tensor]:
     """For each case float32 scores of its candidates, (candidates,); gradients flow."""
+    return [outputs[:, 0] for outputs in outputs_at_ends(model, prompts, candidates, way)]
+
+
+def outputs_at_ends(
+    model: Any, prompts: Sequence[Sequence[int]], candidates: Sequence[Candidates], way: Way
+) -> list[torch.Tensor]:
+    """For each case what the head gives at the end of its candidates, float32 (candidates, outputs); gradients flow."""
     if way == "plain":
         return [_plain(model, prompt, of.tokens) for prompt, of in zip(prompts, candidates, strict=True)]
     pieces = [
@@ -55,17 +63,18 @@ def candidate_scores(
         for nodes in of.layout.pieces
     ]
     inputs, starts = shared_inputs(model, pieces)
-    outputs = outputs_of_head(model, **inputs)[..., 0]
-    scores = [outputs.new_zeros(len(of.tokens), dtype=torch.float32) for of in candidates]
+    outputs = outputs_of_head(model, **inputs)
+    width = outputs.shape[-1]
+    scores = [outputs.new_zeros(len(of.tokens), width, dtype=torch.float32) for of in candidates]
     for row, (piece, start) in enumerate(zip(pieces, starts, strict=True)):
         ends = candidates[piece.case].ends
         place = {int(state): n for n, state in enumerate(piece.states)}
         here = [n for n, end in enumerate(ends.tolist()) if end in place]
         columns = [start + place[int(ends[n])] for n in here]
-        found = torch.zeros(len(ends), device=outputs.device).index_put(
-            (torch.tensor(here, device=outputs.device),), outputs[row, columns].float()
+        found = torch.zeros(len(ends), width, device=outputs.device).index_put(
+            (torch.tensor(here, device=outputs.device, dtype=torch.long),), outputs[row, columns].float()
         )
-        first = torch.zeros(len(ends), dtype=torch.bool, device=outputs.device)
+        first = torch.zeros(len(ends), 1, dtype=torch.bool, device=outputs.device)
         first[here] = True
         scores[piece.case] = torch.where(first, found, scores[piece.case])
     return scores
@@ -75,7 +84,7 @@ def _plain(model: Any, prompt: Sequence[int], tokens: Sequence[Sequence[int]]) -
     scores = []
     for one in tokens:
         ids = torch.tensor([[*prompt, *one]]).to(model.device)
-        scores.append(outputs_of_head(model, input_ids=ids)[0, -1, 0].float())
+        scores.append(outputs_of_head(model, input_ids=ids)[0, -1].float())
     return torch.stack(scores)
 
 

@@ -1,6 +1,6 @@
 """A trained model that others can ask: calibrated answers, over HTTP or from the command line."""
 
-from osler.serving import all_diseases
+from osler.serving import all_diseases, explained
 from osler.serving.access import new_key
 from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, render_lines
 from osler.serving.files import answer_file
@@ -20,6 +20,7 @@ __all__ = [
     "all_diseases",
     "answer_file",
     "check_served",
+    "explained",
     "load_models",
     "new_key",
     "open_server",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from osler.explanation import Explanation, WordWeight
 from osler.storage import Contract
 
 # Where an id of a disease is explained.
@@ -48,14 +49,6 @@ class ModelName(Contract):
     weights_sha256: str
 
 
-class WordWeight(Contract):
-    """How much a stretch of the text, from character ``start`` to ``end``, speaks for the first diagnosis."""
-
-    start: int
-    end: int
-    weight: float
-
-
 class Diagnosis(Contract):
     """The answer to one text. It is no clinical evidence: every user has to be told so.
 
@@ -64,7 +57,7 @@ class Diagnosis(Contract):
         abstained: whether the first one is too unsure to be told as an answer; ``reason`` says why.
         calibrated: whether temperature and threshold were fitted on validation cases.
         warnings: what is unusual about the text; the model may be wrong where it seems sure.
-        words: what carried the answer; null where that was not asked.
+        words, explanation: what carried the answer, and more of why it is so; null where that was not asked.
         text: what a model that writes wrote; null for the others.
         model: which model answered.
         request_id: as it was given, or the server's own; feedback names the answer by it.
@@ -76,6 +69,7 @@ class Diagnosis(Contract):
     calibrated: bool
     warnings: tuple[str, ...]
     words: tuple[WordWeight, ...] | None = None
+    explanation: Explanation | None = None
     text: str | None = None
     model: ModelName
     request_id: str | None = None

@@ -77,7 +77,8 @@ def _batches(asked: dict[str, Asked]) -> Iterator[Sequence[str]]:
 
 
 def _said(answer: Diagnosis | None, error: str | None) -> dict[str, Any]:
-    content: dict[str, Any] = {} if answer is None else answer.model_dump(mode="json", exclude={"request_id", "words"})
+    nowhere = {"request_id", "words", "explanation"}
+    content: dict[str, Any] = {} if answer is None else answer.model_dump(mode="json", exclude=nowhere)
     return {"error": error, **content}
 
 

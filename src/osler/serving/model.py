@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from osler.data import unknown_share
 from osler.errors import InputError
+from osler.explanation import QUICK, Explainer, Subject, ablation, knowledge
 from osler.recipe import (
     BaseSection,
     DifferentialSource,
@@ -38,21 +38,27 @@ from osler.statistics import calibration
 from osler.terminology import diseases, languages
 
 if TYPE_CHECKING:
-    from osler.scoring import Answer, Scorer
+    from osler.scoring import Answer
 
 
 AT_ONCE = 8  # texts in a pass: as many keep two cores busy, and of fewer more are as long as each other
 FITTED = 1e-3  # a temperature that was fitted on another machine may differ by less
 NF4_BYTES = 0.55  # a weight, with the scales of its block; embeddings are not quantised and come on top
+# An explanation may take three times as long as an answer. A pass costs something besides its tokens, of which some may
+# be spent, and a wider one costs more a token. Measured: docs/decisions/explanation.md.
+TIMES, OVERHEAD = 2.7, 48
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A text that can be asked: its case, the tokens of its prompt, and what is unusual about it."""
+    """A text that can be asked: its case, the tokens of its prompt, and what is unusual about it; to explain the answer
+    also what is left out of it, and the tokens of these prompts."""
 
     case: Any
     tokens: list[int]
     warnings: tuple[str, ...]
+    planned: ablation.Ablation | None = None
+    left_out: tuple[list[int], ...] = ()
 
 
 @dataclass
@@ -68,7 +74,7 @@ class ServedModel:
         fitted: the calibration of its evaluation.
         texts: what its training texts were like; None where that is not known.
         ontology: the file that findings in texts of its task are found with; None where the task names none.
-        folder: its run directory.
+        run: where it is from, and what its answers are explained with.
     """
 
     name: ModelName
@@ -77,12 +83,14 @@ class ServedModel:
     context: int | None
     fitted: Calibration
     texts: TrainingTexts | None
-    scorer: Scorer
+    scorer: Any  # a Scorer; one of labels also answers prompts that are alike
     model: Any
     adapter: str | None  # of several on one base
     icd10cm: dict[str, str] = field(default_factory=dict)
     ontology: str | None = None
-    folder: Path | None = None
+    run: Run | None = None
+    prompt: Any = None
+    tokenizer: Any = None
 
     @property
     def calibrated(self) -> bool:
@@ -105,8 +113,20 @@ class ServedModel:
         """Of its words, those that are rare or missing in the training texts; None where those are not known."""
         return unknown_share(text, self._words) if self.texts else None
 
-    def encode(self, text: str) -> Asked:
-        """``text`` as it is asked. Raises :class:`InputError` where it is empty or longer than the model reads."""
+    @cached_property
+    def subject(self) -> Subject:
+        """The model as it is explained."""
+        return Subject(self.labels, self.scorer, self._tempered, self.context, self.prompt, self.tokenizer, self.model)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains the answers; reads HPO's files, which takes some seconds."""
+        assert self.run is not None, "load_models says where a model is from"
+        return Explainer(self.subject, knowledge.load(self.run))
+
+    def encode(self, text: str, explain: bool = False) -> Asked:
+        """``text`` as it is asked. Raises :class:`InputError` where it is empty or longer than the model reads, or its
+        answer cannot be explained."""
         from osler.tasks import Case
 
         if not text.strip():
@@ -119,19 +139,44 @@ class ServedModel:
                 f"the text has {len(tokens):,} tokens with its prompt, and the longest answer {behind:,} more; the"
                 f" model reads {self.context:,}: shorten the text"
             )
-        return Asked(case, tokens, tuple(self._unusual(text, len(tokens))))
+        warnings = tuple(self._unusual(text, len(tokens)))
+        if not explain:
+            return Asked(case, tokens, warnings)
+        if not hasattr(self.scorer, "log_p"):
+            raise InputError("the model writes its answers, and only probabilities of labels are explained")
+        for most in range(QUICK, 1, -1):
+            planned = self.explainer.plan(text, most)
+            left_out = tuple(self.scorer.encode(Case("asked", one, "")) for one in planned.texts)
+            if self.scorer.tokens_run([tokens, *left_out]) <= TIMES * self.scorer.tokens_run([tokens]) + OVERHEAD:
+                break
+        return Asked(case, tokens, warnings, planned, left_out)
 
     def answer(self, asked: Sequence[Asked], top: int | None = None) -> list[Diagnosis]:
         """The answers to a batch, each with its ``top`` diagnoses; all of them for None."""
         if self.adapter is not None and self.model.active_adapter != self.adapter:
             self.model.set_adapter(self.adapter)
-        order = sorted(range(len(asked)), key=lambda number: len(asked[number].tokens))
+        quick = [number for number, one in enumerate(asked) if one.planned is None]
+        order = sorted(quick, key=lambda number: len(asked[number].tokens))
         answers: dict[int, Answer] = {}
         for start in range(0, len(order), AT_ONCE):
             numbers = order[start : start + AT_ONCE]
             texts = [asked[number] for number in numbers]
             answers |= zip(numbers, self.scorer.answer([t.tokens for t in texts], [t.case for t in texts]), strict=True)
-        return [self._diagnosis(one, answers[number], top) for number, one in enumerate(asked)]
+        return [
+            self._diagnosis(one, answers[number], top)
+            if one.planned is None
+            else self._explained(one, one.planned, top)
+            for number, one in enumerate(asked)
+        ]
+
+    def _explained(self, asked: Asked, planned: ablation.Ablation, top: int | None) -> Diagnosis:
+        """The answer and its explanation, from one pass over the text and the texts without a part of it."""
+        whole, *left_out = self.scorer.answer_alike([asked.tokens, *asked.left_out])
+        rows = np.array([self.subject.log_p(one) for one in left_out]).reshape(-1, len(self.labels))
+        told = self.explainer.read(planned, self.subject.log_p(whole), rows)
+        return self._diagnosis(asked, whole, top).model_copy(
+            update={"words": ablation.words(told.units), "explanation": told}
+        )
 
     def _diagnosis(self, asked: Asked, answer: Answer, top: int | None) -> Diagnosis:
         probabilities: Sequence[float | None] = [None] * len(answer.ranked)
@@ -340,7 +385,9 @@ def _load(run: Run, recipe: Recipe, fitted: Calibration, bases: dict[BaseSection
         model=model,
         adapter=adapter,
         ontology=_ontology(run, recipe),
-        folder=run.folder,
+        run=run,
+        prompt=task.prompt,
+        tokenizer=tokenizer,
     )
 
 

@@ -40,11 +40,13 @@ class Request(BaseModel):
 
 
 class DiagnosisRequest(Request):
-    """A patient's text, how many diagnoses to answer with, and an id of the sender's own, which comes back."""
+    """A patient's text, how many diagnoses to answer with, an id of the sender's own, which comes back, and whether to
+    ``explain`` the answer, which takes up to three times as long."""
 
     text: Text
     top_k: Top = TOP
     request_id: RequestId | None = None
+    explain: bool = False
 
 
 class BatchRequest(Request):

@@ -101,7 +101,7 @@ def _watcher(models: Mapping[str, ServedModel], store: str, registry: CollectorR
         print(f"watching nothing: {', '.join(missing)} not installed; pip install 'osler[monitor]'", flush=True)
         return None
     print(f"watching every {EVERY} answers, beside the evaluation; at /metrics and in the log", flush=True)
-    folders = {name: model.folder for name, model in models.items() if model.folder is not None}
+    folders = {name: model.run.folder for name, model in models.items() if model.run is not None}
     return Watcher(folders, store, Gauges(registry))
 
 

@@ -154,7 +154,7 @@ def _encoded(cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Aske
     asked = []
     for number, case in enumerate(cases):
         try:
-            asked.append(model.encode(case.text))
+            asked.append(model.encode(case.text, case.explain))
         except InputError as error:
             where = f"cases.{number}.text" if len(cases) > 1 else "text"
             raise Refusal(422, f"{where}: {error}") from None

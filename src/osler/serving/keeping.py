@@ -48,6 +48,7 @@ class Answered:
     text: str
     asked: Asked
     answer: Diagnosis
+    shown: bool
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,13 @@ class Keeper:
     Args:
         models: by name.
         readable: what takes the patient out of a text that is to be kept; None, as usual, keeps none.
+        shadow: a model that is asked, too, and whose answers nobody is shown.
     """
 
     store: stores.Store
     models: Mapping[str, ServedModel]
     readable: Callable[[str], str] | None = None
+    shadow: ServedModel | None = None
     _waiting: queue.Queue[Answered | Judged | None] = field(default_factory=queue.Queue)
     _ids: dict[str, str] = field(default_factory=dict)  # of answers under way that the asker named → hash of the text
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -77,7 +80,7 @@ class Keeper:
     _ending: bool = False
 
     def __post_init__(self) -> None:
-        for of in self.models.values():
+        for of in (*self.models.values(), *([self.shadow] if self.shadow else [])):
             name = of.name.model_dump()
             self.store.add_model(StoredModel(model=name.pop("name"), **name, task=of.task, labels=of.labels))
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
@@ -96,7 +99,7 @@ class Keeper:
     def recognise(self) -> list[str]:
         """Read the ontologies of the models' tasks, so that findings are kept; a line for each that is not here."""
         said = []
-        for spec in {model.ontology for model in self.models.values() if model.ontology}:
+        for spec in {model.ontology for model in (*self.models.values(), self.shadow) if model and model.ontology}:
             try:
                 self._recognisers[spec] = Recogniser(read_ontology(wheels.fetch(spec)))
             except InputError as error:
@@ -135,9 +138,9 @@ class Keeper:
             for id in ids:
                 self._ids.pop(id, None)
 
-    def keep(self, id: str, text: str, asked: Asked, answer: Diagnosis) -> None:
-        """Keep an answer, soon."""
-        self._waiting.put(Answered(id, now(), text, asked, answer))
+    def keep(self, id: str, text: str, asked: Asked, answer: Diagnosis, shown: bool = True) -> None:
+        """Keep an answer, soon; one that is not ``shown`` is of the model in the shadow."""
+        self._waiting.put(Answered(id, now(), text, asked, answer, shown))
 
     def judge(self, verdict: Verdict) -> Future[None]:
         """Keep a verdict, after all answers before it; the errors are those of ``Store.add_verdict``."""
@@ -223,7 +226,8 @@ class Keeper:
 
     def _record(self, one: Answered) -> StoredPrediction | None:
         try:
-            model, name = self.models[one.answer.model.name], one.answer.model
+            name = one.answer.model
+            model = self.models[name.name] if one.shown or self.shadow is None else self.shadow
             recogniser = self._recognisers.get(model.ontology or "")
             read = findings(one.text, recogniser) if recogniser else []
             return StoredPrediction(
@@ -249,6 +253,7 @@ class Keeper:
                 ),
                 abstained=one.answer.abstained,
                 calibrated=one.answer.calibrated,
+                shown=one.shown,
             )
         except Exception as error:
             log.error("an answer was not kept: %s", _place(error))

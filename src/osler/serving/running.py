@@ -44,6 +44,7 @@ def open_server(
     audit_days: int,
     keep_text: bool,
     store: str | None,
+    shadow: str | None,
     origins: Sequence[str],
     seconds: float,
 ) -> int:
@@ -78,11 +79,14 @@ def open_server(
     # In the thread that will ask them: two threads with pools of workers each would get in each other's way.
     thread = ThreadPoolExecutor(1, thread_name_prefix="model")
     models = thread.submit(load_models, names).result()
-    keeper = Keeper(kept, models, readable) if kept is not None else None
-    server = Server(models, access, log, keeper, origins, seconds, thread=thread)
+    challenger = next(iter(thread.submit(load_models, [shadow]).result().values())) if shadow else None
+    keeper = Keeper(kept, models, readable, challenger) if kept is not None else None
+    server = Server(models, access, log, keeper, origins, seconds, shadow=challenger, thread=thread)
     for model in models.values():
         cards = "" if model.threshold is not None else "; no threshold, so no cards for CDS Hooks"
         print(f"model    {model.name.name}@{model.name.version}, {len(model.labels):,} labels{cards}", flush=True)
+    if challenger is not None:
+        print(f"shadow   {challenger.name.name}@{challenger.name.version}: asked, kept, shown to nobody", flush=True)
     if keeper is not None:
         server.watcher = _watcher(models, str(store), server.metrics.registry)
         print("\n".join([f"keeping  every answer in {keeper.store.place}", *keeper.recognise()]), flush=True)

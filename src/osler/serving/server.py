@@ -28,6 +28,7 @@ from osler.serving.requests import DiagnosisRequest
 from osler.serving.watcher import Watcher
 
 SECONDS = 30.0  # a request waits no longer for its answer
+SHADOW = "\0shadow"  # no model is called so
 CLIENT_GONE = 499  # what nginx logs then; nobody sees it
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class Server:
         origins: of pages on other servers whose scripts may ask; none, as usual.
         seconds: a request waits no longer.
         thread: the one that asks the models.
+        shadow: a model that is asked the same, after the answer, and whose answers are kept and shown to nobody.
         watcher: looks at what is kept; None where nothing is.
     """
 
@@ -59,13 +61,15 @@ class Server:
     origins: Sequence[str] = ()
     seconds: float = SECONDS
     watcher: Watcher | None = None
+    shadow: ServedModel | None = None
     ending: bool = False  # it takes no more load; load balancers see it at /ready
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="model"))
 
     def __post_init__(self) -> None:
         self.batcher: Batcher[Asked, Diagnosis] = Batcher(
-            lambda name, asked: self.models[name].answer(asked), thread=self.thread
+            lambda name, asked: self._asked(name).answer(asked), thread=self.thread
         )
+        self._shadowing: set[asyncio.Task[None]] = set()
         self.metrics = Metrics(lambda: len(self.batcher), lambda: self.keeper.waiting if self.keeper else 0)
         self.batcher.observe = self.metrics.passed
 
@@ -74,6 +78,19 @@ class Server:
         if name is not None and name not in self.models:
             raise Refusal(404, f"model {show(name)}: not served; there are {', '.join(self.models)}")
         return self.models[name] if name is not None else next(iter(self.models.values()))
+
+    def _asked(self, name: str) -> ServedModel:
+        return self.shadow if name == SHADOW and self.shadow is not None else self.models[name]
+
+    async def _ask_shadow(self, cases: Sequence[DiagnosisRequest], shadow: ServedModel, keeper: Keeper) -> None:
+        """Keep what the model in the shadow answers, where it can be asked; nobody waits for it."""
+        try:
+            asked = await asyncio.to_thread(_encoded, cases, shadow)
+            answers = await self.batcher.submit(SHADOW, asked, self.seconds)
+        except (Refusal, QueueFullError, DeadlineError):
+            return
+        for case, question, answer in zip(cases, asked, answers, strict=True):
+            keeper.keep(uuid.uuid4().hex, case.text, question, answer, shown=False)
 
     async def answer(self, who: str, cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Diagnosis]:
         """The answers to ``cases``, noted and kept."""
@@ -97,6 +114,11 @@ class Server:
             for id, case, question, answer in zip(ids, cases, asked, answers, strict=True):
                 if id is not None:
                     self.keeper.keep(id, case.text, question, answer)
+        new = [case for id, case in zip(ids, cases, strict=True) if id is not None]
+        if self.shadow is not None and self.keeper is not None and new and len(self.batcher) < self.batcher.room // 2:
+            task = asyncio.create_task(self._ask_shadow(new, self.shadow, self.keeper))
+            self._shadowing.add(task)
+            task.add_done_callback(self._shadowing.discard)
         if self.watcher is not None:
             self.watcher.answered(model.name.name, len(cases))
         told = []

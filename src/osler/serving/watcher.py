@@ -111,7 +111,7 @@ def look(folder: Path, url: str) -> Monitoring | None:
     store = stores.open_store(url)
     try:
         name = watch.manifest.recipe.name
-        predictions = list(store.predictions(name, since))
+        predictions = list(store.predictions(name, since, shown=True))
         if all(one.weights_sha256 != watch.manifest.adapter_sha256 for one in predictions):
             return None
         return watch.report(predictions, [verdict for _, of in store.judged(name, since) for verdict in of])

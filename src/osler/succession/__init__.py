@@ -1,5 +1,6 @@
 """A model's successor: trained on what experts corrected, and refused where it is worse in anything."""
 
+from osler.succession.additions import divide
 from osler.succession.decision import Check, Decision, Plan, Rules
 from osler.succession.gate import Answered, Contest, judge
 
@@ -11,6 +12,7 @@ __all__ = [
     "Plan",
     "Rules",
     "deciding",
+    "divide",
     "in_use",
     "judge",
     "planning",

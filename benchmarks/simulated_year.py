@@ -6,8 +6,8 @@ python benchmarks/simulated_year.py [--seed 0]      real complaints (tasks/sympt
 The model starts from 150 texts of 18 diagnoses. A month brings 55 texts; from the fourth on those of four more
 diagnoses come, too, from the eighth on words are misspelt. Experts judge every answer; 5% of their verdicts are wrong.
 Every third month a successor is trained on what they settled and held against the model, by the code that update.py
-runs. In the sixth month one half of the verdicts had slipped by a row, in the ninth somebody trained on the test. A model
-is TF-IDF + SVM here, so that a training takes a second: what is tried is the way around it.
+runs. In the sixth month one half of the verdicts had slipped by a row, in the ninth somebody trained on the test. A
+model is TF-IDF + SVM here, so that a training takes a second: what is tried is the way around it.
 """
 
 from __future__ import annotations

@@ -114,19 +114,24 @@ async def load(url: str, texts: list[str], seconds: float, model: str) -> list[f
     import httpx
 
     took: list[float] = []
-    begin = time.monotonic() + WARM_UP
+
+    async def ask(http: httpx.AsyncClient, text: str) -> None:
+        body: dict[str, Any] = {"text": text}
+        if url.endswith("completions"):
+            body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": TOKENS}
+        (await http.post(url, json=body)).raise_for_status()
 
     async def client(number: int) -> None:
         async with httpx.AsyncClient(timeout=600) as http:
             for turn in itertools.count(number):
-                asked, text = time.monotonic(), texts[turn % len(texts)]
-                body: dict[str, Any] = {"text": text}
-                if url.endswith("completions"):
-                    body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": TOKENS}
-                (await http.post(url, json=body)).raise_for_status()
+                asked = time.monotonic()
+                await ask(http, texts[turn % len(texts)])
                 if time.monotonic() > begin:
                     took.append(time.monotonic() - asked)
 
+    async with httpx.AsyncClient(timeout=600) as http:
+        await ask(http, texts[0])  # some listen before their model is there
+    begin = time.monotonic() + WARM_UP
     clients = [asyncio.create_task(client(number)) for number in range(CLIENTS)]
     done, _ = await asyncio.wait(clients, timeout=WARM_UP + seconds)
     for one in clients:

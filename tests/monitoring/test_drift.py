@@ -42,6 +42,13 @@ def test_windows_without_shift_exceed_the_limit_as_rarely_as_it_was_made_for(
     assert 0.01 <= beyond / looked_at <= 0.08
 
 
+def test_fewer_cases_than_a_window_have_none() -> None:
+    cases = streams.cases(300)
+    (watched,) = watched_features(cases, ["length"], window=100)
+    assert len(windowed_psi(watched, cases.take(slice(0, 99)), window=100)) == 0
+    assert len(windowed_psi(watched, cases.take(slice(0, 199)), window=100)) == 1
+
+
 def test_a_few_texts_in_a_language_never_seen_are_no_drift_and_a_tenth_are() -> None:
     (language,) = watched_features(streams.cases(400), ["language"])
     seen = streams.cases(WINDOW, seed=3)

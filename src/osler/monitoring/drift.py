@@ -86,7 +86,7 @@ def windowed_psi(watched: WatchedFeature, cases: Observed, window: int = WINDOW)
     """The PSI of each full window of ``cases``."""
     full = len(cases) // window
     rows = watched.bins.rows(cases.take(slice(0, full * window)))
-    return psi(watched.expected, rows.reshape(full, window, -1).sum(axis=1))
+    return psi(watched.expected, rows.reshape(full, window, len(watched.expected)).sum(axis=1))
 
 
 def changes(feature: Feature, reference: Observed, cases: Observed, delta: float = DELTA, seed: int = 0) -> list[int]:

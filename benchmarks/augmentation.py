@@ -26,10 +26,9 @@ import numpy as np
 from osler.baselines import load_baseline
 from osler.data import load_training_rows
 from osler.errors import InputError, exit_status
-from osler.evaluation import number_groups
 from osler.recipe import Recipe, find_tasks, load_recipe
 from osler.runs import Prediction, Run, read_predictions, tuned_name, write_predictions
-from osler.statistics import Resamples, intervals, resample_counts
+from osler.statistics import Resamples, intervals, number_groups, resample_counts
 from osler.tasks import Task, load_task
 
 ROOT = Path(__file__).resolve().parents[1]

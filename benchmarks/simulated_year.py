@@ -24,11 +24,12 @@ from osler.data import contamination
 from osler.feedback import RankedName, StoredPrediction, Verdict
 from osler.runs import Calibration, Run
 from osler.succession import Answered, Contest, Rules, divide, judge
-from osler.tasks import Case, Task, load_task
+from osler.tasks import Case, Perturbation, Task, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 AT_START, A_MONTH, WRONG = 150, 55, 0.05
 NEW_DISEASES, NEW_FROM, MISSPELT_FROM = 4, 4, 8
+TYPOS = Perturbation("typos", 0.25)
 FITTED = Calibration(temperature=1.0)  # the classifier fits its own
 
 
@@ -53,7 +54,7 @@ def main() -> int:
         arrived = [others[1].pop() for _ in range(min(of_late, len(others[1])))]
         arrived += [others[0].pop() for _ in range(min(A_MONTH - len(arrived), len(others[0])))]
         if month >= MISSPELT_FROM:
-            arrived = [replace(case, text=misspelt(case.text, draw)) for case in arrived]
+            arrived = [replace(case, text=TYPOS.text(case.case_id, case.text, case.label)) for case in arrived]
         if not arrived:
             break
         settled += verdicts(champion, arrived, month, sorted(task.labels), draw)
@@ -148,17 +149,6 @@ def verdicts(
         verdict = Verdict(prediction=prediction.id, rater="ada", at=at, right=right, label=None if right else label)
         found.append((prediction, verdict))
     return found
-
-
-def misspelt(text: str, draw: random.Random) -> str:
-    """``text`` with two letters of every fourth longer word in each other's place."""
-    words = text.split()
-    for number in range(0, len(words), 4):
-        word = words[number]
-        if len(word) > 4:
-            at = draw.randrange(1, len(word) - 2)
-            words[number] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    return " ".join(words)
 
 
 if __name__ == "__main__":

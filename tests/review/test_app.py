@@ -111,6 +111,19 @@ def test_a_comment_is_kept_without_the_patient(
     assert [one.comment for one in store.verdicts()] == ["[NAME] had it, too."]
 
 
+def test_what_takes_the_patient_out_of_comments_is_loaded_once(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[int] = []
+    monkeypatch.setattr(module, "unlinked", lambda: loaded.append(1) or str.upper)
+    monkeypatch.setattr(Review, "takes_comments", property(lambda self: True))
+    for _ in range(2):
+        sent = {"rater": "ada", "prediction": following(client, "ada")["case"]["id"]}
+        client.post("/own", json={**sent, "label": None}).raise_for_status()
+        client.post("/verdict", json={**sent, "right": True, "comment": "odd"}).raise_for_status()
+    assert loaded == [1]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "said"),
     [

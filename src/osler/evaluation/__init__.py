@@ -1,6 +1,5 @@
 """From a finished run to its predictions, results.json and report.html."""
 
-from osler.evaluation.answers import number_groups
 from osler.evaluation.confusions import Confusions, count_confusions
 from osler.evaluation.fusion import VALIDATION
 from osler.evaluation.measurement import load_metrics
@@ -20,7 +19,6 @@ __all__ = [
     "evaluation",
     "fusion",
     "load_metrics",
-    "number_groups",
     "parity",
     "perturbation_label",
     "prediction",

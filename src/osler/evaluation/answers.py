@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from osler.errors import InputError
 from osler.runs import Prediction, read_predictions
-from osler.statistics import Ints
+from osler.statistics import Ints, number_groups
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,3 @@ def group_numbers(systems: Mapping[str, Answers]) -> Ints | None:
                 )
             names[row.case_id] = known or row.group
     return number_groups(names)
-
-
-def number_groups(names: Mapping[str, str | None]) -> Ints | None:
-    """Case id → group, in the order of the cases, as numbers from 0; None where every case stands alone."""
-    units = [("group", group) if group else ("case", case_id) for case_id, group in names.items()]
-    number = {unit: position for position, unit in enumerate(dict.fromkeys(units))}
-    return np.array([number[unit] for unit in units]) if len(number) < len(units) else None

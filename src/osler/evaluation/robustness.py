@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from osler.errors import InputError
-from osler.evaluation.answers import number_groups
 from osler.evaluation.measurement import Measurement, prediction_columns
 from osler.recipe import TEXT_BASELINES, Recipe
 from osler.runs import Prediction, Robustness, Run, read_predictions, tuned_name
-from osler.statistics import Resamples, intervals
+from osler.statistics import Resamples, intervals, number_groups
 from osler.storage import sha256_file, validated, write_model
 from osler.tasks import Perturbation
 

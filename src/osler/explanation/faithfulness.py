@@ -28,7 +28,7 @@ from osler.runs import (
     RankAgreement,
     tuned_name,
 )
-from osler.statistics import Floats, Ints, Resamples, intervals, significance
+from osler.statistics import Floats, Ints, Resamples, intervals, number_groups, significance
 from osler.tasks import Case, Perturbation, Source, rephrased
 
 MOST_UNITS = 8  # 256 texts at most can be made of a case then
@@ -182,8 +182,7 @@ class _Cases:
 
     def groups(self, rows: Sequence[Explained]) -> Ints | None:
         """The number of each case's group; None where every case stands alone."""
-        number = {unit: n for n, unit in enumerate(dict.fromkeys(row.unit for row in rows))}
-        return None if len(number) == len(rows) else np.array([number[row.unit] for row in rows])
+        return number_groups({str(place): row.unit for place, row in enumerate(rows)})
 
     def mean(self, values: Sequence[float | None]) -> Estimate | None:
         """The mean of what is not None, with its interval."""

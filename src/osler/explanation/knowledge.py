@@ -86,7 +86,7 @@ def load(run: Run) -> Knowledge:
     """What there is for the labels of ``run``; takes some seconds. What cannot be had is ``missing``, with why."""
     recipe = run.recipe()
     task = read_task(find_tasks(run.folder) / recipe.task.name)
-    files = _files(task)
+    files = files_of(task)
     if files is None:
         return Knowledge(missing=("findings: the task names no file of HPO, so clauses of the text were left out",))
     try:
@@ -133,8 +133,8 @@ def training_rows(run: Run, recipe: Recipe, known: Knowledge) -> Neighbours:
     return Neighbours.build(known.ontology, people, run.read_panel().labels)
 
 
-def _files(task: TaskFile) -> tuple[str, str | None] | None:
-    """HPO's ontology and annotations, as the task names them."""
+def files_of(task: TaskFile) -> tuple[str, str | None] | None:
+    """HPO's ontology and annotations, as the task names them; None where it names no HPO."""
     section = task.source if hasattr(task.source, "ontology") else task.terminology
     ontology = getattr(section, "ontology", None)
     return (ontology, getattr(section, "annotations", None)) if ontology else None

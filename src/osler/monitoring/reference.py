@@ -20,10 +20,10 @@ from osler.monitoring.observed import Observed
 from osler.monitoring.records import Feature
 from osler.recipe import Recipe, find_tasks
 from osler.runs import Calibration, Prediction, Run, changed_predictions, read_predictions, tuned_name
-from osler.statistics import Floats, Ints, Resamples, calibration
+from osler.statistics import Floats, Ints, Resamples
 from osler.storage import wheels
 from osler.tasks import Case, Task, encode_classified, load_task
-from osler.terminology import Ontology, Recogniser, findings, languages, read_ontology
+from osler.terminology import Ontology, Recogniser, languages, present_findings, read_ontology
 
 RESAMPLES = 2000
 OF_TEXTS: tuple[Feature, ...] = ("length", "wording", "language", "findings")
@@ -99,10 +99,7 @@ def told(rows: Sequence[Prediction], fitted: Calibration) -> tuple[Floats, Float
     confidence = np.full(len(rows), np.nan)
     for number, row in enumerate(rows):
         if row.parsed and row.probabilities is not None:
-            p = np.array([row.probabilities])
-            if fitted.temperature is not None:
-                p = calibration.temper(p / p.sum(), fitted.temperature, np.ones_like(p, bool), fitted.named)
-            confidence[number] = min(1.0, p[0, 0])
+            confidence[number] = fitted.tempered(row.probabilities)[0]
     threshold = fitted.abstention.threshold if fitted.abstention else None
     unsure = np.full(len(rows), True) if threshold is None else ~(confidence >= threshold)
     return confidence, unsure.astype(np.float64)
@@ -166,7 +163,7 @@ def language_in(text: str) -> str | None:
 def finder(ontology: Ontology) -> Callable[[str], tuple[str, ...]]:
     """What finds the ids of the findings that a text says its patient has, each once."""
     recogniser = Recogniser(ontology)
-    return lambda text: tuple(sorted({one.hpo_id for one in findings(text, recogniser) if one.status == "present"}))
+    return lambda text: present_findings(text, recogniser)
 
 
 def _ontology(task: Task) -> Ontology | None:

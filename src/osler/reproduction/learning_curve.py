@@ -16,12 +16,12 @@ import numpy as np
 from pydantic import model_validator
 
 from osler.errors import InputError, show
-from osler.evaluation import VALIDATION, number_groups
+from osler.evaluation import VALIDATION
 from osler.recipe import FUSED, TEXT_BASELINES, DataSection, Recipe
 from osler.rendering import plots
 from osler.reproduction.expected import threads_text
 from osler.runs import Comparison, Estimate, Manifest, Record, Run, read_predictions, tuned_name
-from osler.statistics import Floats, Resamples, intervals, resampled_mean
+from osler.statistics import Floats, Resamples, intervals, number_groups, resampled_mean
 from osler.storage import Contract, FileContract, read_model
 
 SPLITS = (VALIDATION, f"{VALIDATION}_unseen_wording")  # choices are made on a curve, so never a test split

@@ -12,12 +12,11 @@ import numpy as np
 from tqdm import tqdm
 
 from osler.errors import InputError
-from osler.evaluation import number_groups
 from osler.patients import Patient
 from osler.ranking import DiseaseIndex, Fusion, Rankers, candidates_by, find_in_text, ranks, z_scores
 from osler.rendering import cell
 from osler.runs import Estimate
-from osler.statistics import Floats, Resamples, resampling
+from osler.statistics import Floats, Resamples, number_groups, resampling
 from osler.storage import Contract, FileContract, read_model
 from osler.tasks import AllDiseases, Case
 from osler.terminology import Ontology, Recogniser

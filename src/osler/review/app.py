@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
@@ -76,6 +77,11 @@ class Review:
     _skipped: dict[str, set[str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @cached_property
+    def _readable(self) -> Callable[[str], str]:
+        """What takes the patient out of a comment; loaded once, with the first, which takes some seconds."""
+        return unlinked()
+
     @property
     def takes_comments(self) -> bool:
         """Whether the patient can be taken out of what somebody writes."""
@@ -133,7 +139,7 @@ class Review:
                 right=sent.right,
                 label=sent.label,
                 codes=tuple(code for code in CODES if code in sent.codes),
-                comment=unlinked()(sent.comment.strip()) if sent.comment.strip() else None,
+                comment=self._readable(sent.comment.strip()) if sent.comment.strip() else None,
                 blinded=not settling,
                 own_label=self._own.get(key),
                 adjudicated=settling,

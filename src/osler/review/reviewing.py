@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import signal
-import socket
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -45,17 +44,10 @@ def open_review(
     import uvicorn
 
     from osler.review.app import Review, create_app
+    from osler.serving import listen
 
     review = Review(store, tuple(raters), adjudicator, order, texts)
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-        listening.listen()
-    except (OSError, OverflowError) as error:
-        listening.close()
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"--port {port}: {reason}; --port 0 takes a free one") from None
+    listening = listen(HOST, port, f"--port {port}")
     if not review.takes_comments:
         print("comments are not taken: they are de-identified first; pip install 'osler[deid]'", flush=True)
     print(f"review   http://{HOST}:{listening.getsockname()[1]} (stop it with Ctrl-C)", flush=True)

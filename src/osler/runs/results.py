@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -84,6 +85,18 @@ class Calibration(Contract):
     named: float = 1.0
     after: CalibrationMeasures | None = None
     abstention: Abstention | None = None
+
+    def tempered(self, probabilities: Sequence[float]) -> list[float]:
+        """The probabilities of the labels that one answer names, calibrated; as they are where no temperature was
+        fitted."""
+        import numpy as np
+
+        from osler.statistics import calibration  # imports scipy, which who only reads results need not wait for
+
+        row = np.array([probabilities])
+        if self.temperature is not None:
+            row = calibration.temper(row, self.temperature, np.ones_like(row, bool), self.named)
+        return [min(1.0, float(p)) for p in row[0]]
 
 
 class Subgroup(Contract):
@@ -273,6 +286,12 @@ class Results(FileContract):
             if missing := [name for name in parts if name not in record.systems]:
                 raise ValueError(f"fused is of {show(missing[0])}, and {show(record.split)} has no such system")
         return self
+
+    def calibration(self, task: str, system: str) -> Calibration | None:
+        """The one that was fitted for a system, or where none was, that of its first split; None of a task without
+        records. What it was fitted on, the split ``validation``, has no fitted one itself."""
+        found = [record.systems[system].calibration for record in self.records if record.task == task]
+        return next((one for one in found if one.temperature is not None), found[0] if found else None)
 
 
 class Change(Contract):

@@ -6,7 +6,7 @@ from osler.serving.diagnosis import Diagnosis, ModelName, RankedLabel, render_li
 from osler.serving.files import answer_file
 from osler.serving.model import ServedModel, check_served, load_models
 from osler.serving.requests import EXAMPLE, EXAMPLE_IS, MAX_BATCH, TOP, whole_characters
-from osler.serving.running import open_server
+from osler.serving.running import listen, open_server
 
 __all__ = [
     "EXAMPLE",
@@ -21,6 +21,7 @@ __all__ = [
     "answer_file",
     "check_served",
     "explained",
+    "listen",
     "load_models",
     "new_key",
     "open_server",

@@ -21,7 +21,7 @@ from osler.serving.audit import now
 from osler.serving.diagnosis import Diagnosis
 from osler.serving.model import Asked, ServedModel
 from osler.storage import wheels
-from osler.terminology import Recogniser, findings, languages, read_ontology
+from osler.terminology import Recogniser, languages, present_findings, read_ontology
 
 if TYPE_CHECKING:
     from osler.feedback import store as stores
@@ -229,7 +229,6 @@ class Keeper:
             name = one.answer.model
             model = self.models[name.name] if one.shown or self.shadow is None else self.shadow
             recogniser = self._recognisers.get(model.ontology or "")
-            read = findings(one.text, recogniser) if recogniser else []
             return StoredPrediction(
                 id=one.id,
                 at=one.at,
@@ -243,7 +242,7 @@ class Keeper:
                 tokens=len(one.asked.tokens),
                 unknown_share=model.unknown_share(one.text),
                 language=languages.language_of(one.text.split()),
-                findings=tuple(dict.fromkeys(finding.hpo_id for finding in read if finding.status == "present")),
+                findings=present_findings(one.text, recogniser) if recogniser else (),
                 subgroups=sex_and_age(one.text),
                 # What a model wrote that is no label may quote the text.
                 diagnoses=tuple(

@@ -15,10 +15,7 @@ from osler.errors import InputError
 from osler.explanation import QUICK, Explainer, Subject, ablation, knowledge
 from osler.recipe import (
     BaseSection,
-    DifferentialSource,
-    PhenopacketSource,
     Recipe,
-    SimulatedSource,
     find_tasks,
     read_task,
 )
@@ -34,7 +31,6 @@ from osler.runs import (
     tuned_name,
 )
 from osler.serving.diagnosis import NO_THRESHOLD, Diagnosis, ModelName, RankedLabel, link
-from osler.statistics import calibration
 from osler.terminology import diseases, languages
 
 if TYPE_CHECKING:
@@ -109,6 +105,13 @@ class ServedModel:
     def _language(self) -> str | None:
         return languages.language_of(sorted(self._words))
 
+    def share_prefix(self) -> None:
+        """From now on a classifier reads what all prompts begin with once; takes a second, for who asks it much."""
+        from osler.scoring import ClassifierScorer
+
+        if isinstance(self.scorer, ClassifierScorer):
+            self.scorer.share_prefix()
+
     def unknown_share(self, text: str) -> float | None:
         """Of its words, those that are rare or missing in the training texts; None where those are not known."""
         return unknown_share(text, self._words) if self.texts else None
@@ -116,7 +119,9 @@ class ServedModel:
     @cached_property
     def subject(self) -> Subject:
         """The model as it is explained."""
-        return Subject(self.labels, self.scorer, self._tempered, self.context, self.prompt, self.tokenizer, self.model)
+        return Subject(
+            self.labels, self.scorer, self.fitted.tempered, self.context, self.prompt, self.tokenizer, self.model
+        )
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -181,7 +186,7 @@ class ServedModel:
     def _diagnosis(self, asked: Asked, answer: Answer, top: int | None) -> Diagnosis:
         probabilities: Sequence[float | None] = [None] * len(answer.ranked)
         if answer.probabilities:
-            probabilities = self._tempered(answer.probabilities)
+            probabilities = self.fitted.tempered(answer.probabilities)
         ranked = [
             RankedLabel(
                 label=label,
@@ -202,12 +207,6 @@ class ServedModel:
             text=answer.text,
             model=self.name,
         )
-
-    def _tempered(self, probabilities: Sequence[float]) -> list[float]:
-        row = np.array([probabilities])
-        if self.fitted.temperature is not None:
-            row = calibration.temper(row, self.fitted.temperature, np.ones_like(row, bool), self.fitted.named)
-        return [min(1.0, float(p)) for p in row[0]]
 
     def _unsure(self, ranked: Sequence[RankedLabel], parsed: bool) -> str | None:
         """Why the first diagnosis is not told as an answer; None where it is."""
@@ -324,11 +323,9 @@ def _fitted(run: Run, recipe: Recipe) -> Calibration:
     from osler.evaluation import results as scored
 
     results, system = run.read_results(), tuned_name(recipe)
-    found = [one.systems[system].calibration for one in results.records if one.task == recipe.task.name]
-    if not found:
+    fitted = results.calibration(recipe.task.name, system)
+    if fitted is None:
         raise InputError(f"{run.results_path()}: has no record of {recipe.task.name}: run scripts/evaluate.py again")
-    # The one that was fitted; what it was fitted on, the split ``validation``, has none itself.
-    fitted = next((one for one in found if one.temperature is not None), found[0])
     file = run.prediction_path(recipe.task.name, VALIDATION, system)
     fit = scored.fit_of(file) if file in run.scored_predictions(results) else None
     threshold = fitted.abstention.threshold if fitted.abstention else None
@@ -347,10 +344,11 @@ def _fitted(run: Run, recipe: Recipe) -> Calibration:
 
 def _load(run: Run, recipe: Recipe, fitted: Calibration, bases: dict[BaseSection, Any]) -> ServedModel:
     from osler.models import add_tuned, choose_device_map, context_length, load_tokenizer, load_tuned
-    from osler.scoring import WAYS, ClassifierScorer, scorer_named
+    from osler.scoring import WAYS, scorer_named
     from osler.tasks import load_to_ask
 
     panel, manifest = run.read_panel(), run.read_manifest()
+    files = knowledge.files_of(read_task(find_tasks(run.folder) / recipe.task.name))
     task = load_to_ask(find_tasks(run.folder) / recipe.task.name, recipe.task.panel, panel.labels)
     check_prompt(run, manifest, task.name, task.prompt.sha256)
     device_map, adapter = choose_device_map(recipe), None
@@ -366,8 +364,6 @@ def _load(run: Run, recipe: Recipe, fitted: Calibration, bases: dict[BaseSection
         model = load_tuned(recipe.base, run.adapter_path, device_map)
     tokenizer, named = load_tokenizer(recipe.base), task.scorer or recipe.evaluation.scorer
     scorer = scorer_named(named, model.eval(), tokenizer, task, WAYS)
-    if isinstance(scorer, ClassifierScorer):
-        scorer.share_prefix()
     return ServedModel(
         name=ModelName(
             name=recipe.name,
@@ -384,15 +380,8 @@ def _load(run: Run, recipe: Recipe, fitted: Calibration, bases: dict[BaseSection
         scorer=scorer,
         model=model,
         adapter=adapter,
-        ontology=_ontology(run, recipe),
+        ontology=files[0] if files else None,
         run=run,
         prompt=task.prompt,
         tokenizer=tokenizer,
     )
-
-
-def _ontology(run: Run, recipe: Recipe) -> str | None:
-    task = read_task(find_tasks(run.folder) / recipe.task.name)
-    if isinstance(task.source, SimulatedSource | PhenopacketSource | DifferentialSource):
-        return task.source.ontology
-    return task.terminology.ontology if task.terminology else None

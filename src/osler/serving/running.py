@@ -66,7 +66,7 @@ def open_server(
             f" one), {ENVIRONMENT}, or --oidc-issuer"
         )
     kept = _open(store) if store is not None else None
-    listening = _listen(host, port)  # before minutes are spent on loading
+    listening = listen(host, port, f"--host {host} --port {port}")  # before minutes are spent on loading
 
     from osler.preparation import unlinked
     from osler.serving.app import create_app
@@ -79,6 +79,8 @@ def open_server(
     # In the thread that will ask them: two threads with pools of workers each would get in each other's way.
     thread = ThreadPoolExecutor(1, thread_name_prefix="model")
     models = thread.submit(load_models, names).result()
+    for model in models.values():
+        thread.submit(model.share_prefix).result()
     challenger = next(iter(thread.submit(load_models, [shadow]).result().values())) if shadow else None
     keeper = Keeper(kept, models, readable, challenger) if kept is not None else None
     server = Server(models, access, log, keeper, origins, seconds, shadow=challenger, thread=thread)
@@ -115,8 +117,9 @@ def _open(url: str) -> stores.Store:
     return stores.open_store(url, create=True)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises :class:`InputError` where the port is taken or the address is none of this machine."""
+def listen(host: str, port: int, asked: str) -> socket.socket:
+    """A listening socket. Raises :class:`InputError`, which names what was ``asked`` for, where the port is taken or
+    the address is none of this machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -126,7 +129,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listening.close()
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"--host {host} --port {port}: {reason}; --port 0 takes a free one") from None
+        raise InputError(f"{asked}: {reason}; --port 0 takes a free one") from None
     return listening
 
 

@@ -2,7 +2,7 @@
 
 from osler.statistics.intervals import wilson_interval
 from osler.statistics.resamples import MethodInterval, Resamples
-from osler.statistics.resampling import Floats, Ints, resample_counts, resampled_mean
+from osler.statistics.resampling import Floats, Ints, number_groups, resample_counts, resampled_mean
 
 __all__ = [
     "Floats",
@@ -13,6 +13,7 @@ __all__ = [
     "calibration",
     "intervals",
     "log_linear",
+    "number_groups",
     "resample_counts",
     "resampled_mean",
     "resampling",

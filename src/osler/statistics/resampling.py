@@ -7,7 +7,7 @@ cases are given as those modules take them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -38,6 +38,13 @@ def _kept(function: Callable[..., Result]) -> Callable[..., Result]:
         return last[1]
 
     return call
+
+
+def number_groups(names: Mapping[str, str | None]) -> Ints | None:
+    """Case id → group, in the order of the cases, as numbers from 0; None where every case stands alone."""
+    units = [("group", group) if group else ("case", case_id) for case_id, group in names.items()]
+    number = {unit: position for position, unit in enumerate(dict.fromkeys(units))}
+    return np.array([number[unit] for unit in units]) if len(number) < len(units) else None
 
 
 def resample_counts(n: int, resamples: int, seed: int, groups: Sequence[int] | Ints | None = None) -> Floats:

@@ -13,7 +13,6 @@ from osler.recipe import Recipe, find_tasks
 from osler.runs import (
     Calibration,
     Prediction,
-    Results,
     Run,
     SplitOverlap,
     check_prompt,
@@ -51,7 +50,7 @@ def decide(champion: Run, challenger: Run, plan: Plan, output: Path) -> Decision
     theirs = _ask(champion, recipes[0], cases, output / "champion")
     ours = {split: challenger.prediction_path(plan.task, split, tuned_name(recipes[1])) for split in cases}
     report, before = challenger.read_data_report().contamination, champion.read_data_report().contamination
-    fitted = _calibration(champion.read_results(), recipes[0]), _calibration(challenger.read_results(), recipes[1])
+    fitted = _calibration(champion, recipes[0]), _calibration(challenger, recipes[1])
     names = champion.read_panel().labels
     contests = {
         split: Contest(
@@ -162,10 +161,9 @@ def _named(row: Prediction, names: Mapping[str, str]) -> Prediction:
     return replace(row, ranked=tuple(names.get(label, label) for label in row.ranked))
 
 
-def _calibration(results: Results, recipe: Recipe) -> Calibration:
-    """The one that was fitted on validation; an empty one where none was."""
-    found = [record.systems[tuned_name(recipe)].calibration for record in results.records]
-    return next((one for one in found if one.temperature is not None), Calibration())
+def _calibration(run: Run, recipe: Recipe) -> Calibration:
+    """What its evaluation fitted; nothing where none did."""
+    return run.read_results().calibration(recipe.task.name, tuned_name(recipe)) or Calibration()
 
 
 def _seen(overlap: SplitOverlap | None) -> int:

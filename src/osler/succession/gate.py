@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from osler.runs import Calibration, Prediction
-from osler.statistics import Floats, Ints, Resamples, calibration, intervals, significance
+from osler.statistics import Floats, Ints, Resamples, intervals, number_groups, significance
 from osler.succession.decision import Check, Rules
 
 TEST, NEW = "test", "new"
@@ -35,17 +34,7 @@ class Answered:
         """The calibrated probability of each answer, (cases,); None where a case has no probabilities."""
         if any(row.probabilities is None for row in self.rows):
             return None
-        return np.array([_first(row, self.fitted) for row in self.rows])
-
-
-def _first(row: Prediction, fitted: Calibration) -> float:
-    if not row.probabilities:
-        return 0.0
-    probabilities = np.array([row.probabilities])
-    if fitted.temperature is not None:
-        ranked = np.ones_like(probabilities, dtype=bool)
-        probabilities = calibration.temper(probabilities, fitted.temperature, ranked, fitted.named)
-    return float(probabilities[0, 0])
+        return np.array([self.fitted.tempered(row.probabilities)[0] if row.probabilities else 0.0 for row in self.rows])
 
 
 @dataclass(frozen=True)
@@ -176,19 +165,10 @@ def _no_group_lost(contests: Mapping[str, Contest], level: float) -> Iterator[Ch
         ours, theirs, groups = contest.challenger.right, contest.champion.right, _groups(rows)
         for name, positions in sorted(members.items()):
             better, before = ours[positions].mean(), theirs[positions].mean()
+            pair, units = (ours[positions].tolist(), theirs[positions].tolist()), np.asarray(positions)
+            p = significance.sign_flip_exact(*pair, units if groups is None else groups[positions]) / 2
             if better >= before:
                 p = 1.0
-            elif groups is None:
-                only = int((theirs[positions] & ~ours[positions]).sum())
-                other = int((ours[positions] & ~theirs[positions]).sum())
-                p = float(binomtest(only, only + other, 0.5, alternative="greater").pvalue)
-            else:
-                p = (
-                    significance.sign_flip_exact(
-                        ours[positions].tolist(), theirs[positions].tolist(), groups[positions]
-                    )
-                    / 2
-                )
             tested.append((f"{name} of {split} ({len(positions)} cases)", p, f"{before:.2f} → {better:.2f}"))
     adjusted = significance.holm([p for _, p, _ in tested])
     lost = [
@@ -222,10 +202,7 @@ def _nothing_forgotten(contest: Contest, rules: Rules) -> Check:
 
 
 def _groups(rows: Sequence[Prediction]) -> Ints | None:
-    """The group of each case, numbered from 0; None where every case stands alone."""
-    units = [row.group or f"case {row.case_id}" for row in rows]
-    numbers = {unit: number for number, unit in enumerate(dict.fromkeys(units))}
-    return np.array([numbers[unit] for unit in units]) if len(numbers) < len(units) else None
+    return number_groups({row.case_id: row.group for row in rows})
 
 
 def _interval(values: Floats, groups: Ints | None) -> tuple[float, float]:

@@ -17,18 +17,10 @@ def put_in_use(folder: Path, run: Run, by: str, ledger: Ledger) -> InUse:
 
     Raises :class:`InputError` where the run is not what it was trained as.
     """
-    found = contestant(run, run.recipe())
     path = folder / IN_USE
     before = read_model(path, InUse) if path.is_file() else None
-    now = InUse(
-        schema=1,
-        run=os.path.relpath(run.folder, folder),
-        weights_sha256=found.weights_sha256,
-        before=(*(before.before if before else ()), *([before.run] if before else ())),
-    )
-    ledger.append("in use", f"{found.name}@{found.version}", now.model_dump(mode="json"), by=by)
-    write_model(path, now)
-    return now
+    name = os.path.relpath(run.folder, folder)
+    return _write(folder, name, (*before.before, before.run) if before else (), by, ledger)
 
 
 def roll_back(folder: Path, by: str, ledger: Ledger) -> InUse:
@@ -42,11 +34,13 @@ def roll_back(folder: Path, by: str, ledger: Ledger) -> InUse:
     now = read_model(path, InUse)
     if not now.before:
         raise InputError(f"{path}: there is no version before {now.run}")
-    run = Run(folder / now.before[-1])
+    return _write(folder, now.before[-1], now.before[:-1], by, ledger, rolled_back=now.run)
+
+
+def _write(folder: Path, name: str, before: tuple[str, ...], by: str, ledger: Ledger, **noted: str) -> InUse:
+    run = Run(folder / name)
     found = contestant(run, run.recipe())
-    back = InUse(schema=1, run=now.before[-1], weights_sha256=found.weights_sha256, before=now.before[:-1])
-    ledger.append(
-        "in use", f"{found.name}@{found.version}", back.model_dump(mode="json") | {"rolled_back": now.run}, by=by
-    )
-    write_model(path, back)
-    return back
+    now = InUse(schema=1, run=name, weights_sha256=found.weights_sha256, before=before)
+    ledger.append("in use", f"{found.name}@{found.version}", now.model_dump(mode="json") | noted, by=by)
+    write_model(folder / IN_USE, now)
+    return now

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterable, Sequence
@@ -198,4 +197,4 @@ def _recipe(recipe: Recipe, version: str, task_version: int, run: Run) -> str:
     head = (
         f"# The successor of {tuned_name(recipe)} ({run.folder.name}), with what experts settled since. Not run yet.\n"
     )
-    return head + re.sub(r"\A(# .*\n)*", "", dump_yaml(content))
+    return head + dump_yaml(content)

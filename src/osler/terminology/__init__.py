@@ -1,7 +1,7 @@
 """Names and hierarchies of findings and diseases: HPO's files, one normal form of a name, findings in a text."""
 
 from osler.terminology import languages
-from osler.terminology.assertions import Finding, Status, findings
+from osler.terminology.assertions import Finding, Status, findings, present_findings
 from osler.terminology.diseases import Terminology
 from osler.terminology.hpo import (
     PHENOTYPIC_ABNORMALITY,
@@ -36,6 +36,7 @@ __all__ = [
     "languages",
     "mid_sentence_case",
     "normal_form",
+    "present_findings",
     "read_annotations",
     "read_genes",
     "read_names",

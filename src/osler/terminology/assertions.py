@@ -128,6 +128,11 @@ def findings(text: str, lexicon: Lexicon | Recogniser) -> list[Finding]:
     return found
 
 
+def present_findings(text: str, lexicon: Lexicon | Recogniser) -> tuple[str, ...]:
+    """The ids of the findings that ``text`` says its patient has, each once, in order."""
+    return tuple(dict.fromkeys(one.hpo_id for one in findings(text, lexicon) if one.status == "present"))
+
+
 def _sentences(text: str) -> list[int]:
     """Where sentences begin."""
     starts = [0]

@@ -7,7 +7,7 @@ RUN     = runs/smollm2-135m-rare-disease-qlora/2.0.0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help install demo test quality trl-range robustness docs release-check clean
+.PHONY: help install demo test test-slow quality trl-range robustness docs release-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,11 @@ demo: install  ## train, then evaluate, the recipe that runs on a laptop (both s
 	.venv/bin/python scripts/evaluate.py $(RUN)
 
 # One thread a worker: two test workers with two OpenMP threads each wait for one another at every small operation.
-test: install  ## run the tests
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest
+test: install  ## run the tests but for the slow ones
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow"
+
+test-slow: install  ## run the others: real weights, killed processes, every recipe, exports, the tutorial
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m slow
 
 quality: install  ## lint, formatting, types, recipes
 	.venv/bin/ruff check .

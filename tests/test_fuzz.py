@@ -12,6 +12,7 @@ MUTATIONS = 300  # of each type of file
 USES = 3  # of each type, with what the scripts do with it
 
 
+@pytest.mark.slow
 def test_a_file_that_is_wrong_anywhere_ends_in_one_line(
     finished_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

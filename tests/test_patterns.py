@@ -24,6 +24,7 @@ RANGES = {"09", "az", "AZ", "af", "AF", "ah", "19", "12", "29", "ÀÖ", "ØÞ", 
 RANGES |= {"\u0e00\u0eff", "\u1000\u109f", "\u1780\u17ff", "\u3040\u30ff", "\u3400\u9fff", "\uac00\ud7af"}
 
 
+@pytest.mark.slow
 def test_no_pattern_takes_a_second_for_its_worst_text() -> None:
     slow = [row for row in rows() if row.seconds > 1]
     assert not slow, "\n".join(f"{row.place}: {row.seconds:.1f} s for {row.text}" for row in slow)

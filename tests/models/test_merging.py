@@ -146,6 +146,7 @@ def test_tied_embeddings_trained_otherwise_are_merged_as_they_were_trained(
     assert (logits(merging.load_merged(tiny_base, tmp_path / "merged"), tiny_base) - expected).abs().max() < 1e-4
 
 
+@pytest.mark.slow
 def test_plain_transformers_loads_it_without_osler_peft_or_bitsandbytes(tiny_base: BaseSection, tmp_path: Path) -> None:
     base = replace(tiny_base, quantization="nf4")
     adapter = adapter_of(base, tmp_path / "adapter")

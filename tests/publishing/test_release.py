@@ -609,6 +609,7 @@ def test_what_cannot_be_fetched_is_named_with_a_way_out(
 # The local Hub itself
 
 
+@pytest.mark.slow
 def test_real_clients_use_the_local_hub_from_a_process_of_their_own(
     hub: LocalHub, tiny_base: BaseSection, tmp_path: Path
 ) -> None:

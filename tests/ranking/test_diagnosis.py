@@ -114,6 +114,7 @@ def test_wrong_arguments_end_in_one_line(tmp_path: Path, arguments: tuple[str, .
     assert said in done.stderr
 
 
+@pytest.mark.slow
 def test_the_script_ranks_all_of_omim(tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("Ectopia lentis, arachnodactyly and aortic root aneurysm. No scoliosis. His father has migraine.")

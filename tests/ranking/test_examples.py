@@ -29,6 +29,7 @@ def test_a_unit_gives_two_examples_of_a_disease_at_most_and_an_unknown_disease_i
     assert [bool(one.right.any()) for one in made if one.publication == "PMID:2"] == [False]
 
 
+@pytest.mark.slow
 def test_the_weights_that_are_shipped_are_those_that_fitting_gives(tmp_path: Path) -> None:
     data = Path(os.environ.get("OSLER_DATA_DIR") or ROOT.parent / "shared" / "data")
     if not (data / "phenopacket_store" / "cases.jsonl.gz").is_file():

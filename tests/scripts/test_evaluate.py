@@ -218,6 +218,7 @@ def fusing(tmp_path: Path, tiny_base: BaseSection) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_mixture_is_evaluated_killed_and_reproduced_like_any_other_system(fusing: Path) -> None:
     predictions = fusing / RUN / "predictions"
     alone = script(fusing, "evaluate", RUN, "--split", "test")

@@ -109,6 +109,7 @@ def test_other_data_is_named_before_anything_is_answered(project: Path) -> None:
     assert written(project, "predictions")["answers"] == []
 
 
+@pytest.mark.slow
 def test_trained_again_after_a_kill_the_figures_are_inside(project: Path) -> None:
     folder = project / REPRODUCTIONS / "training"
     kill_at_first_checkpoint(folder, project, "reproduce", RECIPE, "--training")

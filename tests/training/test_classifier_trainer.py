@@ -56,6 +56,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_classifier_is_trained_killed_taken_up_and_evaluated_like_any_model(
     kind: str, tmp_path: Path, tiny_base: BaseSection, tiny_encoder: BaseSection, monkeypatch: pytest.MonkeyPatch

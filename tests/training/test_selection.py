@@ -119,6 +119,7 @@ def test_without_validation_cases_nothing_is_chosen(tmp_path: Path, tiny_base: B
     assert "has no case of validation here to choose by" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_sigterm_ended_goes_on_and_chooses_as_if_it_had_not(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = written(tmp_path, tiny_base, make, "log_loss")
     many = "train.max_steps=60"

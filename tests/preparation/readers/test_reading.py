@@ -173,6 +173,7 @@ def peak(source: Path, columns: Columns) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_two_hundred_thousand_rows_are_never_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "large.jsonl"
     line = '{{"id": {n}, "note": "{n} ' + "cough and fever " * 12 + '", "diagnosis": "flu"}}\n'

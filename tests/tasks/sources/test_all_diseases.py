@@ -154,6 +154,7 @@ def test_without_the_store_there_is_nothing_to_train_on(folder: Path, monkeypatc
         source.training(None, seed=0)
 
 
+@pytest.mark.slow
 def test_a_reranker_is_trained_and_evaluated(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

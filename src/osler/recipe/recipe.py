@@ -22,6 +22,7 @@ from osler.recipe.sections import (
     EvaluationSection,
     Head,
     LossSection,
+    MitigationSection,
     MixtureSection,
     PreferencesSection,
     PublishSection,
@@ -60,6 +61,7 @@ class Recipe:
     augment: AugmentSection | None = None
     mixture: MixtureSection | None = None
     teacher: TeacherSection | None = None
+    mitigation: MitigationSection | None = None
     preferences: PreferencesSection | None = None
     patience: int | None = None
     stage: Literal["pretrain"] | None = None

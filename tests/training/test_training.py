@@ -345,28 +345,6 @@ def test_the_loss_of_a_batch_is_that_of_its_decisions_one_by_one(tasks: list[str
             assert torch.allclose(gradient, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("completion_weight", [0.0, 0.1])
-def test_a_reweighted_row_counts_as_often_as_its_weight_says(
-    tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch, completion_weight: float
-) -> None:
-    loss = {"name": "label_trie", "completion_weight": completion_weight}
-    asked = {"by": "label", "method": "reweighting"}
-    trainer = made(tmp_path, tiny_base, monkeypatch, rows=21, loss=loss, mitigation=asked)
-    batch = dict(next(iter(trainer.get_train_dataloader())))
-    trainer.model.eval()
-    weighted = trainer.compute_loss(trainer.model, dict(batch)).item()
-    weights = batch["weight"].tolist()
-    assert len(set(weights)) > 1
-    # The loss is linear in the weights: of one row alone, with its weight, and nothing of the others.
-    parts = []
-    for row in range(len(weights)):
-        batch["weight"] = torch.eye(len(weights))[row]
-        parts.append(trainer.compute_loss(trainer.model, dict(batch)).item())
-    assert weighted == pytest.approx(sum(w * part for w, part in zip(weights, parts, strict=True)), abs=1e-5)
-    batch.pop("weight")
-    assert trainer.compute_loss(trainer.model, dict(batch)).item() == pytest.approx(sum(parts), abs=1e-5)
-
-
 def test_the_loss_never_waits_for_the_device() -> None:
     loss = LabelTrieLoss([LabelTrie(panel) for panel in PANELS.values()]).to("meta")  # where no value can be read
     integers = torch.zeros(8, dtype=torch.long, device="meta")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from osler.data import contamination
-from osler.data.mitigation import balanced
 from osler.data.mixture import Component, load_components
 from osler.errors import InputError, show
 from osler.recipe import Recipe
-from osler.runs import Contamination, DataReport, MitigationReport
+from osler.runs import Contamination, DataReport
 from osler.storage import plain, validated
 from osler.tasks import Case, Task, TooLong, candidate_tokens, completions, encode_classified
 
@@ -38,7 +37,6 @@ class TrainingData:
         completions: for each task that is learnt, the recipe's own first, label id → token ids, EOS included; none for
             a classifier, which writes nothing.
         task_indices: parallel to ``rows``: an index into ``completions``.
-        weights: parallel to ``rows``, of each row's loss; None where all weigh the same.
         report: the content of ``data_report.json``.
     """
 
@@ -46,7 +44,6 @@ class TrainingData:
     examples: list[dict[str, list[int]]]
     completions: list[dict[str, list[int]]]
     task_indices: list[int]
-    weights: list[float] | None
     report: DataReport
 
     @property
@@ -73,10 +70,6 @@ def build_training_data(
     without a reason in ``allow_overlap``.
     """
     components = [component.without(without) for component in load_components(recipe, task)]
-    weights, mitigated = None, None
-    if recipe.mitigation is not None:
-        rows, weights, mitigated = balanced(components[0].rows, recipe.mitigation, str(recipe.path), recipe.seed)
-        components = [replace(components[0], rows=rows)]  # a mixture has none
     panels: list[dict[str, list[int]]] = [{} for _ in components]
     if recipe.head is None:
         if tokenizer.eos_token_id is None:
@@ -107,8 +100,8 @@ def build_training_data(
             example, cut = _prompt_and_answer(recipe, components[index].task, row, panels[index], tokenizer, images)
         examples.append(example)
         truncated[index] += cut
-    report = _report(recipe, components, task_indices, examples, truncated, overlap, mitigated)
-    return TrainingData(rows, examples, panels, task_indices, weights, report)
+    report = _report(recipe, components, task_indices, examples, truncated, overlap)
+    return TrainingData(rows, examples, panels, task_indices, report)
 
 
 def _max_length(recipe: Recipe) -> int | None:
@@ -219,7 +212,6 @@ def _report(
     examples: Sequence[Mapping[str, list[int]]],
     truncated: Sequence[int],
     overlap: Contamination,
-    mitigated: MitigationReport | None,
 ) -> DataReport:
     """``data_report.json``; ``truncated`` is of each component."""
     own = components[0]
@@ -256,7 +248,6 @@ def _report(
         }
         if recipe.mixture
         else None,
-        "mitigation": None if mitigated is None else plain(mitigated),
         "provenance": own.task.source.provenance(own.data),
         "contamination": plain(overlap),
     }

@@ -22,7 +22,6 @@ from osler.recipe.sections import (
     EvaluationSection,
     Head,
     LossSection,
-    MitigationSection,
     MixtureSection,
     PreferencesSection,
     PublishSection,
@@ -61,7 +60,6 @@ class Recipe:
     augment: AugmentSection | None = None
     mixture: MixtureSection | None = None
     teacher: TeacherSection | None = None
-    mitigation: MitigationSection | None = None
     preferences: PreferencesSection | None = None
     patience: int | None = None
     stage: Literal["pretrain"] | None = None

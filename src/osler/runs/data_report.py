@@ -51,22 +51,6 @@ class Contamination(Contract):
     splits: dict[str, SplitOverlap]
 
 
-class GroupShare(Contract):
-    """The ``rows`` of a group, and how often each of them was ``counted``: its weight, or its mean number of copies."""
-
-    rows: int
-    counted: float
-
-
-class MitigationReport(Contract):
-    """What was done that groups count alike; ``untold`` rows do not tell theirs and are as they were."""
-
-    by: str
-    method: str
-    untold: int
-    groups: dict[str, GroupShare]
-
-
 class DataReport(FileContract):
     """``data_report.json``. ``provenance`` is what the source of the task's cases says of itself."""
 
@@ -84,6 +68,5 @@ class DataReport(FileContract):
     tokens: Tokens
     augmentation: Augmentation | None
     mixture: MixtureReport | None
-    mitigation: MitigationReport | None = None
     provenance: dict[str, JsonValue]
     contamination: Contamination

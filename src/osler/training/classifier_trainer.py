@@ -42,8 +42,8 @@ class ClassifierTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The loss of ``inputs``: ids and attention mask, (batch, length), labels: indices, (batch,), or their
-        probabilities, (batch, labels), and, where rows have them, weights, (batch,).
+        """The loss of ``inputs``: ids and attention mask, (batch, length), and labels: indices, (batch,), or their
+        probabilities, (batch, labels).
 
         Raises :class:`InputError` where the model lets the padding of a batch change what it says.
         """
@@ -52,12 +52,7 @@ class ClassifierTrainer(Trainer):
             self._prove(model, inputs)
         logits = _logits(model, inputs)
         smoothing = self.args.label_smoothing_factor
-        weights = inputs.get("weight")
-        reduction = "mean" if weights is None else "none"
-        loss = torch.nn.functional.cross_entropy(
-            logits, inputs["labels"], label_smoothing=smoothing, reduction=reduction
-        )
-        loss = loss if weights is None else (loss * weights).mean()
+        loss = torch.nn.functional.cross_entropy(logits, inputs["labels"], label_smoothing=smoothing)
         return (loss, {"loss": loss, "logits": logits}) if return_outputs else loss
 
     @torch.no_grad()
@@ -79,12 +74,6 @@ class ClassifierTrainer(Trainer):
                 f"base.model: {name} says something else of a case in a batch than of it alone (off by {off:.2g}): it"
                 " does not pass over padding; take another base"
             )
-
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        columns: Any = self._signature_columns
-        if "weight" not in columns:  # which the library would take out as unused
-            self._signature_columns = [*columns, "weight"]  # type: ignore[assignment]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return with_shuffled_batches(super()._get_train_sampler(train_dataset))
@@ -132,16 +121,10 @@ def build_classifier_trainer(
     if targets is not None:
         examples = examples.remove_columns("labels").add_column("labels", targets)
 
-    if data.weights is not None:
-        examples = examples.add_column("weight", data.weights)
-
-    def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    def collate(examples: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         labels = torch.tensor([example["labels"] for example in examples])
         labels = labels[:, 0] if targets is None else labels
-        batch = {**padded([example["input_ids"] for example in examples], padding), "labels": labels}
-        if data.weights is not None:
-            batch["weight"] = torch.tensor([example["weight"] for example in examples])
-        return batch
+        return {**padded([example["input_ids"] for example in examples], padding), "labels": labels}
 
     return ClassifierTrainer(
         model=model,

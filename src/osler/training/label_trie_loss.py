@@ -50,7 +50,7 @@ class LabelTrieLoss(torch.nn.Module):
         return rows.flatten(), columns.flatten()
 
     def forward(
-        self, logits: torch.Tensor, label_indices: torch.Tensor, weights: torch.Tensor | None = None
+        self, logits: torch.Tensor, label_indices: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The loss summed over the batch, in float32; how many decisions are right; how many there are.
 
@@ -59,15 +59,11 @@ class LabelTrieLoss(torch.nn.Module):
 
         Args:
             logits: the model's at :meth:`positions`, (batch × longest, vocabulary).
-            label_indices, weights: (batch,); each row's loss is multiplied by its weight.
+            label_indices: (batch,).
         """
         paths = self.paths[label_indices].flatten()
         siblings = self.groups[paths][:, None] == self.groups  # (batch × longest, choices)
         choices = logits[:, self.tokens].float().masked_fill(~siblings, -torch.inf)
-        if weights is None:
-            loss = torch.nn.functional.cross_entropy(choices, paths, reduction="sum")
-        else:
-            of_rows = torch.nn.functional.cross_entropy(choices, paths, reduction="none").view(len(weights), -1).sum(1)
-            loss = (of_rows * weights).sum()
+        loss = torch.nn.functional.cross_entropy(choices, paths, reduction="sum")
         decided = paths > 0
         return loss, ((choices.argmax(-1) == paths) & decided).sum(), decided.sum()

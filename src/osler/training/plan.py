@@ -53,7 +53,7 @@ def describe(recipe: Recipe, trainer: Trainer, data: TrainingData, show_text: bo
         + ", ".join(f"{n:,} from {source}" for source, n in report.sources.items()),
         f"tokens      {tokens.total:,} a pass, {f'{tokens.completion:,} of them answers' if writes else 'no answers'};"
         f" a row: {tokens.min} to {tokens.max}, median {tokens.median}; {report.truncated} rows truncated",
-        *_changed_rows(report),
+        *_augmentation_and_mixture(report),
         *_histogram([len(example["input_ids"]) for example in data.examples]),
         f"steps       {math.ceil(steps):,}, {batch} {'row' if batch == 1 else 'rows'} each"
         f" ({times} {'pass' if passes == 1 else 'passes'}{decided})",
@@ -120,20 +120,13 @@ def _memory(recipe: Recipe, device: torch.device, length: int) -> str:
     return f"about {planner.needed(step, HARDWARE['cpu'] if on_cpu else A_GPU) / 1e9:.1f} GB"
 
 
-def _changed_rows(report: DataReport) -> list[str]:
+def _augmentation_and_mixture(report: DataReport) -> list[str]:
     lines = []
     if augmentation := report.augmentation:
         lines.append("augmented   " + ", ".join(f"{n:,} rows by {name}" for name, n in augmentation.rows.items()))
     if mixture := report.mixture:
         tasks = [f"{name} {t.rows:,} rows, {t.tokens.total:,} tokens" for name, t in mixture.tasks.items()]
         lines.append("mixture     " + "; ".join(tasks))
-    if mitigation := report.mitigation:
-        counted = [group.counted for group in mitigation.groups.values()]
-        lines.append(
-            f"mitigation  {mitigation.method} by {mitigation.by}: {len(counted)} groups, a row counted"
-            f" {min(counted):.2g} to {max(counted):.2g} times"
-            + (f"; {mitigation.untold:,} rows do not tell theirs" if mitigation.untold else "")
-        )
     return lines
 
 

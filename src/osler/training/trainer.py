@@ -25,8 +25,6 @@ from osler.tasks import Case
 from osler.training.label_trie_loss import LabelTrieLoss
 from osler.training.proved_trainer import ProvedTrainer
 
-OF_ROWS = ("label_index", "weight")  # columns of one number a row
-
 C = TypeVar("C", SFTConfig, DPOConfig)
 
 
@@ -53,15 +51,14 @@ def with_shuffled_batches(sampler: Any) -> Any:
 
 
 class LabelIndexCollator:
-    """Makes batches as ``collate`` does, with the columns ``label_index`` and, where there is one, ``weight`` of the
-    examples, (batch,), beside."""
+    """Makes batches as ``collate`` does, with the column ``label_index`` of the examples, (batch,), beside."""
 
     def __init__(self, collate: Any) -> None:
         self._collate = collate
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        columns = {name: [example[name] for example in examples] for name in OF_ROWS if name in examples[0]}
-        return {**self._collate(examples), **{name: torch.tensor(column) for name, column in columns.items()}}
+        indices = torch.tensor([example["label_index"] for example in examples])
+        return {**self._collate(examples), "label_index": indices}
 
 
 class ImageCollator:
@@ -105,9 +102,9 @@ class LabelTrieTrainer(ProvedTrainer):
 
     def _loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, *_: Any) -> Any:
         """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each (batch, length), and
-        label indices and weights, (batch,)."""
+        label indices, (batch,)."""
         head = self._whole.get_output_embeddings()
-        read = {name: tensor for name, tensor in inputs.items() if name not in ("labels", *OF_ROWS)}
+        read = {name: tensor for name, tensor in inputs.items() if name not in ("labels", "label_index")}
         loss, counts = self._loss_from(inputs, lambda *places: logits_at(model, head, *places, **read, use_cache=False))
         tokens = self.accelerator.gather_for_metrics(inputs["attention_mask"].sum()).sum()
         self._counts["train" if model.training else "eval"].append(torch.stack([*counts, tokens]))
@@ -120,22 +117,20 @@ class LabelTrieTrainer(ProvedTrainer):
         self, inputs: Mapping[str, torch.Tensor], logits_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The loss, and what is logged of it; ``logits_of`` gives the logits at rows and columns of the batch."""
-        labels, label_indices, weights = inputs["labels"], inputs["label_index"], inputs.get("weight")
+        labels, label_indices = inputs["labels"], inputs["label_index"]
         rows, columns = self._trie_loss.positions((labels != IGNORED).int().argmax(1) - 1, label_indices)
         decisions = len(rows)
         if self._completion_weight:
             completion = (labels[:, 1:] != IGNORED).nonzero()
             rows, columns = torch.cat([rows, completion[:, 0]]), torch.cat([columns, completion[:, 1]])
         logits = logits_of(rows, columns)
-        summed, right, decided = self._trie_loss(logits[:decisions], label_indices, weights)
+        summed, right, decided = self._trie_loss(logits[:decisions], label_indices)
         loss = summed / len(labels)
         counts = (loss.detach(), right, decided)
         if self._completion_weight:
             following = labels[rows[decisions:], columns[decisions:] + 1]
-            of_tokens = torch.nn.functional.cross_entropy(logits[decisions:].float(), following, reduction="none")
-            if weights is not None:
-                of_tokens = of_tokens * weights[rows[decisions:]]
-            loss = loss + self._completion_weight * of_tokens.mean()
+            completion_loss = torch.nn.functional.cross_entropy(logits[decisions:].float(), following)
+            loss = loss + self._completion_weight * completion_loss
         return loss, counts
 
     def _prove(self, model: torch.nn.Module, inputs: dict[str, Any]) -> None:
@@ -219,8 +214,6 @@ def build_trainer(
         examples = pack_dataset(examples, config.max_length, config.packing_strategy)
     if recipe.loss.name == "label_trie":
         examples = examples.add_column("label_index", data.label_indices)
-        if data.weights is not None:
-            examples = examples.add_column("weight", data.weights)
     arguments: dict[str, Any] = {
         "model": model,
         "args": config,

@@ -206,8 +206,6 @@ def _learnt_from(recipe: Recipe, data: TrainingData) -> str:
     folder."""
     digest = hashlib.sha256(json.dumps(data.examples).encode())
     digest.update("".join(row.image.sha256 for row in data.rows if row.image).encode())
-    if data.weights is not None:
-        digest.update(json.dumps(data.weights).encode())
     if Path(recipe.base.model).expanduser().is_dir():
         digest.update(fingerprint(base_folder(recipe.base)).encode())
     if recipe.teacher is not None and recipe.teacher.run is not None:

@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 from osler.errors import InputError, exit_status, print_error
-from osler.recipe import licences, load_recipe
+from osler.governance import licences
+from osler.recipe import load_recipe
 from osler.runs import check_installed
 from osler.storage import read_record
 

@@ -15,8 +15,8 @@ from finished import edit_json, edit_yaml
 from safetensors.numpy import save_file
 
 from osler.errors import InputError
+from osler.governance import licences
 from osler.publishing import checks, disclosure, file_checks, run_checks
-from osler.recipe import licences
 from osler.recipe.strict_yaml import dump_yaml
 from osler.runs.predictions import Prediction, write_predictions
 from osler.runs.run import Run

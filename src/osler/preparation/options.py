@@ -8,11 +8,11 @@ from argparse import Namespace
 from collections.abc import Mapping
 
 from osler.errors import InputError
+from osler.governance import licences
 from osler.preparation.cleaning_steps import Step
 from osler.preparation.datatrove_tasks import Datatrove
 from osler.preparation.readers.record import Columns
 from osler.preparation.settings import PreparationSettings
-from osler.recipe import licences
 from osler.splits import SHARES, SPLITS
 
 COLUMN_OPTIONS = ("text_column", "label_column", "id_column", "group_column", "date_column", "subgroup_column")

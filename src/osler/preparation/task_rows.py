@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from osler.errors import InputError, nearest
+from osler.governance import licences
 from osler.preparation.cleaning_steps import DEFAULT_STEPS, Step, parse_steps
 from osler.preparation.readers.reading import read
 from osler.preparation.readers.record import Columns, Notice, Record, RejectedRow
 from osler.preparation.settings import PreparationSettings
-from osler.recipe import DatasetSource, Problem, licences, read_task
+from osler.recipe import DatasetSource, Problem, read_task
 from osler.storage import checkout, data_folder
 from osler.tasks import HubDataset
 from osler.terminology import spelling

@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 from osler.errors import InputError, nearest, one_line, show
 from osler.evaluation import SYSTEMS, perturbation_label, reliability_tables, subgroup_rows, summary
+from osler.governance import licences
 from osler.publishing import chai
 from osler.publishing.about import OFFERED, example_for
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import Evidence, read_evidence
-from osler.recipe import Problem, dump_yaml, licences
+from osler.recipe import Problem, dump_yaml
 from osler.rendering import (
     NOT_STATED,
     Markdown,

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from osler.data import contamination as overlap
 from osler.errors import InputError
+from osler.governance import licences as licence
 from osler.recipe import COMMIT, Recipe, find_tasks, read_task
-from osler.recipe import licences as licence
 from osler.runs import (
     Run,
     changed_predictions,

@@ -1,4 +1,4 @@
-"""From YAML to a typed, frozen recipe or task file: strict reading, the installed libraries' types, rules, licences."""
+"""From YAML to a typed, frozen recipe or task file: strict reading, the installed libraries' types, rules."""
 
 from osler.recipe.image_section import ImageTextSource
 from osler.recipe.installed_types import installed
@@ -82,7 +82,6 @@ __all__ = [
     "find_tasks",
     "installed",
     "judged_by",
-    "licences",
     "load_recipe",
     "overlap",
     "read_task",

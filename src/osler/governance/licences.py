@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osler.errors import InputError, nearest
-from osler.recipe.task_file import find_tasks, read_task
+from osler.recipe import find_tasks, read_task
 
 if TYPE_CHECKING:
-    from osler.recipe.recipe import Recipe
+    from osler.recipe import Recipe
 
 _TERMS = "read its terms, then choose another publish.license or say --allow licence=REASON"
 

@@ -26,6 +26,7 @@ __all__ = [
     "report",
     "results",
     "second_opinion",
+    "stream",
     "subgroup_rows",
     "summary",
 ]

@@ -1,7 +1,7 @@
 """A model in use, watched: drift, accuracy without labels and with them, subgroups; alarms and a report."""
 
 from osler.monitoring import drift
-from osler.monitoring.alarms import Gauges, lines
+from osler.monitoring.alarms import Gauges, lines, lines_of_swaps
 from osler.monitoring.bins import NUMBERS
 from osler.monitoring.detection import ACCURACY, FLIPS, Detectors, Raised, unequal
 from osler.monitoring.gaps import MIN_TESTED
@@ -27,6 +27,7 @@ __all__ = [
     "Watch",
     "drift",
     "lines",
+    "lines_of_swaps",
     "read_reference",
     "told",
     "unequal",

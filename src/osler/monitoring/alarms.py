@@ -28,7 +28,7 @@ def lines(report: Monitoring) -> list[str]:
     if report.disputed:
         said.append(f"raters disagree on {report.disputed:,} cases; they count as not judged")
     said.append(f"too unsure to be told: {cell(report.accuracy.abstained)}")
-    said += [swapped(swap) for swap in report.swaps or ()]
+    said += lines_of_swaps(report)
     said += [f"not watched: {feature}: {why}" for feature, why in report.reference.not_watched.items()]
     if report.n < report.window:
         said.append(f"drift is looked for in windows of {report.window} cases; there is none yet")
@@ -36,7 +36,12 @@ def lines(report: Monitoring) -> list[str]:
     return said
 
 
-def swapped(swap: Swapped) -> str:
+def lines_of_swaps(report: Monitoring) -> list[str]:
+    """What each swap did."""
+    return [_swapped(swap) for swap in report.swaps or ()]
+
+
+def _swapped(swap: Swapped) -> str:
     """What a swap did, in a line."""
     name, before = swap.swap.replace("_", " "), swap.evaluated and swap.evaluated.top_1_flip_rate
     if swap.flip_rate is None:

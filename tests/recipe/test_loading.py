@@ -408,6 +408,9 @@ BAD_VALUES = [
         ["evaluation.fused", "nothing to fuse the model with", "tfidf_svm, tfidf_char_svm"],
     ),
     # overlap that nobody can mean
+    ("balance={by: sex}", ["balance.method", "missing"]),
+    ("balance={by: sex, method: smote}", ["balance.method", "expected reweight or sample"]),
+    ("balance={by: sex, method: reweight}", ["balance.method", "needs a loss of each row", "write sample"]),
     ("allow_overlap={tset: on purpose}", ["allow_overlap.tset", "did you mean test?"]),
     ("allow_overlap={simulated: on purpose}", ["allow_overlap.simulated", "expected test"]),
     ("allow_overlap={test: ' '}", ["allow_overlap.test", "says no reason"]),

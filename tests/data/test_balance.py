@@ -13,11 +13,12 @@ from osler.recipe.loading import load_recipe
 from osler.recipe.sections import BaseSection
 from osler.tasks.case import Case
 
+BASE = {"model": "org/base-model", "revision": "a" * 40}
 ROWS = [Case(f"{n}", "text", "a" if n < 6 else "b", {"sex": "female"} if n < 2 else {}) for n in range(8)]
 
 
 def weights(folder: Path, by: str, rows: list[Case] = ROWS) -> list[float] | None:
-    path = make(folder, BaseSection("org/base", revision="a" * 40), balance={"by": by, "method": "sample"})
+    path = make(folder, BaseSection(""), base=BASE, balance={"by": by, "method": "sample"})
     return balance_weights(load_recipe(path), rows)[0]
 
 

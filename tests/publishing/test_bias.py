@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from published_run import TUNED, copied, predictions, write_run
+from published_run import TUNED, predictions, write_run
 
 from osler.errors import InputError
 from osler.evaluation.robustness import robustness
@@ -46,8 +46,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture
-def run(written: Run, tmp_path: Path) -> Run:
-    return copied(written, tmp_path)
+def run(tmp_path: Path) -> Run:
+    return write_run(tmp_path)
 
 
 def test_every_subgroup_is_beside_the_other_cases(written: Run) -> None:

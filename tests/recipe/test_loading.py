@@ -455,7 +455,6 @@ BAD_VALUES = [
     [
         (["loss={name: completion}"], ["balance.method", "needs a loss of each row", "write sample"]),
         (["train.packing=true", "loss={name: completion}"], ["balance", "train.packing: true"]),
-        (["stage=pretrain"], ["balance", "documents have neither labels nor subgroups"]),
     ],
 )
 def test_balancing_that_could_not_be_done_is_refused_with_the_way_out(

@@ -28,7 +28,8 @@ from osler.scoring.passes import score
 from osler.storage.files import model_fingerprint
 from osler.tasks.task import load_task
 from osler.training.label_trie_loss import LabelTrieLoss
-from osler.training.trainer import LabelTrieTrainer, ShuffledBatches, build_trainer
+from osler.training.sampling import ShuffledBatches
+from osler.training.trainer import LabelTrieTrainer, build_trainer
 
 QUANTIZED = {"base": {"quantization": "nf4"}}
 GOLDEN = GOLDEN / "losses.json"

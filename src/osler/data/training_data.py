@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from osler.data import contamination
+from osler.data.balance import balance_weights
 from osler.data.mixture import Component, load_components
 from osler.errors import InputError, show
 from osler.recipe import Recipe
@@ -38,6 +39,7 @@ class TrainingData:
             a classifier, which writes nothing.
         task_indices: parallel to ``rows``: an index into ``completions``.
         report: the content of ``data_report.json``.
+        row_weights: parallel to ``rows``, how much each counts by the recipe's ``balance:``; None without it.
     """
 
     rows: list[Case]
@@ -45,6 +47,13 @@ class TrainingData:
     completions: list[dict[str, list[int]]]
     task_indices: list[int]
     report: DataReport
+    row_weights: list[float] | None = None
+
+    @property
+    def loss_weights(self) -> list[float] | None:
+        """``row_weights`` where losses are multiplied by them, and None where rows are drawn by them, or by nothing."""
+        reweighted = self.report.balance is not None and self.report.balance.method == "reweight"
+        return self.row_weights if reweighted else None
 
     @property
     def label_indices(self) -> list[int]:
@@ -100,8 +109,9 @@ def build_training_data(
             example, cut = _prompt_and_answer(recipe, components[index].task, row, panels[index], tokenizer, images)
         examples.append(example)
         truncated[index] += cut
-    report = _report(recipe, components, task_indices, examples, truncated, overlap)
-    return TrainingData(rows, examples, panels, task_indices, report)
+    weights, balance = balance_weights(recipe, rows)
+    report = _report(recipe, components, task_indices, examples, truncated, overlap, balance)
+    return TrainingData(rows, examples, panels, task_indices, report, weights)
 
 
 def _max_length(recipe: Recipe) -> int | None:
@@ -212,6 +222,7 @@ def _report(
     examples: Sequence[Mapping[str, list[int]]],
     truncated: Sequence[int],
     overlap: Contamination,
+    balance: Mapping[str, Any] | None,
 ) -> DataReport:
     """``data_report.json``; ``truncated`` is of each component."""
     own = components[0]
@@ -234,6 +245,7 @@ def _report(
         "labels": dict(own.task.labels),
         "tokens": _tokens(examples) | ({} if recipe.head is None else {"completion": 0}),
         "augmentation": own.augmentation,
+        "balance": balance,
         "mixture": {
             "temperature": recipe.mixture.temperature,
             "tasks": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from osler.runs.manifest import Augmentation
+from osler.runs.manifest import Augmentation, Balance
 from osler.runs.results import OverlapSettings, SplitOverlap
 from osler.storage import Contract, FileContract
 
@@ -67,6 +67,7 @@ class DataReport(FileContract):
     labels: dict[str, str]
     tokens: Tokens
     augmentation: Augmentation | None
+    balance: Balance | None = None
     mixture: MixtureReport | None
     provenance: dict[str, JsonValue]
     contamination: Contamination

@@ -50,7 +50,7 @@ class LabelTrieLoss(torch.nn.Module):
         return rows.flatten(), columns.flatten()
 
     def forward(
-        self, logits: torch.Tensor, label_indices: torch.Tensor
+        self, logits: torch.Tensor, label_indices: torch.Tensor, weights: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The loss summed over the batch, in float32; how many decisions are right; how many there are.
 
@@ -60,10 +60,15 @@ class LabelTrieLoss(torch.nn.Module):
         Args:
             logits: the model's at :meth:`positions`, (batch × longest, vocabulary).
             label_indices: (batch,).
+            weights: how often each row counts, (batch,); None: once.
         """
         paths = self.paths[label_indices].flatten()
         siblings = self.groups[paths][:, None] == self.groups  # (batch × longest, choices)
         choices = logits[:, self.tokens].float().masked_fill(~siblings, -torch.inf)
-        loss = torch.nn.functional.cross_entropy(choices, paths, reduction="sum")
+        if weights is None:
+            loss = torch.nn.functional.cross_entropy(choices, paths, reduction="sum")
+        else:
+            decisions = torch.nn.functional.cross_entropy(choices, paths, reduction="none")
+            loss = (decisions.view(len(label_indices), -1).sum(1) * weights).sum()
         decided = paths > 0
         return loss, ((choices.argmax(-1) == paths) & decided).sum(), decided.sum()

@@ -53,7 +53,7 @@ def describe(recipe: Recipe, trainer: Trainer, data: TrainingData, show_text: bo
         + ", ".join(f"{n:,} from {source}" for source, n in report.sources.items()),
         f"tokens      {tokens.total:,} a pass, {f'{tokens.completion:,} of them answers' if writes else 'no answers'};"
         f" a row: {tokens.min} to {tokens.max}, median {tokens.median}; {report.truncated} rows truncated",
-        *_augmentation_and_mixture(report),
+        *_changed_rows(report),
         *_histogram([len(example["input_ids"]) for example in data.examples]),
         f"steps       {math.ceil(steps):,}, {batch} {'row' if batch == 1 else 'rows'} each"
         f" ({times} {'pass' if passes == 1 else 'passes'}{decided})",
@@ -120,10 +120,17 @@ def _memory(recipe: Recipe, device: torch.device, length: int) -> str:
     return f"about {planner.needed(step, HARDWARE['cpu'] if on_cpu else A_GPU) / 1e9:.1f} GB"
 
 
-def _augmentation_and_mixture(report: DataReport) -> list[str]:
+def _changed_rows(report: DataReport) -> list[str]:
     lines = []
     if augmentation := report.augmentation:
         lines.append("augmented   " + ", ".join(f"{n:,} rows by {name}" for name, n in augmentation.rows.items()))
+    if balance := report.balance:
+        weights = [group.weight for group in balance.groups.values()]
+        done = "their losses are weighted" if balance.method == "reweight" else "they are drawn, with replacement,"
+        lines.append(
+            f"balanced    {len(weights):,} groups by {balance.by}: {done} {min(weights):.2g} to {max(weights):.2g}"
+            f" times; {balance.rows_without:,} rows tell none"
+        )
     if mixture := report.mixture:
         tasks = [f"{name} {t.rows:,} rows, {t.tokens.total:,} tokens" for name, t in mixture.tasks.items()]
         lines.append("mixture     " + "; ".join(tasks))

@@ -69,7 +69,9 @@ def render(run: Run, name: str, about: Mapping[str, Any]) -> str:
                 "; ".join(f"{measure}: {p_value(p)}" for measure, p in group.changed.items()) or "–",
             ]
             for group in (in_use.groups if in_use else ())
+            if group.accuracy  # the number of a few patients is not published
         ],
+        in_use_few=sum(not group.accuracy for group in (in_use.groups if in_use else ())),
         in_use_swaps=lines_of_swaps(in_use) if in_use else [],
         balance=evidence.data_report.balance,
         about=about,
@@ -123,11 +125,8 @@ def unknown(evidence: Evidence) -> Sequence[str]:
             if row.perturbation in SWAPS and not row.n:
                 name = row.perturbation.replace("_", " ")
                 sentences.append(f"{name}: no case of {split} says what would have to be exchanged")
-    sentences += (
-        [] if evidence.robustness else ["whether sex or age alone changes an answer: nobody has exchanged them"]
-    )
     if not evidence.robustness:
-        sentences.append("whether sex or age alone changes an answer: nobody has exchanged them")
+        sentences.append("whether sex or age alone changes the answer to a held-out case: nobody has exchanged them")
     if not evidence.in_use:
         sentences.append("how it treats patients in use: no report of monitoring is with the model")
     return sentences

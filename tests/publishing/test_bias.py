@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from published_run import TUNED, predictions, write_run
 from osler.errors import InputError
 from osler.evaluation.robustness import robustness
 from osler.monitoring.records import Monitoring
-from osler.publishing import bias
+from osler.publishing import bias, folder
 from osler.runs.run import Run
 from osler.storage.contracts import read_model
 from osler.storage.files import read_json, write_json
@@ -108,3 +109,15 @@ def test_a_report_of_monitoring_that_was_kept_is_told_and_another_models_refused
 def test_without_predictions_no_gap_is_made_up(run: Run) -> None:
     run.prediction_path("made_up", "test", TUNED).unlink()
     assert "no gap can be computed" in bias.render(run, "some-model", {})
+
+
+def test_of_a_few_patients_in_use_not_even_the_number_is_published(finished_project: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished_project, tmp_path, dirs_exist_ok=True)
+    run = Run(tmp_path / "runs" / "tiny-made-up" / "1.0.0")
+    few = {**GROUP, "attribute": "site", "value": "hamlet", "n": 3, "accuracy": None, "gap": {}}
+    write_json(run.monitoring_path, {**SEEN, "groups": [GROUP, few]})
+    folder.build(run, tmp_path / "publication", "jane/tiny", {}, {})
+    for name in ("monitoring.json", "bias.md"):
+        text = (tmp_path / "publication" / name).read_text()
+        assert "female" in text
+        assert "hamlet" not in text

@@ -69,9 +69,8 @@ def render(run: Run, name: str, about: Mapping[str, Any]) -> str:
                 "; ".join(f"{measure}: {p_value(p)}" for measure, p in group.changed.items()) or "–",
             ]
             for group in (in_use.groups if in_use else ())
-            if group.accuracy  # the number of a few patients is not published
+            if group.accuracy
         ],
-        in_use_few=sum(not group.accuracy for group in (in_use.groups if in_use else ())),
         in_use_swaps=lines_of_swaps(in_use) if in_use else [],
         balance=evidence.data_report.balance,
         about=about,

@@ -74,10 +74,10 @@ def test_a_balanced_run_that_was_killed_goes_on_as_if_nothing_had_happened(
     train = {"max_steps": 12, "save_steps": 2, "train_sampling_strategy": "group_by_length"}  # two passes of six
     sections = {"balance": {"by": "label", "method": method}, "train": train}
     made = make_classifier if kind == "classifier" else make
-    path = made(tmp_path, tiny_base, **sections)
+    path = made(tmp_path, tiny_base, rows=48, **sections)
     data = tmp_path / "data" / "made_up" / "train.jsonl"
     rows = data.read_text().splitlines(keepends=True)
-    data.write_text("".join([*rows[:16], *rows[16::4], *rows[:6]]))  # some labels have more rows than others
+    data.write_text("".join([*rows[:16], *rows[16::4]]))  # 12 rows of one label, 4 of each other
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     done = script(tmp_path, "train", path, "--output", straight)
     assert done.returncode == 0, done.stderr

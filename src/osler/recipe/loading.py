@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from osler.errors import InputError, join, one_line, show
-from osler.recipe.balance_section import BalanceSection, check_balance
+from osler.recipe.balance_rules import check_balance
 from osler.recipe.installed_types import GONE, RENAMED, settings
 from osler.recipe.recipe import Recipe
 from osler.recipe.rules import (
@@ -34,6 +34,7 @@ from osler.recipe.rules import (
 from osler.recipe.search_rules import ends, judged_by, search_problems
 from osler.recipe.sections import (
     AugmentSection,
+    BalanceSection,
     BaseSection,
     DataSection,
     EvaluationSection,

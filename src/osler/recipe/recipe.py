@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from osler.recipe.balance_section import BalanceSection
 from osler.recipe.sections import (
     AugmentSection,
+    BalanceSection,
     BaseSection,
     DataSection,
     EvaluationSection,

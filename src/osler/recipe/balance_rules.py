@@ -1,29 +1,14 @@
-"""``balance:`` of a recipe: groups of training rows that count alike, however few rows one of them has."""
+"""What ``balance:`` goes with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from osler.recipe.sections import BalanceSection
 from osler.recipe.type_check import Problem
 
 if TYPE_CHECKING:
     from osler.recipe.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class BalanceSection:
-    """Groups of training rows are made to count alike.
-
-    Attributes:
-        by: ``label``, or what a task's cases tell of themselves beside their text, such as ``sex``; rows that do not
-            tell it count as before.
-        method: ``reweight`` multiplies the loss of each row, ``sample`` draws each pass anew, with replacement, rows of
-            small groups more often.
-    """
-
-    by: str
-    method: Literal["reweight", "sample"]
 
 
 def check_balance(recipe: Recipe, balance: BalanceSection) -> None:

@@ -64,6 +64,19 @@ def test_an_answer_is_kept_without_its_text_under_the_id_that_it_has(tmp_path: P
     assert [one.abstained for one in rest] == [True, True]
 
 
+def test_what_is_watched_is_in_the_store_already(tmp_path: Path, keeper: Keeper, client: httpx.Client) -> None:
+    seen: list[tuple[str, int, int]] = []
+    keeper.watch = lambda model, n: seen.append((model, n, len(kept(tmp_path))))
+    client.post("/diagnose/batch", json={"cases": [{"text": "cough"}, {"text": "fever"}]})
+    named = {"text": NOTE, "request_id": "visit-17"}
+    for _ in range(2):  # the same again is answered, and not kept again
+        client.post("/diagnose", json=named)
+    assert judged(client, "visit-17") == (204, "")
+    assert sum(n for _, n, _ in seen) == 3
+    assert all(model == "canned" for model, *_ in seen)
+    assert seen[-1][2] == 3, "told after it was written"
+
+
 def test_the_same_again_is_one_answer_and_another_text_under_its_id_is_refused(
     tmp_path: Path, client: httpx.Client
 ) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -67,12 +68,14 @@ class Keeper:
         models: by name.
         readable: what takes the patient out of a text that is to be kept; None, as usual, keeps none.
         shadow: a model that is asked, too, and whose answers nobody is shown.
+        watch: told, once they are in the store, which model gave how many answers that were shown.
     """
 
     store: stores.Store
     models: Mapping[str, ServedModel]
     readable: Callable[[str], str] | None = None
     shadow: ServedModel | None = None
+    watch: Callable[[str, int], None] | None = None
     _waiting: queue.Queue[Answered | Judged | None] = field(default_factory=queue.Queue)
     _ids: dict[str, str] = field(default_factory=dict)  # of answers under way that the asker named → hash of the text
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -208,7 +211,7 @@ class Keeper:
         while True:
             try:
                 self.store.add_predictions(records)
-                return
+                break
             except FailedError as error:
                 if not said:
                     log.error("the store takes no answers, which wait: %s", error)
@@ -223,6 +226,9 @@ class Keeper:
                 log.error("the store took no answers until the end: %d were not kept", len(records))
                 return
             time.sleep(AGAIN)
+        if self.watch is not None:
+            for model, n in Counter(one.model for one in records if one.shown).items():
+                self.watch(model, n)
 
     def _record(self, one: Answered) -> StoredPrediction | None:
         try:

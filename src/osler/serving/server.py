@@ -25,7 +25,6 @@ from osler.serving.keeping import Keeper, TakenError
 from osler.serving.metrics import Metrics
 from osler.serving.model import Asked, ServedModel
 from osler.serving.requests import DiagnosisRequest
-from osler.serving.watcher import Watcher
 
 SECONDS = 30.0  # a request waits no longer for its answer
 SHADOW = "\0shadow"  # no model is called so
@@ -51,7 +50,6 @@ class Server:
         seconds: a request waits no longer.
         thread: the one that asks the models.
         shadow: a model that is asked the same, after the answer, and whose answers are kept and shown to nobody.
-        watcher: looks at what is kept; None where nothing is.
     """
 
     models: Mapping[str, ServedModel]
@@ -60,7 +58,6 @@ class Server:
     keeper: Keeper | None = None
     origins: Sequence[str] = ()
     seconds: float = SECONDS
-    watcher: Watcher | None = None
     shadow: ServedModel | None = None
     ending: bool = False  # it takes no more load; load balancers see it at /ready
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="model"))
@@ -119,8 +116,6 @@ class Server:
             task = asyncio.create_task(self._ask_shadow(new, self.shadow, self.keeper))
             self._shadowing.add(task)
             task.add_done_callback(self._shadowing.discard)
-        if self.watcher is not None:
-            self.watcher.answered(model.name.name, len(cases))
         told = []
         for id, case, answer in zip(ids, cases, answers, strict=True):
             top, name = answer.diagnoses[: case.top_k], case.request_id or id

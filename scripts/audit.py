@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The ledger of a project's models, data and decisions: kept so that nobody can change an entry without its showing.
 
-python scripts/audit.py start                    # begin ledger.jsonl here, beside tasks/: train, publish, update add to it
+python scripts/audit.py start                    # begin ledger.jsonl here, beside tasks/; train, publish, update add
 python scripts/audit.py verify [--head SHA256]   # is it as it was written? --head: the hash in a decision.json
 python scripts/audit.py show                     # a line an entry
 python scripts/audit.py sheets                   # Markdown: every model with its data, figures and decisions

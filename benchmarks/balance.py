@@ -14,7 +14,8 @@ import numpy as np
 from osler.errors import exit_status
 from osler.rendering import cell, signed
 from osler.runs import Prediction, Run, System, read_predictions, tuned_name
-from osler.statistics import Floats, Resamples, intervals, number_groups, resampled_label_metrics
+from osler.statistics import Floats, Resamples, intervals, number_groups
+from osler.statistics.resampling import resampled_label_metrics
 
 
 def main() -> int:

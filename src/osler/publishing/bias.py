@@ -126,8 +126,6 @@ def unknown(evidence: Evidence) -> Sequence[str]:
     sentences += (
         [] if evidence.robustness else ["whether sex or age alone changes an answer: nobody has exchanged them"]
     )
-    if not evidence.robustness:
-        sentences.append("whether sex or age alone changes an answer: nobody has exchanged them")
     if not evidence.in_use:
         sentences.append("how it treats patients in use: no report of monitoring is with the model")
     return sentences

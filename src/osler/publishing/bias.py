@@ -123,9 +123,8 @@ def unknown(evidence: Evidence) -> Sequence[str]:
             if row.perturbation in SWAPS and not row.n:
                 name = row.perturbation.replace("_", " ")
                 sentences.append(f"{name}: no case of {split} says what would have to be exchanged")
-    sentences += (
-        [] if evidence.robustness else ["whether sex or age alone changes an answer: nobody has exchanged them"]
-    )
+    if not evidence.robustness:
+        sentences.append("whether sex or age alone changes an answer: nobody has exchanged them")
     if not evidence.in_use:
         sentences.append("how it treats patients in use: no report of monitoring is with the model")
     return sentences

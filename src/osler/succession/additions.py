@@ -97,6 +97,7 @@ def _cases(settled: Iterable[Settled], task: str, labels: Mapping[str, str], lef
                 text=prediction.text,
                 label=labels.get(label, label),
                 subgroups=prediction.subgroups,
+                group=prediction.patient_hmac,
                 source=SOURCE,
             )
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""How fast a store takes predictions and verdicts, one a transaction, and answers the review page.
+"""How fast a store takes predictions and verdicts, and answers the review page.
 
 python benchmarks/feedback_store.py                                     SQLite, in a temporary folder; some minutes
 python benchmarks/feedback_store.py postgresql://USER@HOST/DATABASE     both, in turn; that database has to be empty
 
-Writes are the store's own, each a transaction. Half of the verdicts are of one rater, on the answers that
+Writes are the store's own: many a transaction, as rows are brought in, then the last ones each a transaction, as a
+service writes them. Half of the verdicts are of one rater, on the answers that
 the queue would show first, so that it has to step over all of them; a twentieth of the answers is disputed.
 """
 
@@ -24,6 +25,7 @@ from osler.feedback import store as stores
 
 WRITES, QUERY = 500, 0.1  # a second at least, seconds at most
 TIMES = 20
+BATCH, SINGLE = 500, 5000  # rows a transaction, but for the last ones
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -48,17 +50,23 @@ def measure(store: stores.Store, rows: int) -> bool:
     """Fill ``store`` and ask it; whether something was slower than SQLite has to be."""
     confidences = np.random.default_rng(0).random(rows).round(4)
     order = np.argsort(confidences, kind="stable")
-    slow = False
-    for name, write in (
-        ("predictions", lambda n: store.add_predictions([prediction(n, confidences[n])])),
-        ("verdicts", lambda n: store.add_verdict(verdict(int(order[n]), "ada" if n < rows // 2 else "bo"))),
-    ):
-        started = time.perf_counter()
-        for n in range(rows):
-            write(n)
-        each = (time.perf_counter() - started) / rows
-        slow |= 1 / each < WRITES
-        print(f"  {rows:,} {name}, one a transaction: {1 / each:,.0f} a second; to be {WRITES} at least", flush=True)
+
+    def of(n: int) -> tuple[StoredPrediction, tuple[Verdict, ...]]:
+        place = int(order[n])
+        return prediction(place, confidences[place]), (verdict(place, "ada" if n < rows // 2 else "bo"),)
+
+    slow = written(
+        "predictions",
+        rows,
+        lambda some: store.add_predictions([prediction(n, confidences[n]) for n in some]),
+        lambda n: store.add_predictions([prediction(n, confidences[n])]),
+    )
+    slow |= written(
+        "verdicts",
+        rows,
+        lambda some: store.add_judged([of(n) for n in some]),
+        lambda n: store.add_verdict(of(n)[1][0]),
+    )
     for n in range(0, rows, 20):
         store.add_verdict(verdict(n, "cy", right=False))
     for name, ask in (
@@ -75,6 +83,22 @@ def measure(store: stores.Store, rows: int) -> bool:
     settled = sum(1 for _ in store.settled())
     print(f"  all {settled:,} settled ones read in {time.perf_counter() - started:.1f} s", flush=True)
     return slow
+
+
+def written(what: str, rows: int, together: Callable[[range], object], alone: Callable[[int], object]) -> bool:
+    """Write rows of a kind, the last ones alone; whether these were slower than SQLite has to be."""
+    first, started = max(0, rows - SINGLE), time.perf_counter()
+    for start in range(0, first, BATCH):
+        together(range(start, min(start + BATCH, first)))
+    if first:
+        speed = first / (time.perf_counter() - started)
+        print(f"  {first:,} {what}, {BATCH} a transaction: {speed:,.0f} a second", flush=True)
+    started = time.perf_counter()
+    for n in range(first, rows):
+        alone(n)
+    speed = (rows - first) / (time.perf_counter() - started)
+    print(f"  {rows - first:,} {what}, one a transaction: {speed:,.0f} a second; to be {WRITES} at least", flush=True)
+    return speed < WRITES
 
 
 def timed(ask: Callable[[], object]) -> float:

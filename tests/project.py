@@ -172,6 +172,18 @@ def make_differential(folder: Path, tiny: BaseSection, individuals: Sequence[dic
     return path
 
 
+def made_up_complaints(folder: Path) -> Path:
+    """The files of symptom_to_diagnosis with made-up rows."""
+    labels = yaml.safe_load((ROOT / "tasks/symptom_to_diagnosis/task.yaml").read_text())["labels"]
+    (folder / "symptom_to_diagnosis").mkdir()
+    for name in ("train", "test"):
+        lines = [
+            f'{{"input_text": "Complaint {name} {n}.", "output_text": "{label}"}}\n' for n, label in enumerate(labels)
+        ]
+        (folder / "symptom_to_diagnosis" / f"{name}.jsonl").write_text("".join(lines))
+    return folder
+
+
 def write_store(path: Path, *individuals: Any) -> None:
     """The condensed file of Phenopacket Store, with these lines in this order."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import connected
 import pytest
 from pages import copy_checkout, follow, shrink
-from project import ROOT, make, script
+from project import ROOT, made_up_complaints, make, script
 
 import osler.baselines
 from osler.recipe.sections import BaseSection
@@ -74,6 +74,12 @@ def test_a_baseline_is_added_and_compared_with(checkout: Path, tiny_base: BaseSe
 
 def test_a_search_is_checked_before_it_is_made(checkout: Path) -> None:
     assert "smollm2-135m-rare-disease-qlora@2.0.0" in follow(HOW_TO / "search-settings.md", checkout)
+
+
+def test_groups_that_count_alike_are_planned_with(checkout: Path, tmp_path: Path, tiny_base: BaseSection) -> None:
+    shrink(checkout / "recipes/smollm2-135m/symptom_to_diagnosis/qlora-v1.yaml", tiny_base)
+    printed = follow(HOW_TO / "check-for-bias.md", checkout, {"OSLER_DATA_DIR": str(made_up_complaints(tmp_path))})
+    assert "groups by label: they are drawn, with replacement, 1 to 1 times" in printed
 
 
 def test_a_teacher_is_checked_before_it_is_asked(checkout: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow
 import pytest
 from families import save_tiny
-from project import ROOT, individual, script, write_store
+from project import ROOT, individual, made_up_complaints, script, write_store
 from pyarrow import parquet
 
 from osler.data.training_data import build_training_data
@@ -106,18 +106,6 @@ def made_up_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made_up_questions(folder)
     assert script(folder, "draw_discs", "--output", folder, "--drawings", "40").returncode == 0
     return made_up_store(folder)
-
-
-def made_up_complaints(folder: Path) -> Path:
-    """The files of symptom_to_diagnosis with made-up rows."""
-    labels = read_yaml(ROOT / "tasks" / "symptom_to_diagnosis" / "task.yaml")["labels"]
-    (folder / "symptom_to_diagnosis").mkdir()
-    for name in ("train", "test"):
-        lines = [
-            f'{{"input_text": "Complaint {name} {n}.", "output_text": "{label}"}}\n' for n, label in enumerate(labels)
-        ]
-        (folder / "symptom_to_diagnosis" / f"{name}.jsonl").write_text("".join(lines))
-    return folder
 
 
 def made_up_questions(folder: Path) -> None:

@@ -20,7 +20,7 @@ from published_run import LABELS, PARITY, TUNED, export, perturb, write_run
 
 from osler.errors import InputError
 from osler.evaluation import fusion, results
-from osler.publishing import card
+from osler.publishing import bias, card
 from osler.publishing.about import EXAMPLE, About
 from osler.recipe.sections import BaseSection
 from osler.recipe.strict_yaml import dump_yaml, read_yaml
@@ -231,7 +231,7 @@ def test_limitations_are_written_from_the_worst_subgroup_and_the_most_confused_p
     worst = sex["values"][sex["worst"]]
     assert f"sex: worst for {sex['worst']} (n = {worst['n']}), accuracy {worst['accuracy']['value']:.3f}" in limits
     assert f"gap {sex['gap']['value']:+.3f}" in limits
-    assert "age band: nothing can be said of 0-4 (n = 4)" in limits
+    assert "[bias.md](bias.md)" in limits
     counts: dict[tuple[str, str], int] = {}
     for line in written.prediction_path("made_up", "test", TUNED).read_text().splitlines():
         row = json.loads(line)
@@ -437,9 +437,10 @@ def test_the_same_run_gives_the_same_bytes_in_another_process(run: Run) -> None:
     assert outputs[0].endswith("False\n"), "no torch"
 
 
-def test_every_figure_is_in_the_card_and_every_image_of_the_card_is_a_figure(written: Run) -> None:
+def test_every_figure_is_on_a_page_once_and_every_image_of_a_page_is_a_figure(written: Run) -> None:
     pictures = card.figures(written)
-    assert set(re.findall(r"!\[[^\]]*\]\(([^)]*)\)", rendered(written))) == set(pictures)
+    pages = rendered(written) + bias.render(written, "some-model", {})
+    assert sorted(re.findall(r"!\[[^\]]*\]\(([^)]*)\)", pages)) == sorted(pictures)
     assert set(pictures) == {f"figures/test-{name}.png" for name in ("accuracy", "reliability", "subgroups")}
     for png in pictures.values():
         assert png.startswith(b"\x89PNG")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from osler.evaluation import MIN_SUBGROUP, SubgroupGap, subgroup_gaps
 from osler.monitoring import lines_of_swaps
@@ -52,7 +53,7 @@ def render(run: Run, name: str, about: Mapping[str, Any]) -> str:
         split=record.split,
         record=record,
         tuned=evidence.tuned,
-        figure=f"figures/{record.split}-subgroups.png" if any(gap.accuracy for gap in gaps) else None,
+        figure=quote(f"figures/{record.split}-subgroups.png") if any(gap.accuracy for gap in gaps) else None,
         gaps=[_row(gap) for gap in gaps],
         answered=bool(rows),
         swaps={split: _swaps(evidence, split) for split in evidence.robustness},
@@ -68,6 +69,7 @@ def render(run: Run, name: str, about: Mapping[str, Any]) -> str:
                 "; ".join(f"{measure}: {p_value(p)}" for measure, p in group.changed.items()) or "–",
             ]
             for group in (in_use.groups if in_use else ())
+            if group.accuracy
         ],
         in_use_swaps=lines_of_swaps(in_use) if in_use else [],
         balance=evidence.data_report.balance,
@@ -122,8 +124,8 @@ def unknown(evidence: Evidence) -> Sequence[str]:
             if row.perturbation in SWAPS and not row.n:
                 name = row.perturbation.replace("_", " ")
                 sentences.append(f"{name}: no case of {split} says what would have to be exchanged")
-    sentences += (
-        [] if evidence.robustness else ["whether sex or age alone changes an answer: nobody has exchanged them"]
-    )
-    sentences += [] if evidence.in_use else ["how it treats patients in use: no report of monitoring is with the model"]
+    if not evidence.robustness:
+        sentences.append("whether sex or age alone changes the answer to a held-out case: nobody has exchanged them")
+    if not evidence.in_use:
+        sentences.append("how it treats patients in use: no report of monitoring is with the model")
     return sentences

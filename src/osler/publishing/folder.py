@@ -17,6 +17,7 @@ from typing import Any
 
 from osler.errors import InputError, show
 from osler.evaluation import VALIDATION, report
+from osler.monitoring import Monitoring
 from osler.recipe import QuestionSource, Recipe, find_tasks, read_task
 from osler.reproduction import ReproductionFile, read_expected
 from osler.runs import Results, Run
@@ -27,6 +28,7 @@ from osler.storage import (
     sha256_file,
     write_atomically,
     write_json,
+    write_model,
 )
 
 
@@ -138,9 +140,13 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
     reproductions = sorted(run.folder.glob("reproduction*.json"))
     for path in (run.folder / "recipe.yaml", run.manifest_path, run.panel_path, run.results_path()):
         _copy(path, part, path.name)
-    for path in (*robustness, run.explanation_path(VALIDATION), run.exports_file(), run.monitoring_path):
+    for path in (*robustness, run.explanation_path(VALIDATION), run.exports_file()):
         if path.is_file():
             _copy(path, part, path.name)
+    if run.monitoring_path.is_file():
+        in_use = read_model(run.monitoring_path, Monitoring)
+        large = tuple(group for group in in_use.groups if group.accuracy)  # of few patients not even the number
+        write_model(part / run.monitoring_path.name, in_use.model_copy(update={"groups": large}))
     for path in reproductions:
         if read_model(path, ReproductionFile).recipe.sha256 != recipe.sha256:
             raise InputError(f"{path}: of another recipe than {recipe.path}; take it out of the run")

@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 from osler.recipe.sections import (
     AugmentSection,
+    BalanceSection,
     BaseSection,
     DataSection,
     EvaluationSection,
     Head,
     LossSection,
-    MitigationSection,
     MixtureSection,
     PreferencesSection,
     PublishSection,
@@ -59,9 +59,9 @@ class Recipe:
     evaluation: EvaluationSection
     allow_overlap: Mapping[str, str] | None = None
     augment: AugmentSection | None = None
+    balance: BalanceSection | None = None
     mixture: MixtureSection | None = None
     teacher: TeacherSection | None = None
-    mitigation: MitigationSection | None = None
     preferences: PreferencesSection | None = None
     patience: int | None = None
     stage: Literal["pretrain"] | None = None

@@ -180,6 +180,21 @@ class AugmentSection:
 
 
 @dataclass(frozen=True)
+class BalanceSection:
+    """Groups of training rows are made to count alike.
+
+    Attributes:
+        by: ``label``, or what a task's cases tell of themselves beside their text, such as ``sex``; rows that do not
+            tell it count as before.
+        method: ``reweight`` multiplies the loss of each row, ``sample`` draws each pass anew, with replacement, rows of
+            small groups more often.
+    """
+
+    by: str
+    method: Literal["reweight", "sample"]
+
+
+@dataclass(frozen=True)
 class TeacherSection:
     """Whose answers to the training cases are learnt beside their labels (distillation).
 
@@ -192,19 +207,6 @@ class TeacherSection:
     systems: tuple[Literal["tfidf_svm", "tfidf_char_svm"], ...] = ()
     run: str | None = None
     weight: float = 0.5
-
-
-@dataclass(frozen=True)
-class MitigationSection:
-    """Groups that training has few rows of count as much as any other.
-
-    Attributes:
-        by: ``label``, or an attribute of the task's cases such as ``sex``.
-        method: ``reweighting`` weighs each row's loss, ``sampling`` repeats rows until all groups are as large.
-    """
-
-    by: str
-    method: Literal["reweighting", "sampling"]
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,14 @@ def test_the_cases_of_one_patient_fall_into_one_split() -> None:
         LABELS,
     )
     where = {case.case_id: (split, case.group) for split, cases in found.splits.items() for case in cases}
-    of = {n: {where[f"feedback-case-{n + more * patients}"] for more in range(3)} for n in range(patients)}
+    of = {n: {where[f"feedback-{n + more * patients:016x}"] for more in range(3)} for n in range(patients)}
     assert all(len(places) == 1 for places in of.values())
     assert {split for places in of.values() for split, _ in places} >= {"train", "new"}
     assert sum(found.added.values()) == 3 * patients
 
 
 def test_a_patient_that_a_successor_learnt_from_before_is_never_judged_on() -> None:
-    known = [Case(case_id="feedback-earlier", text=told(999), label="anaemia", group="ada")]
+    known = [Case(case_id="feedback-earlier", text=told(999), label="anaemia", group="patient-ada")]
     others = [settled(n, None) for n in range(20)]
     found = divide(
         {"train": [*old(8, "train"), *known], "test": old(4, "test")},
@@ -56,10 +56,10 @@ def test_a_patient_that_a_successor_learnt_from_before_is_never_judged_on() -> N
         LABELS,
     )
     assert {case.group for case in found.splits["new"]} == {None}
-    assert sum(case.group == "ada" for case in found.splits["train"]) == 11
+    assert sum(case.group == "patient-ada" for case in found.splits["train"]) == 11
 
 
 def test_a_patient_of_the_test_is_left_out() -> None:
-    test = [*old(3, "test"), Case(case_id="test-ada", text=told(77), label="anaemia", group="ada")]
+    test = [*old(3, "test"), Case(case_id="test-ada", text=told(77), label="anaemia", group="patient-ada")]
     with pytest.raises(InputError, match="3: has its like among the test cases"):
         divide({"train": old(8, "train"), "test": test}, [settled(n, "ada") for n in range(3)], "t", LABELS)

@@ -87,7 +87,7 @@ def test_the_frozen_test_is_the_champions_and_new_cases_are_no_training_rows(pro
     assert {row["text"] for row in rows["test"]} == {json.loads(line)["complaint"] for line in tested}
     texts = {split: {row["text"] for row in of} for split, of in rows.items()}
     assert not texts["train"] & (texts["test"] | texts["new"] | texts["validation"])
-    (corrected,) = [row for of in rows.values() for row in of if row["case_id"] == "feedback-visit-4"]
+    (corrected,) = [row for of in rows.values() for row in of if row["case_id"] == "feedback-4"]
     assert corrected["label"] == next(iter(SIGNS))  # what the expert said, not what the model had
 
 

@@ -59,6 +59,10 @@ class Store:
         """Of ``text``, under the secret of this store: the same text again has the same one."""
         return hmac.new(self._about["secret"].encode(), text.encode(), hashlib.sha256).hexdigest()
 
+    def patient_hmac(self, patient: str) -> str:
+        """Of a patient's id, under the same secret; no text has the same one."""
+        return self.text_hmac(f"\0patient\0{patient}")
+
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def add_model(self, model: StoredModel) -> bool:

@@ -50,6 +50,7 @@ class Answered:
     asked: Asked
     answer: Diagnosis
     shown: bool
+    patient: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,11 @@ class Keeper:
             for id in ids:
                 self._ids.pop(id, None)
 
-    def keep(self, id: str, text: str, asked: Asked, answer: Diagnosis, shown: bool = True) -> None:
+    def keep(
+        self, id: str, text: str, asked: Asked, answer: Diagnosis, shown: bool = True, patient: str | None = None
+    ) -> None:
         """Keep an answer, soon; one that is not ``shown`` is of the model in the shadow."""
-        self._waiting.put(Answered(id, now(), text, asked, answer, shown))
+        self._waiting.put(Answered(id, now(), text, asked, answer, shown, patient))
 
     def judge(self, verdict: Verdict) -> Future[None]:
         """Keep a verdict, after all answers before it; the errors are those of ``Store.add_verdict``."""
@@ -244,6 +247,7 @@ class Keeper:
                 weights_sha256=name.weights_sha256,
                 task=model.task,
                 text_hmac=self.store.text_hmac(one.text),
+                patient_hmac=self.store.patient_hmac(one.patient) if one.patient else None,
                 text=self.readable(one.text) if self.readable else None,
                 tokens=len(one.asked.tokens),
                 unknown_share=model.unknown_share(one.text),

@@ -87,7 +87,7 @@ class Server:
         except (Refusal, QueueFullError, DeadlineError):
             return
         for case, question, answer in zip(cases, asked, answers, strict=True):
-            keeper.keep(uuid.uuid4().hex, case.text, question, answer, shown=False)
+            keeper.keep(uuid.uuid4().hex, case.text, question, answer, shown=False, patient=case.patient_id)
 
     async def answer(self, who: str, cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Diagnosis]:
         """The answers to ``cases``, noted and kept."""
@@ -110,7 +110,7 @@ class Server:
         if self.keeper is not None:
             for id, case, question, answer in zip(ids, cases, asked, answers, strict=True):
                 if id is not None:
-                    self.keeper.keep(id, case.text, question, answer)
+                    self.keeper.keep(id, case.text, question, answer, patient=case.patient_id)
         new = [case for id, case in zip(ids, cases, strict=True) if id is not None]
         if self.shadow is not None and self.keeper is not None and new and len(self.batcher) < self.batcher.room // 2:
             task = asyncio.create_task(self._ask_shadow(new, self.shadow, self.keeper))

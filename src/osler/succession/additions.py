@@ -15,6 +15,7 @@ from osler.tasks import Case
 
 SHARES = {"train": 0.5, "validation": 0.1, "test": 0.4}  # of the additions; their share for tests is the split ``new``
 SOURCE = "feedback"
+SHOWN = 16  # characters of a keyed hash
 
 Settled = tuple[StoredPrediction, Verdict]
 """A prediction, and the verdict on it that holds."""
@@ -92,11 +93,15 @@ def _cases(settled: Iterable[Settled], task: str, labels: Mapping[str, str], lef
         elif prediction.text is None:
             left_out["its text was not kept (serve.py --keep-text)"] += 1
         else:
+            patient = prediction.patient_hmac
+            # Both are published with a successor's answers; a prediction's id is its asker's own, and may tell who
+            # the patient is.
             yield Case(
-                case_id=f"{SOURCE}-{prediction.id}",
+                case_id=f"{SOURCE}-{prediction.text_hmac[-SHOWN:]}",
                 text=prediction.text,
                 label=labels.get(label, label),
                 subgroups=prediction.subgroups,
+                group=patient and f"patient-{patient[-SHOWN:]}",
                 source=SOURCE,
             )
 

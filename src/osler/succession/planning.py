@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from osler.errors import InputError
 from osler.recipe import TEXT_BASELINES, Recipe, dump_yaml, find_tasks, read_task
@@ -71,11 +72,19 @@ def plan_successor(run: Run, settled: Iterable[Settled], output: Path, rules: Ru
         rows={split: len(rows) for split, rows in division.splits.items()},
         added=division.added,
         left_out=division.left_out,
+        data_sha256={split: sha256_file(_data_path(output, split)) for split in division.splits},
         cases_sha256={split: {case.case_id: case.sha256 for case in division.splits[split]} for split in (TEST, NEW)},
         planned_at=datetime.now(timezone.utc),
     )
     write_model(output / PLAN, plan)
     return plan
+
+
+def noted(plan: Plan, store: str) -> dict[str, Any]:
+    """What the ledger says of the successor's data; ``store`` is the id of where the new cases are from."""
+    names = {"rows", "added", "left_out", "data_sha256"}
+    champion = f"{plan.champion.name}@{plan.champion.version}"
+    return plan.model_dump(include=names) | {"store": store, "champion": champion}
 
 
 def render(plan: Plan) -> str:
@@ -138,10 +147,9 @@ def _write_task(
     old: Path, folder: Path, recipe: Recipe, labels: Sequence[str], division: Division, output: Path
 ) -> None:
     file = read_task(old)
-    data = output / "data"
     entries = {}
     for split, rows in division.splits.items():
-        path = data / f"{split}.jsonl"
+        path = _data_path(output, split)
         write_atomically(path, "".join(f"{json.dumps(_row(case), ensure_ascii=False)}\n" for case in rows))
         entries[split] = {"name": path.name, "sha256": sha256_file(path)}
     n = {split: len(rows) for split, rows in division.splits.items()}
@@ -152,7 +160,7 @@ def _write_task(
         "source": {
             "kind": "prepared",
             "prepared_from": f"{file.name} {file.version} and verdicts of experts",
-            "folder": os.path.relpath(data, folder),
+            "folder": os.path.relpath(output / "data", folder),
             "files": entries,
         },
         "splits": {
@@ -174,6 +182,10 @@ def _write_task(
         f"# {file.name}, version {file.version + 1}\n\nVersion {file.version} with what experts settled since; made by"
         f" `scripts/update.py` for the successor of {tuned_name(recipe)}. `plan.json` counts its cases.\n",
     )
+
+
+def _data_path(output: Path, split: str) -> Path:
+    return output / "data" / f"{split}.jsonl"
 
 
 def _row(case: Case) -> dict[str, object]:

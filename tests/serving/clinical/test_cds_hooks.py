@@ -197,6 +197,8 @@ def test_feedback_is_kept_without_what_the_user_wrote(tmp_path: Path, models: di
         sent[1]["card"]: (True, "CDS Hooks: overridden, known"),
         sent[5]["card"]: (True, "CDS Hooks: accepted"),
     }, "what says nothing of the diagnosis is no verdict"
+    patient = hook(LENS_IN_WORDS)["context"]["patientId"]
+    assert {one.patient_hmac for one in store.predictions()} == {store.patient_hmac(patient)}
 
 
 def test_feedback_is_refused_where_none_is_taken(client: httpx.Client) -> None:

@@ -140,6 +140,11 @@ class Evidence:
             for row in artefact.splits
         ]
 
+    def gate(self) -> list[list[str]]:
+        """What was asked of a successor, and what was found."""
+        checks = self.decision.checks if self.decision else ()
+        return [[check.name, "yes" if check.passed else "no", check.found] for check in checks]
+
     def faithful(self) -> list[list[str]]:
         """A row an order of the parts of a text."""
         rows = []

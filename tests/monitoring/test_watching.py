@@ -45,7 +45,7 @@ def test_cases_like_those_of_the_evaluation_are_quiet(watch: Watch) -> None:
     assert told.accuracy.judged == 40
     assert told.accuracy.realised is not None
     assert any("40 judged of 620" in line for line in lines(told))
-    assert lines(told)[-1] == "no alarm"
+    assert lines(told)[-1] == "no alarm; not watched: findings"
     assert "selection" in email(told)
 
 

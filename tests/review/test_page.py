@@ -60,6 +60,10 @@ def opened(
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
+        if len(raters) + (adjudicator is not None) > 1:  # nobody judges under another's name because it stood first
+            expect(page.get_by_text("Choose your name to begin.")).to_be_visible()
+            expect(page.locator("#case")).to_be_hidden()
+            page.locator("#rater").select_option(raters[0])
         yield page
         assert page.evaluate("[...refused]") == []
         assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]

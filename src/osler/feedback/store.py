@@ -115,7 +115,7 @@ class Store:
         Raises:
             UnknownPredictionError: there is none of that id.
             SecondVerdictError: of the same rater, or a second adjudication.
-            InputError: a label that the task does not have.
+            InputError: a label that the task does not have; or, of a wrong answer, the label that it gave first.
         """
         _check_labels(verdict, labels)
         with self.writing() as connection:
@@ -124,9 +124,13 @@ class Store:
     def _add_verdict(self, connection: sa.Connection, verdict: Verdict) -> None:
         of, mine = f"prediction {verdict.prediction}", predictions.c.id == verdict.prediction
         # Its row is locked, so that of two raters at once the second sees the first.
-        row = connection.execute(sa.select(predictions.c.number, predictions.c.disputed).where(mine).with_for_update())
+        asked = sa.select(predictions.c.number, predictions.c.disputed, predictions.c.diagnoses).where(mine)
+        row = connection.execute(asked.with_for_update())
         if (about_it := row.one_or_none()) is None:
             raise UnknownPredictionError(f"{of}: not in {self.place}")
+        first = about_it.diagnoses[0]["label"] if about_it.diagnoses else None
+        if not verdict.right and verdict.label is not None and verdict.label == first:
+            raise InputError(f"{of}: label: {show(first)} is the answer's first diagnosis; say right, or name another")
         known = self._of(connection, Verdict, verdicts.c.prediction, [verdict.prediction])
         if any(one.rater == verdict.rater for one in known):
             raise SecondVerdictError(f"{of}: {show(verdict.rater)} has judged it already; a verdict stays as it is")

@@ -47,6 +47,7 @@ def render(report: Monitoring) -> str:
         version=osler.__version__,
         report=report,
         compared=alarms.compared(report),
+        quiet=alarms.quiet(report),
         judged=alarms.judged(report.accuracy, report.n),
         selected=alarms.SELECTED,
         concept=alarms.CONCEPT,

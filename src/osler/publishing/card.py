@@ -116,7 +116,6 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         measures=_measures(evidence.system.calibration),
         overlaps=_overlaps(evidence),
         mixed=_mixed(evidence),
-        gate=_gate(evidence),
         machine=_machine(evidence),
         fingerprints=_fingerprints(evidence),
         widest=next(iter(limitations.subgroups(evidence).values()), None),
@@ -305,12 +304,6 @@ def _mixed(evidence: Evidence) -> list[list[str]]:
     return [
         [name, f"{task.rows:,}", f"{task.tokens.total:,}"] for name, task in (mixture.tasks if mixture else {}).items()
     ]
-
-
-def _gate(evidence: Evidence) -> list[list[str]]:
-    """What was asked of a successor, and what was found."""
-    checks = evidence.decision.checks if evidence.decision else ()
-    return [[check.name, "yes" if check.passed else "no", check.found] for check in checks]
 
 
 def _machine(evidence: Evidence) -> list[list[object]]:

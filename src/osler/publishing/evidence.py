@@ -151,6 +151,11 @@ class Evidence:
             rows.append([name.replace("_", " "), cell(of.deletion), told[0], cell(of.insertion), told[1]])
         return rows
 
+    def gate(self) -> list[list[str]]:
+        """A row a check of the decision on a successor."""
+        checks = self.decision.checks if self.decision else ()
+        return [[check.name, "yes" if check.passed else "no", check.found] for check in checks]
+
     def revision(self, split: str) -> str:
         """What pins the cases of a split: the commit of a dataset on the Hub, or the hashes of files."""
         return self.task.source.pin(split)

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from osler.feedback import StoredModel, StoredPrediction
-from osler.statistics import number_groups
-from osler.statistics.intervals import Interval, proportion_interval
-from osler.statistics.significance import mcnemar_exact, sign_flip_exact
+from osler.statistics import intervals, number_groups, significance
 from osler.succession.additions import Settled, case_id, group_of, right_label
 from osler.succession.decision import Contestant
 from osler.succession.gate import paired_interval
@@ -33,10 +31,10 @@ class Shadowed:
 
     n: int
     champion: float
-    champion_interval: Interval
+    champion_interval: intervals.Interval
     challenger: float
-    challenger_interval: Interval
-    difference_interval: Interval
+    challenger_interval: intervals.Interval
+    difference_interval: intervals.Interval
     p: float
     unknown: int
     learnt: int
@@ -94,11 +92,11 @@ def of_answers(
     return Shadowed(
         n=len(rows),
         champion=float(champion.mean()),
-        champion_interval=proportion_interval(champion, units),
+        champion_interval=intervals.proportion_interval(champion, units),
         challenger=float(challenger.mean()),
-        challenger_interval=proportion_interval(challenger, units),
+        challenger_interval=intervals.proportion_interval(challenger, units),
         difference_interval=paired_interval(challenger, champion, units),
-        p=mcnemar_exact(*pair) if units is None else sign_flip_exact(*pair, units),
+        p=significance.mcnemar_exact(*pair) if units is None else significance.sign_flip_exact(*pair, units),
         unknown=unknown,
         learnt=known_before,
     )

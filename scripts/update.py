@@ -31,7 +31,7 @@ def main() -> int:
     from osler.governance import LEDGER, Ledger
     from osler.recipe import find_tasks
     from osler.runs import IN_USE, Run, note_model
-    from osler.succession import deciding, in_use, planning
+    from osler.succession import deciding, in_use, planning, shadow
 
     champion, folder = Run(arguments.run), arguments.run.parent
     ledger = Ledger(find_tasks(champion.folder).parent / LEDGER)
@@ -49,15 +49,18 @@ def main() -> int:
         print(f"signed by {decision.signed_by}; in use: {challenger.folder}")
         print(deciding.next_steps(challenger, folder))
         return 0
+    answers = None
+    if arguments.store is not None:
+        from osler.feedback import store as stores
+
+        answers = stores.open_store(arguments.store)
     plan = planning.read_plan(arguments.output)
     if plan is None:
-        if arguments.store is None:
+        if answers is None:
             raise InputError(f"{arguments.output}: holds no plan; name the database of verdicts with --from STORE")
-        from osler.feedback import store
         from osler.succession import Rules
 
         rules = Rules(margin=arguments.margin, new_margin=arguments.new_margin)
-        answers = store.open_store(arguments.store)
         plan = planning.plan_successor(champion, answers.settled(), arguments.output, rules)
         ledger.append("data", f"{plan.task} {plan.task_version}", planning.noted(plan, answers.id))
     print(planning.render(plan))
@@ -77,6 +80,8 @@ def main() -> int:
         note_model(ledger, run)
     decision = deciding.decide(champion, challenger, plan, arguments.output)
     print(deciding.render(decision))
+    if answers is not None:
+        print(shadow.render(shadow.compare(answers, decision.champion, decision.challenger, arguments.output)))
     return 0 if decision.accepted else 1
 
 

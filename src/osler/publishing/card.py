@@ -116,7 +116,6 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         measures=_measures(evidence.system.calibration),
         overlaps=_overlaps(evidence),
         mixed=_mixed(evidence),
-        gate=evidence.gate(),
         machine=_machine(evidence),
         fingerprints=_fingerprints(evidence),
         widest=next(iter(limitations.subgroups(evidence).values()), None),

@@ -140,11 +140,6 @@ class Evidence:
             for row in artefact.splits
         ]
 
-    def gate(self) -> list[list[str]]:
-        """What was asked of a successor, and what was found."""
-        checks = self.decision.checks if self.decision else ()
-        return [[check.name, "yes" if check.passed else "no", check.found] for check in checks]
-
     def faithful(self) -> list[list[str]]:
         """A row an order of the parts of a text."""
         rows = []
@@ -155,6 +150,11 @@ class Evidence:
             told = [p_value(tests[curve].p_adjusted) if curve in tests else "" for curve in ("deletion", "insertion")]
             rows.append([name.replace("_", " "), cell(of.deletion), told[0], cell(of.insertion), told[1]])
         return rows
+
+    def gate(self) -> list[list[str]]:
+        """A row a check of the decision on a successor."""
+        checks = self.decision.checks if self.decision else ()
+        return [[check.name, "yes" if check.passed else "no", check.found] for check in checks]
 
     def revision(self, split: str) -> str:
         """What pins the cases of a split: the commit of a dataset on the Hub, or the hashes of files."""

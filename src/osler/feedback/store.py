@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 
@@ -44,6 +44,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.place = database.place
         self.reading, self.writing, self.close = database.reading, database.writing, database.close
+        self.compact = database.compact
 
     @property
     def id(self) -> str:
@@ -269,6 +270,18 @@ def open_store(url: str, create: bool = False) -> Store:
             driver is missing.
     """
     return Store(open_database(url, create))
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """A date or a time that was given as ``option``, of UTC where it names no zone; None where none was given. Raises
+    :class:`InputError` for another text."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{option} {show(text)}: expected 2026-11-01, or 2026-11-01T08:00+01:00") from None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
 def _check_labels(verdict: Verdict, labels: Collection[str] | None) -> None:

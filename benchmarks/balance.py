@@ -14,8 +14,7 @@ import numpy as np
 from osler.errors import exit_status
 from osler.rendering import cell, signed
 from osler.runs import Prediction, Run, System, read_predictions, tuned_name
-from osler.statistics import Floats, Resamples, intervals, number_groups
-from osler.statistics.resampling import resampled_label_metrics
+from osler.statistics import Floats, Resamples, intervals, number_groups, resampling
 
 
 def main() -> int:
@@ -54,8 +53,8 @@ def answers(run: Run, split: str) -> tuple[str, list[Prediction], System]:
 def balanced(rows: list[Prediction], counts: Floats) -> tuple[float, Floats]:
     """Balanced accuracy, and on each resample."""
     given = [row.label for row in rows], [row.answer or "" for row in rows]
-    value = resampled_label_metrics(*given, np.ones((1, len(rows))))["balanced_accuracy"]
-    return float(value[0]), resampled_label_metrics(*given, counts)["balanced_accuracy"]
+    value = resampling.resampled_label_metrics(*given, np.ones((1, len(rows))))["balanced_accuracy"]
+    return float(value[0]), resampling.resampled_label_metrics(*given, counts)["balanced_accuracy"]
 
 
 def worst(system: System) -> str:

@@ -20,6 +20,7 @@ from osler.storage.hashes import sha256_file
 
 NAMES = {
     "README.md",
+    "bias.md",
     "SHA256SUMS",
     "chai.json",
     "adapter_config.json",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -48,6 +48,7 @@ class Plan(FileContract):
         champion: the model in use.
         task, task_version: the successor's task; its split ``test`` holds the champion's cases, and nothing else.
         rules: what is asked.
+        start, start_reason: what the training starts from, and why.
         rows: split to its number of cases.
         added: of these, the ones with a verdict of experts.
         left_out: why verdicts were not taken, with how many.
@@ -60,6 +61,8 @@ class Plan(FileContract):
     task: str
     task_version: int
     rules: Rules
+    start: Literal["base", "last run"]
+    start_reason: str
     rows: dict[str, int]
     added: dict[str, int]
     left_out: dict[str, int]

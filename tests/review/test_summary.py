@@ -99,4 +99,4 @@ def test_cases_with_another_number_of_raters_are_told(store: Store, tmp_path: Pa
     assert model.together is not None
     assert (model.together[0].n, *model.together[1:]) == (7, 2, 1)
     write_summary(store, tmp_path / "review.html")
-    assert "so that 1 with another number are left out" in (tmp_path / "review.html").read_text()
+    assert "left out with another number: 1 of 8" in (tmp_path / "review.html").read_text()

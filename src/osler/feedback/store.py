@@ -108,7 +108,7 @@ class Store:
         return len(rows)
 
     def add_verdict(self, verdict: Verdict, labels: Collection[str] | None = None) -> None:
-        """Keep a verdict.
+        """Keep a verdict; one that the rater repeats, and that differs in its time alone, is kept already.
 
         Args:
             labels: of the task, where they are known: ``label`` and ``own_label`` have to be of them.
@@ -120,9 +120,9 @@ class Store:
         """
         _check_labels(verdict, labels)
         with self.writing() as connection:
-            self._add_verdict(connection, verdict)
+            self._add_verdict(connection, verdict, repeats=True)
 
-    def _add_verdict(self, connection: sa.Connection, verdict: Verdict) -> None:
+    def _add_verdict(self, connection: sa.Connection, verdict: Verdict, *, repeats: bool = False) -> None:
         of, mine = f"prediction {verdict.prediction}", predictions.c.id == verdict.prediction
         # Its row is locked, so that of two raters at once the second sees the first.
         asked = sa.select(predictions.c.number, predictions.c.disputed, predictions.c.diagnoses).where(mine)
@@ -133,6 +133,8 @@ class Store:
         if not verdict.right and verdict.label is not None and verdict.label == first:
             raise InputError(f"{of}: label: {show(first)} is the answer's first diagnosis; say right, or name another")
         known = self._of(connection, Verdict, verdicts.c.prediction, [verdict.prediction])
+        if repeats and any(one.model_copy(update={"at": verdict.at}) == verdict for one in known):
+            return
         if any(one.rater == verdict.rater for one in known):
             raise SecondVerdictError(f"{of}: {show(verdict.rater)} has judged it already; a verdict stays as it is")
         if verdict.adjudicated and any(one.adjudicated for one in known):

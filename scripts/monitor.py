@@ -2,6 +2,7 @@
 """Look at what a model in use was asked and answered: drift, accuracy without labels, verdicts, subgroups; alarms.
 
 scripts/monitor.py RUN --store answers.db
+scripts/monitor.py RUN --store answers.db --swaps
 scripts/monitor.py RUN --store postgresql://… --since 2026-11-01 --output report.html
 
 Compares with the run's own evaluation. Beside report.html it writes report.json (the same, for programs), report.txt
@@ -22,6 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the evaluated run directory of the model")
     parser.add_argument("--store", required=True, metavar="URL", help="what scripts/serve.py --store keeps")
+    parser.add_argument("--swaps", action="store_true", help="also ask the kept texts with sex and age exchanged")
     parser.add_argument("--since", type=moment, metavar="DATE", help="only cases from then on, such as 2026-11-01")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report to this .html, and the others")
     arguments = parser.parse_args()
@@ -35,7 +37,12 @@ def main() -> int:
     watch = Watch(Run(arguments.run))
     predictions = list(store.predictions(since=arguments.since, shown=True))
     verdicts = [verdict for _, of in store.judged(since=arguments.since) for verdict in of]
-    report = watch.report(predictions, verdicts)
+    swapped = None
+    if arguments.swaps:
+        from osler.evaluation import stream  # loads the model
+
+        swapped = stream.swaps(Run(arguments.run), watch.answered(predictions), verdicts)
+    report = watch.report(predictions, verdicts, swapped)
     if arguments.output is not None:
         write(arguments.output, report)
     print("\n".join(lines(report)))

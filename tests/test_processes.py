@@ -96,6 +96,17 @@ def test_two_processes_checkpointing_and_a_resumed_run_train_as_one_process_does
     assert max(off(tmp_path / "one", tmp_path / "shards")) < 1e-5
 
 
+@pytest.mark.parametrize("method", ["reweight", "sample"])
+def test_two_processes_balance_rows_as_one_does(tmp_path: Path, tiny_base: BaseSection, method: str) -> None:
+    path = make(tmp_path, tiny_base, balance={"by": "label", "method": method})
+    data = tmp_path / "data" / "made_up" / "train.jsonl"
+    rows = data.read_text().splitlines(keepends=True)
+    data.write_text("".join([*rows[:16], *rows[16::4], *rows[:6]]))  # some labels have more rows than others
+    assert script(tmp_path, "train", path, *FOUR, "--output", "one").returncode == 0
+    in_two_processes(tmp_path, path, *TWO, "--output", "two")
+    assert max(off(tmp_path / "one", tmp_path / "two")) < 1e-5
+
+
 def test_shards_in_bfloat16_train_as_one_process_does_but_for_rounding(tmp_path: Path, tiny_base: BaseSection) -> None:
     path = make_classifier(tmp_path, tiny_base, **HALF)
     assert script(tmp_path, "train", path, *FOUR, "--output", "one").returncode == 0

@@ -231,7 +231,7 @@ def test_limitations_are_written_from_the_worst_subgroup_and_the_most_confused_p
     worst = sex["values"][sex["worst"]]
     assert f"sex: worst for {sex['worst']} (n = {worst['n']}), accuracy {worst['accuracy']['value']:.3f}" in limits
     assert f"gap {sex['gap']['value']:+.3f}" in limits
-    assert "age band: nothing can be said of 0-4 (n = 4)" in limits
+    assert "[bias.md](bias.md)" in limits
     counts: dict[tuple[str, str], int] = {}
     for line in written.prediction_path("made_up", "test", TUNED).read_text().splitlines():
         row = json.loads(line)

@@ -408,6 +408,8 @@ BAD_VALUES = [
         ["evaluation.fused", "nothing to fuse the model with", "tfidf_svm, tfidf_char_svm"],
     ),
     # overlap that nobody can mean
+    ("balance={by: sex}", ["balance.method", "missing"]),
+    ("balance={by: sex, method: smote}", ["balance.method", "expected one of reweight, sample"]),
     ("allow_overlap={tset: on purpose}", ["allow_overlap.tset", "did you mean test?"]),
     ("allow_overlap={simulated: on purpose}", ["allow_overlap.simulated", "expected test"]),
     ("allow_overlap={test: ' '}", ["allow_overlap.test", "says no reason"]),
@@ -446,6 +448,21 @@ BAD_VALUES = [
     *((f"train.{old}=1", [f"train.{old}", "gone", new]) for old, new in installed_types.GONE.items()),
     ("lora.lora_r=1", ["lora.lora_r", "renamed; write lora.r"]),
 ]
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (["loss={name: completion}"], ["balance.method", "needs a loss of each row", "write sample"]),
+        (["train.packing=true", "loss={name: completion}"], ["balance", "train.packing: true"]),
+    ],
+)
+def test_balancing_that_could_not_be_done_is_refused_with_the_way_out(
+    path: Path, others: list[str], words: list[str]
+) -> None:
+    message = refusal(path, "balance={by: sex, method: reweight}", *others)
+    for word in words:
+        assert word in message
 
 
 @pytest.mark.parametrize(("override", "words"), BAD_VALUES, ids=[override for override, _ in BAD_VALUES])

@@ -110,7 +110,6 @@ def test_a_head_says_its_loss_and_its_scorer_itself(tmp_path: Path) -> None:
             "which is of one task",
         ),
         (["stage=pretrain"], "stage", "pretrain"),
-        (["mitigation={by: sex, method: weights}"], "mitigation.method", "expected one of reweighting, sampling"),
         (["train.packing=true"], "train.packing", "not with head: classifier"),
         (["train.pad_to_multiple_of=8"], "train.pad_to_multiple_of", "not with head: classifier"),
         (["base.quantization=nf4"], "base.quantization", "needs a lora: section"),
@@ -135,21 +134,6 @@ def test_a_head_takes_label_smoothing_lora_and_half_precision() -> None:
 def test_what_a_head_implies_is_refused_without_one(override: str) -> None:
     with pytest.raises(InputError, match="is only for a head:"):
         load_recipe(ROOT / "recipes" / "smollm2-135m" / "symptom_to_diagnosis" / "qlora-v1.yaml", [override])
-
-
-@pytest.mark.parametrize(
-    ("method", "overrides", "says"),
-    [
-        ("reweighting", ["loss={name: completion}"], "mitigation.method (override): reweighting not with"),
-        ("sampling", ["loss={name: completion}", "preferences={folds: 2}"], "preferences (override): not with"),
-        ("sampling", ["mixture={tasks: {medqa_training: {version: 1, weight: 1}}}"], "mixture (override): not with"),
-    ],
-)
-def test_what_groups_cannot_be_balanced_with_is_named(method: str, overrides: list[str], says: str) -> None:
-    path = ROOT / "recipes" / "smollm2-135m" / "symptom_to_diagnosis" / "qlora-v1.yaml"
-    with pytest.raises(InputError) as refused:
-        load_recipe(path, [f"mitigation={{by: label, method: {method}}}", *overrides])
-    assert says in str(refused.value)
 
 
 FOLDER = "pypi:mini-encoder==1.0/mini_encoder/model"

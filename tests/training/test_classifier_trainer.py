@@ -141,22 +141,6 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_labels_smoothed_as_the_recipe
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_a_reweighted_row_counts_as_often_as_its_weight_says(
-    tmp_path: Path, tiny_encoder: BaseSection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = {"by": "label", "method": "reweighting"}
-    trainer = made(tmp_path, tiny_encoder, monkeypatch, lora=None, rows=21, mitigation=asked)
-    batch = next(iter(trainer.get_train_dataloader()))
-    assert all(weight == pytest.approx(21 / 24) or weight == pytest.approx(21 / 20) for weight in batch["weight"])
-    trainer.model.eval()
-    loss = trainer.compute_loss(trainer.model, dict(batch))
-    logp = trainer.model(batch["input_ids"], batch["attention_mask"]).logits.log_softmax(-1)
-    right = logp[torch.arange(len(logp)), batch["labels"]]
-    assert loss.item() == pytest.approx(-(right * batch["weight"]).mean().item(), abs=1e-5)
-    trainer.train()
-    assert len([line for line in trainer.state.log_history if "loss" in line]) == 6
-
-
 @pytest.mark.parametrize("kind", ["encoder", "decoder with LoRA"])
 def test_small_batches_accumulated_train_like_a_large_one(
     kind: str, tmp_path: Path, tiny_base: BaseSection, tiny_encoder: BaseSection, monkeypatch: pytest.MonkeyPatch

@@ -28,7 +28,8 @@ from osler.scoring.passes import score
 from osler.storage.files import model_fingerprint
 from osler.tasks.task import load_task
 from osler.training.label_trie_loss import LabelTrieLoss
-from osler.training.trainer import LabelTrieTrainer, ShuffledBatches, build_trainer
+from osler.training.sampling import ShuffledBatches
+from osler.training.trainer import LabelTrieTrainer, build_trainer
 
 QUANTIZED = {"base": {"quantization": "nf4"}}
 GOLDEN = GOLDEN / "losses.json"
@@ -343,28 +344,6 @@ def test_the_loss_of_a_batch_is_that_of_its_decisions_one_by_one(tasks: list[str
         gradients = torch.autograd.grad(batched[0], (states, weight))
         for gradient, expected in zip(gradients, torch.autograd.grad(loss, (states, weight)), strict=True):
             assert torch.allclose(gradient, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("completion_weight", [0.0, 0.1])
-def test_a_reweighted_row_counts_as_often_as_its_weight_says(
-    tmp_path: Path, tiny_base: BaseSection, monkeypatch: pytest.MonkeyPatch, completion_weight: float
-) -> None:
-    loss = {"name": "label_trie", "completion_weight": completion_weight}
-    asked = {"by": "label", "method": "reweighting"}
-    trainer = made(tmp_path, tiny_base, monkeypatch, rows=21, loss=loss, mitigation=asked)
-    batch = dict(next(iter(trainer.get_train_dataloader())))
-    trainer.model.eval()
-    weighted = trainer.compute_loss(trainer.model, dict(batch)).item()
-    weights = batch["weight"].tolist()
-    assert len(set(weights)) > 1
-    # The loss is linear in the weights: of one row alone, with its weight, and nothing of the others.
-    parts = []
-    for row in range(len(weights)):
-        batch["weight"] = torch.eye(len(weights))[row]
-        parts.append(trainer.compute_loss(trainer.model, dict(batch)).item())
-    assert weighted == pytest.approx(sum(w * part for w, part in zip(weights, parts, strict=True)), abs=1e-5)
-    batch.pop("weight")
-    assert trainer.compute_loss(trainer.model, dict(batch)).item() == pytest.approx(sum(parts), abs=1e-5)
 
 
 def test_the_loss_never_waits_for_the_device() -> None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from osler.data.duplicates import normalise
-from osler.data.mitigation import repeated
 from osler.data.training_rows import load_training_rows, source_rows
 from osler.errors import InputError
 from osler.recipe import DataSection, MixtureSection, Recipe, find_tasks
@@ -86,10 +85,15 @@ def rows_per_epoch(mixture: MixtureSection, own: int, others: Sequence[int]) -> 
 
 
 def _sample(component: Component, size: int, seed: int) -> list[Case]:
-    """``size`` rows of a task, named after it."""
-    name = component.task.name
-    rows = repeated(component.rows, size, random.Random(f"mixture/{seed}/{name}"))
-    return [replace(case, case_id=f"{name}/{case.case_id}") for case in rows]
+    """``size`` rows of a task: all of them as often as that goes, and some once more, drawn without replacement."""
+    name, available = component.task.name, component.available
+    times, rest = divmod(size, available)
+    drawn = sorted(random.Random(f"mixture/{seed}/{name}").sample(range(available), rest))
+    return [
+        replace(case, case_id=f"{name}/{case.case_id}" + (f"#{time}" if time else ""))
+        for time in range(times + 1)
+        for case in (component.rows if time < times else [component.rows[position] for position in drawn])
+    ]
 
 
 def _load_others(recipe: Recipe, mixture: MixtureSection, own: Task) -> list[Component]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from osler.data import contamination
-from osler.data.mitigation import balanced
+from osler.data.balance import balance_weights
 from osler.data.mixture import Component, load_components
 from osler.errors import InputError, show
 from osler.recipe import Recipe
-from osler.runs import Contamination, DataReport, MitigationReport
+from osler.runs import Contamination, DataReport
 from osler.storage import plain, validated
 from osler.tasks import Case, Task, TooLong, candidate_tokens, completions, encode_classified
 
@@ -38,16 +38,22 @@ class TrainingData:
         completions: for each task that is learnt, the recipe's own first, label id → token ids, EOS included; none for
             a classifier, which writes nothing.
         task_indices: parallel to ``rows``: an index into ``completions``.
-        weights: parallel to ``rows``, of each row's loss; None where all weigh the same.
         report: the content of ``data_report.json``.
+        row_weights: parallel to ``rows``, how much each counts by the recipe's ``balance:``; None without it.
     """
 
     rows: list[Case]
     examples: list[dict[str, list[int]]]
     completions: list[dict[str, list[int]]]
     task_indices: list[int]
-    weights: list[float] | None
     report: DataReport
+    row_weights: list[float] | None = None
+
+    @property
+    def loss_weights(self) -> list[float] | None:
+        """``row_weights`` where losses are multiplied by them, and None where rows are drawn by them, or by nothing."""
+        reweighted = self.report.balance is not None and self.report.balance.method == "reweight"
+        return self.row_weights if reweighted else None
 
     @property
     def label_indices(self) -> list[int]:
@@ -73,10 +79,6 @@ def build_training_data(
     without a reason in ``allow_overlap``.
     """
     components = [component.without(without) for component in load_components(recipe, task)]
-    weights, mitigated = None, None
-    if recipe.mitigation is not None:
-        rows, weights, mitigated = balanced(components[0].rows, recipe.mitigation, str(recipe.path), recipe.seed)
-        components = [replace(components[0], rows=rows)]  # a mixture has none
     panels: list[dict[str, list[int]]] = [{} for _ in components]
     if recipe.head is None:
         if tokenizer.eos_token_id is None:
@@ -107,8 +109,9 @@ def build_training_data(
             example, cut = _prompt_and_answer(recipe, components[index].task, row, panels[index], tokenizer, images)
         examples.append(example)
         truncated[index] += cut
-    report = _report(recipe, components, task_indices, examples, truncated, overlap, mitigated)
-    return TrainingData(rows, examples, panels, task_indices, weights, report)
+    weights, balance = balance_weights(recipe, rows)
+    report = _report(recipe, components, task_indices, examples, truncated, overlap, balance)
+    return TrainingData(rows, examples, panels, task_indices, report, weights)
 
 
 def _max_length(recipe: Recipe) -> int | None:
@@ -219,7 +222,7 @@ def _report(
     examples: Sequence[Mapping[str, list[int]]],
     truncated: Sequence[int],
     overlap: Contamination,
-    mitigated: MitigationReport | None,
+    balance: Mapping[str, Any] | None,
 ) -> DataReport:
     """``data_report.json``; ``truncated`` is of each component."""
     own = components[0]
@@ -242,6 +245,7 @@ def _report(
         "labels": dict(own.task.labels),
         "tokens": _tokens(examples) | ({} if recipe.head is None else {"completion": 0}),
         "augmentation": own.augmentation,
+        "balance": balance,
         "mixture": {
             "temperature": recipe.mixture.temperature,
             "tasks": {
@@ -256,7 +260,6 @@ def _report(
         }
         if recipe.mixture
         else None,
-        "mitigation": None if mitigated is None else plain(mitigated),
         "provenance": own.task.source.provenance(own.data),
         "contamination": plain(overlap),
     }

@@ -6,6 +6,7 @@ from osler.evaluation.measurement import load_metrics
 from osler.evaluation.report import perturbation_label
 from osler.evaluation.results import MIN_SUBGROUP
 from osler.evaluation.section import reliability_tables, subgroup_rows
+from osler.evaluation.subgroup_gaps import SubgroupGap, subgroup_gaps
 from osler.evaluation.summary import LEVEL
 from osler.evaluation.systems import SYSTEMS
 
@@ -15,6 +16,7 @@ __all__ = [
     "SYSTEMS",
     "VALIDATION",
     "Confusions",
+    "SubgroupGap",
     "count_confusions",
     "evaluation",
     "fusion",
@@ -26,6 +28,8 @@ __all__ = [
     "report",
     "results",
     "second_opinion",
+    "stream",
+    "subgroup_gaps",
     "subgroup_rows",
     "summary",
 ]

@@ -1,4 +1,4 @@
-"""What was decided about models, in a log that cannot be changed without showing it; and their licences."""
+"""What was decided about models, in a log that cannot be changed without showing it; and what licences allow."""
 
 from osler.governance import licences
 from osler.governance.ledger import LEDGER, Entry, Kind, Ledger, project_ledger

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osler.monitoring.records import Accuracy, Monitoring
+from osler.monitoring.records import Accuracy, Monitoring, Swapped
 from osler.rendering import cell, signed
+from osler.runs import Estimate
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -27,11 +28,34 @@ def lines(report: Monitoring) -> list[str]:
     if report.disputed:
         said.append(f"raters disagree on {report.disputed:,} cases; they count as not judged")
     said.append(f"too unsure to be told: {cell(report.accuracy.abstained)}")
+    said += lines_of_swaps(report)
     said += [f"not watched: {feature}: {why}" for feature, why in report.reference.not_watched.items()]
     if report.n < report.window:
         said.append(f"drift is looked for in windows of {report.window} cases; there is none yet")
     said += [f"ALARM {alarm.text}" for alarm in report.alarms] or ["no alarm"]
     return said
+
+
+def lines_of_swaps(report: Monitoring) -> list[str]:
+    """What each swap did."""
+    return [_swapped(swap) for swap in report.swaps or ()]
+
+
+def _swapped(swap: Swapped) -> str:
+    """What a swap did, in a line."""
+    name, before = swap.swap.replace("_", " "), swap.evaluated and swap.evaluated.top_1_flip_rate
+    if swap.flip_rate is None:
+        return f"{name}: {swap.n:,} texts changed, too few to say anything; nothing to exchange in {swap.unchanged:,}"
+    parts = [f"{name}: another first answer to {cell(swap.flip_rate)} of {swap.n:,} texts"]
+    parts += [f"{cell(before)} in the evaluation"] if before else []
+    parts += [f"probability {_change(swap.probability)}"] if swap.probability else []
+    if swap.change:
+        parts.append(f"accuracy of {swap.judged:,} judged {_change(swap.change)}")
+    return "; ".join(parts)
+
+
+def _change(estimate: Estimate) -> str:
+    return signed(estimate.value, estimate.low, estimate.high)
 
 
 def misjudged(report: Monitoring) -> str | None:

@@ -13,9 +13,11 @@ from osler.monitoring.bins import MEANING, NUMBERS
 from osler.monitoring.drift import BUDGET, CASES, WINDOW
 from osler.monitoring.gaps import Subgroups
 from osler.monitoring.observed import Observed
-from osler.monitoring.records import Feature, Group, Kind
+from osler.monitoring.records import Feature, Group, Kind, Swapped
 from osler.monitoring.reference import Reference
 from osler.statistics import Floats
+
+FLIPS, ACCURACY = "share of other first answers", "change of accuracy"  # what swaps are told apart by
 
 
 class Raised(NamedTuple):
@@ -103,6 +105,21 @@ def unequal(n: int, groups: Sequence[Group]) -> Iterator[Raised]:
                     f" the gap of the evaluation (p = {p:.1g} after Holm)"
                 )
                 yield Raised("gap", f"{who}, {measure}", n, p, limit, text)
+
+
+def dependent(n: int, swaps: Sequence[Swapped]) -> Iterator[Raised]:
+    """Swaps that do more to the answers to the first ``n`` cases, or less, than they did in the evaluation."""
+    limit = _level("gap")
+    for swap in swaps:
+        for measure, p in swap.differs.items():
+            if p < limit:
+                seen = swap.flip_rate if measure == FLIPS else swap.change
+                value = f"{seen.value:.3f}" if seen else "–"
+                text = (
+                    f"{swap.swap.replace('_', ' ')} (n = {swap.n:,}): {measure} is {value}, which is not as in the"
+                    f" evaluation (p = {p:.1g} after Holm)"
+                )
+                yield Raised("gap", f"{swap.swap}, {measure}", n, p, limit, text)
 
 
 def _level(kind: Kind) -> float:

@@ -52,6 +52,7 @@ def render(report: Monitoring) -> str:
         concept=alarms.CONCEPT,
         misjudged=alarms.misjudged(report),
         meaning=MEANING,
+        differs=lambda swap: "; ".join(f"{measure}: {p_value(p)}" for measure, p in swap.differs.items()) or "–",
         drift=Markup(timelines.limits("drift", "Distance from the evaluation, as a share of the limit", drift))
         if drift
         else None,

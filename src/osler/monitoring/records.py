@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from osler.runs import Estimate
+from osler.runs import Estimate, PerturbedRecord
 from osler.storage import Contract, FileContract
 
 Count = Annotated[int, Field(ge=0)]
@@ -65,12 +65,38 @@ class Group(Contract):
     changed: dict[str, float]
 
 
+class Swapped(Contract):
+    """The same texts with the patient's sex, or age, exchanged; the label stays, the answer may not.
+
+    Attributes:
+        n, unchanged: texts in which something could be exchanged, and in which nothing could.
+        flip_rate: of the ``n``, the share whose first diagnosis is another one; null where they are few.
+        probability: the change of the probability of the first diagnosis, mean over the ``n``; null where the model
+            gives none.
+        judged: how many of the ``n`` have a right diagnosis that is settled; the accuracies are of these.
+        evaluated: the same of the run's own evaluation; null where nobody asked for it.
+        differs: measure → the p value, adjusted by Holm over both swaps and measures, of it being as in the evaluation.
+    """
+
+    swap: Literal["sex_swap", "age_swap"]
+    n: Count
+    unchanged: Count
+    flip_rate: Estimate | None
+    probability: Estimate | None
+    judged: Count
+    original_accuracy: Estimate | None
+    accuracy: Estimate | None
+    change: Estimate | None
+    evaluated: PerturbedRecord | None
+    differs: dict[str, float]
+
+
 class Alarm(Contract):
     """Something to look at.
 
     Attributes:
         kind: ``drift`` of a window from the evaluation, ``change`` within the stream, ``accuracy`` below what is
-            estimated, or a ``gap`` between subgroups other than in the evaluation.
+            estimated, or a ``gap`` between subgroups, or after a swap, other than in the evaluation.
         about: the feature, or the subgroup with its measure.
         case: the number of the case, from 1, that raised it.
         at: when that case was asked.
@@ -107,7 +133,8 @@ class ReferenceRecord(Contract):
 
 
 class Monitoring(FileContract):
-    """``monitoring.json``. ``window`` cases make a window; ``disputed`` is how many raters disagree on."""
+    """``monitoring.json``. ``window`` cases make a window; ``disputed`` is how many raters disagree on;
+    ``swaps`` is null where they were not asked for."""
 
     model: str
     version: str
@@ -120,4 +147,5 @@ class Monitoring(FileContract):
     accuracy: Accuracy
     windows: tuple[Window, ...]
     groups: tuple[Group, ...]
+    swaps: tuple[Swapped, ...] | None = None
     alarms: tuple[Alarm, ...]

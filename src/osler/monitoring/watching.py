@@ -9,11 +9,11 @@ from datetime import datetime
 from osler.errors import InputError
 from osler.feedback import StoredPrediction, Verdict
 from osler.monitoring.accuracy import Calibrated, accuracy_of
-from osler.monitoring.detection import Detectors
+from osler.monitoring.detection import Detectors, dependent
 from osler.monitoring.drift import BUDGET, WINDOW
 from osler.monitoring.gaps import group_accuracies
 from osler.monitoring.observed import Observed
-from osler.monitoring.records import Alarm, Feature, Monitoring, ReferenceRecord, Shift, Window
+from osler.monitoring.records import Alarm, Feature, Monitoring, ReferenceRecord, Shift, Swapped, Window
 from osler.monitoring.reference import read_reference
 from osler.runs import Run
 
@@ -47,8 +47,16 @@ class Watch:
             )
         return sorted(own, key=lambda one: (one.at, one.id))
 
-    def report(self, predictions: Sequence[StoredPrediction], verdicts: Sequence[Verdict] = ()) -> Monitoring:
-        """What is seen in the answers of this model. Raises :class:`InputError` as :meth:`answered`."""
+    def report(
+        self,
+        predictions: Sequence[StoredPrediction],
+        verdicts: Sequence[Verdict] = (),
+        swaps: Sequence[Swapped] | None = None,
+    ) -> Monitoring:
+        """What is seen in the answers of this model, and in those to the ``swaps`` that it was asked.
+
+        Raises :class:`InputError` as :meth:`answered`.
+        """
         answered = self.answered(predictions)
         cases, times = Observed.of(answered, verdicts), [one.at for one in answered]
         # A probability that is not calibrated says nothing of how often an answer is right.
@@ -79,9 +87,13 @@ class Watch:
             accuracy=accuracy_of(cases, calibrated),
             windows=tuple(_windows(cases, times, calibrated, drifts)),
             groups=tuple(groups),
+            swaps=None if swaps is None else tuple(swaps),
             alarms=tuple(
                 Alarm(**one._asdict(), at=times[one.case - 1])
-                for one in self.detectors.alarms(cases, psi, groups, trusted)
+                for one in (
+                    *self.detectors.alarms(cases, psi, groups, trusted),
+                    *dependent(len(cases), swaps or ()),
+                )
             ),
         )
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from osler.errors import InputError, nearest, one_line, show
 from osler.evaluation import SYSTEMS, perturbation_label, reliability_tables, subgroup_rows, summary
 from osler.governance import licences
-from osler.publishing import chai
+from osler.publishing import bias, chai, limitations
 from osler.publishing.about import OFFERED, example_for
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import Evidence, read_evidence
@@ -118,7 +118,7 @@ def render(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allow
         mixed=_mixed(evidence),
         machine=_machine(evidence),
         fingerprints=_fingerprints(evidence),
-        nobody=NOT_STATED,
+        widest=next(iter(limitations.subgroups(evidence).values()), None),
     )
     body = re.sub(r"\n{3,}", "\n\n", body).strip()
     return f"---\n{_metadata(evidence, repo_id, version, about).to_yaml()}\n---\n\n{body}\n"
@@ -282,7 +282,7 @@ def _perturbed(records: Sequence[PerturbedRecord]) -> list[list[str]]:
             cell(record.top_1_flip_rate),
         ]
         for record in records
-        if record.original_accuracy and record.accuracy and record.change
+        if record.original_accuracy and record.accuracy and record.change and record.perturbation not in bias.SWAPS
     ]
 
 

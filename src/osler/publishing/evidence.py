@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from osler.errors import InputError
 from osler.evaluation import LEVEL, SYSTEMS, VALIDATION, Confusions, count_confusions
+from osler.monitoring import Monitoring
 from osler.recipe import Recipe, TaskFile, find_tasks, read_task
 from osler.rendering import cell, difference, p_value
 from osler.reproduction import RecordedRun, read_expected
@@ -47,6 +48,7 @@ class Evidence:
         manifest, data_report, results: the files of these names.
         robustness: split → ``robustness.json``, of those that were measured.
         faithfulness: ``explanation.json``; None where it was not measured.
+        in_use: ``monitoring.json``, a report on the model in use; None where none was kept with the run.
         exports: ``exports.json``; None where nothing was exported.
         confused: what the tuned model takes for what on the headline split; None where its predictions are not there.
         runs: those of this recipe that its expected file records, where the version has one; this is one more, or one
@@ -61,6 +63,7 @@ class Evidence:
     results: Results
     robustness: Mapping[str, Robustness]
     faithfulness: Faithfulness | None
+    in_use: Monitoring | None
     exports: Exports | None
     confused: Confusions | None
     runs: Sequence[RecordedRun] = ()
@@ -231,10 +234,20 @@ def read_evidence(run: Run) -> Evidence:
         results=results,
         robustness={split: _robustness(path, tuned) for split, path in measured.items() if path.is_file()},
         faithfulness=_of_this_model(run.explanation_path(VALIDATION), Faithfulness, manifest),
+        in_use=_in_use(run, manifest),
         exports=_of_this_model(run.exports_file(), Exports, manifest),
         confused=_confused(run, recipe, headline_of(results)),
         runs=_recorded(run, recipe),
     )
+
+
+def _in_use(run: Run, manifest: Manifest) -> Monitoring | None:
+    if not run.monitoring_path.is_file():
+        return None
+    report = read_model(run.monitoring_path, Monitoring)
+    if (report.model, report.version) != (manifest.recipe.name, manifest.recipe.version):
+        raise InputError(f"{run.monitoring_path}: of {report.model}@{report.version}; move it away")
+    return report
 
 
 Measured = TypeVar("Measured", Exports, Faithfulness)

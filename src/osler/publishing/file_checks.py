@@ -14,10 +14,10 @@ from osler.runs import ADAPTER, read_predictions
 
 # Every file that a publication may have; * is within one folder.
 FILES = (
-    "README.md chai.json figures/*.png report.html"
+    "README.md bias.md chai.json figures/*.png report.html"
     " recipe.yaml manifest.json panel.json data_report.json"
     " results.json robustness*.json reproduction*.json expected.json"
-    " explanation.json exports.json"
+    " explanation.json exports.json monitoring.json"
     " SHA256SUMS predictions/*.jsonl"
     " tasks/*/task.yaml tasks/*/*.jinja tasks/*/README.md"
     f" adapter_config.json {ADAPTER}"

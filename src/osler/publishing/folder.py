@@ -138,7 +138,7 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
     reproductions = sorted(run.folder.glob("reproduction*.json"))
     for path in (run.folder / "recipe.yaml", run.manifest_path, run.panel_path, run.results_path()):
         _copy(path, part, path.name)
-    for path in (*robustness, run.explanation_path(VALIDATION), run.exports_file()):
+    for path in (*robustness, run.explanation_path(VALIDATION), run.exports_file(), run.monitoring_path):
         if path.is_file():
             _copy(path, part, path.name)
     for path in reproductions:
@@ -182,11 +182,12 @@ def _predictions(run: Run, results: Results, part: Path) -> Sequence[Path]:
 
 def _card(run: Run, repo_id: str, version: str, about: Mapping[str, Any], allowed: Mapping[str, str]) -> None:
     """The card, its figures and its CHAI export, of what is in the folder already."""
-    from osler.publishing import card, chai
+    from osler.publishing import bias, card, chai
 
     text = card.render(run, repo_id, version, about, allowed)
     card.check(text)
     write_atomically(run.folder / "README.md", text)
+    write_atomically(run.folder / "bias.md", bias.render(run, repo_id.rpartition("/")[2], about))
     document = chai.export(run, repo_id, version, about, allowed)
     chai.validate(document)
     write_json(run.folder / "chai.json", document)

@@ -26,27 +26,42 @@ def reliability(evidence: Evidence) -> list[str]:
 
 def biases(evidence: Evidence) -> list[str]:
     """The worst subgroup of every attribute on the headline split, and what nobody can say for want of cases."""
-    sentences = []
-    for attribute, subgroups in evidence.system.subgroups.items():
-        name, groups = attribute.replace("_", " "), subgroups.values
-        unknown = evidence.headline.n - sum(group.n for group in groups.values())
-        small = [f"{value} (n = {group.n})" for value, group in groups.items() if not group.accuracy]
-        if subgroups.worst and subgroups.best and subgroups.gap:
-            worst, best, gap = groups[subgroups.worst], groups[subgroups.best], subgroups.gap
-            sentences.append(
-                f"{name}: worst for {subgroups.worst} (n = {worst.n}), accuracy {cell(worst.accuracy)}; best for"
-                f" {subgroups.best} (n = {best.n}), {cell(best.accuracy)}; gap {signed(gap.value, gap.low, gap.high)}"
+    return [*subgroups(evidence).values(), *unsaid(evidence)]
+
+
+def subgroups(evidence: Evidence) -> dict[str, str]:
+    """Attribute → its worst subgroup beside its best, the widest gap first."""
+    gaps = {attribute: of.gap.value for attribute, of in evidence.system.subgroups.items() if of.gap}
+    sentences = {}
+    for attribute in sorted(gaps, key=gaps.__getitem__, reverse=True):
+        of = evidence.system.subgroups[attribute]
+        if of.worst and of.best and of.gap:
+            worst, best, gap = of.values[of.worst], of.values[of.best], of.gap
+            sentences[attribute] = (
+                f"{_words(attribute)}: worst for {of.worst} (n = {worst.n}), accuracy {cell(worst.accuracy)}; best for"
+                f" {of.best} (n = {best.n}), {cell(best.accuracy)}; gap {signed(gap.value, gap.low, gap.high)}"
                 + ("" if gap.low is None or gap.low > 0 else ", which may be chance")
             )
-        elif shown := [value for value, group in groups.items() if group.accuracy]:
-            sentences.append(
-                f"{name}: one subgroup alone is large enough to be given, {shown[0]}: nothing can be compared"
-            )
-        if small:
-            sentences.append(f"{name}: nothing can be said of {', '.join(small)}: fewer than {MIN_SUBGROUP} cases")
-        if unknown:
-            sentences.append(f"{name}: {unknown} of {evidence.headline.n} cases do not say it")
     return sentences
+
+
+def unsaid(evidence: Evidence) -> Iterator[str]:
+    """What nobody can say of subgroups for want of cases."""
+    for attribute, of in evidence.system.subgroups.items():
+        name, groups = _words(attribute), of.values
+        unknown = evidence.headline.n - sum(group.n for group in groups.values())
+        small = [f"{value} (n = {group.n})" for value, group in groups.items() if not group.accuracy]
+        shown = [value for value, group in groups.items() if group.accuracy]
+        if shown and not of.gap:
+            yield f"{name}: one subgroup alone is large enough to be given, {shown[0]}: nothing can be compared"
+        if small:
+            yield f"{name}: nothing can be said of {', '.join(small)}: fewer than {MIN_SUBGROUP} cases"
+        if unknown:
+            yield f"{name}: {unknown} of {evidence.headline.n} cases do not say it"
+
+
+def _words(attribute: str) -> str:
+    return attribute.replace("_", " ")
 
 
 def _baselines(evidence: Evidence) -> Iterator[str]:

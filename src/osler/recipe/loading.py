@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from osler.errors import InputError, join, one_line, show
+from osler.recipe.balance_section import BalanceSection, check_balance
 from osler.recipe.installed_types import GONE, RENAMED, settings
 from osler.recipe.recipe import Recipe
 from osler.recipe.rules import (
@@ -37,7 +38,6 @@ from osler.recipe.sections import (
     DataSection,
     EvaluationSection,
     LossSection,
-    MitigationSection,
     MixtureSection,
     PreferencesSection,
     PublishSection,
@@ -186,9 +186,9 @@ def _resolve(
         evaluation=evaluation,
         allow_overlap=MappingProxyType(document["allow_overlap"]) if document.get("allow_overlap") else None,
         augment=augment,
+        balance=optional(BalanceSection, "balance"),
         mixture=mixture,
         teacher=optional(TeacherSection, "teacher"),
-        mitigation=optional(MitigationSection, "mitigation"),
         preferences=optional(PreferencesSection, "preferences"),
         patience=document.get("patience"),
         stage=document.get("stage"),
@@ -204,6 +204,9 @@ def _resolve(
         check_images(recipe, learnt)
     with _noted(problems):
         check_combinations(recipe)
+    if recipe.balance is not None:
+        with _noted(problems):
+            check_balance(recipe, recipe.balance)
     problems += [Problem(key, text) for key, text in setting_problems(recipe, {**defaults, **recipe.train})]
     if recipe.search is not None and not problems:
         with _noted(problems):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from osler.recipe.balance_section import BalanceSection
 from osler.recipe.sections import (
     AugmentSection,
     BaseSection,
@@ -22,7 +23,6 @@ from osler.recipe.sections import (
     EvaluationSection,
     Head,
     LossSection,
-    MitigationSection,
     MixtureSection,
     PreferencesSection,
     PublishSection,
@@ -59,9 +59,9 @@ class Recipe:
     evaluation: EvaluationSection
     allow_overlap: Mapping[str, str] | None = None
     augment: AugmentSection | None = None
+    balance: BalanceSection | None = None
     mixture: MixtureSection | None = None
     teacher: TeacherSection | None = None
-    mitigation: MitigationSection | None = None
     preferences: PreferencesSection | None = None
     patience: int | None = None
     stage: Literal["pretrain"] | None = None

@@ -375,12 +375,6 @@ def check_combinations(recipe: Recipe) -> None:
         refuse("teacher", not named and recipe.teacher.run is None, "names nobody; expected systems, a run, or both")
     if recipe.preferences is not None:
         _check_preferences(recipe, refuse)
-    if recipe.mitigation is not None:
-        refuse("mitigation", recipe.head == "reranker" or recipe.stage, "only of cases that have labels of one task")
-        for key in ("mixture", "preferences"):
-            refuse(key, getattr(recipe, key) is not None, "not with mitigation:; leave one of the two out")
-        weighs = recipe.mitigation.method == "sampling" or trie or recipe.head == "classifier"
-        refuse("mitigation.method", not weighs, "reweighting not with loss: completion, of tokens; take sampling")
     if recipe.stage == "pretrain":
         refuse("loss.name", trie, "not with stage: pretrain: documents have no labels; expected completion")
         refuse("augment", recipe.augment is not None, "not with stage: pretrain")

@@ -195,19 +195,6 @@ class TeacherSection:
 
 
 @dataclass(frozen=True)
-class MitigationSection:
-    """Groups that training has few rows of count as much as any other.
-
-    Attributes:
-        by: ``label``, or an attribute of the task's cases such as ``sex``.
-        method: ``reweighting`` weighs each row's loss, ``sampling`` repeats rows until all groups are as large.
-    """
-
-    by: str
-    method: Literal["reweighting", "sampling"]
-
-
-@dataclass(frozen=True)
 class PreferencesSection:
     """The model of a finished run, ``base.model``, learns to prefer right labels to its own confident errors (DPO).
 

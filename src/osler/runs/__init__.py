@@ -1,6 +1,6 @@
 """The run directory: its files, their types, its prediction lines, and the machine it was made on."""
 
-from osler.runs.data_report import Contamination, DataReport, GroupShare, MitigationReport
+from osler.runs.data_report import Contamination, DataReport
 from osler.runs.environment import check_installed, describe_environment, peak_memory_bytes
 from osler.runs.exports import Artefact, BaseDistance, ExportedSplit, Exports, Format, LabelLogP
 from osler.runs.faithfulness import CurveComparison, Faithfulness, OrderCurves, Paraphrased, RankAgreement
@@ -73,13 +73,11 @@ __all__ = [
     "Format",
     "FoundRun",
     "Fusion",
-    "GroupShare",
     "InUse",
     "LabelLogP",
     "Manifest",
     "MeasuredOverlap",
     "Mismatch",
-    "MitigationReport",
     "OrderCurves",
     "Panel",
     "Paraphrased",

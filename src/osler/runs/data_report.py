@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from osler.runs.manifest import Augmentation
+from osler.runs.manifest import Augmentation, Balance
 from osler.runs.results import OverlapSettings, SplitOverlap
 from osler.storage import Contract, FileContract
 
@@ -51,22 +51,6 @@ class Contamination(Contract):
     splits: dict[str, SplitOverlap]
 
 
-class GroupShare(Contract):
-    """The ``rows`` of a group, and how often each of them was ``counted``: its weight, or its mean number of copies."""
-
-    rows: int
-    counted: float
-
-
-class MitigationReport(Contract):
-    """What was done that groups count alike; ``untold`` rows do not tell theirs and are as they were."""
-
-    by: str
-    method: str
-    untold: int
-    groups: dict[str, GroupShare]
-
-
 class DataReport(FileContract):
     """``data_report.json``. ``provenance`` is what the source of the task's cases says of itself."""
 
@@ -83,7 +67,7 @@ class DataReport(FileContract):
     labels: dict[str, str]
     tokens: Tokens
     augmentation: Augmentation | None
+    balance: Balance | None = None
     mixture: MixtureReport | None
-    mitigation: MitigationReport | None = None
     provenance: dict[str, JsonValue]
     contamination: Contamination

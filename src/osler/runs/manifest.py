@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from osler.storage import Contract, FileContract
 
 
@@ -107,6 +109,22 @@ class Augmentation(Contract):
     skipped: dict[str, str]
 
 
+class BalancedGroup(Contract):
+    """Training rows of one group, and how much each of them counts."""
+
+    rows: int
+    weight: float
+
+
+class Balance(Contract):
+    """Groups of training rows that were made to count alike; ``rows_without`` tell no group and weigh 1."""
+
+    by: str
+    method: Literal["reweight", "sample"]
+    groups: dict[str, BalancedGroup]
+    rows_without: int
+
+
 class MixedTaskTokens(Contract):
     """What a pass takes from one task of a mixture."""
 
@@ -172,6 +190,7 @@ class Manifest(FileContract):
     teacher: Teacher | None = None
     preferences: Preferences | None = None
     augmentation: Augmentation | None
+    balance: Balance | None = None
     mixture: dict[str, MixedTaskTokens] | None
     train_seconds: float
     resumed_from_step: int | None

@@ -154,6 +154,11 @@ class Run:
         named = "" if split == recipe.evaluation.splits[0] else f"-{split}"
         return self.folder / f"robustness{named}{_first(limit)}.json"
 
+    @property
+    def monitoring_path(self) -> Path:
+        """``monitoring.json``: what was seen of the model in use, where somebody keeps it with the run."""
+        return self.folder / "monitoring.json"
+
     def explanation_path(self, split: str, limit: int | None = None) -> Path:
         """``explanation.json`` for the split ``validation``; the others' files name theirs, and those of its first
         ``limit`` cases the limit."""

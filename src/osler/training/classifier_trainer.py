@@ -18,11 +18,13 @@ from osler.recipe import Recipe
 from osler.runs import Run
 from osler.scoring import BOUND, LABEL, padded
 from osler.training.proved_trainer import HALF_PRECISION_BOUND
-from osler.training.trainer import sft_config, train_in_float32, with_shuffled_batches
+from osler.training.sampling import with_shuffled_batches
+from osler.training.trainer import row_weights, sft_config, train_in_float32, weighted_mean_loss
 
 
 class ClassifierTrainer(Trainer):
-    """Trains with the mean cross-entropy over the cases of a batch, smoothed by ``label_smoothing_factor``.
+    """Trains with the mean cross-entropy over the cases of a batch, smoothed by ``label_smoothing_factor``, each times
+    its ``weight`` where it has one.
 
     The loss is taken here and not by the model: several models pass over how many batches a step adds up
     (transformers 5.23). Before the first step, a case read in a batch is held against the same case read alone.
@@ -42,8 +44,8 @@ class ClassifierTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The loss of ``inputs``: ids and attention mask, (batch, length), labels: indices, (batch,), or their
-        probabilities, (batch, labels), and, where rows have them, weights, (batch,).
+        """The loss of ``inputs``: ids and attention mask, (batch, length), and labels: indices, (batch,), or their
+        probabilities, (batch, labels).
 
         Raises :class:`InputError` where the model lets the padding of a batch change what it says.
         """
@@ -52,12 +54,7 @@ class ClassifierTrainer(Trainer):
             self._prove(model, inputs)
         logits = _logits(model, inputs)
         smoothing = self.args.label_smoothing_factor
-        weights = inputs.get("weight")
-        reduction = "mean" if weights is None else "none"
-        loss = torch.nn.functional.cross_entropy(
-            logits, inputs["labels"], label_smoothing=smoothing, reduction=reduction
-        )
-        loss = loss if weights is None else (loss * weights).mean()
+        loss = weighted_mean_loss(logits, inputs["labels"], inputs.get("weight"), smoothing)
         return (loss, {"loss": loss, "logits": logits}) if return_outputs else loss
 
     @torch.no_grad()
@@ -79,12 +76,6 @@ class ClassifierTrainer(Trainer):
                 f"base.model: {name} says something else of a case in a batch than of it alone (off by {off:.2g}): it"
                 " does not pass over padding; take another base"
             )
-
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        columns: Any = self._signature_columns
-        if "weight" not in columns:  # which the library would take out as unused
-            self._signature_columns = [*columns, "weight"]  # type: ignore[assignment]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return with_shuffled_batches(super()._get_train_sampler(train_dataset))
@@ -127,21 +118,19 @@ def build_classifier_trainer(
     """The trainer of a recipe with a head, ready to ``train()``. ``targets`` are what is learnt in place of the rows'
     labels: a probability for each label."""
     model, config = adapted(recipe, run, model)
+    config.remove_unused_columns = False  # the model knows no weight
     padding: Any = tokenizer.pad_token_id
     examples = Dataset.from_list(data.examples)
     if targets is not None:
         examples = examples.remove_columns("labels").add_column("labels", targets)
-
-    if data.weights is not None:
-        examples = examples.add_column("weight", data.weights)
+    if data.loss_weights is not None:
+        examples = examples.add_column("weight", data.loss_weights)
 
     def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         labels = torch.tensor([example["labels"] for example in examples])
         labels = labels[:, 0] if targets is None else labels
-        batch = {**padded([example["input_ids"] for example in examples], padding), "labels": labels}
-        if data.weights is not None:
-            batch["weight"] = torch.tensor([example["weight"] for example in examples])
-        return batch
+        read = padded([example["input_ids"] for example in examples], padding)
+        return {**read, "labels": labels, **row_weights(examples)}
 
     return ClassifierTrainer(
         model=model,

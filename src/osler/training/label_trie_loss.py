@@ -59,7 +59,8 @@ class LabelTrieLoss(torch.nn.Module):
 
         Args:
             logits: the model's at :meth:`positions`, (batch × longest, vocabulary).
-            label_indices, weights: (batch,); each row's loss is multiplied by its weight.
+            label_indices: (batch,).
+            weights: how often each row counts, (batch,); None: once.
         """
         paths = self.paths[label_indices].flatten()
         siblings = self.groups[paths][:, None] == self.groups  # (batch × longest, choices)
@@ -67,7 +68,7 @@ class LabelTrieLoss(torch.nn.Module):
         if weights is None:
             loss = torch.nn.functional.cross_entropy(choices, paths, reduction="sum")
         else:
-            of_rows = torch.nn.functional.cross_entropy(choices, paths, reduction="none").view(len(weights), -1).sum(1)
-            loss = (of_rows * weights).sum()
+            decisions = torch.nn.functional.cross_entropy(choices, paths, reduction="none")
+            loss = (decisions.view(len(label_indices), -1).sum(1) * weights).sum()
         decided = paths > 0
         return loss, ((choices.argmax(-1) == paths) & decided).sum(), decided.sum()

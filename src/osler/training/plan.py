@@ -124,16 +124,16 @@ def _changed_rows(report: DataReport) -> list[str]:
     lines = []
     if augmentation := report.augmentation:
         lines.append("augmented   " + ", ".join(f"{n:,} rows by {name}" for name, n in augmentation.rows.items()))
+    if balance := report.balance:
+        weights = [group.weight for group in balance.groups.values()]
+        done = "their losses are weighted" if balance.method == "reweight" else "they are drawn, with replacement,"
+        lines.append(
+            f"balanced    {len(weights):,} groups by {balance.by}: {done} {min(weights):.2g} to {max(weights):.2g}"
+            f" times; {balance.rows_without:,} rows tell none"
+        )
     if mixture := report.mixture:
         tasks = [f"{name} {t.rows:,} rows, {t.tokens.total:,} tokens" for name, t in mixture.tasks.items()]
         lines.append("mixture     " + "; ".join(tasks))
-    if mitigation := report.mitigation:
-        counted = [group.counted for group in mitigation.groups.values()]
-        lines.append(
-            f"mitigation  {mitigation.method} by {mitigation.by}: {len(counted)} groups, a row counted"
-            f" {min(counted):.2g} to {max(counted):.2g} times"
-            + (f"; {mitigation.untold:,} rows do not tell theirs" if mitigation.untold else "")
-        )
     return lines
 
 

@@ -16,7 +16,7 @@ from osler.scoring import BOUND
 # How far the loss of a sharded model may be off, which can be computed in no other precision than its own: rounding in
 # bfloat16 moves a token of SmolLM2-135M by 0.1.
 HALF_PRECISION_BOUND = 0.5
-OWN_COLUMNS = ("label_index", "weight", "row")  # of the examples, which TRL would take out as unused
+OWN_COLUMNS = ("label_index", "row", "weight")  # of the examples, which TRL would take out as unused
 ANOTHER = "take another base, or another of loss: label_trie and completion"
 
 
@@ -80,7 +80,7 @@ class ProvedTrainer(SFTTrainer):
             rows = {**inputs, "labels": inputs["labels"].clone()}
             rows["labels"][:, : start + 1] = IGNORED
         alone: dict[str, torch.Tensor] = {
-            name: rows[name][:1] for name in ("input_ids", "labels", "label_index", "weight") if name in rows
+            name: rows[name][:1] for name in ("input_ids", "labels", "label_index") if name in rows
         }
         alone |= {name: alone[name][:, start:length] for name in ("input_ids", "labels")}
         shown = {name: rows[name][:1] for name in (*PIXELS, TYPES) if name in rows}

@@ -16,10 +16,11 @@ from osler.recipe import Recipe
 from osler.runs import Run
 from osler.scoring import BOUND, Candidates, candidate_scores
 from osler.training.classifier_trainer import ClassifierTrainer, adapted
+from osler.training.trainer import row_weights
 
 
 class RerankerTrainer(ClassifierTrainer):
-    """Trains with the mean cross-entropy of the right candidate among its case's.
+    """Trains with the mean cross-entropy of the right candidate among its case's, times its ``weight`` if it has one.
 
     Before the first step the scores of a case, whose candidates share one pass, are held against those of passes of
     their own.
@@ -45,7 +46,7 @@ class RerankerTrainer(ClassifierTrainer):
             torch.nn.functional.cross_entropy(of[None], label[None], label_smoothing=smoothing)
             for of, label in zip(scores, inputs["labels"], strict=True)
         ]
-        loss = torch.stack(losses).mean()
+        loss = (torch.stack(losses) * inputs.get("weight", 1)).mean()
         return (loss, {"loss": loss}) if return_outputs else loss
 
     @torch.no_grad()
@@ -72,22 +73,26 @@ def build_reranker_trainer(
     """The trainer of a recipe with ``head: reranker``, ready to ``train()``."""
     model, config = adapted(recipe, run, model)
     config.remove_unused_columns = False
+    examples = Dataset.from_list(data.examples)
+    if data.loss_weights is not None:
+        examples = examples.add_column("weight", data.loss_weights)
     return RerankerTrainer(
         model=model,
         args=config,
-        train_dataset=Dataset.from_list(data.examples),
+        train_dataset=examples,
         processing_class=tokenizer,
         data_collator=collate,
     )
 
 
-def collate(examples: Sequence[Mapping[str, list[int]]]) -> dict[str, Any]:
+def collate(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """``prompts`` and ``candidates`` of each case, and ``labels``, the places of the right ones, (batch,)."""
     split = [divided(example) for example in examples]
     return {
         "prompts": [parts[0] for parts in split],
         "candidates": [Candidates(parts[1:]) for parts in split],
         "labels": torch.tensor([example["labels"][0] for example in examples]),
+        **row_weights(examples),
     }
 
 

@@ -1,9 +1,9 @@
-"""TRL's trainer with Osler's loss and order of batches."""
+"""TRL's trainer with Osler's loss."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -11,7 +11,6 @@ from accelerate.utils import parse_flag_from_env
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase
-from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import DPOConfig, SFTConfig, SFTTrainer, pack_dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -24,32 +23,9 @@ from osler.scoring import LabelTrie
 from osler.tasks import Case
 from osler.training.label_trie_loss import LabelTrieLoss
 from osler.training.proved_trainer import ProvedTrainer
-
-OF_ROWS = ("label_index", "weight")  # columns of one number a row
+from osler.training.sampling import with_shuffled_batches
 
 C = TypeVar("C", SFTConfig, DPOConfig)
-
-
-class ShuffledBatches(LengthGroupedSampler):
-    """Batches of rows of similar length, in random order.
-
-    The library's order runs from the longest to the shortest rows of every fifty batches: what a row is about goes with
-    its length, so the gradient drifts with it, and the same tokens teach less (``docs/decisions/training.md``).
-    """
-
-    def __iter__(self) -> Iterator[int]:
-        indices = list(super().__iter__())
-        batches = [indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size)]
-        whole = len(indices) // self.batch_size  # a last batch that is not full stays last, or all others would shift
-        order = [*torch.randperm(whole, generator=self.generator).tolist(), *range(whole, len(batches))]
-        return (index for batch in order for index in batches[batch])
-
-
-def with_shuffled_batches(sampler: Any) -> Any:
-    """:class:`ShuffledBatches` in place of a sampler by length; any other as it is."""
-    if isinstance(sampler, LengthGroupedSampler):
-        return ShuffledBatches(sampler.batch_size, lengths=sampler.lengths)
-    return sampler
 
 
 class LabelIndexCollator:
@@ -60,8 +36,16 @@ class LabelIndexCollator:
         self._collate = collate
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        columns = {name: [example[name] for example in examples] for name in OF_ROWS if name in examples[0]}
-        return {**self._collate(examples), **{name: torch.tensor(column) for name, column in columns.items()}}
+        indices = torch.tensor([example["label_index"] for example in examples])
+        batch = {**self._collate(examples), "label_index": indices}
+        return batch | row_weights(examples)
+
+
+def row_weights(examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    """``weight``, (batch,), of examples that have one, and nothing of others."""
+    if "weight" not in examples[0]:
+        return {}
+    return {"weight": torch.tensor([example["weight"] for example in examples])}
 
 
 class ImageCollator:
@@ -104,10 +88,10 @@ class LabelTrieTrainer(ProvedTrainer):
         self.loss_is_scaled_for_ga = False  # type: ignore[assignment]
 
     def _loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, *_: Any) -> Any:
-        """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each (batch, length), and
-        label indices and weights, (batch,)."""
+        """The mean loss over the examples of ``inputs``: ids, attention mask and labels, each (batch, length), label
+        indices, (batch,), and where they are weighted ``weight``, (batch,)."""
         head = self._whole.get_output_embeddings()
-        read = {name: tensor for name, tensor in inputs.items() if name not in ("labels", *OF_ROWS)}
+        read = {name: tensor for name, tensor in inputs.items() if name not in ("labels", "label_index", "weight")}
         loss, counts = self._loss_from(inputs, lambda *places: logits_at(model, head, *places, **read, use_cache=False))
         tokens = self.accelerator.gather_for_metrics(inputs["attention_mask"].sum()).sum()
         self._counts["train" if model.training else "eval"].append(torch.stack([*counts, tokens]))
@@ -132,14 +116,14 @@ class LabelTrieTrainer(ProvedTrainer):
         counts = (loss.detach(), right, decided)
         if self._completion_weight:
             following = labels[rows[decisions:], columns[decisions:] + 1]
-            of_tokens = torch.nn.functional.cross_entropy(logits[decisions:].float(), following, reduction="none")
-            if weights is not None:
-                of_tokens = of_tokens * weights[rows[decisions:]]
-            loss = loss + self._completion_weight * of_tokens.mean()
+            completion_loss = weighted_mean_loss(
+                logits[decisions:].float(), following, None if weights is None else weights[rows[decisions:]]
+            )
+            loss = loss + self._completion_weight * completion_loss
         return loss, counts
 
     def _prove(self, model: torch.nn.Module, inputs: dict[str, Any]) -> None:
-        super()._prove(model, inputs)
+        super()._prove(model, {name: tensor for name, tensor in inputs.items() if name != "weight"})
         self._counts["eval"].clear()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -159,6 +143,17 @@ class LabelTrieTrainer(ProvedTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return with_shuffled_batches(super()._get_train_sampler(train_dataset))
+
+
+def weighted_mean_loss(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None, smoothing: float = 0.0
+) -> torch.Tensor:
+    """The mean cross-entropy over (n,), each times its weight. The sum of the weights does not divide it, as it does in
+    torch: a batch of small groups has to count for more than one of large groups."""
+    if weights is None:
+        return torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    losses = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+    return (losses * weights).mean()
 
 
 def sft_config(recipe: Recipe, run: Run) -> SFTConfig:
@@ -219,8 +214,8 @@ def build_trainer(
         examples = pack_dataset(examples, config.max_length, config.packing_strategy)
     if recipe.loss.name == "label_trie":
         examples = examples.add_column("label_index", data.label_indices)
-        if data.weights is not None:
-            examples = examples.add_column("weight", data.weights)
+        if data.loss_weights is not None:
+            examples = examples.add_column("weight", data.loss_weights)
     arguments: dict[str, Any] = {
         "model": model,
         "args": config,

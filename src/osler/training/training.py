@@ -52,6 +52,7 @@ from osler.training.distillation import check_teacher, described, targets
 from osler.training.hardware import check_here
 from osler.training.progress import Bar, Finite, NothingLeft, Progress, Terminated
 from osler.training.reranker_trainer import build_reranker_trainer
+from osler.training.sampling import draw_balanced
 from osler.training.saving import STAGING, save
 from osler.training.selection import select_checkpoint
 from osler.training.trainer import build_trainer
@@ -145,11 +146,16 @@ def _trainer(
 ) -> Trainer:
     if pairs:
         return preferences.build_preference_trainer(recipe, run, model, tokenizer, pairs)
+    trainer: Trainer
     if recipe.head is None:
-        return build_trainer(recipe, run, model, tokenizer, data, images)
-    if recipe.head == "reranker":
-        return build_reranker_trainer(recipe, run, model, tokenizer, data)
-    return build_classifier_trainer(recipe, run, model, tokenizer, data, learnt)
+        trainer = build_trainer(recipe, run, model, tokenizer, data, images)
+    elif recipe.head == "reranker":
+        trainer = build_reranker_trainer(recipe, run, model, tokenizer, data)
+    else:
+        trainer = build_classifier_trainer(recipe, run, model, tokenizer, data, learnt)
+    if data.row_weights is not None and data.loss_weights is None:
+        draw_balanced(trainer, data.row_weights)
+    return trainer
 
 
 def _prepare(
@@ -206,8 +212,6 @@ def _learnt_from(recipe: Recipe, data: TrainingData) -> str:
     folder."""
     digest = hashlib.sha256(json.dumps(data.examples).encode())
     digest.update("".join(row.image.sha256 for row in data.rows if row.image).encode())
-    if data.weights is not None:
-        digest.update(json.dumps(data.weights).encode())
     if Path(recipe.base.model).expanduser().is_dir():
         digest.update(fingerprint(base_folder(recipe.base)).encode())
     if recipe.teacher is not None and recipe.teacher.run is not None:
@@ -373,6 +377,7 @@ def _manifest(
         "seed": recipe.seed,
         **repeated_counts(report),
         "augmentation": report.augmentation and plain(report.augmentation),
+        "balance": report.balance and plain(report.balance),
         "mixture": report.mixture
         and {
             name: {

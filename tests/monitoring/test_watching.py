@@ -62,16 +62,15 @@ def test_longer_texts_are_told_once_with_what_moved(watch: Watch) -> None:
     assert "length of the texts" in email(told)
 
 
-def test_a_drift_of_labels_names_the_label_and_its_id_where_they_differ(watch: Watch) -> None:
-    label = next(one for one in watch.detectors.reference.cases.label if one)
-    seen = replace(drawn(watch, 250), label=(label,) * 250)
-    (told,) = [one for one in report(watch, seen).alarms if one.about == "labels"]
-    name = watch.detectors.reference.named[label]
-    assert name != label
-    assert f"{name} ({label})" in told.text
-    same = replace(watch.detectors.reference, named={label: label})
+def test_what_moved_is_named_with_its_id_where_they_differ(watch: Watch) -> None:
+    before = watch.detectors.reference.cases
+    label = next(one for one in before.label if one)
+    now = replace(drawn(watch, 250), label=(label,) * 250)
     bins = next(one.bins for one in watch.detectors.watched if one.feature == "labels")
-    assert bins.moved(same.cases, seen, same.named).startswith(f"{label} ")
+    assert bins.moved(before, now, {label: "a disease"}).startswith(f"a disease ({label}) ")
+    assert bins.moved(before, now, {label: label}).startswith(f"{label} ")
+    assert bins.moved(before, now, {}).startswith(f"{label} ")
+    assert label in watch.detectors.reference.named
 
 
 def test_answers_that_are_not_calibrated_give_no_estimate(watch: Watch) -> None:

@@ -15,6 +15,7 @@ from osler.feedback import RankedName, StoredPrediction, Verdict
 from osler.feedback.store import open_store
 from osler.governance import Ledger
 from osler.storage import sha256_file
+from osler.succession import Rules
 
 WHERE = ("Ward {n}: the patient has {a} and {b}, since spring {n}.", "{b}, then {a}; patient {n} of the day clinic.")
 
@@ -73,7 +74,7 @@ def decision(project: Path) -> dict[str, Any]:
 def test_the_plan_says_before_the_training_what_is_asked(project: Path) -> None:
     plan = json.loads((project / "next" / "plan.json").read_text())
     assert plan["task_version"] == 2
-    assert plan["rules"]["margin"] == 0.05
+    assert plan["rules"] == Rules().model_dump(), "all that is asked, whatever a later version asks by default"
     assert plan["left_out"]["its text was not kept (serve.py --keep-text)"] == 1
     assert sum(plan["added"].values()) + sum(plan["left_out"].values()) == 80
     assert plan["data_sha256"] == {
@@ -145,6 +146,10 @@ def test_a_signed_successor_answers_until_it_is_rolled_back(project: Path, tmp_p
     assert "tiny-made-up@2.0.0" in answered.stdout, answered.stderr
     again = script(folder, "update", CHAMPION, "--output", "next", "--sign", "Ada Adler")
     assert (again.returncode, "has signed it already" in again.stderr) == (2, True)
+    kept = (folder / "next" / "decision.json").read_bytes()
+    once_more = script(folder, "update", CHAMPION, "--from", "answers.db", "--output", "next")
+    assert (once_more.returncode, (folder / "next" / "decision.json").read_bytes()) == (0, kept), "the signature stays"
+    assert "in the shadow: no settled case that both models answered" in once_more.stdout
     back = script(folder, "update", CHAMPION, "--rollback", "Ben Baum")
     assert back.returncode == 0, back.stderr
     answered = script(folder, "diagnose", "runs/tiny-made-up", "--text", "A heart murmur and thirst.")

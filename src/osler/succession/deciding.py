@@ -34,8 +34,13 @@ DECISION = "decision.json"
 def decide(champion: Run, challenger: Run, plan: Plan, output: Path) -> Decision:
     """Ask the champion what the challenger was asked, hold both against the plan's rules, and write ``decision.json``.
 
-    Raises :class:`InputError` where one of the two is not what its records say, or the challenger is not evaluated.
+    One that a person has signed stays as it is.
+
+    Raises :class:`InputError` where one of the two is not what its records say, or the challenger is not evaluated; or
+    another challenger was signed for.
     """
+    if (output / DECISION).is_file() and read_model(output / DECISION, Decision).signed_by is not None:
+        return signed(challenger)[0]
     recipes = champion.recipe(), challenger.recipe()
     sides = contestant(champion, recipes[0]), contestant(challenger, recipes[1])
     if sides[0].weights_sha256 != plan.champion.weights_sha256:

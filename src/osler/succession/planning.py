@@ -69,7 +69,7 @@ def plan_successor(run: Run, settled: Iterable[Settled], output: Path, rules: Ru
         champion=champion,
         task=recipe.task.name,
         task_version=file.version + 1,
-        rules=rules,
+        rules=Rules(**rules.model_dump()),  # all of them are written, also those that were left at their defaults
         start="base" if base is None else "last run",
         start_reason=why,
         rows={split: len(rows) for split, rows in division.splits.items()},

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from osler.errors import exit_status
+from osler.errors import FailedError, InputError, exit_status
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     from osler.feedback import forgetting, store  # heavy: --help need not wait for it
     from osler.governance import project_ledger
 
-    texts = [path.read_text(encoding="utf-8") for path in arguments.text]
+    texts = [reading for path in arguments.text for reading in readings(path)]
     before, opened = store.moment("--before", arguments.before), store.open_store(arguments.store)
     gone = forgetting.forget(opened, before, arguments.patient, texts, arguments.texts_only)
     if arguments.texts_only:
@@ -36,10 +36,24 @@ def main() -> int:
     else:
         print(f"{opened.place}: {gone.answers:,} answers and {gone.verdicts:,} verdicts are gone")
     if (ledger := project_ledger(Path())) is not None:
-        what = {"before": arguments.before or "", "patients": len(arguments.patient), "texts": len(texts)}
+        what = {"before": arguments.before or "", "patients": len(arguments.patient), "texts": len(arguments.text)}
         what |= {"texts_only": arguments.texts_only, "answers": gone.answers, "verdicts": gone.verdicts}
         ledger.append("data", f"deleted from store {opened.id}", what)
+    if not gone.answers and (arguments.patient or arguments.text):
+        raise FailedError(
+            f"{opened.place}: nothing was found to delete; is the id, or the text, the very one that was sent,"
+            " and to this store? Rows that were brought in from another one have its hashes"
+        )
     return 0
+
+
+def readings(path: Path) -> set[str]:
+    """What a file may be the copy of: an editor adds a last line's end, and has line ends of its own."""
+    try:
+        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise InputError(f"--text {path}: not UTF-8; save it so") from None
+    return {one.replace("\n", end) for one in (text, text.removesuffix("\n")) for end in ("\n", "\r\n")}
 
 
 if __name__ == "__main__":

@@ -74,3 +74,30 @@ def test_the_script_says_how_many_and_a_ledger_keeps_it(store: Store, tmp_path: 
     wrong = script(tmp_path, "forget", "answers.db", "--before", "spring")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "expected 2026-11-01" in wrong.stderr
+
+
+@pytest.mark.parametrize("written", [b"what was asked", b"what was asked\n", b"what was asked\r\n"])
+def test_a_text_is_found_by_its_file_whatever_ends_its_last_line(store: Store, tmp_path: Path, written: bytes) -> None:
+    (tmp_path / "note.txt").write_bytes(written)
+    done = script(tmp_path, "forget", "answers.db", "--text", "note.txt")
+    assert (done.returncode, done.stdout) == (0, "answers.db: 1 answers and 0 verdicts are gone\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--patient", "MRN-8"], 1, "nothing was found to delete"),
+        (["--text", "other.txt"], 1, "nothing was found to delete"),
+        (["--text", "latin.txt"], 2, "latin.txt: not UTF-8"),
+    ],
+)
+def test_who_asks_for_somebody_and_nothing_is_found_is_told(
+    store: Store, tmp_path: Path, options: list[str], status: int, said: str
+) -> None:
+    (tmp_path / "other.txt").write_text("another text")
+    (tmp_path / "latin.txt").write_bytes("Fi\u00e8vre".encode("latin-1"))
+    done = script(tmp_path, "forget", "answers.db", *options)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(list(store.predictions())) == 4

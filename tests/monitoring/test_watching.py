@@ -13,7 +13,7 @@ from osler.errors import InputError
 from osler.monitoring.alarms import email, exposition, lines
 from osler.monitoring.drift import WINDOW
 from osler.monitoring.observed import Observed
-from osler.monitoring.page import write
+from osler.monitoring.page import render, write
 from osler.monitoring.records import Monitoring
 from osler.monitoring.watching import Watch
 from osler.runs.run import Run
@@ -47,6 +47,25 @@ def test_cases_like_those_of_the_evaluation_are_quiet(watch: Watch) -> None:
     assert any("40 judged of 620" in line for line in lines(told))
     assert lines(told)[-1] == "no alarm"
     assert "selection" in email(told)
+
+
+def test_no_alarm_is_not_said_of_what_nobody_looked_at(watch: Watch) -> None:
+    early = report(watch, drawn(watch, 127))
+    said = "no alarm yet: drift was not looked at (127 of 250 cases)"
+    assert lines(early)[-1] == said
+    assert email(early).startswith(f"Subject: tiny-made-up: {said}\n")
+    assert f'<p class="headline">N{said[1:]}.</p>' in render(early)
+    seen = drawn(watch, 250)
+    longer = report(watch, replace(seen, tokens=seen.tokens * 3))
+    loud = early.model_copy(update={"alarms": longer.alarms[:1]})
+    assert "drift was not looked at (127 of 250 cases)" in lines(loud)
+    assert email(loud).startswith("Subject: tiny-made-up: 1 alarm; drift was not looked at (127 of 250 cases)\n")
+    quiet = report(watch, drawn(watch, 260))
+    hidden = quiet.reference.model_copy(update={"not_watched": {"length": "no texts here", "language": "the same"}})
+    blind = quiet.model_copy(update={"reference": hidden})
+    assert lines(blind)[-1] == "no alarm; not watched: length, language"
+    assert email(blind).startswith("Subject: tiny-made-up: no alarm; not watched: length, language\n")
+    assert '<p class="headline">No alarm; not watched: length, language.</p>' in render(blind)
 
 
 def test_longer_texts_are_told_once_with_what_moved(watch: Watch) -> None:
@@ -84,7 +103,7 @@ def test_the_report_is_a_page_a_file_an_email_and_gauges(watch: Watch, tmp_path:
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg") >= 3
     assert "src=" not in page
-    assert "Alarms" in page
+    assert "<li><b>drift</b>, at case 250 " in page
     gauges = (tmp_path / "report.prom").read_text()
     assert 'osler_monitored_alarms{kind="drift",model="tiny-made-up"}' in gauges
     assert exposition(told).decode() == gauges

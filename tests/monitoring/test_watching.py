@@ -8,36 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streams
+from streams import drawn, report
 
 from osler.errors import InputError
 from osler.monitoring.alarms import email, exposition, lines
 from osler.monitoring.drift import WINDOW
-from osler.monitoring.observed import Observed
 from osler.monitoring.page import render, write
 from osler.monitoring.records import Monitoring
 from osler.monitoring.watching import Watch
-from osler.runs.run import Run
 from osler.storage.contracts import read_model
 
 
-@pytest.fixture(scope="module")
-def watch(evaluated_run: Path, texts_here: None) -> Watch:
-    return Watch(Run(evaluated_run))
-
-
-def drawn(watch: Watch, n: int, seed: int = 0) -> Observed:
-    """Cases like those of the evaluation."""
-    cases = watch.detectors.reference.cases
-    return cases.take(np.random.default_rng(seed).integers(len(cases), size=n))
-
-
-def report(watch: Watch, seen: Observed, judged: int = 0, **changes: object) -> Monitoring:
-    stored = streams.stored(seen, watch.manifest.adapter_sha256, **changes)
-    return watch.report(stored, streams.judged(seen, range(judged)))
-
-
 def test_cases_like_those_of_the_evaluation_are_quiet(watch: Watch) -> None:
-    told = report(watch, drawn(watch, 620), judged=40)
+    told = report(watch, drawn(watch, 620), verdicts=40)
     assert told.alarms == ()
     assert [window.n for window in told.windows] == [WINDOW, WINDOW, 120]
     assert set(told.windows[0].drift) == set(watch.detectors.reference.watched)
@@ -82,7 +65,7 @@ def test_longer_texts_are_told_once_with_what_moved(watch: Watch) -> None:
 
 
 def test_answers_that_are_not_calibrated_give_no_estimate(watch: Watch) -> None:
-    told = report(watch, drawn(watch, 260), judged=20, calibrated=False)
+    told = report(watch, drawn(watch, 260), verdicts=20, calibrated=False)
     assert told.accuracy.estimated is None
     assert told.accuracy.realised is not None
 

@@ -28,13 +28,13 @@ def test_cases_like_those_of_the_evaluation_are_quiet(watch: Watch) -> None:
     assert told.accuracy.judged == 40
     assert told.accuracy.realised is not None
     assert any("40 judged of 620" in line for line in lines(told))
-    assert lines(told)[-1] == "no alarm"
+    assert lines(told)[-1] == "no alarm; not watched: findings", "the task names no ontology"
     assert "selection" in email(told)
 
 
 def test_no_alarm_is_not_said_of_what_nobody_looked_at(watch: Watch) -> None:
     early = report(watch, drawn(watch, 127))
-    said = "no alarm yet: drift was not looked at (127 of 250 cases)"
+    said = "no alarm yet: drift was not looked at (127 of 250 cases); not watched: findings"
     assert lines(early)[-1] == said
     assert email(early).startswith(f"Subject: tiny-made-up: {said}\n")
     assert f'<p class="headline">N{said[1:]}.</p>' in render(early)
@@ -42,13 +42,16 @@ def test_no_alarm_is_not_said_of_what_nobody_looked_at(watch: Watch) -> None:
     longer = report(watch, replace(seen, tokens=seen.tokens * 3))
     loud = early.model_copy(update={"alarms": longer.alarms[:1]})
     assert "drift was not looked at (127 of 250 cases)" in lines(loud)
-    assert email(loud).startswith("Subject: tiny-made-up: 1 alarm; drift was not looked at (127 of 250 cases)\n")
+    assert email(loud).startswith("Subject: tiny-made-up: 1 alarm; drift was not looked at (127 of 250 cases); ")
     quiet = report(watch, drawn(watch, 260))
-    hidden = quiet.reference.model_copy(update={"not_watched": {"length": "no texts here", "language": "the same"}})
-    blind = quiet.model_copy(update={"reference": hidden})
-    assert lines(blind)[-1] == "no alarm; not watched: length, language"
-    assert email(blind).startswith("Subject: tiny-made-up: no alarm; not watched: length, language\n")
-    assert '<p class="headline">No alarm; not watched: length, language.</p>' in render(blind)
+    for unwatched, said in (
+        ({"length": "no texts here", "language": "the same"}, "no alarm; not watched: length, language"),
+        ({}, "no alarm"),
+    ):
+        told = quiet.model_copy(update={"reference": quiet.reference.model_copy(update={"not_watched": unwatched})})
+        assert lines(told)[-1] == said
+        assert email(told).startswith(f"Subject: tiny-made-up: {said}\n")
+        assert f'<p class="headline">N{said[1:]}.</p>' in render(told)
 
 
 def test_longer_texts_are_told_once_with_what_moved(watch: Watch) -> None:

@@ -38,7 +38,7 @@ def test_a_quiet_stream_ends_with_0_and_an_alarm_with_1_and_a_report(evaluated_r
     project = evaluated_run.parents[2]
     quiet = script(project, "monitor", evaluated_run, "--store", f"sqlite:///{stores / 'quiet.db'}")
     assert quiet.returncode == 0, quiet.stderr
-    assert quiet.stdout.endswith("no alarm\n")
+    assert quiet.stdout.endswith("no alarm; not watched: findings\n")
     assert "30 judged of 260" in quiet.stdout
     page = stores / "report.html"
     told = script(project, "monitor", evaluated_run, "--store", f"sqlite:///{stores / 'long.db'}", "--output", page)

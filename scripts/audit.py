@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The ledger of a project's models, data and decisions: kept so that nobody can change an entry without its showing.
 
-python scripts/audit.py start                    # begin ledger.jsonl here; train, publish and update add to it
+python scripts/audit.py start                    # begin ledger.jsonl here, beside tasks/; train, publish, update add
 python scripts/audit.py verify [--head SHA256]   # is it as it was written? --head: the hash in a decision.json
 python scripts/audit.py show                     # a line an entry
 python scripts/audit.py sheets                   # Markdown: every model with its data, figures and decisions
@@ -35,7 +35,8 @@ def main() -> int:
         )
     if arguments.command == "verify":
         n, head = ledger.verify(arguments.head)
-        print(f"{arguments.ledger}: {n:,} entries, as they were written. Note the last one's hash elsewhere: {head}")
+        entries = "1 entry, as it was" if n == 1 else f"{n:,} entries, as they were"
+        print(f"{arguments.ledger}: {entries} written. Note the last one's hash elsewhere: {head}")
     else:
         print((render_entries if arguments.command == "show" else render_sheets)(ledger.entries()))
     return 0

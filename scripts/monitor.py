@@ -13,7 +13,6 @@ Compares with the run's own evaluation. Beside report.html it writes report.json
 from __future__ import annotations
 
 import argparse
-from datetime import datetime, timezone
 from pathlib import Path
 
 from osler.errors import InputError, exit_status
@@ -24,7 +23,7 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="the evaluated run directory of the model")
     parser.add_argument("--store", required=True, metavar="URL", help="what scripts/serve.py --store keeps")
     parser.add_argument("--swaps", action="store_true", help="also ask the kept texts with sex and age exchanged")
-    parser.add_argument("--since", type=moment, metavar="DATE", help="only cases from then on, such as 2026-11-01")
+    parser.add_argument("--since", metavar="DATE", help="only cases from then on, such as 2026-11-01")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report to this .html, and the others")
     arguments = parser.parse_args()
     if arguments.output is not None and arguments.output.suffix != ".html":
@@ -33,10 +32,10 @@ def main() -> int:
     from osler.monitoring import Watch, lines, write
     from osler.runs import Run
 
-    store = stores.open_store(arguments.store)
+    store, since = stores.open_store(arguments.store), stores.moment("--since", arguments.since)
     watch = Watch(Run(arguments.run))
-    predictions = list(store.predictions(since=arguments.since, shown=True))
-    verdicts = [verdict for _, of in store.judged(since=arguments.since) for verdict in of]
+    predictions = list(store.predictions(since=since, shown=True))
+    verdicts = [verdict for _, of in store.judged(since=since) for verdict in of]
     swapped = None
     if arguments.swaps:
         from osler.evaluation import stream  # loads the model
@@ -47,15 +46,6 @@ def main() -> int:
         write(arguments.output, report)
     print("\n".join(lines(report)))
     return 1 if report.alarms else 0
-
-
-def moment(text: str) -> datetime:
-    """A date or a time; without a zone, of UTC."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text}: expected 2026-11-01, or 2026-11-01T08:00+01:00") from None
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
 if __name__ == "__main__":

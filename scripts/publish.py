@@ -33,6 +33,7 @@ def main() -> int:
     from osler.publishing import card, checks, folder, release, space
     from osler.reproduction import rescoring
     from osler.storage import hub
+    from osler.succession import deciding
 
     run, repo_id = Run(arguments.run), arguments.repo_id
     recipe = run.recipe()
@@ -75,7 +76,8 @@ def main() -> int:
         print(f"not published{no_space}: {difference}")
         return 1
     print(url)
-    if (ledger := project_ledger(task.parents[1])) is not None:
+    successor = deciding.is_successor(run)
+    if (ledger := deciding.signed(run)[1] if successor else project_ledger(task.parents[1])) is not None:
         of = {"url": url, "weights_sha256": run.read_manifest().adapter_sha256}
         ledger.append("published", f"{recipe.name}@{recipe.version}", of)
     if arguments.space:

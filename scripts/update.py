@@ -30,8 +30,8 @@ def main() -> int:
     arguments = parser.parse_args()
     from osler.governance import LEDGER, Ledger
     from osler.recipe import find_tasks
-    from osler.runs import IN_USE, Run
-    from osler.succession import deciding, in_use, planning
+    from osler.runs import IN_USE, Run, note_model
+    from osler.succession import deciding, in_use, planning, shadow
 
     champion, folder = Run(arguments.run), arguments.run.parent
     ledger = Ledger(find_tasks(champion.folder).parent / LEDGER)
@@ -46,18 +46,23 @@ def main() -> int:
         if not (folder / IN_USE).is_file():
             in_use.put_in_use(folder, champion, arguments.sign, ledger)
         in_use.put_in_use(folder, challenger, arguments.sign, ledger)
-        print(f"signed by {decision.signed_by}; in use: {challenger.folder}. Serve it with scripts/serve.py {folder}")
+        print(f"signed by {decision.signed_by}; in use: {challenger.folder}")
+        print(deciding.next_steps(challenger, folder))
         return 0
+    answers = None
+    if arguments.store is not None:
+        from osler.feedback import store as stores
+
+        answers = stores.open_store(arguments.store)
     plan = planning.read_plan(arguments.output)
     if plan is None:
-        if arguments.store is None:
+        if answers is None:
             raise InputError(f"{arguments.output}: holds no plan; name the database of verdicts with --from STORE")
-        from osler.feedback import store
         from osler.succession import Rules
 
         rules = Rules(margin=arguments.margin, new_margin=arguments.new_margin)
-        plan = planning.plan_successor(champion, store.open_store(arguments.store).settled(), arguments.output, rules)
-        ledger.append("data", f"{plan.task} {plan.task_version}", {"rows": plan.rows, "added": plan.added})
+        plan = planning.plan_successor(champion, answers.settled(), arguments.output, rules)
+        ledger.append("data", f"{plan.task} {plan.task_version}", planning.noted(plan, answers.id))
     print(planning.render(plan))
     if arguments.plan:
         print(planning.commands(arguments.output, challenger))
@@ -71,8 +76,12 @@ def main() -> int:
         train(recipe, challenger)
     if not challenger.results_path().is_file():
         print(evaluation.evaluate(challenger))
+    for run in (champion, challenger):
+        note_model(ledger, run)
     decision = deciding.decide(champion, challenger, plan, arguments.output)
     print(deciding.render(decision))
+    if answers is not None:
+        print(shadow.render(shadow.compare(answers, decision.champion, decision.challenger, arguments.output)))
     return 0 if decision.accepted else 1
 
 

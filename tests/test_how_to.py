@@ -103,6 +103,7 @@ def test_rows_are_prepared_in_tasks_of_datatrove(checkout: Path) -> None:
     assert "246 rows in, 242 out" in printed
 
 
+@pytest.mark.slow
 def test_drawings_to_train_on_are_drawn_and_planned_with(checkout: Path) -> None:
     def before(commands: str) -> str:
         return "" if "accelerate launch" in commands else commands

@@ -80,6 +80,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_no_function_takes_seconds_for_a_hundred_thousand_characters(function: str) -> None:
     for word in WORST:

@@ -77,6 +77,7 @@ class KeepsWhatItReads(FourBit):
         return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_what_is_planned_for_a_gpu_is_what_others_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     published = FIGURES[name]

@@ -14,6 +14,8 @@ from project import SIGNS, script
 from osler.feedback import RankedName, StoredPrediction, Verdict
 from osler.feedback.store import open_store
 from osler.governance import Ledger
+from osler.storage import sha256_file
+from osler.succession import Rules
 
 WHERE = ("Ward {n}: the patient has {a} and {b}, since spring {n}.", "{b}, then {a}; patient {n} of the day clinic.")
 
@@ -72,9 +74,15 @@ def decision(project: Path) -> dict[str, Any]:
 def test_the_plan_says_before_the_training_what_is_asked(project: Path) -> None:
     plan = json.loads((project / "next" / "plan.json").read_text())
     assert plan["task_version"] == 2
-    assert plan["rules"]["margin"] == 0.05
+    assert plan["rules"] == Rules().model_dump(), "all that is asked, whatever a later version asks by default"
     assert plan["left_out"]["its text was not kept (serve.py --keep-text)"] == 1
     assert sum(plan["added"].values()) + sum(plan["left_out"].values()) == 80
+    assert plan["data_sha256"] == {
+        split: sha256_file(project / "next" / "data" / f"{split}.jsonl") for split in plan["rows"]
+    }
+    assert plan["start"] == "base"
+    assert "merged is not there (scripts/evaluate.py" in plan["start_reason"]
+    assert "starts from the base: " in (project / "said.txt").read_text()
     assert plan["added"]["new"] == plan["rows"]["new"] == len(plan["cases_sha256"]["new"])
 
 
@@ -87,7 +95,7 @@ def test_the_frozen_test_is_the_champions_and_new_cases_are_no_training_rows(pro
     assert {row["text"] for row in rows["test"]} == {json.loads(line)["complaint"] for line in tested}
     texts = {split: {row["text"] for row in of} for split, of in rows.items()}
     assert not texts["train"] & (texts["test"] | texts["new"] | texts["validation"])
-    (corrected,) = [row for of in rows.values() for row in of if row["case_id"] == "feedback-visit-4"]
+    (corrected,) = [row for of in rows.values() for row in of if row["case_id"] == "feedback-4"]
     assert corrected["label"] == next(iter(SIGNS))  # what the expert said, not what the model had
 
 
@@ -133,10 +141,15 @@ def test_a_signed_successor_answers_until_it_is_rolled_back(project: Path, tmp_p
     (folder / "next" / "decision.json").write_text(json.dumps(decision(folder) | {"accepted": True, "reason": None}))
     done = script(folder, "update", CHAMPION, "--output", "next", "--sign", "Ada Adler")
     assert done.returncode == 0, done.stderr
+    assert "scripts/publish.py next/run --repo-id USER/NAME --push" in done.stdout
     answered = script(folder, "diagnose", "runs/tiny-made-up", "--text", "A heart murmur and thirst.")
     assert "tiny-made-up@2.0.0" in answered.stdout, answered.stderr
     again = script(folder, "update", CHAMPION, "--output", "next", "--sign", "Ada Adler")
     assert (again.returncode, "has signed it already" in again.stderr) == (2, True)
+    kept = (folder / "next" / "decision.json").read_bytes()
+    once_more = script(folder, "update", CHAMPION, "--from", "answers.db", "--output", "next")
+    assert (once_more.returncode, (folder / "next" / "decision.json").read_bytes()) == (0, kept), "the signature stays"
+    assert "in the shadow: no settled case that both models answered" in once_more.stdout
     back = script(folder, "update", CHAMPION, "--rollback", "Ben Baum")
     assert back.returncode == 0, back.stderr
     answered = script(folder, "diagnose", "runs/tiny-made-up", "--text", "A heart murmur and thirst.")
@@ -144,6 +157,8 @@ def test_a_signed_successor_answers_until_it_is_rolled_back(project: Path, tmp_p
     kinds = [(entry.kind, entry.by) for entry in Ledger(folder / "ledger.jsonl").entries()]
     assert kinds == [
         ("data", None),
+        ("model", None),
+        ("model", None),
         ("decision", "Ada Adler"),
         ("in use", "Ada Adler"),
         ("in use", "Ada Adler"),
@@ -151,12 +166,12 @@ def test_a_signed_successor_answers_until_it_is_rolled_back(project: Path, tmp_p
     ]
     head = json.loads((folder / "next" / "decision.json").read_text())["ledger_head"]
     verified = script(folder, "audit", "verify", "--head", head)
-    assert (verified.returncode, "5 entries" in verified.stdout) == (0, True), verified.stderr
+    assert (verified.returncode, "7 entries" in verified.stdout) == (0, True), verified.stderr
     ledger = folder / "ledger.jsonl"
     ledger.write_text(ledger.read_text().replace("Ada Adler", "Eve Esser", 1))
     verified = script(folder, "audit", "verify")
     assert verified.returncode == 2
-    assert "ledger.jsonl:2: entry 2 was changed after it was written" in verified.stderr
+    assert "ledger.jsonl:4: entry 4 was changed after it was written" in verified.stderr
 
 
 @pytest.mark.parametrize(

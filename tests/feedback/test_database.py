@@ -44,15 +44,17 @@ def test_a_store_of_an_older_osler_is_brought_up_to_date_with_a_line(
     store = open_store(url, create=True)
     store.add_predictions([prediction(0)])
     store.add_verdict(verdict(0))
-    with store.writing() as connection:  # as it was before reviews had a form
+    with store.writing() as connection:  # as it was before reviews had a form, and answers a patient
         connection.execute(sa.text("ALTER TABLE verdicts DROP COLUMN quest"))
+        connection.execute(sa.text("ALTER TABLE predictions DROP COLUMN patient_hmac"))
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))
     id = store.id
     store.close()
     store = open_store(url)
-    assert capsys.readouterr().err == f"{store.place}: brought from schema 0001 to 0002\n"
+    assert capsys.readouterr().err == f"{store.place}: brought from schema 0001 to 0003\n"
     assert (list(store.every()), store.id) == ([(prediction(0), (verdict(0),))], id)
     store.add_verdict(verdict(0, "bo", quest=Quest(trust=1)))
+    store.add_predictions([prediction(1, patient_hmac=store.patient_hmac("MRN-0042"))])
     store.close()
     assert [one.quest for one in open_store(url).verdicts()] == [None, Quest(trust=1)]
     assert capsys.readouterr().err == ""

@@ -18,7 +18,7 @@ from osler.feedback.store import Store, open_store
 def store(url: str) -> Store:
     store = open_store(url, create=True)
     assert [store.add_model(MODEL) for _ in range(2)] == [True, False]
-    store.add_predictions([prediction(n) for n in range(3)])
+    store.add_predictions([prediction(n, patient_hmac=store.patient_hmac(f"patient {n}")) for n in range(3)])
     for rater in ("ada", "bo"):
         store.add_verdict(verdict(1, rater))
     return store

@@ -78,11 +78,13 @@ def test_a_verdict_for_nothing_a_second_one_and_a_label_outside_the_task_are_ref
         (SecondVerdictError, 'prediction case-0: "ada" has judged it already', verdict(0, right=False)),
         (InputError, 'label: "OMIM:1" is none of the task\'s 1 labels', verdict(0, "bo", False, label="OMIM:1")),
         (InputError, "own_label", verdict(0, "bo", blinded=True, own_label="OMIM:15470")),
+        (InputError, "is the answer's first diagnosis; say right", verdict(0, "bo", False, label="OMIM:154700")),
     ):
         with pytest.raises(error, match=said) as told:
             store.add_verdict(wrong, labels)
         assert "\n" not in str(told.value)
-    assert list(store.verdicts()) == [verdict(0)]
+    store.add_verdict(verdict(0).model_copy(update={"at": START + timedelta(days=9)}), labels)
+    assert list(store.verdicts()) == [verdict(0)], "what is sent again is kept once"
     with pytest.raises(InputError, match=r"prediction case-0: is in .* already, and is another one"):
         store.add_predictions([prediction(1), prediction(0, tokens=3)])
     assert [one.id for one in store.predictions()] == ["case-0"], "all or none"

@@ -67,6 +67,17 @@ def test_longer_texts_are_told_once_with_what_moved(watch: Watch) -> None:
     assert "length of the texts" in email(told)
 
 
+def test_what_moved_is_named_with_its_id_where_they_differ(watch: Watch) -> None:
+    before = watch.detectors.reference.cases
+    label = next(one for one in before.label if one)
+    now = replace(drawn(watch, 250), label=(label,) * 250)
+    bins = next(one.bins for one in watch.detectors.watched if one.feature == "labels")
+    assert bins.moved(before, now, {label: "a disease"}).startswith(f"a disease ({label}) ")
+    assert bins.moved(before, now, {label: label}).startswith(f"{label} ")
+    assert bins.moved(before, now, {}).startswith(f"{label} ")
+    assert label in watch.detectors.reference.named
+
+
 def test_answers_that_are_not_calibrated_give_no_estimate(watch: Watch) -> None:
     told = report(watch, drawn(watch, 260), verdicts=20, calibrated=False)
     assert told.accuracy.estimated is None

@@ -183,6 +183,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_slurm_gets_a_job_array_and_what_failed_is_run_again(tmp_path: Path, slurm: Path) -> None:
     source, output = export(tmp_path / "export.csv", rows()), tmp_path / "out"
     with pytest.raises(FailedError, match=r"1 of 2 tasks did not end \(1\), and sbatch ended with status 1; the logs"):

@@ -92,7 +92,8 @@ def test_the_adjudicator_sees_what_was_said_and_not_by_whom(client: TestClient, 
     sent = {"rater": "cy", "prediction": "case-1", "right": False, "label": "OMIM:163950"}
     assert client.post("/verdict", json=sent).status_code == 204
     assert [(one.id, v.rater, v.adjudicated) for one, v in store.settled()] == [("case-1", "cy", True)]
-    twice = client.post("/verdict", json=sent)
+    assert client.post("/verdict", json=sent).status_code == 204, "a second click"
+    twice = client.post("/verdict", json=sent | {"label": None})
     assert twice.status_code == 409
     assert twice.json()["error"] == 'prediction case-1: "cy" has judged it already; a verdict stays as it is'
 

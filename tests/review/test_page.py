@@ -60,9 +60,14 @@ def opened(
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
+        if len(raters) + (adjudicator is not None) > 1:  # nobody judges under another's name because it stood first
+            expect(page.get_by_text("Choose your name to begin.")).to_be_visible()
+            expect(page.locator("#case")).to_be_hidden()
+            page.locator("#rater").select_option(raters[0])
         yield page
         assert page.evaluate("[...refused]") == []
-        assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+        assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+        assert set(page.evaluate("Object.keys(sessionStorage)")) <= {"rater"}
         assert page.title() == "Osler: review"
         context.close()
     assert faults == []
@@ -82,6 +87,8 @@ def test_a_case_is_judged_by_keyboard(browser: Browser, store: Store) -> None:
             "“headache” is none of the 3 diagnoses that the model chose from."
         )
         page.keyboard.press("Control+A")
+        page.keyboard.press("Delete")
+        expect(page.get_by_role("alert")).to_have_text("")
         page.keyboard.type("noonan syndrome 1")
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="What the model answered")).to_be_focused()
@@ -91,7 +98,9 @@ def test_a_case_is_judged_by_keyboard(browser: Browser, store: Store) -> None:
         assert [text.split()[-1] for text in listed] == ["50.0%", "10.0%"]
         page.get_by_role("button", name="Save and go on").press("Enter")
         expect(page.get_by_role("alert")).to_have_text("Say whether the first diagnosis is right.")
-        page.keyboard.press("Space")
+        expect(page.get_by_label("Right", exact=True)).to_be_focused()
+        page.keyboard.press("ArrowDown")
+        expect(page.get_by_role("alert")).to_have_text("")
         expect(page.get_by_label("Which one is right?")).to_have_value("Noonan syndrome 1")
         page.get_by_role("checkbox", name="Dangerous miss").check()
         page.get_by_role("combobox", name="Safety and harm").select_option("2")
@@ -107,6 +116,14 @@ def test_a_case_is_judged_by_keyboard(browser: Browser, store: Store) -> None:
 def test_not_knowing_skipping_and_another_rater(browser: Browser, store: Store) -> None:
     with opened(browser, store, "ada", "bo") as page:
         page.get_by_label("You are").select_option("bo")
+        page.reload()
+        expect(page.get_by_role("heading", name="Case case-0")).to_be_visible()
+        expect(page.get_by_label("You are")).to_have_value("bo")
+        tab = page.context.new_page()
+        tab.goto(page.url)
+        expect(tab.get_by_text("Choose your name to begin.")).to_be_visible()
+        expect(tab.locator("#case")).to_be_hidden()
+        tab.close()
         page.get_by_role("button", name="I don't know").click()
         expect(page.get_by_text("You thought: don't know.")).to_be_visible()
         page.get_by_label("Right", exact=True).check()
@@ -133,7 +150,9 @@ def test_a_disagreement_is_settled(browser: Browser, store: Store) -> None:
         ]
         page.get_by_label("Right", exact=True).check()
         page.get_by_role("button", name="Save and go on").click()
-        expect(page.get_by_role("status")).to_contain_text("Nothing is left to settle.")
+        expect(page.get_by_role("status")).to_have_text(
+            "You have settled 1. Raters disagree on no more. Nothing is left to settle."
+        )
     assert [(one.id, by.rater, by.right) for one, by in store.settled()] == [("case-1", "cy", True)]
 
 
@@ -149,3 +168,28 @@ def test_nobody_is_shut_out(browser: Browser, store: Store, width: int, scheme: 
         expect(page.get_by_label("Which one is right?")).to_be_visible()
         assert violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_what_is_wrong_is_said_in_sight_of_whoever_has_to_mend_it(browser: Browser, store: Store) -> None:
+    with opened(browser, store, "ada", viewport={"width": 400, "height": 640}) as page:
+        problem = page.get_by_role("alert")
+        page.get_by_role("button", name="Show the model's answer").click()
+        expect(problem).to_have_text("Name a diagnosis, or say that you don't know.")
+        expect(problem).to_be_in_viewport(ratio=1)
+        expect(page.get_by_label("What do you think it is?")).to_be_focused()
+        page.get_by_role("button", name="I don't know").click()
+        page.get_by_role("button", name="Save and go on").click()
+        expect(problem).to_have_text("Say whether the first diagnosis is right.")
+        expect(problem).to_be_in_viewport(ratio=1)
+        right = page.get_by_label("Right", exact=True)
+        expect(right).to_be_focused()
+        expect(right).to_be_in_viewport(ratio=1)
+        assert right.evaluate("one => getComputedStyle(one).outlineStyle") == "solid", "after a click, too"
+        assert violations(page) == []
+        page.get_by_label("Wrong", exact=True).check()
+        expect(problem).to_have_text("")
+        page.get_by_label("Which one is right?").fill("Marfan syndrome")
+        page.get_by_role("button", name="Save and go on").click()
+        expect(problem).to_contain_text("is the answer's first diagnosis; say right, or name another")
+        expect(problem).to_be_in_viewport(ratio=1)
+    assert list(store.verdicts()) == []

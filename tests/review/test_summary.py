@@ -51,7 +51,8 @@ def test_counts_shares_and_kappas(store: Store) -> None:
     assert own is not None
     assert own.agreement == 0.75
     assert model.together is not None
-    assert model.together[1] == 2
+    assert model.together[1:] == (2, 0)
+    assert model.adjudicated == 1
     assert model.codes["dangerous_miss"] == Share(3, 16)
     information, expression = model.quest["information"], model.quest["expression"]
     assert information is not None
@@ -64,6 +65,9 @@ def test_the_page_has_them_in_words_and_obeys_nothing(store: Store, tmp_path: Pa
     page = (tmp_path / "review.html").read_text()
     for said in ("5 of 7: 71%", "canned@1.0.0", "ada, bo", "undefined, all said the same", "3 of 16: 19%", "4.5 ["):
         assert said in page, said
+    assert "1 more settles what raters disagreed on" in page
+    assert "dates are shifted" in page
+    assert "left out" not in page
     assert "<img" not in page
     assert "<script" not in page
 
@@ -87,3 +91,12 @@ def test_what_cannot_be_written_is_said_in_a_line(
         with pytest.raises(InputError, match=said):
             write_summary(where, tmp_path / name)
         assert not (tmp_path / name).exists()
+
+
+def test_cases_with_another_number_of_raters_are_told(store: Store, tmp_path: Path) -> None:
+    store.add_verdict(verdict(0, "di"))
+    (model,) = summarise(store)
+    assert model.together is not None
+    assert (model.together[0].n, *model.together[1:]) == (7, 2, 1)
+    write_summary(store, tmp_path / "review.html")
+    assert "left out with another number: 1 of 8" in (tmp_path / "review.html").read_text()

@@ -309,6 +309,7 @@ def test_a_data_report_without_what_is_needed_of_it_is_named(project: Path, scri
     assert len(refused.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["HOME", "HF_HOME"])
 def test_a_home_that_is_none_is_named_in_one_line(project: Path, home: str) -> None:
     file = project / RUN / "predictions" / "made_up-test-majority.jsonl"

@@ -150,14 +150,17 @@ def test_keys_are_asked_for_and_only_their_hashes_are_kept(tmp_path: Path, model
 
 
 def test_feedback_that_contradicts_itself_is_not_taken(tmp_path: Path, models: dict[str, ServedModel]) -> None:
-    label = next(iter(next(iter(models.values())).labels))
     keeper = keeping(models, tmp_path)
     with listening(Server(models, keeper=keeper)) as address:
-        said = {"request_id": "a", "right": True, "label": label}
-        httpx.post(f"{address}/diagnose", json={"text": "A fever.", "request_id": "a"}).raise_for_status()
+        asked = httpx.post(f"{address}/diagnose", json={"text": "A fever.", "request_id": "a"}).raise_for_status()
+        first, other = (one["label"] for one in asked.json()["diagnoses"][:2])
+        said = {"request_id": "a", "right": True, "label": other}
         answer = httpx.post(f"{address}/feedback", json=said)
         assert answer.status_code == 422
         assert answer.json()["error"].startswith("body: right says that the first diagnosis is right, and label names")
+        answer = httpx.post(f"{address}/feedback", json=said | {"right": False, "label": first})
+        assert answer.status_code == 422
+        assert "is the answer's first diagnosis; say right, or name another" in answer.json()["error"]
         assert not keeper.store.verdicts_of("a")
         assert httpx.post(f"{address}/feedback", json=said | {"right": False}).is_success
 
@@ -171,14 +174,15 @@ def test_nothing_of_the_patient_is_kept(
     planted = "Ada Lovelace, MRN 00481516, of 12 St James's Square"
     server = Server(models, audit=AuditLog(tmp_path / "audit"), keeper=keeping(models, tmp_path))
     with listening(server) as address, httpx.Client(base_url=address) as client:
-        client.post("/diagnose", json={"text": f"{planted}. {TEXT}", "request_id": "a"})
+        asked = client.post("/diagnose", json={"text": f"{planted}. {TEXT}", "request_id": "a"}).raise_for_status()
         client.post("/diagnose", json={"text": f"{planted}. {TEXT}", planted: 1})
         client.post("/diagnose", content=planted.encode(), headers={"Content-Type": "application/json"})
         client.post(f"/{planted}", json={"text": TEXT})
         client.post("/diagnose", params={"model": planted}, json={"text": TEXT})
-        feedback = {"request_id": "a", "right": False, "label": "Noonan syndrome"}
+        feedback = {"request_id": "a", "right": False, "label": asked.json()["diagnoses"][1]["label"]}
         sent = [feedback | {"label": planted}, feedback | {"request_id": "MRN-00481516"}, feedback, feedback]
-        assert [client.post("/feedback", json=one).status_code for one in sent] == [422, 404, 204, 409]
+        sent.append({"request_id": "a", "right": True})
+        assert [client.post("/feedback", json=one).status_code for one in sent] == [422, 404, 204, 204, 409]
         model = next(iter(models.values()))
         broken, model.encode = model.encode, lambda *_: 1 / 0  # type: ignore[method-assign, assignment]
         failed = client.post("/diagnose", json={"text": planted})
@@ -189,7 +193,7 @@ def test_nothing_of_the_patient_is_kept(
     assert "ZeroDivisionError" in printed
     kept = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
     store = open_store(str(tmp_path / "answers.db"))
-    assert [one.label for one in store.verdicts()] == ["Noonan syndrome"]
+    assert [one.label for one in store.verdicts()] == [feedback["label"]]
     (answered,) = store.predictions()
     assert (answered.id, answered.text) == ("a", None)
     assert answered.text_hmac in kept

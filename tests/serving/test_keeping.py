@@ -64,6 +64,19 @@ def test_an_answer_is_kept_without_its_text_under_the_id_that_it_has(tmp_path: P
     assert [one.abstained for one in rest] == [True, True]
 
 
+def test_what_is_watched_is_in_the_store_already(tmp_path: Path, keeper: Keeper, client: httpx.Client) -> None:
+    seen: list[tuple[str, int, int]] = []
+    keeper.watch = lambda model, n: seen.append((model, n, len(kept(tmp_path))))
+    client.post("/diagnose/batch", json={"cases": [{"text": "cough"}, {"text": "fever"}]})
+    named = {"text": NOTE, "request_id": "visit-17"}
+    for _ in range(2):  # the same again is answered, and not kept again
+        client.post("/diagnose", json=named)
+    assert judged(client, "visit-17") == (204, "")
+    assert sum(n for _, n, _ in seen) == 3
+    assert all(model == "canned" for model, *_ in seen)
+    assert seen[-1][2] == 3, "told after it was written"
+
+
 def test_the_same_again_is_one_answer_and_another_text_under_its_id_is_refused(
     tmp_path: Path, client: httpx.Client
 ) -> None:
@@ -171,11 +184,28 @@ def test_findings_are_kept_where_the_task_names_an_ontology_that_is_here(
     other.close()
 
 
+def test_of_a_patients_id_only_a_keyed_hash_is_kept(tmp_path: Path, client: httpx.Client) -> None:
+    for text in ("cough", "fever"):
+        asked = {"text": text, "patient_id": "MRN-0042"}
+        assert "MRN-0042" not in client.post("/diagnose", json=asked).text
+    client.post("/diagnose", json={"text": "MRN-0042"})
+    assert client.post("/diagnose", json={"text": "cough", "patient_id": ""}).status_code == 422
+    assert judged(client, client.post("/diagnose", json={"text": "chills"}).json()["request_id"]) == (204, "")
+    store = open_store(str(tmp_path / "answers.db"))
+    first, second, text, without = store.predictions()
+    assert first.patient_hmac == second.patient_hmac == store.patient_hmac("MRN-0042") != text.text_hmac
+    assert (text.patient_hmac, without.patient_hmac) == (None, None)
+    store.close()
+    assert all(b"MRN-0042" not in path.read_bytes() for path in tmp_path.glob("answers.db*"))
+
+
 def test_a_model_in_the_shadow_is_asked_the_same_and_shown_to_nobody(tmp_path: Path) -> None:
     shadow = canned(version="2.0.0")
     keeper = keeping({"canned": canned()}, tmp_path, shadow)
     with listening(Server(keeper.models, keeper=keeper, shadow=shadow)) as address:
-        shown = httpx.post(f"{address}/diagnose", json={"text": NOTE, "request_id": "visit-17"}).json()
+        shown = httpx.post(
+            f"{address}/diagnose", json={"text": NOTE, "request_id": "visit-17", "patient_id": "P1"}
+        ).json()
         again = httpx.post(f"{address}/diagnose", json={"text": NOTE, "request_id": "visit-17"}).json()
         assert shown["model"]["version"] == again["model"]["version"] == "1.0.0"
         deadline = time.monotonic() + 10
@@ -184,3 +214,4 @@ def test_a_model_in_the_shadow_is_asked_the_same_and_shown_to_nobody(tmp_path: P
     first, second = sorted(found, key=lambda one: one.version)
     assert (first.id, first.version, first.shown) == ("visit-17", "1.0.0", True)
     assert (second.version, second.shown, second.text_hmac) == ("2.0.0", False, first.text_hmac)
+    assert first.patient_hmac == second.patient_hmac is not None

@@ -243,6 +243,7 @@ def test_an_ancestor_is_a_parent_that_says_something(patients: Callable[..., Loa
     assert drawn == {("HP:9000010", "HP:9000011", "HP:9000030"), ("HP:9000010", "HP:9000020", "HP:9000030")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_PATIENTS)
 def test_no_held_out_wording_enters_training(rare_disease: Task, name: str) -> None:
     held_out = rare_disease.source.held_out_wordings

@@ -165,7 +165,7 @@ class Section:
         found = [Position("all cases", "", len(places), self._shares(places))]
         for attribute in sorted(set().union(*(row.subgroups for row in self.rows))):
             values = np.array([row.subgroups.get(attribute) for row in self.rows], dtype=object)
-            for value in sorted({value for value in values if value is not None}, key=_natural):
+            for value in sorted({value for value in values if value is not None}, key=natural):
                 if (n := int((among := values == value).sum())) >= MIN_SUBGROUP:
                     found.append(Position(attribute.replace("_", " "), value, n, self._shares(places[among])))
         return found
@@ -199,7 +199,7 @@ class Section:
         return [
             f"{attribute.replace('_', ' ')} {value} (n = {group.n})"
             for attribute, record in self.system.subgroups.items()
-            for value, group in sorted(record.values.items(), key=lambda item: _natural(item[0]))
+            for value, group in sorted(record.values.items(), key=lambda item: natural(item[0]))
             if not group.accuracy
         ]
 
@@ -251,7 +251,7 @@ def subgroup_rows(subgroups: Mapping[str, Subgroups]) -> list[tuple[str, Estimat
     for attribute, record in subgroups.items():
         accuracies = [
             (f"{value}, n = {group.n}", group.accuracy)
-            for value, group in sorted(record.values.items(), key=lambda item: _natural(item[0]))
+            for value, group in sorted(record.values.items(), key=lambda item: natural(item[0]))
             if group.accuracy
         ]
         rows += [(attribute.replace("_", " "), None), *accuracies] if accuracies else []
@@ -280,6 +280,6 @@ def selective_curve(confidences: Floats, correct: npt.NDArray[np.bool_]) -> tupl
     return answered[points] / len(correct), accuracy[points]
 
 
-def _natural(value: str) -> list[Any]:
+def natural(value: str) -> list[Any]:
     """Sorts 5-17 before 18-64."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", value)]

@@ -49,8 +49,8 @@ def swaps(run: Run, answered: Sequence[StoredPrediction], verdicts: Sequence[Ver
         )
     model = language_model(tuned_name(recipe), recipe, task, run_models(run, recipe))
     with tempfile.TemporaryDirectory() as folder:  # answers to patients' texts are not left behind
-        original = _asked(model, cases, Path(folder, "as-they-are.jsonl"))
-        perturbed = {swap: _asked(model, of, Path(folder, f"{swap.name}.jsonl")) for swap, of in changed.items() if of}
+        original = _asked(model, cases, Path(folder, "as they are"))
+        perturbed = {swap: _asked(model, of, Path(folder, swap.name)) for swap, of in changed.items() if of}
     found = compare(original, {swap: perturbed.get(swap, []) for swap in SWAPS}, recipe.evaluation.resamples)
     return against(found, evaluated(run, recipe))
 
@@ -90,7 +90,9 @@ def _changed(swap: Perturbation, cases: Sequence[Case]) -> list[Case]:
     return [copy for copy, case in zip(copies, cases, strict=True) if copy.text != case.text]
 
 
-def _asked(model: LanguageModel, cases: Sequence[Case], path: Path) -> list[Prediction]:
+def _asked(model: LanguageModel, cases: Sequence[Case], folder: Path) -> list[Prediction]:
+    folder.mkdir()  # its name stands before the progress bar
+    path = folder / "answers.jsonl"
     model.answer(cases, SPLIT, path)
     return read_predictions(path)
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from osler.evaluation.results import MIN_SUBGROUP
+from osler.evaluation.section import natural
 from osler.monitoring import told
 from osler.runs import Estimate, Prediction, System
 from osler.statistics import Floats, Resamples, number_groups, resampled_mean, significance
@@ -60,7 +61,7 @@ def subgroup_gaps(rows: Sequence[Prediction], system: System, resamples: int = 2
 
     found, p_values = [], []
     for attribute, subgroups in system.subgroups.items():
-        for value, group in subgroups.values.items():
+        for value, group in sorted(subgroups.values.items(), key=lambda item: natural(item[0])):
             among = np.array([float(row.subgroups.get(attribute) == value) for row in rows])
             told_of = SubgroupGap(attribute, value, group.n, group.accuracy)
             if group.accuracy and min(among.sum(), (1 - among).sum()) >= MIN_SUBGROUP and not drawn.too_few:

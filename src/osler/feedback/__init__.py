@@ -9,6 +9,7 @@ __all__ = [
     "StoredModel",
     "StoredPrediction",
     "Verdict",
+    "forgetting",
     "queues",
     "rows",
     "settle",

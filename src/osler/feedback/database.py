@@ -67,6 +67,24 @@ class Database:
             said = one_line(str(error.orig).strip().partition("\n")[0]) or type(error.orig).__name__
             raise FailedError(f"{self.place}: {said}") from None
 
+    def compact(self) -> None:
+        """Give back the room of what was deleted; of a SQLite file, and the log beside it, its bytes are gone.
+
+        Raises as :meth:`writing`, where another process does not let go of it.
+        """
+        with self._told(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if self._engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("VACUUM")
+                return
+            file = connection.connection.driver_connection
+            assert isinstance(file, sqlite3.Connection)
+            try:
+                connection.rollback()  # SQLAlchemy has begun a transaction, and a file is not rewritten in one
+                for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    file.execute(statement).close()
+            except sqlite3.Error as error:
+                raise FailedError(f"{self.place}: {error}; end what uses it, and run this again") from None
+
     def close(self) -> None:
         """Close its connections."""
         self._engine.dispose()

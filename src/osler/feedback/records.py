@@ -55,6 +55,7 @@ class StoredPrediction(Contract):
         model, version, recipe_sha256, weights_sha256: which model answered.
         task: the name of the model's task.
         text_hmac: of the text, under the store's own secret: the same text again has the same one.
+        patient_hmac: of the id that the asker gave the patient, under the same secret; null where none was given.
         text: de-identified; null as usual.
         tokens: of the text with its prompt.
         unknown_share: of its words, those that are rare or missing in the training texts; null where those are not
@@ -76,6 +77,7 @@ class StoredPrediction(Contract):
     weights_sha256: str
     task: str
     text_hmac: str
+    patient_hmac: str | None = None
     text: str | None = None
     tokens: Annotated[int, Field(ge=0)]
     unknown_share: Share | None = None

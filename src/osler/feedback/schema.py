@@ -74,6 +74,7 @@ predictions = Table(
     Column("weights_sha256", Text, nullable=False),
     Column("task", Text, nullable=False),
     Column("text_hmac", Text, nullable=False),
+    Column("patient_hmac", Text),
     Column("text", Text),
     Column("tokens", Integer, nullable=False),
     Column("unknown_share", Float),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 
@@ -44,6 +44,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.place = database.place
         self.reading, self.writing, self.close = database.reading, database.writing, database.close
+        self.compact = database.compact
 
     @property
     def id(self) -> str:
@@ -58,6 +59,10 @@ class Store:
     def text_hmac(self, text: str) -> str:
         """Of ``text``, under the secret of this store: the same text again has the same one."""
         return hmac.new(self._about["secret"].encode(), text.encode(), hashlib.sha256).hexdigest()
+
+    def patient_hmac(self, patient: str) -> str:
+        """Of a patient's id, under the same secret; no text has the same one."""
+        return self.text_hmac(f"\0patient\0{patient}")
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -103,7 +108,7 @@ class Store:
         return len(rows)
 
     def add_verdict(self, verdict: Verdict, labels: Collection[str] | None = None) -> None:
-        """Keep a verdict.
+        """Keep a verdict; one that the rater repeats, and that differs in its time alone, is kept already.
 
         Args:
             labels: of the task, where they are known: ``label`` and ``own_label`` have to be of them.
@@ -111,19 +116,25 @@ class Store:
         Raises:
             UnknownPredictionError: there is none of that id.
             SecondVerdictError: of the same rater, or a second adjudication.
-            InputError: a label that the task does not have.
+            InputError: a label that the task does not have; or, of a wrong answer, the label that it gave first.
         """
         _check_labels(verdict, labels)
         with self.writing() as connection:
-            self._add_verdict(connection, verdict)
+            self._add_verdict(connection, verdict, repeats=True)
 
-    def _add_verdict(self, connection: sa.Connection, verdict: Verdict) -> None:
+    def _add_verdict(self, connection: sa.Connection, verdict: Verdict, *, repeats: bool = False) -> None:
         of, mine = f"prediction {verdict.prediction}", predictions.c.id == verdict.prediction
         # Its row is locked, so that of two raters at once the second sees the first.
-        row = connection.execute(sa.select(predictions.c.number, predictions.c.disputed).where(mine).with_for_update())
+        asked = sa.select(predictions.c.number, predictions.c.disputed, predictions.c.diagnoses).where(mine)
+        row = connection.execute(asked.with_for_update())
         if (about_it := row.one_or_none()) is None:
             raise UnknownPredictionError(f"{of}: not in {self.place}")
+        first = about_it.diagnoses[0]["label"] if about_it.diagnoses else None
+        if not verdict.right and verdict.label is not None and verdict.label == first:
+            raise InputError(f"{of}: label: {show(first)} is the answer's first diagnosis; say right, or name another")
         known = self._of(connection, Verdict, verdicts.c.prediction, [verdict.prediction])
+        if repeats and any(one.model_copy(update={"at": verdict.at}) == verdict for one in known):
+            return
         if any(one.rater == verdict.rater for one in known):
             raise SecondVerdictError(f"{of}: {show(verdict.rater)} has judged it already; a verdict stays as it is")
         if verdict.adjudicated and any(one.adjudicated for one in known):
@@ -261,6 +272,18 @@ def open_store(url: str, create: bool = False) -> Store:
             driver is missing.
     """
     return Store(open_database(url, create))
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """A date or a time that was given as ``option``, of UTC where it names no zone; None where none was given. Raises
+    :class:`InputError` for another text."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{option} {show(text)}: expected 2026-11-01, or 2026-11-01T08:00+01:00") from None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
 def _check_labels(verdict: Verdict, labels: Collection[str] | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +58,8 @@ class NumberBins:
         place = np.where(np.isnan(values), self.n - 1, np.searchsorted(self.edges, values, "right"))
         return np.asarray(np.eye(self.n)[place], dtype=np.float64)
 
-    def moved(self, before: Observed, now: Observed) -> str:
-        """What is different, in a few words."""
+    def moved(self, before: Observed, now: Observed, named: Mapping[str, str]) -> str:
+        """What is different, in a few words; numbers have nothing ``named``."""
         means = (np.nanmean(NUMBERS[self.feature](cases)) for cases in (before, now))
         return "mean {} → {}".format(*(f"{mean:,.0f}" if self.feature == "length" else f"{mean:.3f}" for mean in means))
 
@@ -84,11 +84,12 @@ class NameBins:
                 row[place.get(name, -1)] += 1
         return rows
 
-    def moved(self, before: Observed, now: Observed) -> str:
-        """What is different most, in a few words."""
+    def moved(self, before: Observed, now: Observed, named: Mapping[str, str]) -> str:
+        """What is different most, in a few words; ``named``: id → name, of those that have one."""
         was, is_now = (self.rows(cases).sum(axis=0) / len(cases) for cases in (before, now))
         most = int(np.argmax(np.abs(is_now - was)))
-        name = (*self.names, "others")[most] or "not known"
+        id = (*self.names, "others")[most] or "not known"
+        name = f"{named[id]} ({id})" if named.get(id, id) != id else id
         unit = "a case" if self.feature == "findings" else "of the cases"
         return f"{name} {was[most]:.1%} → {is_now[most]:.1%} {unit}"
 

@@ -60,7 +60,7 @@ class Detectors:
             beyond = psi[one.feature] > one.limit
             for number in np.flatnonzero(beyond & ~np.insert(beyond, 0, False)[:-1]).tolist():
                 start, end = number * WINDOW, (number + 1) * WINDOW
-                moved = one.bins.moved(self.reference.cases, cases.take(slice(start, end)))
+                moved = one.bins.moved(self.reference.cases, cases.take(slice(start, end)), self.reference.named)
                 seen = float(psi[one.feature][number])
                 text = (
                     f"{MEANING[one.feature]}: cases {start + 1:,} to {end:,} are unlike the evaluation: {moved}"

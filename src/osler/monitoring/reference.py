@@ -7,7 +7,7 @@ texts themselves, and texts stay where the task has them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,13 +33,14 @@ OF_TEXTS: tuple[Feature, ...] = ("length", "wording", "language", "findings")
 class Reference:
     """The cases of the evaluation, of ``split``; ``groups`` as :class:`osler.statistics.Resamples` takes them.
 
-    ``not_watched``: feature → why it is not known of them, so that nothing can be compared.
+    ``not_watched``: feature → why it is not known of them, so that nothing can be compared. ``named``: label id → name.
     """
 
     split: str
     cases: Observed
     groups: Ints | None
     not_watched: Mapping[Feature, str]
+    named: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def watched(self) -> list[Feature]:
@@ -91,6 +92,7 @@ def read_reference(run: Run, split: str | None = None) -> Reference:
         ),
         groups=number if number.max() + 1 < len(rows) else None,
         not_watched=missing,
+        named=run.read_panel().labels,
     )
 
 

@@ -86,7 +86,7 @@ def _row(gap: SubgroupGap) -> list[str]:
         f"{gap.n:,}",
         cell(gap.accuracy),
         _signed(gap.gap),
-        "–" if gap.p_adjusted is None else p_value(gap.p_adjusted),
+        "–" if gap.p_adjusted is None else p_value(gap.p_adjusted).removeprefix("p = "),
         _signed(gap.misjudged),
     ]
 

@@ -174,7 +174,7 @@ def _said(content: Any) -> str:
 def _settings(evidence: Evidence) -> dict[str, Any]:
     """What the recipe says of training, as it says it."""
     content = evidence.recipe.to_dict()
-    names = ("head", "stage", "lora", "loss", "train", "data", "augment", "mixture")
+    names = ("head", "stage", "lora", "loss", "train", "data", "augment", "balance", "mixture")
     return {name: content[name] for name in names if name in content}
 
 

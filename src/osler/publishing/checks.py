@@ -15,6 +15,7 @@ from osler.errors import InputError
 from osler.publishing.file_checks import identifiers, secrets, weights
 from osler.publishing.run_checks import (
     contamination,
+    decision,
     evaluation,
     git,
     licences,
@@ -104,6 +105,7 @@ OF_RUN: Mapping[str, Callable[[Run, Recipe], list[str]]] = {
     "parity": parity,
     "contamination": contamination,
     "licence": licences,
+    "decision": decision,
 }
 OF_FILES: Mapping[str, Callable[[Path, Recipe], list[str]]] = {
     "weights": weights,
@@ -114,6 +116,7 @@ CHECKS = (*OF_RUN, *OF_FILES)
 NEVER = {
     "manifest": "a number without one cannot be published",
     "evaluation": "the numbers in the card would be those of another model",
+    "decision": "a successor is published when a person has signed for it, and a refusal stays one",
     "secrets": "whoever reads the files can use them",
     "weights": "a pickle runs code where it is loaded",
 }

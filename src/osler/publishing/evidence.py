@@ -33,6 +33,7 @@ from osler.runs import (
     tuned_name,
 )
 from osler.storage import read_model, sha256_file
+from osler.succession import Decision, deciding
 from osler.tasks import load_prompt
 
 SIMULATED = "simulated"
@@ -50,6 +51,7 @@ class Evidence:
         faithfulness: ``explanation.json``; None where it was not measured.
         in_use: ``monitoring.json``, a report on the model in use; None where none was kept with the run.
         exports: ``exports.json``; None where nothing was exported.
+        decision: ``decision.json`` of a successor; None where it is none.
         confused: what the tuned model takes for what on the headline split; None where its predictions are not there.
         runs: those of this recipe that its expected file records, where the version has one; this is one more, or one
             of them.
@@ -65,6 +67,7 @@ class Evidence:
     faithfulness: Faithfulness | None
     in_use: Monitoring | None
     exports: Exports | None
+    decision: Decision | None
     confused: Confusions | None
     runs: Sequence[RecordedRun] = ()
 
@@ -147,6 +150,11 @@ class Evidence:
             told = [p_value(tests[curve].p_adjusted) if curve in tests else "" for curve in ("deletion", "insertion")]
             rows.append([name.replace("_", " "), cell(of.deletion), told[0], cell(of.insertion), told[1]])
         return rows
+
+    def gate(self) -> list[list[str]]:
+        """A row a check of the decision on a successor."""
+        checks = self.decision.checks if self.decision else ()
+        return [[check.name, "yes" if check.passed else "no", check.found] for check in checks]
 
     def revision(self, split: str) -> str:
         """What pins the cases of a split: the commit of a dataset on the Hub, or the hashes of files."""
@@ -236,9 +244,20 @@ def read_evidence(run: Run) -> Evidence:
         faithfulness=_of_this_model(run.explanation_path(VALIDATION), Faithfulness, manifest),
         in_use=_in_use(run, manifest),
         exports=_of_this_model(run.exports_file(), Exports, manifest),
+        decision=_decision(run, manifest),
         confused=_confused(run, recipe, headline_of(results)),
         runs=_recorded(run, recipe),
     )
+
+
+def _decision(run: Run, manifest: Manifest) -> Decision | None:
+    path = run.folder / deciding.DECISION
+    if not path.is_file():
+        return None
+    found = read_model(path, Decision)
+    if found.challenger.weights_sha256 != manifest.adapter_sha256:
+        raise InputError(f"{path}: not of the model of manifest.json; move it away, or decide again")
+    return found
 
 
 def _in_use(run: Run, manifest: Manifest) -> Monitoring | None:

@@ -30,6 +30,7 @@ from osler.storage import (
     write_json,
     write_model,
 )
+from osler.succession import deciding
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,9 @@ def _records(run: Run, recipe: Recipe, part: Path) -> None:
         if read_model(path, ReproductionFile).recipe.sha256 != recipe.sha256:
             raise InputError(f"{path}: of another recipe than {recipe.path}; take it out of the run")
         write_json(part / path.name, _without_folders(read_json(path)))
+    decision = run.folder.parent / deciding.DECISION
+    if deciding.is_successor(run) and decision.is_file():
+        _copy(decision, part, decision.name)
     write_json(part / run.data_report_path.name, _without_folders(read_json(run.data_report_path)))
     for path in sorted((find_tasks(recipe.path).parent / "recipes").rglob("*.expected.json")):
         if read_expected(path).recipe_sha256 == recipe.sha256:

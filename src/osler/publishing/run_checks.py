@@ -19,6 +19,7 @@ from osler.runs import (
     changed_weights,
     tuned_name,
 )
+from osler.succession import deciding
 from osler.tasks import load_prompt
 
 C = TypeVar("C")
@@ -145,6 +146,17 @@ def pins(run: Run, recipe: Recipe) -> list[str]:
     if learnt not in (None, revision):
         problems.append(f"{task / 'task.yaml'}: source.revision: {revision} is not what was trained on, {learnt}")
     return problems
+
+
+def decision(run: Run, recipe: Recipe) -> list[str]:
+    """A successor takes its champion's place by a decision that a person signed."""
+    if not deciding.is_successor(run):
+        return []
+    try:
+        deciding.signed(run)
+    except InputError as error:
+        return [str(error)]
+    return []
 
 
 def _evaluate(run: Run) -> str:

@@ -81,7 +81,9 @@ class ModelSummary:
         right: of the settled ones.
         pairs: of raters: their names, and kappas of "right or wrong" and, where both were blinded, of their own
             diagnoses.
-        together: Fleiss' kappa of "right or wrong" over the cases with the most common number of raters, that number.
+        together: Fleiss' kappa of "right or wrong" over the cases with the most common number of raters, that number,
+            and how many cases with two raters or more have another one.
+        adjudicated: verdicts of adjudicators.
         codes, quest, comments: of all verdicts but an adjudicator's, who has seen the others.
     """
 
@@ -93,7 +95,8 @@ class ModelSummary:
     disputed: int
     raters: list[RaterSummary]
     pairs: list[tuple[str, str, agreement.Kappa, agreement.Kappa | None]]
-    together: tuple[agreement.Kappa, int] | None
+    together: tuple[agreement.Kappa, int, int] | None
+    adjudicated: int
     codes: dict[str, Share]
     quest: dict[str, Mean | None]
     comments: list[tuple[str, str]] = field(default_factory=list)
@@ -177,6 +180,7 @@ def _summary(name: str, answers: int, judged: Sequence[Judged]) -> ModelSummary:
         raters=[_rater(rater, rated) for rater in raters],
         pairs=[pair for two in combinations(raters, 2) if (pair := _pair(*two, rated)) is not None],
         together=_together([of for _, of in rated]),
+        adjudicated=sum(one.adjudicated for _, of in judged for one in of),
         codes={code: Share(sum(code in one.codes for one in given), len(given)) for code in CODES},
         quest={item: _rating([getattr(one.quest, item) for one in given if one.quest]) for item in Quest.model_fields},
         comments=[(one.prediction, one.comment) for one in given if one.comment],
@@ -215,12 +219,13 @@ def _pair(
     return first, second, agreement.cohen_kappa([a.right for a, _ in both], [b.right for _, b in both]), own
 
 
-def _together(rated: Sequence[Sequence[Verdict]]) -> tuple[agreement.Kappa, int] | None:
+def _together(rated: Sequence[Sequence[Verdict]]) -> tuple[agreement.Kappa, int, int] | None:
     numbers = Counter(len(of) for of in rated if len(of) > 1)
     if not numbers:
         return None
     number = max(numbers, key=lambda n: (numbers[n], n))
-    return agreement.fleiss_kappa([[one.right for one in of] for of in rated if len(of) == number]), number
+    kappa = agreement.fleiss_kappa([[one.right for one in of] for of in rated if len(of) == number])
+    return kappa, number, numbers.total() - numbers[number]
 
 
 def _rating(values: Sequence[int | None]) -> Mean | None:

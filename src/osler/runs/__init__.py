@@ -7,6 +7,7 @@ from osler.runs.faithfulness import CurveComparison, Faithfulness, OrderCurves, 
 from osler.runs.found import IN_USE, FoundRun, InUse, find_run
 from osler.runs.manifest import Environment, Manifest, Selected, Teacher, TrainedContent
 from osler.runs.memory import free_memory, machine_memory
+from osler.runs.noted import note_model
 from osler.runs.panel import Panel, TrainingTexts
 from osler.runs.predictions import (
     Prediction,
@@ -113,6 +114,7 @@ __all__ = [
     "machine_memory",
     "merged_name",
     "mismatches",
+    "note_model",
     "open_part",
     "peak_memory_bytes",
     "read_parts",

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Answered:
     asked: Asked
     answer: Diagnosis
     shown: bool
+    patient: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,14 @@ class Keeper:
         models: by name.
         readable: what takes the patient out of a text that is to be kept; None, as usual, keeps none.
         shadow: a model that is asked, too, and whose answers nobody is shown.
+        watch: told, once they are in the store, which model gave how many answers that were shown.
     """
 
     store: stores.Store
     models: Mapping[str, ServedModel]
     readable: Callable[[str], str] | None = None
     shadow: ServedModel | None = None
+    watch: Callable[[str, int], None] | None = None
     _waiting: queue.Queue[Answered | Judged | None] = field(default_factory=queue.Queue)
     _ids: dict[str, str] = field(default_factory=dict)  # of answers under way that the asker named → hash of the text
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -138,9 +142,11 @@ class Keeper:
             for id in ids:
                 self._ids.pop(id, None)
 
-    def keep(self, id: str, text: str, asked: Asked, answer: Diagnosis, shown: bool = True) -> None:
+    def keep(
+        self, id: str, text: str, asked: Asked, answer: Diagnosis, shown: bool = True, patient: str | None = None
+    ) -> None:
         """Keep an answer, soon; one that is not ``shown`` is of the model in the shadow."""
-        self._waiting.put(Answered(id, now(), text, asked, answer, shown))
+        self._waiting.put(Answered(id, now(), text, asked, answer, shown, patient))
 
     def judge(self, verdict: Verdict) -> Future[None]:
         """Keep a verdict, after all answers before it; the errors are those of ``Store.add_verdict``."""
@@ -208,7 +214,7 @@ class Keeper:
         while True:
             try:
                 self.store.add_predictions(records)
-                return
+                break
             except FailedError as error:
                 if not said:
                     log.error("the store takes no answers, which wait: %s", error)
@@ -223,6 +229,9 @@ class Keeper:
                 log.error("the store took no answers until the end: %d were not kept", len(records))
                 return
             time.sleep(AGAIN)
+        if self.watch is not None:
+            for model, n in Counter(one.model for one in records if one.shown).items():
+                self.watch(model, n)
 
     def _record(self, one: Answered) -> StoredPrediction | None:
         try:
@@ -238,6 +247,7 @@ class Keeper:
                 weights_sha256=name.weights_sha256,
                 task=model.task,
                 text_hmac=self.store.text_hmac(one.text),
+                patient_hmac=self.store.patient_hmac(one.patient) if one.patient else None,
                 text=self.readable(one.text) if self.readable else None,
                 tokens=len(one.asked.tokens),
                 unknown_share=model.unknown_share(one.text),

@@ -30,6 +30,7 @@ def _whole(number: object) -> object:
 
 Text = Annotated[str, Field(pattern=r"\w", max_length=MAX_TEXT, examples=[EXAMPLE]), AfterValidator(whole_characters)]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", examples=["visit-17"])]
+PatientId = Annotated[str, Field(min_length=1, max_length=200, examples=["MRN-0042"]), AfterValidator(whole_characters)]
 Top = Annotated[int, Field(ge=1, le=1000, examples=[TOP]), BeforeValidator(_whole)]
 
 
@@ -40,12 +41,14 @@ class Request(BaseModel):
 
 
 class DiagnosisRequest(Request):
-    """A patient's text, how many diagnoses to answer with, an id of the sender's own, which comes back, and whether to
+    """A patient's text, how many diagnoses to answer with, an id of the sender's own, which comes back, the
+    ``patient_id`` that the sender's system has for the patient, of which only a keyed hash is kept, and whether to
     ``explain`` the answer, which takes up to three times as long."""
 
     text: Text
     top_k: Top = TOP
     request_id: RequestId | None = None
+    patient_id: PatientId | None = None
     explain: bool = False
 
 

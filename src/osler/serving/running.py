@@ -90,7 +90,8 @@ def open_server(
     if challenger is not None:
         print(f"shadow   {challenger.name.name}@{challenger.name.version}: asked, kept, shown to nobody", flush=True)
     if keeper is not None:
-        server.watcher = _watcher(models, str(store), server.metrics.registry)
+        watcher = _watcher(models, str(store), server.metrics.registry)
+        keeper.watch = watcher.answered if watcher else None
         print("\n".join([f"keeping  every answer in {keeper.store.place}", *keeper.recognise()]), flush=True)
     addresses = " and ".join(_addresses(host, listening.getsockname()[1]))
     print(f"serving  {addresses} (stop it with Ctrl-C; it is no medical device)", flush=True)

@@ -25,7 +25,6 @@ from osler.serving.keeping import Keeper, TakenError
 from osler.serving.metrics import Metrics
 from osler.serving.model import Asked, ServedModel
 from osler.serving.requests import DiagnosisRequest
-from osler.serving.watcher import Watcher
 
 SECONDS = 30.0  # a request waits no longer for its answer
 SHADOW = "\0shadow"  # no model is called so
@@ -51,7 +50,6 @@ class Server:
         seconds: a request waits no longer.
         thread: the one that asks the models.
         shadow: a model that is asked the same, after the answer, and whose answers are kept and shown to nobody.
-        watcher: looks at what is kept; None where nothing is.
     """
 
     models: Mapping[str, ServedModel]
@@ -60,7 +58,6 @@ class Server:
     keeper: Keeper | None = None
     origins: Sequence[str] = ()
     seconds: float = SECONDS
-    watcher: Watcher | None = None
     shadow: ServedModel | None = None
     ending: bool = False  # it takes no more load; load balancers see it at /ready
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="model"))
@@ -90,7 +87,7 @@ class Server:
         except (Refusal, QueueFullError, DeadlineError):
             return
         for case, question, answer in zip(cases, asked, answers, strict=True):
-            keeper.keep(uuid.uuid4().hex, case.text, question, answer, shown=False)
+            keeper.keep(uuid.uuid4().hex, case.text, question, answer, shown=False, patient=case.patient_id)
 
     async def answer(self, who: str, cases: Sequence[DiagnosisRequest], model: ServedModel) -> list[Diagnosis]:
         """The answers to ``cases``, noted and kept."""
@@ -113,14 +110,12 @@ class Server:
         if self.keeper is not None:
             for id, case, question, answer in zip(ids, cases, asked, answers, strict=True):
                 if id is not None:
-                    self.keeper.keep(id, case.text, question, answer)
+                    self.keeper.keep(id, case.text, question, answer, patient=case.patient_id)
         new = [case for id, case in zip(ids, cases, strict=True) if id is not None]
         if self.shadow is not None and self.keeper is not None and new and len(self.batcher) < self.batcher.room // 2:
             task = asyncio.create_task(self._ask_shadow(new, self.shadow, self.keeper))
             self._shadowing.add(task)
             task.add_done_callback(self._shadowing.discard)
-        if self.watcher is not None:
-            self.watcher.answered(model.name.name, len(cases))
         told = []
         for id, case, answer in zip(ids, cases, answers, strict=True):
             top, name = answer.diagnoses[: case.top_k], case.request_id or id

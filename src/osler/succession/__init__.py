@@ -16,4 +16,5 @@ __all__ = [
     "in_use",
     "judge",
     "planning",
+    "shadow",
 ]

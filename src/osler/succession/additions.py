@@ -15,6 +15,7 @@ from osler.tasks import Case
 
 SHARES = {"train": 0.5, "validation": 0.1, "test": 0.4}  # of the additions; their share for tests is the split ``new``
 SOURCE = "feedback"
+SHOWN = 16  # characters of a keyed hash
 
 Settled = tuple[StoredPrediction, Verdict]
 """A prediction, and the verdict on it that holds."""
@@ -84,7 +85,7 @@ def _cases(settled: Iterable[Settled], task: str, labels: Mapping[str, str], lef
     """The settled predictions as cases; of several about one text the last one counts."""
     latest = {prediction.text_hmac: (prediction, verdict) for prediction, verdict in settled}
     for prediction, verdict in latest.values():
-        label = prediction.diagnoses[0].label if verdict.right and prediction.diagnoses else verdict.label
+        label = right_label(prediction, verdict)
         if prediction.task != task:
             left_out["is of another task"] += 1
         elif label is None:
@@ -93,12 +94,30 @@ def _cases(settled: Iterable[Settled], task: str, labels: Mapping[str, str], lef
             left_out["its text was not kept (serve.py --keep-text)"] += 1
         else:
             yield Case(
-                case_id=f"{SOURCE}-{prediction.id}",
+                case_id=case_id(prediction),
                 text=prediction.text,
                 label=labels.get(label, label),
                 subgroups=prediction.subgroups,
+                group=group_of(prediction),
                 source=SOURCE,
             )
+
+
+def right_label(prediction: StoredPrediction, verdict: Verdict) -> str | None:
+    """The id of the right diagnosis by a verdict; None where only a wrong one is known."""
+    return prediction.diagnoses[0].label if verdict.right and prediction.diagnoses else verdict.label
+
+
+def case_id(prediction: StoredPrediction) -> str:
+    """How the case is called as a row. It is published with a successor's answers: a prediction's own id is its
+    asker's, and may tell who the patient is."""
+    return f"{SOURCE}-{prediction.text_hmac[-SHOWN:]}"
+
+
+def group_of(prediction: StoredPrediction) -> str | None:
+    """What the cases of a patient have in common; None where no patient was named."""
+    patient = prediction.patient_hmac
+    return patient and f"patient-{patient[-SHOWN:]}"
 
 
 def named(case: Case, labels: Mapping[str, str]) -> Case:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -20,7 +22,7 @@ from osler.runs import (
     read_predictions,
     tuned_name,
 )
-from osler.storage import read_model, sha256_file, write_model
+from osler.storage import model_fingerprint, read_model, sha256_file, write_model
 from osler.succession.decision import Decision, Plan
 from osler.succession.gate import NEW, TEST, Answered, Contest, judge
 from osler.succession.planning import PLAN, contestant, tested_split
@@ -32,8 +34,13 @@ DECISION = "decision.json"
 def decide(champion: Run, challenger: Run, plan: Plan, output: Path) -> Decision:
     """Ask the champion what the challenger was asked, hold both against the plan's rules, and write ``decision.json``.
 
-    Raises :class:`InputError` where one of the two is not what its records say, or the challenger is not evaluated.
+    One that a person has signed stays as it is.
+
+    Raises :class:`InputError` where one of the two is not what its records say, or the challenger is not evaluated; or
+    another challenger was signed for.
     """
+    if (output / DECISION).is_file() and read_model(output / DECISION, Decision).signed_by is not None:
+        return signed(challenger)[0]
     recipes = champion.recipe(), challenger.recipe()
     sides = contestant(champion, recipes[0]), contestant(challenger, recipes[1])
     if sides[0].weights_sha256 != plan.champion.weights_sha256:
@@ -114,9 +121,51 @@ def sign(output: Path, by: str, ledger: Ledger) -> Decision:
         },
         by=by,
     )
-    signed = decision.model_copy(update={"signed_by": by, "signed_at": entry.at, "ledger_head": entry.sha256})
+    told = {"signed_by": by, "signed_at": entry.at, "ledger_head": entry.sha256}
+    signed = decision.model_copy(update=told | {"ledger": os.path.relpath(ledger.path, output)})
     write_model(path, signed)
     return signed
+
+
+def next_steps(challenger: Run, folder: Path) -> str:
+    """The commands that serve and publish a signed successor; ``folder`` is that of the runs."""
+    run = shlex.quote(str(challenger.folder))
+    merge = [] if challenger.recipe().lora is None else [f"scripts/evaluate.py {run} --merged"]
+    commands = [f"scripts/serve.py {shlex.quote(str(folder))}", *merge]
+    commands += [f"scripts/publish.py {run} --repo-id USER/NAME --push"]
+    return "\n".join(["next:", *(f"  python {command}" for command in commands)])
+
+
+def is_successor(run: Run) -> bool:
+    """Whether ``run`` is one that a plan was made for."""
+    return (run.folder.parent / PLAN).is_file()
+
+
+def signed(run: Run) -> tuple[Decision, Ledger]:
+    """The decision that a person signed for the successor ``run``, and the ledger that has the signature.
+
+    Raises :class:`InputError` where there is none, it is a refusal, nobody signed it, it is of another plan or other
+    weights, or the ledger does not have it.
+    """
+    folder = run.folder.parent
+    path = folder / DECISION
+    if not path.is_file():
+        raise InputError(f"{path}: is not there: it is a successor, and nothing was decided yet; run scripts/update.py")
+    decision = read_model(path, Decision)
+    if not decision.accepted:
+        raise InputError(f"{path}: the successor was refused: {decision.reason}")
+    if decision.signed_by is None or decision.ledger is None:
+        raise InputError(f"{path}: nobody has signed it; scripts/update.py --output {folder} --sign NAME")
+    if sha256_file(folder / PLAN) != decision.plan_sha256:
+        raise InputError(f"{folder / PLAN}: has changed since it was decided upon; plan, train and decide anew")
+    if model_fingerprint(run.adapter_path) != decision.challenger.weights_sha256:
+        raise InputError(f"{run.adapter_path}: not the weights that {path} was signed for; decide and sign anew")
+    ledger = Ledger(folder / decision.ledger)
+    entry = next((entry for entry in ledger.entries() if entry.sha256 == decision.ledger_head), None)
+    judged = (decision.challenger.model_dump(), decision.signed_by)
+    if entry is None or entry.kind != "decision" or (entry.content.get("challenger"), entry.by) != judged:
+        raise InputError(f"{path}: its signature is no entry of {ledger.path}; bring the ledger back, or decide anew")
+    return decision, ledger
 
 
 def render(decision: Decision) -> str:

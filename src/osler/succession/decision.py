@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -48,9 +48,11 @@ class Plan(FileContract):
         champion: the model in use.
         task, task_version: the successor's task; its split ``test`` holds the champion's cases, and nothing else.
         rules: what is asked.
+        start, start_reason: what the training starts from, and why.
         rows: split to its number of cases.
         added: of these, the ones with a verdict of experts.
         left_out: why verdicts were not taken, with how many.
+        data_sha256: split to the hash of the file that holds its cases.
         cases_sha256: of ``test`` and ``new``: case id to the hash of its text and label.
         planned_at: when.
     """
@@ -59,9 +61,12 @@ class Plan(FileContract):
     task: str
     task_version: int
     rules: Rules
+    start: Literal["base", "last run"]
+    start_reason: str
     rows: dict[str, int]
     added: dict[str, int]
     left_out: dict[str, int]
+    data_sha256: dict[str, str]
     cases_sha256: dict[str, dict[str, str]]
     planned_at: AwareDatetime
 
@@ -87,7 +92,8 @@ class Decision(FileContract):
         predictions_sha256: file name to the hash of the answers that were compared.
         decided_at: when they were compared.
         signed_by, signed_at: the person who answers for it; null until somebody does.
-        ledger_head: the hash of the ledger's last entry when it was signed.
+        ledger_head: the hash of the entry that the signature is in the ledger.
+        ledger: that ledger's path, from the folder of the decision.
     """
 
     champion: Contestant
@@ -104,3 +110,4 @@ class Decision(FileContract):
     signed_by: str | None = None
     signed_at: AwareDatetime | None = None
     ledger_head: str | None = None
+    ledger: str | None = None

@@ -113,16 +113,24 @@ def _unseen(split: str, contest: Contest) -> Check:
 def _not_inferior(split: str, contest: Contest, margin: float) -> Check:
     ours, theirs = contest.challenger.right, contest.champion.right
     difference = ours.astype(float) - theirs.astype(float)
-    groups, n = _groups(contest.champion.rows), len(ours)
-    each = 1.0 if groups is None else intervals.effective_size(difference, groups) / n  # independent cases a case
-    only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-    low, high = intervals.paired_score_interval(only_ours * each, only_theirs * each, n * each)
+    low, high = paired_interval(ours, theirs, _groups(contest.champion.rows))
     return Check(
         name=f"accuracy on {split}",
         passed=low > -margin,
         found=f"{ours.mean():.3f}, the champion's {theirs.mean():.3f}; difference {difference.mean():+.3f}"
         f" [{low:+.3f}, {high:+.3f}], which must lie above {-margin:+.3f}",
     )
+
+
+def paired_interval(
+    ours: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_], groups: Ints | None
+) -> tuple[float, float]:
+    """95% score interval of the difference in accuracy of two models on the same cases, (cases,), over ``groups``."""
+    n = len(ours)
+    difference = ours.astype(float) - theirs.astype(float)
+    each = 1.0 if groups is None else intervals.effective_size(difference, groups) / n  # independent cases a case
+    only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    return intervals.paired_score_interval(only_ours * each, only_theirs * each, n * each)
 
 
 def _calibrated(contest: Contest, rules: Rules) -> Check:

@@ -6,9 +6,10 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from osler.errors import InputError
 from osler.recipe import TEXT_BASELINES, Recipe, dump_yaml, find_tasks, read_task
@@ -61,16 +62,20 @@ def plan_successor(run: Run, settled: Iterable[Settled], output: Path, rules: Ru
     folder = output / "tasks" / recipe.task.name
     _write_task(tasks / recipe.task.name, folder, recipe, names, division, output)
     version = f"{int(recipe.version.split('.')[0]) + 1}.0.0"
-    write_atomically(recipe_path(output), _recipe(recipe, version, file.version + 1, run))
+    base, why = _start(run, recipe, labels, names)
+    write_atomically(recipe_path(output), _recipe(recipe, version, file.version + 1, run, base, why))
     plan = Plan(
         schema=1,
         champion=champion,
         task=recipe.task.name,
         task_version=file.version + 1,
-        rules=rules,
+        rules=Rules(**rules.model_dump()),  # all of them are written, also those that were left at their defaults
+        start="base" if base is None else "last run",
+        start_reason=why,
         rows={split: len(rows) for split, rows in division.splits.items()},
         added=division.added,
         left_out=division.left_out,
+        data_sha256={split: sha256_file(_data_path(output, split)) for split in division.splits},
         cases_sha256={split: {case.case_id: case.sha256 for case in division.splits[split]} for split in (TEST, NEW)},
         planned_at=datetime.now(timezone.utc),
     )
@@ -78,10 +83,18 @@ def plan_successor(run: Run, settled: Iterable[Settled], output: Path, rules: Ru
     return plan
 
 
+def noted(plan: Plan, store: str) -> dict[str, Any]:
+    """What the ledger says of the successor's data; ``store`` is the id of where the new cases are from."""
+    names = {"rows", "added", "left_out", "data_sha256"}
+    champion = f"{plan.champion.name}@{plan.champion.version}"
+    return plan.model_dump(include=names) | {"store": store, "champion": champion}
+
+
 def render(plan: Plan) -> str:
     """What is planned, for a terminal."""
     champion, asked = plan.champion, plan.rules
     lines = [f"successor of {champion.name}@{champion.version}: {plan.task}, version {plan.task_version}"]
+    lines.append(f"  starts from the {plan.start}: {plan.start_reason}")
     for split, n in plan.rows.items():
         what = {"train": "learnt", TEST: "the champion's test, unchanged", NEW: "new cases to be judged on"}
         new = f", {plan.added[split]:,} of them new" if split in plan.added and split != NEW else ""
@@ -138,10 +151,9 @@ def _write_task(
     old: Path, folder: Path, recipe: Recipe, labels: Sequence[str], division: Division, output: Path
 ) -> None:
     file = read_task(old)
-    data = output / "data"
     entries = {}
     for split, rows in division.splits.items():
-        path = data / f"{split}.jsonl"
+        path = _data_path(output, split)
         write_atomically(path, "".join(f"{json.dumps(_row(case), ensure_ascii=False)}\n" for case in rows))
         entries[split] = {"name": path.name, "sha256": sha256_file(path)}
     n = {split: len(rows) for split, rows in division.splits.items()}
@@ -152,7 +164,7 @@ def _write_task(
         "source": {
             "kind": "prepared",
             "prepared_from": f"{file.name} {file.version} and verdicts of experts",
-            "folder": os.path.relpath(data, folder),
+            "folder": os.path.relpath(output / "data", folder),
             "files": entries,
         },
         "splits": {
@@ -176,6 +188,10 @@ def _write_task(
     )
 
 
+def _data_path(output: Path, split: str) -> Path:
+    return output / "data" / f"{split}.jsonl"
+
+
 def _row(case: Case) -> dict[str, object]:
     return {
         "case_id": case.case_id,
@@ -186,15 +202,39 @@ def _row(case: Case) -> dict[str, object]:
     }
 
 
-def _recipe(recipe: Recipe, version: str, task_version: int, run: Run) -> str:
+def _start(run: Run, recipe: Recipe, labels: Mapping[str, str], names: Sequence[str]) -> tuple[Path | None, str]:
+    """The champion's whole model, to go on from, or None for its base; and why. ``labels``: the champion's, id to name;
+    ``names``: the successor's. Raises :class:`InputError` where a merged model is of other weights."""
+    folder = run.adapter_path if recipe.lora is None else run.merged_path
+    if not folder.is_dir():
+        return None, f"{folder} is not there (scripts/evaluate.py {run.folder} --merged makes it)"
+    run.weights(recipe)
+    if recipe.head is not None:
+        from osler.models import labels_of
+
+        outputs = [labels.get(label, label) for label in labels_of(folder) or ()]
+        if outputs != list(names):
+            new = [name for name in names if name not in outputs]
+            return None, f"the last run's head is of other labels (new: {', '.join(new[:3]) or 'none'})"
+    return (
+        folder,
+        "its merged model is there, and the labels are the same; all old rows are learnt again beside the new",
+    )
+
+
+def _recipe(recipe: Recipe, version: str, task_version: int, run: Run, base: Path | None, why: str) -> str:
     content = recipe.to_dict()
     # The rows stand in files now: nothing is told in other words, mixed in, or asked of a teacher again.
     for section in ("data", "augment", "mixture", "teacher", "preferences", "search", "allow_overlap"):
         content.pop(section, None)
     content |= {"version": version, "task": {"name": recipe.task.name, "version": task_version}}
+    if base is not None:
+        # Rounded to 4 bits again, it would be another model (osler.models.merging).
+        content["base"] |= {"model": str(base.resolve()), "revision": None, "weights": None, "quantization": None}
     baselines = [name for name in recipe.evaluation.baselines if name in ("majority", *TEXT_BASELINES)]
     content["evaluation"] |= {"splits": [TEST, NEW, VALIDATION], "baselines": baselines, "fused": False}
     head = (
         f"# The successor of {tuned_name(recipe)} ({run.folder.name}), with what experts settled since. Not run yet.\n"
+        f"# It starts from the {'base' if base is None else 'last run'}: {why}.\n"
     )
     return head + dump_yaml(content)

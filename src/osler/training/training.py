@@ -39,6 +39,7 @@ from osler.runs import (
     Run,
     checkpoints,
     describe_environment,
+    note_model,
     peak_memory_bytes,
     repeated_counts,
 )
@@ -334,13 +335,7 @@ def _finish(run: Run, manifest: Manifest) -> None:
         print(f"predictions and results of an earlier training are in {earlier} now")
     write_model(run.manifest_path, manifest)
     if (ledger := project_ledger(find_tasks(run.folder).parent)) is not None:
-        of = {
-            "run": str(run.folder),
-            "weights_sha256": manifest.adapter_sha256,
-            "prompt_sha256": manifest.prompt_sha256,
-        }
-        of |= {"task": f"{manifest.task.name} {manifest.task.version}", "recipe_sha256": manifest.recipe.sha256}
-        ledger.append("model", f"{manifest.recipe.name}@{manifest.recipe.version}", of)
+        note_model(ledger, run)
     print(
         f"trained {manifest.steps:,} steps in {manifest.train_seconds / 60:.1f} minutes,"
         f" {manifest.peak_memory_bytes.host / 1e9:.1f} GB at most; the adapter is in {run.adapter_path}"

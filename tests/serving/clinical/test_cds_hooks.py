@@ -189,7 +189,9 @@ def test_feedback_is_kept_without_what_the_user_wrote(tmp_path: Path, models: di
         assert client.post(f"{URL}/feedback", json={"feedback": sent}).status_code == 204
         assert client.post(f"{URL}/feedback", json={"feedback": []}).status_code == 422
         assert client.post("/cds-services/other/feedback", json={"feedback": sent}).status_code == 404
-        assert client.post(f"{URL}/feedback", json={"feedback": sent[:1]}).status_code == 409
+        assert client.post(f"{URL}/feedback", json={"feedback": sent[:1]}).status_code == 204, "sent again"
+        other = {"card": sent[0]["card"], "outcome": "accepted", "outcomeTimestamp": "now"}
+        assert client.post(f"{URL}/feedback", json={"feedback": [other]}).status_code == 409
     store = open_store(str(tmp_path / "answers.db"))
     kept = {one.prediction: (one.right, one.comment) for one in store.verdicts()}
     assert kept == {
@@ -197,6 +199,8 @@ def test_feedback_is_kept_without_what_the_user_wrote(tmp_path: Path, models: di
         sent[1]["card"]: (True, "CDS Hooks: overridden, known"),
         sent[5]["card"]: (True, "CDS Hooks: accepted"),
     }, "what says nothing of the diagnosis is no verdict"
+    patient = hook(LENS_IN_WORDS)["context"]["patientId"]
+    assert {one.patient_hmac for one in store.predictions()} == {store.patient_hmac(patient)}
 
 
 def test_feedback_is_refused_where_none_is_taken(client: httpx.Client) -> None:

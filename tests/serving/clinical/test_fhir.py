@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,8 +16,9 @@ from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from pydantic import ValidationError
-from served import listening
+from served import keeping, listening
 
+from osler.feedback.store import open_store
 from osler.serving.audit import AuditLog
 from osler.serving.model import ServedModel
 from osler.serving.server import Server
@@ -241,3 +243,19 @@ def test_nothing_of_the_patient_is_kept(
     for word in ("Lovelace", "00481516"):
         assert word not in printed + kept + metrics
     assert 'osler_requests_total{path="/fhir/$diagnose",status="200"}' in metrics
+
+
+def test_the_patients_id_is_kept_as_a_keyed_hash_and_one_of_this_bundle_alone_is_not(tmp_path: Path) -> None:
+    models = {"canned": canned()}
+    known, urn = bundle(PATIENT, LENS_IN_WORDS), "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7"
+    unknown = json.loads(json.dumps(known).replace(f"Patient/{PATIENT['id']}", urn).replace('"id": "p1", ', ""))
+    unknown["entry"][0]["fullUrl"] = urn
+    with (
+        listening(Server(models, keeper=keeping(models, tmp_path))) as address,
+        httpx.Client(base_url=address, headers=FHIR) as client,
+    ):
+        for resource in (known, unknown):
+            answered(client, resource=resource)
+    store = open_store(str(tmp_path / "answers.db"))
+    first, second = store.predictions()
+    assert (first.patient_hmac, second.patient_hmac) == (store.patient_hmac(PATIENT["id"]), None)

@@ -46,6 +46,7 @@ def test_a_document_says_what_the_ontology_does() -> None:
     assert list(told) == list(documents(ontology, annotations, Vocabulary(ontology)))
 
 
+@pytest.mark.slow
 def test_no_document_uses_a_wording_or_a_publication_that_is_held_out(hpo: tuple[Path, Path]) -> None:
     corpus = Corpus(CorpusSource(**SPEC), 2)
     rows = corpus.training(None, 0).rows

@@ -128,7 +128,7 @@ async def call(request: Request, service: str, body: HookRequest, who: Asking) -
     if not patient.text:
         return JSONResponse({"cards": []})
     card = str(uuid.uuid4())
-    case = request_of(patient.text, TOP, card)
+    case = request_of(patient.text, TOP, card, patient)
     answer = (await while_connected(request, server.answer(who, [case], model)))[0]
     if answer.abstained or is_recorded(answer.diagnoses[0], patient):
         return JSONResponse({"cards": []})

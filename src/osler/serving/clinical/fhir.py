@@ -103,7 +103,7 @@ async def diagnose(
         if not patient.text:
             raise Refusal(422, "resource: no finding that is present and no text of this patient; nothing can be told")
     text = patient.text if patient else values["text"]
-    case = request_of(text, values.get("topK", top_k) or TOP)
+    case = request_of(text, values.get("topK", top_k) or TOP, patient=patient)
     answer = (await while_connected(request, server.answer(who, [case], model)))[0]
     return FhirJson(answer_bundle(answer, patient, at))
 
@@ -122,9 +122,14 @@ async def told_patient(bundle: Mapping[str, Any], at: datetime) -> FhirPatient:
         raise Refusal(422, f"resource: {error}") from None
 
 
-def request_of(text: str, top_k: int, request_id: str | None = None) -> DiagnosisRequest:
+def request_of(
+    text: str, top_k: int, request_id: str | None = None, patient: FhirPatient | None = None
+) -> DiagnosisRequest:
     """What is asked of a model. Raises ``RequestValidationError`` where a text is too long."""
+    of = patient.reference if patient else None
+    # A urn:uuid: is made for one Bundle, and names the patient in no other.
+    id = of.removeprefix("Patient/")[:200] if of and not of.startswith("urn:") else None
     try:
-        return DiagnosisRequest(text=text, top_k=top_k, request_id=request_id)
+        return DiagnosisRequest(text=text, top_k=top_k, request_id=request_id, patient_id=id)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_input=False, include_context=False)) from None

@@ -10,7 +10,9 @@ import numpy as np
 
 from osler.feedback import RankedName, StoredPrediction, Verdict
 from osler.monitoring.observed import Observed
+from osler.monitoring.records import Monitoring
 from osler.monitoring.reference import Reference
+from osler.monitoring.watching import Watch
 
 LABELS = ("OMIM:1", "OMIM:2", "OMIM:3", "OMIM:4")
 FINDINGS = tuple(f"HP:{number:07}" for number in range(30))
@@ -75,3 +77,14 @@ def judged(seen: Observed, numbers: Sequence[int], rater: str = "ana", right: bo
         )
         for number in numbers
     ]
+
+
+def drawn(watch: Watch, n: int, seed: int = 0) -> Observed:
+    """Cases like those of the evaluation of a run."""
+    known = watch.detectors.reference.cases
+    return known.take(np.random.default_rng(seed).integers(len(known), size=n))
+
+
+def report(watch: Watch, seen: Observed, verdicts: int = 0, **changes: Any) -> Monitoring:
+    """What is seen of the cases, the first ``verdicts`` of which somebody has judged."""
+    return watch.report(stored(seen, watch.manifest.adapter_sha256, **changes), judged(seen, range(verdicts)))

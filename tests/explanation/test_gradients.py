@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 
 from osler.errors import InputError
 from osler.explanation import Subject
@@ -52,7 +54,13 @@ def test_what_tokens_bring_adds_up_to_what_the_text_brings(explained: Subject) -
     assert max(abs(token.weight) for token in found.tokens) > 0
 
 
-def test_the_log_probability_of_embeddings_is_that_of_the_scorer(explained: Subject) -> None:
+def test_the_log_probability_of_embeddings_is_that_of_the_scorer(
+    explained: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    logger = logging.getLogger("transformers.modeling_layers")
+    monkeypatch.setattr(logger, "callHandlers", lambda record: said.append(record.getMessage()))
+    transformers.utils.logging.warning_once.cache_clear()
     prompt = explained.scorer.encode(Case("asked", TEXT, ""))
     (answer,) = explained.scorer.answer([prompt], [Case("asked", TEXT, "")])
     assert answer.probabilities is not None
@@ -60,6 +68,7 @@ def test_the_log_probability_of_embeddings_is_that_of_the_scorer(explained: Subj
         embedded = explained.model.get_input_embeddings()(torch.tensor([prompt]))
         log_p = torch.stack([explained.scorer.log_p(embedded, label)[0] for label in answer.ranked])  # type: ignore[attr-defined]
     assert log_p.softmax(-1).tolist() == pytest.approx(list(answer.probabilities), abs=1e-4)
+    assert not said, "nothing is padded, so no warning of padding"
 
 
 def test_tokens_stand_where_they_do_in_the_text(explained: Subject) -> None:

@@ -1,4 +1,4 @@
-"""Where the made-up task of the tests has its texts."""
+"""The made-up run of the tests, watched where its texts are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from osler.monitoring.watching import Watch
+from osler.runs.run import Run
+
 
 @pytest.fixture(scope="module")
 def texts_here(evaluated_run: Path) -> Iterator[None]:
@@ -14,3 +17,8 @@ def texts_here(evaluated_run: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OSLER_DATA_DIR", str(evaluated_run.parents[2] / "data"))
         yield
+
+
+@pytest.fixture(scope="module")
+def watch(evaluated_run: Path, texts_here: None) -> Watch:
+    return Watch(Run(evaluated_run))

@@ -8,36 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streams
+from streams import drawn, report
 
 from osler.errors import InputError
 from osler.monitoring.alarms import email, exposition, lines
 from osler.monitoring.drift import WINDOW
-from osler.monitoring.observed import Observed
-from osler.monitoring.page import write
+from osler.monitoring.page import render, write
 from osler.monitoring.records import Monitoring
 from osler.monitoring.watching import Watch
-from osler.runs.run import Run
 from osler.storage.contracts import read_model
 
 
-@pytest.fixture(scope="module")
-def watch(evaluated_run: Path, texts_here: None) -> Watch:
-    return Watch(Run(evaluated_run))
-
-
-def drawn(watch: Watch, n: int, seed: int = 0) -> Observed:
-    """Cases like those of the evaluation."""
-    cases = watch.detectors.reference.cases
-    return cases.take(np.random.default_rng(seed).integers(len(cases), size=n))
-
-
-def report(watch: Watch, seen: Observed, judged: int = 0, **changes: object) -> Monitoring:
-    stored = streams.stored(seen, watch.manifest.adapter_sha256, **changes)
-    return watch.report(stored, streams.judged(seen, range(judged)))
-
-
 def test_cases_like_those_of_the_evaluation_are_quiet(watch: Watch) -> None:
-    told = report(watch, drawn(watch, 620), judged=40)
+    told = report(watch, drawn(watch, 620), verdicts=40)
     assert told.alarms == ()
     assert [window.n for window in told.windows] == [WINDOW, WINDOW, 120]
     assert set(told.windows[0].drift) == set(watch.detectors.reference.watched)
@@ -45,8 +28,30 @@ def test_cases_like_those_of_the_evaluation_are_quiet(watch: Watch) -> None:
     assert told.accuracy.judged == 40
     assert told.accuracy.realised is not None
     assert any("40 judged of 620" in line for line in lines(told))
-    assert lines(told)[-1] == "no alarm; not watched: findings"
+    assert lines(told)[-1] == "no alarm; not watched: findings", "the task names no ontology"
     assert "selection" in email(told)
+
+
+def test_no_alarm_is_not_said_of_what_nobody_looked_at(watch: Watch) -> None:
+    early = report(watch, drawn(watch, 127))
+    said = "no alarm yet: drift was not looked at (127 of 250 cases); not watched: findings"
+    assert lines(early)[-1] == said
+    assert email(early).startswith(f"Subject: tiny-made-up: {said}\n")
+    assert f'<p class="headline">N{said[1:]}.</p>' in render(early)
+    seen = drawn(watch, 250)
+    longer = report(watch, replace(seen, tokens=seen.tokens * 3))
+    loud = early.model_copy(update={"alarms": longer.alarms[:1]})
+    assert "drift was not looked at (127 of 250 cases)" in lines(loud)
+    assert email(loud).startswith("Subject: tiny-made-up: 1 alarm; drift was not looked at (127 of 250 cases); ")
+    quiet = report(watch, drawn(watch, 260))
+    for unwatched, said in (
+        ({"length": "no texts here", "language": "the same"}, "no alarm; not watched: length, language"),
+        ({}, "no alarm"),
+    ):
+        told = quiet.model_copy(update={"reference": quiet.reference.model_copy(update={"not_watched": unwatched})})
+        assert lines(told)[-1] == said
+        assert email(told).startswith(f"Subject: tiny-made-up: {said}\n")
+        assert f'<p class="headline">N{said[1:]}.</p>' in render(told)
 
 
 def test_longer_texts_are_told_once_with_what_moved(watch: Watch) -> None:
@@ -74,7 +79,7 @@ def test_what_moved_is_named_with_its_id_where_they_differ(watch: Watch) -> None
 
 
 def test_answers_that_are_not_calibrated_give_no_estimate(watch: Watch) -> None:
-    told = report(watch, drawn(watch, 260), judged=20, calibrated=False)
+    told = report(watch, drawn(watch, 260), verdicts=20, calibrated=False)
     assert told.accuracy.estimated is None
     assert told.accuracy.realised is not None
 
@@ -95,7 +100,7 @@ def test_the_report_is_a_page_a_file_an_email_and_gauges(watch: Watch, tmp_path:
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg") >= 3
     assert "src=" not in page
-    assert "Alarms" in page
+    assert "<li><b>drift</b>, at case 250 " in page
     gauges = (tmp_path / "report.prom").read_text()
     assert 'osler_monitored_alarms{kind="drift",model="tiny-made-up"}' in gauges
     assert exposition(told).decode() == gauges

@@ -391,7 +391,7 @@ def test_what_is_done_to_findings_is_counted_and_unknown_ids_are_named(
         "unknown id: dropped": 3,  # HP:9000098 is obsolete, and no id stands for it now
     }
     assert read.unknown == ("HP:9000098", "HP:9999998")
-    assert "2099-01-31 does not know: HP:9000098, HP:9999998" in caplog.text
+    assert "2099-01-31 does not know are left out: HP:9000098, HP:9999998" in caplog.text
 
 
 def test_a_case_id_that_is_there_twice_is_refused_with_both_lines(tmp_path: Path, ontology: Ontology) -> None:

@@ -47,6 +47,9 @@ def test_the_text_is_cut_in_pieces_and_none_of_it_is_lost(answer: Diagnosis) -> 
     cut = pieces(TEXT, answer.words)
     assert "".join(piece for piece, _, _ in cut) == TEXT
     assert [weight for _, weight, _ in cut] == [None, 0.7, None, -0.2, None]
+    strong = pieces(TEXT, answer.words, 0.5)
+    assert "".join(piece for piece, _, _ in strong) == TEXT
+    assert [weight for _, weight, _ in strong] == [None, 0.7, None], "0.2 is less than half of 0.7"
 
 
 def test_the_page_shows_the_text_as_it_is_and_loads_nothing(answer: Diagnosis) -> None:
@@ -54,6 +57,7 @@ def test_the_page_shows_the_text_as_it_is_and_loads_nothing(answer: Diagnosis) -
     assert "&lt;b&gt;boy&lt;/b&gt;" in page
     assert not re.findall(r'(?:src|href)="(?!https://pubmed\.ncbi\.nlm\.nih\.gov/123/")', page)
     assert "This explains the model, not the patient" in page
+    assert "<b>−0.200</b>" in page, "the minus of the legend"
 
 
 def test_the_page_shuts_nobody_out(answer: Diagnosis, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 import osler
 from osler.errors import InputError
@@ -24,7 +24,7 @@ from osler.evaluation.results import MIN_SUBGROUP
 from osler.evaluation.section import Section, headline_record
 from osler.evaluation.systems import known_systems
 from osler.evaluation.training_curves import TrainingCurves
-from osler.rendering import cell, difference, order_curves, p_value, plots, render_template
+from osler.rendering import cell, difference, interval_apart, order_curves, p_value, plots, render_template
 from osler.runs import DataReport, Exports, Faithfulness, Manifest, PerturbedRecord, Prediction, Results, Robustness
 from osler.storage import check_folder, read_model, write_atomically
 
@@ -180,8 +180,8 @@ def render(
     filters: dict[str, Callable[[Any], Any]] = {
         "name": lambda label: names.get(label, label) or "(no answer)",
         "system": lambda name: shown.get(name, name),
-        "metric": lambda metric: _apart(cell(metric)),
-        "difference": lambda row: _apart(difference(row)),
+        "metric": lambda metric: interval_apart(cell(metric)),
+        "difference": lambda row: interval_apart(difference(row)),
         "p_value": lambda value: p_value(value).removeprefix("p ").removeprefix("= "),
         "perturbation": perturbation_label,
     }
@@ -293,8 +293,3 @@ def perturbation_label(record: PerturbedRecord) -> str:
     strength = "" if name.endswith("swap") else f", {record.strength:.0%}"
     seed = f", seed {record.seed}" if record.seed else ""
     return f"{name}{strength}{seed} (n = {record.n})"
-
-
-def _apart(number: str) -> Markup:
-    """``0.308 [0.216, 0.417]`` with the interval as an element of its own, to be put below the number."""
-    return Markup(re.sub(r"\[[^][]*]", r'<span class="interval">\g<0></span>', str(escape(number))))

@@ -30,17 +30,25 @@ def lines(report: Monitoring) -> list[str]:
     said.append(f"too unsure to be told: {cell(report.accuracy.abstained)}")
     said += lines_of_swaps(report)
     said += [f"not watched: {feature}: {why}" for feature, why in report.reference.not_watched.items()]
-    said += [f"ALARM {alarm.text}" for alarm in report.alarms] or [quiet(report)]
+    if report.alarms and report.n < report.window:
+        said.append(_early(report))
+    said += [f"ALARM {alarm.text}" for alarm in report.alarms] or [headline(report)]
     return said
 
 
-def quiet(report: Monitoring) -> str:
-    """That there is no alarm, and what could have raised none."""
-    if report.n < report.window:
-        return f"no alarm yet: drift is looked for in windows of {report.window:,} cases, and there are {report.n:,}"
-    if report.reference.not_watched:
-        return f"no alarm; not watched: {', '.join(report.reference.not_watched)}"
-    return "no alarm"
+def headline(report: Monitoring) -> str:
+    """How many alarms there are, and what was not looked at: there silence says nothing."""
+    n, early = len(report.alarms), report.n < report.window
+    told = f"{n} alarm{'s' if n > 1 else ''}" if n else "no alarm"
+    if early:
+        told += f"{'; ' if n else ' yet: '}{_early(report)}"
+    if unwatched := report.reference.not_watched:
+        told += f"; not watched: {', '.join(unwatched)}"
+    return told
+
+
+def _early(report: Monitoring) -> str:
+    return f"drift was not looked at ({report.n} of {report.window} cases)"
 
 
 def lines_of_swaps(report: Monitoring) -> list[str]:
@@ -89,8 +97,7 @@ def judged(accuracy: Accuracy, n: int) -> str:
 
 def email(report: Monitoring) -> str:
     """Subject and body of a message, as plain text; nothing is sent."""
-    n = len(report.alarms)
-    subject = f"Subject: {report.model}: " + (f"{n} alarm{'s' if n > 1 else ''}" if n else quiet(report))
+    subject = f"Subject: {report.model}: {headline(report)}"
     first, last = report.windows[0].begins, report.windows[-1].ends
     period = f"{first:%Y-%m-%d %H:%M %Z} to {last:%Y-%m-%d %H:%M %Z}"
     notes = [f"Without shift, {report.false_alarms.budget:g} false alarm in 10,000 cases is to be expected, at most."]

@@ -26,7 +26,7 @@ MIN_TESTED = 30  # cases on both sides: below, the normal distribution says too 
 ESTIMATED = "estimated accuracy"
 MEASURES: dict[str, Callable[[Observed], Floats]] = {
     ESTIMATED: lambda cases: cases.confidence,
-    "abstained": lambda cases: cases.abstained,
+    "share too unsure": lambda cases: cases.abstained,
     "realised accuracy": lambda cases: cases.right,
 }
 

@@ -12,7 +12,7 @@ import osler
 from osler.monitoring import alarms
 from osler.monitoring.bins import MEANING
 from osler.monitoring.records import Accuracy, Monitoring
-from osler.rendering import cell, p_value, render_template, signed, timelines
+from osler.rendering import cell, interval_apart, p_value, render_template, signed, timelines
 from osler.runs import Estimate
 from osler.storage import check_folder, write_atomically, write_model
 
@@ -43,11 +43,15 @@ def render(report: Monitoring) -> str:
     attributes = sorted({attribute for window in report.windows for attribute in window.groups})
     return render_template(
         "monitoring/page.html.jinja",
-        {"estimate": cell, "p_value": p_value, "signed": lambda gap: signed(gap.value, gap.low, gap.high)},
+        {
+            "estimate": lambda share: interval_apart(cell(share)),
+            "p_value": p_value,
+            "signed": lambda gap: interval_apart(signed(gap.value, gap.low, gap.high)),
+        },
         version=osler.__version__,
         report=report,
+        headline=alarms.headline(report),
         compared=alarms.compared(report),
-        quiet=alarms.quiet(report),
         judged=alarms.judged(report.accuracy, report.n),
         selected=alarms.SELECTED,
         concept=alarms.CONCEPT,
@@ -55,11 +59,17 @@ def render(report: Monitoring) -> str:
         meaning=MEANING,
         differs=lambda swap: "; ".join(f"{measure}: {p_value(p)}" for measure, p in swap.differs.items()) or "–",
         drift=Markup(timelines.limits("drift", "Distance from the evaluation, as a share of the limit", drift))
-        if drift
+        if len(full) > 1
         else None,
-        accuracy=_shares("accuracy", "Accuracy by window", "accuracy", accuracies(known)),
+        last=full[-1] if full else None,
+        unfinished=report.n % report.window,
+        accuracy=_shares("accuracy", "Accuracy by window", "accuracy", accuracies(known), report.window),
         abstention=_shares(
-            "abstention", "Answers too unsure to be told, by window", "share", {"too unsure": _of(known, "abstained")}
+            "abstention",
+            "Answers too unsure to be told, by window",
+            "share",
+            {"too unsure": _of(known, "abstained")},
+            report.window,
         ),
         groups={
             attribute: _shares(
@@ -69,6 +79,7 @@ def render(report: Monitoring) -> str:
                 estimates_by_value(
                     {end: window.groups.get(attribute, {}) for end, window in zip(ends, report.windows, strict=True)}
                 ),
+                report.window,
             )
             for number, attribute in enumerate(attributes)
         },
@@ -92,7 +103,9 @@ def _of(known: Sequence[tuple[int, Accuracy]], name: str) -> list[tuple[int, Est
     return [(end, found) for end, accuracy in known if (found := getattr(accuracy, name)) is not None]
 
 
-def _shares(name: str, title: str, ylabel: str, series: Series) -> Markup | None:
-    """The figure of those that have a point; None where none has."""
+def _shares(name: str, title: str, ylabel: str, series: Series, window: int) -> Markup | None:
+    """The figure of those that have a point; None where all are of one window: the tables have it."""
     drawn = {label: points for label, points in series.items() if points}
-    return Markup(timelines.shares(name, title, drawn, ylabel)) if drawn else None
+    if len({end for points in drawn.values() for end, _ in points}) < 2:
+        return None
+    return Markup(timelines.shares(name, title, drawn, ylabel, window))

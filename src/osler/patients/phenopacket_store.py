@@ -249,7 +249,8 @@ def read_patients(path: Path, ontology: Ontology) -> Store:
         left_out["no publication"] = len(unpublished)
         log.warning("%s: left out for want of a publication: %s", path, named(unpublished))
     if reader.unknown:
-        log.warning("%s: HPO ids that %s does not know: %s", path, ontology.release, named(sorted(reader.unknown)))
+        unknown = named(sorted(reader.unknown))
+        log.warning("note: %s: findings that %s does not know are left out: %s", path, ontology.release, unknown)
     return Store(
         patients=tuple(sorted(patients, key=lambda patient: patient.case_id)),
         diseases={disease: min(of, key=lambda name: (-of[name], name)) for disease, of in sorted(names.items())},

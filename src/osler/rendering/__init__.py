@@ -4,7 +4,7 @@ from osler.rendering.markdown import Markdown, bold, code, escaped, fenced, mark
 from osler.rendering.schema_table import schema_table
 from osler.rendering.settings_table import settings_table
 from osler.rendering.tables import aligned, cell, difference, p_value, shorten, signed
-from osler.rendering.templates import NOT_STATED, render_template
+from osler.rendering.templates import NOT_STATED, interval_apart, render_template
 
 __all__ = [
     "NOT_STATED",
@@ -16,6 +16,7 @@ __all__ = [
     "difference",
     "escaped",
     "fenced",
+    "interval_apart",
     "markdown_table",
     "order_curves",
     "p_value",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from osler.rendering.markdown import Markdown, escaped
 from osler.storage import checkout
@@ -28,6 +30,11 @@ def render_template(template: str, filters: Mapping[str, Callable[..., Any]] | N
     )
     environment.filters |= {"markdown": Markdown, **(filters or {})}
     return environment.get_template(template).render(**values)
+
+
+def interval_apart(number: str) -> Markup:
+    """``0.308 [0.216, 0.417]`` with the interval as an element of its own, to be put below the number."""
+    return Markup(re.sub(r"\[[^][]*]", r'<span class="interval">\g<0></span>', str(escape(number))))
 
 
 NOT_STATED = Markdown("*Not stated yet.*")

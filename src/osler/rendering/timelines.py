@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
@@ -25,6 +26,7 @@ from osler.rendering.plots import (
 from osler.rendering.tables import Value, cell, shorten
 
 ON_THE_WAY = 12  # points of a line that get a marker, where there are more
+APART = 0.12  # of a window: how far the points of one are, so that none covers another
 
 
 def shares(
@@ -32,31 +34,33 @@ def shares(
     title: str,
     series: Mapping[str, Sequence[tuple[int, Value]]],
     ylabel: str,
-    reference: float | None = None,
+    window: int,
 ) -> str:
     """Shares with their intervals over the number of the last case they are of.
 
     Args:
         name, title: as in :func:`osler.rendering.plots.forest`.
         series: name → case and share, from left to right; there is one name with a point, at least.
-        reference: the height of a horizontal line.
+        window: of how many cases each is; points of fewer, at the end, are open.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.3 + 0.2 * len(series)), layout="constrained")
         axes = figure.add_subplot()
-        if reference is not None:
-            axes.axhline(reference, color=GREY, linestyle="--", linewidth=1)
         longest = max(map(len, series.values()))
         for place, (label, points) in enumerate(series.items()):
             colour = COLOURS[place % len(COLOURS)]
             look: dict[str, Any] = {"color": colour, "marker": MARKERS[place % len(MARKERS)]}
             look |= {"linestyle": LINES[place % len(LINES)], "markevery": max(1, longest // ON_THE_WAY)}
-            axes.plot([x for x, _ in points], [value.value for _, value in points], label=shorten(label), **look)
+            places = [x - place * APART * window for x, _ in points]
+            axes.plot(places, [value.value for _, value in points], label=shorten(label), **look)
             if longest <= 4 * ON_THE_WAY:  # more intervals hide each other
-                for x, value in points:
+                for x, (_, value) in zip(places, points, strict=True):
                     _interval(axes, value, x, colour, upright=True)
+            if points and points[-1][0] % window:
+                last = {**look, "markerfacecolor": "white", "markevery": 1, "zorder": 4}
+                axes.plot(places[-1:], [points[-1][1].value], **last)
         axes.set(ylim=(-0.03, 1.03), xlabel="case", ylabel=ylabel)
-        _cases(axes)
+        _cases(axes, max(x for points in series.values() for x, _ in points))
         as_percent(axes.yaxis)
         figure.legend(loc="outside lower left", handlelength=4)
         description = "; ".join(
@@ -88,7 +92,7 @@ def limits(name: str, title: str, rows: Sequence[tuple[str, Sequence[tuple[int, 
             axes.set_title(label, loc="left", fontsize=9, pad=2)
             axes.grid(axis="x", visible=False)
         every[-1].set_xlabel("case")
-        _cases(every[-1])
+        _cases(every[-1], max(x for _, points in rows for x, _ in points))
         description = "; ".join(
             f"{label}: beyond its limit in {sum(value > 1 for _, value in points)} of {len(points)} windows"
             for label, points in rows
@@ -96,6 +100,8 @@ def limits(name: str, title: str, rows: Sequence[tuple[str, Sequence[tuple[int, 
         return as_svg(figure, name, title, description)
 
 
-def _cases(axes: Any) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+def _cases(axes: Axes, last: int) -> None:
+    """Ticks of the cases that there are, up to the ``last``."""
+    axes.set_xlim(0, 1.04 * last)
+    axes.set_xticks([tick for tick in MaxNLocator(5, integer=True).tick_values(0, last) if 0 <= tick <= last])
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

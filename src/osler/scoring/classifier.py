@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,12 @@ from osler.scoring.passes import Way
 from osler.scoring.prefix import Prefix, padded, read_prefix
 from osler.scoring.reranker import Candidates, outputs_at_ends, prove_reranker
 from osler.tasks import Case, Task, encode_classified
+
+# transformers warns that a head given embeddings reads the last position, padding or not. Only log_p gives it some, of
+# prompts of one length, whose last token is the one to read.
+logging.getLogger("transformers.modeling_layers").addFilter(
+    lambda record: "will not detect padding tokens in `inputs_embeds`" not in record.getMessage()
+)
 
 
 class ClassifierScorer:

@@ -31,6 +31,7 @@ from osler.storage import write_model
 
 PUBMED = "https://pubmed.ncbi.nlm.nih.gov/{}/"
 BAR = 20  # characters of the longest bar on a terminal
+STRONG = 0.2  # of the strongest token: weaker ones are not marked on the page, where nearly every one has some weight
 SIDES = (
     ("for", "matched"),
     ("for, more generally", "matched_more_generally"),
@@ -197,7 +198,8 @@ def render_explained_page(text: str, answer: Diagnosis) -> str:
         answer=answer,
         told=told,
         pieces=pieces(text, told.units),
-        tokens=pieces(text, told.gradients or ()),
+        tokens=pieces(text, told.gradients or (), STRONG),
+        strong=f"{STRONG:.0%}",
         most=max((abs(unit.weight) for unit in told.units), default=0.0) or 1.0,
         named=named,
         stretch=stretch,
@@ -207,12 +209,13 @@ def render_explained_page(text: str, answer: Diagnosis) -> str:
     )
 
 
-def pieces(text: str, weights: Sequence[WordWeight]) -> list[tuple[str, float | None, float]]:
-    """The text in pieces: what it says, its weight (None between them), and that in parts of the largest."""
+def pieces(text: str, weights: Sequence[WordWeight], least: float = 0) -> list[tuple[str, float | None, float]]:
+    """The text in pieces: what it says, its weight (None between them), and that in parts of the largest, of which
+    those below ``least`` have none."""
     most = max((abs(one.weight) for one in weights), default=0.0) or 1.0
     cut, end = list[tuple[str, float | None, float]](), 0
     for one in sorted(weights, key=lambda one: one.start):
-        if one.start >= end and one.weight:
+        if one.start >= end and one.weight and abs(one.weight) >= least * most:
             cut += [(text[end : one.start], None, 0.0), (text[one.start : one.end], one.weight, one.weight / most)]
             end = one.end
     return [*cut, (text[end:], None, 0.0)]

@@ -11,6 +11,7 @@ import streams
 
 from osler.errors import InputError
 from osler.evaluation import stream
+from osler.evaluation.robustness import planned_perturbations
 from osler.feedback import StoredPrediction, Verdict
 from osler.monitoring import ACCURACY, FLIPS
 from osler.monitoring.alarms import lines
@@ -20,9 +21,10 @@ from osler.runs.predictions import Prediction
 from osler.runs.results import PerturbedRecord
 from osler.runs.run import Run
 from osler.storage.contracts import validated
+from osler.tasks import SWAPS
 
 SIGNS = ("muscle weakness", "a heart murmur", "thirst", "fever")
-SEX, AGE = stream.SWAPS
+SEX, AGE = planned_perturbations(SWAPS)
 
 
 def answers(n: int, flipped: int, labels: bool = True) -> tuple[list[Prediction], list[Prediction]]:

@@ -11,7 +11,7 @@ from osler.errors import InputError
 from osler.evaluation.measurement import Measurement, prediction_columns
 from osler.recipe import TEXT_BASELINES, Recipe
 from osler.runs import Prediction, Robustness, Run, read_predictions, tuned_name
-from osler.statistics import Resamples, intervals, number_groups
+from osler.statistics import Floats, Ints, Resamples, intervals, number_groups
 from osler.storage import sha256_file, validated, write_model
 from osler.tasks import Perturbation
 
@@ -150,17 +150,17 @@ def _compare(
     groups = number_groups({before.case_id: before.group for before, _ in pairs})
     drawn = Resamples.draw(n, resamples, seed, groups)
     originals, copies = (Measurement(prediction_columns(rows), drawn) for rows in zip(*pairs, strict=True))
-    change, low, high = intervals.paired_bootstrap_difference(
-        copies.correct, originals.correct, drawn.counts, None if groups is None else drawn.units
-    )
     return counted | {
         "original_accuracy": originals.proportion(originals.correct),
         "accuracy": copies.proportion(copies.correct),
-        "change": {
-            "difference": change,
-            "low": None if drawn.too_few else low,
-            "high": None if drawn.too_few else high,
-            "method": drawn.method("paired_bootstrap_percentile"),
-        },
+        "change": paired_change(copies.correct, originals.correct, drawn, groups),
         "top_1_flip_rate": copies.proportion(np.array([before.answer != after.answer for before, after in pairs])),
     }
+
+
+def paired_change(after: Floats, before: Floats, drawn: Resamples, groups: Ints | None) -> dict[str, Any]:
+    """The mean of ``after`` minus that of ``before``, (cases,) each, as a :class:`~osler.runs.results.Change`."""
+    units = None if groups is None else drawn.units
+    change, low, high = intervals.paired_bootstrap_difference(after, before, drawn.counts, units)
+    bounds = {"low": None, "high": None} if drawn.too_few else {"low": low, "high": high}
+    return {"difference": change, **bounds, "method": drawn.method("paired_bootstrap_percentile")}

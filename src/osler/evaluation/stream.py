@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,15 @@ from scipy.stats import norm
 from osler.errors import InputError
 from osler.evaluation.prediction import LanguageModel, language_model, run_models
 from osler.evaluation.results import MIN_SUBGROUP
-from osler.evaluation.robustness import robustness
-from osler.feedback import StoredPrediction, Verdict, settle
+from osler.evaluation.robustness import paired_change, planned_perturbations, robustness
+from osler.feedback import StoredPrediction, Verdict, by_prediction, right_label, settle
 from osler.monitoring import ACCURACY, FLIPS, MIN_TESTED, Swapped
 from osler.recipe import Recipe, find_tasks
 from osler.runs import Estimate, PerturbedRecord, Prediction, Robustness, Run, read_predictions, tuned_name
-from osler.statistics import Resamples, intervals, number_groups, significance
+from osler.statistics import Resamples, number_groups, significance
 from osler.storage import read_model, validated
-from osler.tasks import Case, Perturbation, Task, load_task
+from osler.tasks import SWAPS, Case, Perturbation, Task, changed, load_task
 
-SWAPS = (Perturbation("sex_swap", 1.0), Perturbation("age_swap", 1.0))
 UNSETTLED = "not settled"  # the label of a case that nobody has settled; no task's
 SPLIT = "in use"
 
@@ -40,8 +38,8 @@ def swaps(run: Run, answered: Sequence[StoredPrediction], verdicts: Sequence[Ver
     recipe = run.recipe()
     task = load_task(find_tasks(run.folder) / recipe.task.name, recipe.task.panel)
     cases = _cases(task, answered, verdicts)
-    changed = {swap: _changed(swap, cases) for swap in SWAPS}
-    most = max(map(len, changed.values()))
+    copies = {swap: _changed(swap, cases) for swap in planned_perturbations(SWAPS)}
+    most = max(map(len, copies.values()))
     if most < MIN_SUBGROUP:
         raise InputError(
             f"--swaps: of {len(cases):,} kept texts {most:,} say a sex or an age that can be exchanged; at least"
@@ -50,8 +48,8 @@ def swaps(run: Run, answered: Sequence[StoredPrediction], verdicts: Sequence[Ver
     model = language_model(tuned_name(recipe), recipe, task, run_models(run, recipe))
     with tempfile.TemporaryDirectory() as folder:  # answers to patients' texts are not left behind
         original = _asked(model, cases, Path(folder, "as they are"))
-        perturbed = {swap: _asked(model, of, Path(folder, swap.name)) for swap, of in changed.items() if of}
-    found = compare(original, {swap: perturbed.get(swap, []) for swap in SWAPS}, recipe.evaluation.resamples)
+        perturbed = {swap: _asked(model, of, Path(folder, swap.name)) for swap, of in copies.items() if of}
+    found = compare(original, {swap: perturbed.get(swap, []) for swap in copies}, recipe.evaluation.resamples)
     return against(found, evaluated(run, recipe))
 
 
@@ -59,9 +57,7 @@ def _cases(task: Task, answered: Sequence[StoredPrediction], verdicts: Sequence[
     """Those whose text is kept, with the label that is settled. The same text asked twice is not independent."""
     if task.has_images or task.labels is None or task.scorer is not None:
         raise InputError(f"--swaps: the cases of {task.name} are more than a text with one of its labels")
-    opinions: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        opinions.setdefault(verdict.prediction, []).append(verdict)
+    opinions = by_prediction(verdicts)
     cases = [
         Case(one.id, one.text, _label(one, opinions.get(one.id, ())), one.subgroups, one.text_hmac, source="store")
         for one in answered
@@ -78,16 +74,11 @@ def _cases(task: Task, answered: Sequence[StoredPrediction], verdicts: Sequence[
 def _label(one: StoredPrediction, verdicts: Sequence[Verdict]) -> str:
     """The right label as the verdict that holds says it."""
     verdict = settle(verdicts) if verdicts else None
-    if verdict is None:
-        return UNSETTLED
-    if verdict.right and one.diagnoses:
-        return one.diagnoses[0].label
-    return verdict.label or UNSETTLED
+    return (verdict and right_label(one, verdict)) or UNSETTLED
 
 
 def _changed(swap: Perturbation, cases: Sequence[Case]) -> list[Case]:
-    copies = (replace(case, text=swap.text(case.case_id, case.text, case.label)) for case in cases)
-    return [copy for copy, case in zip(copies, cases, strict=True) if copy.text != case.text]
+    return changed(cases, [swap.text(case.case_id, case.text, case.label) for case in cases]).rows
 
 
 def _asked(model: LanguageModel, cases: Sequence[Case], folder: Path) -> list[Prediction]:
@@ -131,7 +122,7 @@ def _swapped(
         "judged": judged["n"],
         "original_accuracy": judged["original_accuracy"] if known else None,
         "accuracy": judged["accuracy"] if known else None,
-        "change": change and {"value": change["difference"], **{k: change[k] for k in ("low", "high", "method")}},
+        "change": change and _as_estimate(change),
         "evaluated": None,
         "differs": {},
     }
@@ -151,11 +142,11 @@ def _probability(
         [dict(zip(row.ranked, row.probabilities or (), strict=True)).get(one.ranked[0], 0.0) for one, row in pairs]
     )
     groups = number_groups({one.case_id: one.group for one, _ in pairs})
-    drawn = Resamples.draw(len(pairs), resamples, 0, groups)
-    units = None if groups is None else drawn.units
-    value, low, high = intervals.paired_bootstrap_difference(now, first, drawn.counts, units)
-    bounds = {"low": None, "high": None} if drawn.too_few else {"low": low, "high": high}
-    return {"value": value, **bounds, "method": drawn.method("paired_bootstrap_percentile")}
+    return _as_estimate(paired_change(now, first, Resamples.draw(len(pairs), resamples, 0, groups), groups))
+
+
+def _as_estimate(change: Mapping[str, Any]) -> dict[str, Any]:
+    return {"value": change["difference"], **{name: change[name] for name in ("low", "high", "method")}}
 
 
 def evaluated(run: Run, recipe: Recipe) -> dict[str, PerturbedRecord]:

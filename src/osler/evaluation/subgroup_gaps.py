@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import norm
 
 from osler.evaluation.results import MIN_SUBGROUP
@@ -13,6 +14,8 @@ from osler.evaluation.section import natural
 from osler.monitoring import told
 from osler.runs import Estimate, Prediction, System
 from osler.statistics import Floats, Resamples, number_groups, resampled_mean, significance
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,12 @@ def subgroup_gaps(rows: Sequence[Prediction], system: System, resamples: int = 2
     off = None if np.isnan(confidence).any() else right - confidence
     drawn = Resamples.draw(len(rows), resamples, 0, number_groups({row.case_id: row.group for row in rows}))
 
-    def estimate(values: Floats, among: Floats, against: Floats | None = None) -> tuple[Estimate, float]:
-        """The mean among some cases, minus that among others if given, and its p value."""
-        mask = among.astype(bool)
-        replicates, value = resampled_mean(values, drawn.counts, mask), float(values[mask].mean())
-        if against is not None:
-            rest = against.astype(bool)
-            replicates, value = (
-                replicates - resampled_mean(values, drawn.counts, rest),
-                value - float(values[rest].mean()),
-            )
+    def estimate(values: Floats, among: Mask, rest: Mask | None = None) -> tuple[Estimate, float]:
+        """The mean among some cases, minus that among the rest if given, and its p value."""
+        replicates, value = resampled_mean(values, drawn.counts, among), float(values[among].mean())
+        if rest is not None:
+            replicates = replicates - resampled_mean(values, drawn.counts, rest)
+            value -= float(values[rest].mean())
         replicates = replicates[~np.isnan(replicates)]  # a resample may hold none of a small group
         low, high, method = drawn.interval(value, replicates)
         error = float(replicates.std())
@@ -62,15 +61,13 @@ def subgroup_gaps(rows: Sequence[Prediction], system: System, resamples: int = 2
     found, p_values = [], []
     for attribute, subgroups in system.subgroups.items():
         for value, group in sorted(subgroups.values.items(), key=lambda item: natural(item[0])):
-            among = np.array([float(row.subgroups.get(attribute) == value) for row in rows])
+            among = np.array([row.subgroups.get(attribute) == value for row in rows])
             told_of = SubgroupGap(attribute, value, group.n, group.accuracy)
-            if group.accuracy and min(among.sum(), (1 - among).sum()) >= MIN_SUBGROUP and not drawn.too_few:
-                gap, p = estimate(right, among, 1 - among)
+            if group.accuracy and min(among.sum(), (~among).sum()) >= MIN_SUBGROUP and not drawn.too_few:
+                gap, p = estimate(right, among, ~among)
                 misjudged = None if off is None else estimate(off, among)[0]
                 told_of = SubgroupGap(attribute, value, group.n, group.accuracy, gap, p, misjudged)
                 p_values.append(p)
             found.append(told_of)
     adjusted = iter(significance.holm(p_values))
-    return [
-        one if one.p_adjusted is None else SubgroupGap(**{**vars(one), "p_adjusted": next(adjusted)}) for one in found
-    ]
+    return [one if one.p_adjusted is None else replace(one, p_adjusted=next(adjusted)) for one in found]

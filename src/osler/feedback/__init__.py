@@ -1,6 +1,16 @@
 """What a model answered in use and what experts say of it: predictions and verdicts, kept in a database."""
 
-from osler.feedback.records import CODES, Quest, RankedName, StoredModel, StoredPrediction, Verdict, settle
+from osler.feedback.records import (
+    CODES,
+    Quest,
+    RankedName,
+    StoredModel,
+    StoredPrediction,
+    Verdict,
+    by_prediction,
+    right_label,
+    settle,
+)
 
 __all__ = [
     "CODES",
@@ -9,8 +19,10 @@ __all__ = [
     "StoredModel",
     "StoredPrediction",
     "Verdict",
+    "by_prediction",
     "forgetting",
     "queues",
+    "right_label",
     "rows",
     "settle",
     "store",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -138,6 +138,19 @@ class Verdict(Contract):
         if self.own_label is not None and not self.blinded:
             raise ValueError("own_label is what a blinded rater thought")
         return self
+
+
+def by_prediction(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
+    """A prediction's id to what raters say of it."""
+    found: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        found.setdefault(verdict.prediction, []).append(verdict)
+    return found
+
+
+def right_label(prediction: StoredPrediction, verdict: Verdict) -> str | None:
+    """The id of the right diagnosis by a verdict; None where only a wrong one is known."""
+    return prediction.diagnoses[0].label if verdict.right and prediction.diagnoses else verdict.label
 
 
 def settle(of: Sequence[Verdict]) -> Verdict | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osler.monitoring.records import Accuracy, Monitoring, Swapped
-from osler.rendering import cell, signed
-from osler.runs import Estimate
+from osler.rendering import cell, signed_cell
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -63,14 +62,10 @@ def _swapped(swap: Swapped) -> str:
         return f"{name}: {swap.n:,} texts changed, too few to say anything; nothing to exchange in {swap.unchanged:,}"
     parts = [f"{name}: another first answer to {cell(swap.flip_rate)} of {swap.n:,} texts"]
     parts += [f"{cell(before)} in the evaluation"] if before else []
-    parts += [f"probability {_change(swap.probability)}"] if swap.probability else []
+    parts += [f"probability {signed_cell(swap.probability)}"] if swap.probability else []
     if swap.change:
-        parts.append(f"accuracy of {swap.judged:,} judged {_change(swap.change)}")
+        parts.append(f"accuracy of {swap.judged:,} judged {signed_cell(swap.change)}")
     return "; ".join(parts)
-
-
-def _change(estimate: Estimate) -> str:
-    return signed(estimate.value, estimate.low, estimate.high)
 
 
 def misjudged(report: Monitoring) -> str | None:
@@ -79,7 +74,7 @@ def misjudged(report: Monitoring) -> str | None:
     if bias is None or bias.low is None or bias.high is None or bias.low <= 0 <= bias.high:
         return None
     off = "higher" if bias.value > 0 else "lower"
-    told = signed(bias.value, bias.low, bias.high)
+    told = signed_cell(bias)
     return f"accuracy was {off} than such an estimate in the evaluation itself, by {told}: believe it as little here"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from osler.feedback import StoredPrediction, Verdict
+from osler.feedback import StoredPrediction, Verdict, by_prediction
 from osler.statistics import Floats, Ints
 
 Places = Ints | slice
@@ -43,9 +43,7 @@ class Observed:
     @classmethod
     def of(cls, predictions: Sequence[StoredPrediction], verdicts: Iterable[Verdict] = ()) -> Observed:
         """Predictions of one model, in their order, with what raters say of them."""
-        opinions: dict[str, list[Verdict]] = {}
-        for verdict in verdicts:
-            opinions.setdefault(verdict.prediction, []).append(verdict)
+        opinions = by_prediction(verdicts)
         judged = [_judged(opinions.get(one.id, ())) for one in predictions]
         first = [one.diagnoses[0] if one.diagnoses else None for one in predictions]
         return cls(

@@ -12,7 +12,7 @@ import osler
 from osler.monitoring import alarms
 from osler.monitoring.bins import MEANING
 from osler.monitoring.records import Accuracy, Monitoring
-from osler.rendering import cell, interval_apart, p_value, render_template, signed, timelines
+from osler.rendering import cell, interval_apart, p_value, render_template, signed_cell, timelines
 from osler.runs import Estimate
 from osler.storage import check_folder, write_atomically, write_model
 
@@ -46,7 +46,7 @@ def render(report: Monitoring) -> str:
         {
             "estimate": lambda share: interval_apart(cell(share)),
             "p_value": p_value,
-            "signed": lambda gap: interval_apart(signed(gap.value, gap.low, gap.high)),
+            "signed": lambda gap: interval_apart(signed_cell(gap)),
         },
         version=osler.__version__,
         report=report,

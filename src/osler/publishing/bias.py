@@ -13,10 +13,10 @@ from osler.evaluation import MIN_SUBGROUP, SubgroupGap, subgroup_gaps
 from osler.monitoring import lines_of_swaps
 from osler.publishing import limitations
 from osler.publishing.evidence import Evidence, read_evidence
-from osler.rendering import cell, code, difference, markdown_table, p_value, render_template, signed
-from osler.runs import Estimate, Run, read_predictions
+from osler.rendering import cell, code, difference, markdown_table, p_value, render_template, signed_cell
+from osler.runs import Run, read_predictions
+from osler.tasks import SWAPS
 
-SWAPS = ("sex_swap", "age_swap")
 # What treats patients unlike in care and in models, and what a case may therefore be asked for; by what attributes of
 # cases would say it. Source: PROGRESS-Plus (O'Neill et al. 2014, J. Clin. Epidemiol. 67:56), and pregnancy.
 CHARACTERISTICS: Mapping[str, tuple[str, ...]] = {
@@ -62,10 +62,10 @@ def render(run: Run, name: str, about: Mapping[str, Any]) -> str:
             [
                 f"{group.attribute.replace('_', ' ')} {group.value}",
                 f"{group.n:,}",
-                cell(group.accuracy.estimated) if group.accuracy else "–",
-                f"{group.accuracy.judged:,}" if group.accuracy else "–",
-                cell(group.accuracy.realised) if group.accuracy else "–",
-                "; ".join(f"{measure} {_signed(gap)}" for measure, gap in group.gap.items()) or "–",
+                cell(group.accuracy.estimated),
+                f"{group.accuracy.judged:,}",
+                cell(group.accuracy.realised),
+                "; ".join(f"{measure} {signed_cell(gap)}" for measure, gap in group.gap.items()) or "–",
                 "; ".join(f"{measure}: {p_value(p)}" for measure, p in group.changed.items()) or "–",
             ]
             for group in (in_use.groups if in_use else ())
@@ -85,14 +85,10 @@ def _row(gap: SubgroupGap) -> list[str]:
         f"{gap.attribute.replace('_', ' ')} {gap.value}",
         f"{gap.n:,}",
         cell(gap.accuracy),
-        _signed(gap.gap),
+        signed_cell(gap.gap),
         "–" if gap.p_adjusted is None else p_value(gap.p_adjusted).removeprefix("p = "),
-        _signed(gap.misjudged),
+        signed_cell(gap.misjudged),
     ]
-
-
-def _signed(estimate: Estimate | None) -> str:
-    return signed(estimate.value, estimate.low, estimate.high) if estimate else "–"
 
 
 def _swaps(evidence: Evidence, split: str) -> list[list[str]]:

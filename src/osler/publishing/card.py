@@ -14,7 +14,7 @@ from urllib.parse import quote
 from osler.errors import InputError, nearest, one_line, show
 from osler.evaluation import SYSTEMS, perturbation_label, reliability_tables, subgroup_rows, summary
 from osler.governance import licences
-from osler.publishing import bias, chai, limitations
+from osler.publishing import chai, limitations
 from osler.publishing.about import OFFERED, example_for
 from osler.publishing.about import read_about as read_about
 from osler.publishing.evidence import Evidence, read_evidence
@@ -32,7 +32,7 @@ from osler.rendering import (
     render_template,
 )
 from osler.runs import Calibration, PerturbedRecord, Run
-from osler.tasks import OPTIONS, TEXT, turns
+from osler.tasks import OPTIONS, SWAPS, TEXT, turns
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -282,7 +282,7 @@ def _perturbed(records: Sequence[PerturbedRecord]) -> list[list[str]]:
             cell(record.top_1_flip_rate),
         ]
         for record in records
-        if record.original_accuracy and record.accuracy and record.change and record.perturbation not in bias.SWAPS
+        if record.original_accuracy and record.accuracy and record.change and record.perturbation not in SWAPS
     ]
 
 

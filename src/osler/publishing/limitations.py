@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from osler.evaluation import MIN_SUBGROUP, perturbation_label
 from osler.publishing.evidence import Evidence
-from osler.rendering import cell, difference, p_value, signed
+from osler.rendering import cell, difference, p_value, signed_cell
 from osler.runs import Record
 
 PAIRS = 5  # of confused labels that are told
@@ -39,7 +39,7 @@ def subgroups(evidence: Evidence) -> dict[str, str]:
             worst, best, gap = of.values[of.worst], of.values[of.best], of.gap
             sentences[attribute] = (
                 f"{_words(attribute)}: worst for {of.worst} (n = {worst.n}), accuracy {cell(worst.accuracy)}; best for"
-                f" {of.best} (n = {best.n}), {cell(best.accuracy)}; gap {signed(gap.value, gap.low, gap.high)}"
+                f" {of.best} (n = {best.n}), {cell(best.accuracy)}; gap {signed_cell(gap)}"
                 + ("" if gap.low is None or gap.low > 0 else ", which may be chance")
             )
     return sentences

@@ -3,7 +3,7 @@
 from osler.rendering.markdown import Markdown, bold, code, escaped, fenced, markdown_table
 from osler.rendering.schema_table import schema_table
 from osler.rendering.settings_table import settings_table
-from osler.rendering.tables import aligned, cell, difference, p_value, shorten, signed
+from osler.rendering.tables import aligned, cell, difference, p_value, shorten, signed, signed_cell
 from osler.rendering.templates import NOT_STATED, interval_apart, render_template
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "settings_table",
     "shorten",
     "signed",
+    "signed_cell",
     "timelines",
 ]

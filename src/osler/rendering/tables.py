@@ -47,6 +47,11 @@ def signed(value: float, low: float | None, high: float | None) -> str:
     return f"{value:+.3f}" + ("" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]")
 
 
+def signed_cell(estimate: Value | None) -> str:
+    """As :func:`cell`, of a difference."""
+    return "–" if estimate is None else signed(estimate.value, estimate.low, estimate.high)
+
+
 def p_value(value: float) -> str:
     """``p = 0.180``, or ``p < 0.001`` for smaller values."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

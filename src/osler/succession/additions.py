@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from osler.data import clusters
 from osler.errors import InputError
-from osler.feedback import StoredPrediction, Verdict
+from osler.feedback import StoredPrediction, Verdict, right_label
 from osler.splits import assign
 from osler.succession.gate import NEW, TEST
 from osler.tasks import Case
@@ -101,11 +101,6 @@ def _cases(settled: Iterable[Settled], task: str, labels: Mapping[str, str], lef
                 group=group_of(prediction),
                 source=SOURCE,
             )
-
-
-def right_label(prediction: StoredPrediction, verdict: Verdict) -> str | None:
-    """The id of the right diagnosis by a verdict; None where only a wrong one is known."""
-    return prediction.diagnoses[0].label if verdict.right and prediction.diagnoses else verdict.label
 
 
 def case_id(prediction: StoredPrediction) -> str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from osler.feedback import StoredModel, StoredPrediction
+from osler.feedback import StoredModel, StoredPrediction, right_label
 from osler.statistics import intervals, number_groups, significance
-from osler.succession.additions import Settled, case_id, group_of, right_label
+from osler.succession.additions import Settled, case_id, group_of
 from osler.succession.decision import Contestant
 from osler.succession.gate import paired_interval
 

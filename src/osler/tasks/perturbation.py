@@ -34,6 +34,7 @@ from osler.patients import ONSET_PHRASES, Patient, indefinite_article
 T = TypeVar("T")
 
 TEXT_PERTURBATIONS: tuple[str, ...] = ("typos", "dropped", "reordered", "irrelevant", "negated", "sex_swap", "age_swap")
+SWAPS = ("sex_swap", "age_swap")
 PATIENT_PERTURBATIONS: tuple[str, ...] = (*TEXT_PERTURBATIONS, "paraphrased")
 ADULT_AGE = 18
 CHILD_YEARS, ADULT_YEARS = (3, 12), (30, 70)  # from and to: the new age of somebody who was in the other group
@@ -50,7 +51,7 @@ class Perturbation:
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 1:
             raise InputError(f"strength {self.strength} of {self.name}: expected a share above 0 and not above 1")
-        if self.name in ("sex_swap", "age_swap") and self.strength != 1:
+        if self.name in SWAPS and self.strength != 1:
             raise InputError(f"strength {self.strength} of {self.name}: a swap is all or nothing, its strength is 1")
 
     @property
